@@ -1,0 +1,20 @@
+/** The one error type of the programs: callers branch on `code`, people read `message`. */
+
+export type ErrorCode =
+  | 'bad-frame' // bytes on a tunnel that cannot be a packet
+  | 'bad-option' // a flag, or a file that a flag names
+  | 'bad-request' // a CONNECT that breaks RFC 9110 or our limits
+  | 'dial-failed' // the agent could not reach the target
+  | 'dial-timeout'
+  | 'forbidden' // a peer without the credentials for what it asked
+  | 'no-agent' // no agent of the cluster is connected
+  | 'reset' // a connection ended before its end
+
+export class TunnelError extends Error {
+  override readonly name = 'TunnelError'
+  readonly code: ErrorCode
+  constructor(code: ErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.code = code
+  }
+}
