@@ -1,0 +1,133 @@
+/**
+ * Builds the real programs that tests and benchmarks run, once, into a cache outside the checkout.
+ *
+ * Each folder beside this file pins one module by go.mod and go.sum. A program's place in the cache is named after the
+ * hash of the two and of how it is built, so a change of either builds anew. A program is built under another name and
+ * renamed: who finds it, finds it whole, and two runs at once only build it twice.
+ *
+ *   node test/programs/programs.ts [name…]    builds the named programs, or all, and prints where they are
+ */
+import { execFile } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { access, mkdir, readFile, rename, rm } from 'node:fs/promises'
+import { homedir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+
+const run = promisify(execFile)
+const GO_MAJOR = 1
+const GO_MINOR = 26
+const OUTPUT_LIMIT_BYTES = 16 * 1024 * 1024
+/** A cold build of the largest takes about four minutes on two cores. */
+const BUILD_DEADLINE_MS = 30 * 60_000
+
+type Build = { readonly folder: string; readonly goPackage: string; readonly linkerFlags?: string }
+
+// Clients parse the version that kube-apiserver reports; a build by `go build` alone reports none.
+const kubernetesVersion = Object.entries({ gitVersion: 'v1.36.3', gitMajor: '1', gitMinor: '36' })
+  .map(([name, value]) => `-X k8s.io/component-base/version.${name}=${value}`)
+  .join(' ')
+
+const konnectivity = 'sigs.k8s.io/apiserver-network-proxy/cmd'
+const kubernetes = 'k8s.io/kubernetes/cmd'
+const builds = {
+  'konnectivity-server': { folder: 'konnectivity', goPackage: `${konnectivity}/server` },
+  'konnectivity-agent': { folder: 'konnectivity', goPackage: `${konnectivity}/agent` },
+  etcd: { folder: 'etcd', goPackage: 'go.etcd.io/etcd/server/v3' },
+  kwok: { folder: 'kwok', goPackage: 'sigs.k8s.io/kwok/cmd/kwok' },
+  'kube-apiserver': { folder: 'kubernetes', goPackage: `${kubernetes}/kube-apiserver`, linkerFlags: kubernetesVersion },
+  kubectl: { folder: 'kubernetes', goPackage: `${kubernetes}/kubectl`, linkerFlags: kubernetesVersion },
+} as const satisfies Record<string, Build>
+
+export type ProgramName = keyof typeof builds
+export const programNames = Object.keys(builds) as ProgramName[]
+
+const asked = new Map<ProgramName, Promise<string>>()
+let lastBuild: Promise<unknown> = Promise.resolve()
+
+/**
+ * The path of the program, which is built first when the cache has none. One build runs at a time: each uses all cores.
+ *
+ * @throws Error when Go is missing or too old, or with what the compiler said
+ */
+export function program(name: ProgramName): Promise<string> {
+  const known = asked.get(name)
+  if (known !== undefined) return known
+  const path = lastBuild.then(() => buildOnce(name, builds[name]))
+  lastBuild = path.catch(() => undefined)
+  asked.set(name, path)
+  return path
+}
+
+/** The folder of kwok's own module, which holds the stage files that kwok needs to bring nodes and pods up. */
+export async function kwokFolder(): Promise<string> {
+  const { stdout } = await go('kwok', ['list', '-m', '-f', '{{.Dir}}', 'sigs.k8s.io/kwok'])
+  return stdout.trim()
+}
+
+/** What is missing for building, as a reader would install it; undefined when nothing is. */
+export async function missingGo(): Promise<string | undefined> {
+  const wanted = `Go ${GO_MAJOR}.${GO_MINOR} or later (https://go.dev/doc/install)`
+  const { stdout } = await run('go', ['env', 'GOVERSION']).catch(() => ({ stdout: '' }))
+  const [, major, minor] = /^go(\d+)\.(\d+)/.exec(stdout) ?? []
+  if (major === undefined) return wanted
+  return Number(major) > GO_MAJOR || Number(minor) >= GO_MINOR ? undefined : `${wanted}, found ${stdout.trim()}`
+}
+
+async function buildOnce(name: ProgramName, build: Build): Promise<string> {
+  const folder = join(cacheFolder(), await pinnedBy(build))
+  const path = join(folder, name)
+  if (await exists(path)) return path
+  const missing = await missingGo()
+  if (missing !== undefined) throw new Error(`cannot build ${name}: needs ${missing}`)
+  await mkdir(folder, { recursive: true })
+  const unfinished = `${path}.${process.pid}.unfinished`
+  const started = performance.now()
+  progress(`building ${name}`)
+  try {
+    const linkerFlags = `-s -w ${build.linkerFlags ?? ''}`
+    await go(build.folder, ['build', '-buildvcs=false', '-ldflags', linkerFlags, '-o', unfinished, build.goPackage])
+    await rename(unfinished, path)
+  } finally {
+    await rm(unfinished, { force: true })
+  }
+  progress(`built ${name} in ${Math.round((performance.now() - started) / 1000)} s`)
+  return path
+}
+
+/** Runs Go in the folder of a pinned module; CGO off, so that no C compiler is needed. */
+function go(folder: string, args: readonly string[]): Promise<{ readonly stdout: string }> {
+  const env = { ...process.env, CGO_ENABLED: '0', GOWORK: 'off' }
+  const cwd = join(import.meta.dirname, folder)
+  return run('go', args, { cwd, env, maxBuffer: OUTPUT_LIMIT_BYTES, timeout: BUILD_DEADLINE_MS })
+}
+
+async function pinnedBy(build: Build): Promise<string> {
+  const hash = createHash('sha256').update(JSON.stringify(build))
+  for (const file of ['go.mod', 'go.sum']) hash.update(await readFile(join(import.meta.dirname, build.folder, file)))
+  return hash.digest('hex').slice(0, 16)
+}
+
+function cacheFolder(): string {
+  return join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'culvert-test')
+}
+
+function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  )
+}
+
+/** To standard error: standard output may be TAP. */
+function progress(line: string): void {
+  process.stderr.write(`programs: ${line}\n`)
+}
+
+if (import.meta.main) {
+  const names = process.argv.length > 2 ? process.argv.slice(2) : programNames
+  const unknown = names.filter((name) => !(name in builds))
+  if (unknown.length > 0)
+    throw new Error(`no such program: ${unknown.join(', ')}; known are ${programNames.join(', ')}`)
+  for (const name of names) process.stdout.write(`${name} ${await program(name as ProgramName)}\n`)
+}
