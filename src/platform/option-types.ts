@@ -1,0 +1,96 @@
+/** The types an option can have (options.ts), each with the sentence that says what was expected. */
+import { formatBytes, parseBytes } from './bytes.ts'
+import { formatDuration, parseDuration } from './duration.ts'
+import type { Made, Option, Parsed } from './options.ts'
+
+type About = {
+  readonly default?: string | Made
+  readonly help: string
+  readonly group?: string
+  readonly flag?: string
+  readonly environment?: string
+  readonly secret?: boolean
+}
+type Range = { readonly min?: number; readonly max?: number }
+
+/** The longest wait that Node's timers keep: a longer one would fire at once. */
+const MAX_TIMER_MS = 2_147_483_647
+
+export function text(about: About): Option<string> {
+  return { ...about, takes: 'text', shape: 'single', parse: (given) => ({ value: given }) }
+}
+
+/** The path of a file that must exist when it is named; `filesAreReadable` (option-files.ts) is the rule for it. */
+export function file(about: About): Option<string> {
+  return { ...text(about), takes: 'file' }
+}
+
+export function integer({
+  min = Number.MIN_SAFE_INTEGER,
+  max = Number.MAX_SAFE_INTEGER,
+  ...about
+}: About & Range): Option<number> {
+  const bounded = min > Number.MIN_SAFE_INTEGER || max < Number.MAX_SAFE_INTEGER
+  const expected = bounded ? `a whole number${bounds(min, max, Number.MAX_SAFE_INTEGER, String)}` : 'a whole number'
+  return { ...about, takes: 'number', shape: 'single', parse: (given) => within(min, max, whole(given), expected) }
+}
+
+/** @param anyFree whether 0 is accepted and means any free port */
+export function port({ anyFree = false, ...about }: About & { readonly anyFree?: boolean }): Option<number> {
+  const expected = anyFree ? 'a port from 1 to 65535, or 0 for any free one' : 'a port from 1 to 65535'
+  const parse = (given: string): Parsed<number> => within(anyFree ? 0 : 1, 65_535, whole(given), expected)
+  return { ...about, takes: 'port', shape: 'single', parse }
+}
+
+/** Milliseconds; `min` and `max` too. The flag of a key that ends in Ms goes without it. */
+export function duration({ min = 0, max = MAX_TIMER_MS, ...about }: About & Range): Option<number> {
+  const expected = `a duration such as 250ms, 10s or 5m${bounds(min, max, MAX_TIMER_MS, formatDuration)}`
+  return {
+    ...about,
+    takes: 'duration',
+    shape: 'single',
+    parse: (given) => within(min, max, parseDuration(given), expected),
+  }
+}
+
+export function bytes({ min = 0, max = Number.MAX_SAFE_INTEGER, ...about }: About & Range): Option<number> {
+  const expected = `a size such as 512, 16KiB or 4MiB${bounds(min, max, Number.MAX_SAFE_INTEGER, formatBytes)}`
+  return { ...about, takes: 'size', shape: 'single', parse: (given) => within(min, max, parseBytes(given), expected) }
+}
+
+/** The words are those of Go's strconv.ParseBool. */
+export function boolean(about: About): Option<boolean> {
+  const parse = (given: string): Parsed<boolean> => {
+    if (['1', 't', 'T', 'true', 'True', 'TRUE'].includes(given)) return { value: true }
+    if (['0', 'f', 'F', 'false', 'False', 'FALSE'].includes(given)) return { value: false }
+    return { expected: 'true or false' }
+  }
+  return { ...about, takes: 'boolean', shape: 'boolean', parse }
+}
+
+export function oneOf<const Choice extends string>(choices: readonly Choice[], about: About): Option<Choice> {
+  const parse = (given: string): Parsed<Choice> => {
+    const value = choices.find((choice) => choice === given)
+    return value === undefined ? { expected: `one of ${choices.join(', ')}` } : { value }
+  }
+  return { ...about, takes: choices.join('|'), shape: 'single', parse }
+}
+
+/** Items separated by commas or given one flag each; empty items are skipped. */
+export function list(about: About): Option<readonly string[]> {
+  const items = (given: string): string[] => given.split(',').map((item) => item.trim())
+  return { ...about, takes: 'list', shape: 'list', parse: (given) => ({ value: items(given).filter(Boolean) }) }
+}
+
+function whole(given: string): number | undefined {
+  return /^[+-]?\d+$/.test(given) ? Number(given) : undefined
+}
+
+function within(min: number, max: number, value: number | undefined, expected: string): Parsed<number> {
+  return value !== undefined && value >= min && value <= max ? { value } : { expected }
+}
+
+function bounds(min: number, max: number, unbounded: number, show: (value: number) => string): string {
+  if (max < unbounded) return ` from ${show(min)} to ${show(max)}`
+  return min > 0 ? `, at least ${show(min)}` : ''
+}

@@ -1,0 +1,51 @@
+import t, { type Test } from 'tap'
+import { boolean, bytes, duration, integer, list, oneOf, port } from '../../src/platform/option-types.ts'
+import type { Option } from '../../src/platform/options.ts'
+
+const help = 'What it is for.'
+
+/** Both sides of a limit: the values that are read, by text, and the texts that are refused. */
+function check<T>(t: Test, option: Option<T>, read: Record<string, T>, refused: string[]): void {
+  for (const [text, value] of Object.entries(read)) t.strictSame(option.parse(text), { value }, text)
+  for (const text of refused) t.hasProp(option.parse(text), 'expected', JSON.stringify(text))
+}
+
+t.test('a port is 1 to 65535, and 0 only where any free one will do', async (t) => {
+  check(t, port({ help }), { '1': 1, '65535': 65_535 }, ['0', '65536', '-1', '80.0', '0x50', '', ' 80', '1e3'])
+  check(t, port({ help, anyFree: true }), { '0': 0, '65535': 65_535 }, ['-1', '65536'])
+  t.strictSame(port({ help, anyFree: true }).parse('x'), { expected: 'a port from 1 to 65535, or 0 for any free one' })
+})
+
+t.test('an integer keeps its bounds and refuses what a double cannot hold', async (t) => {
+  check(t, integer({ help }), { '-5': -5, '+7': 7, '007': 7 }, ['', '1.5', 'x', '9007199254740992'])
+  check(t, integer({ help, min: 2, max: 4 }), { '2': 2, '4': 4 }, ['1', '5'])
+  t.strictSame(integer({ help, min: 2, max: 4 }).parse('5'), { expected: 'a whole number from 2 to 4' })
+})
+
+t.test('a duration is in milliseconds, not negative, and no longer than a timer can wait', async (t) => {
+  check(t, duration({ help }), { '0': 0, '2147483647ms': 2_147_483_647 }, ['-1s', '2147483648ms', '5', ''])
+  check(t, duration({ help, min: 10, max: 20 }), { '10ms': 10, '20ms': 20 }, ['9ms', '21ms'])
+  t.strictSame(duration({ help, min: 10 }).parse('0'), {
+    expected: 'a duration such as 250ms, 10s or 5m, at least 10ms',
+  })
+})
+
+t.test('a size keeps its bounds', async (t) => {
+  check(t, bytes({ help, min: 1_024, max: 2_048 }), { '1KiB': 1_024, '2048': 2_048 }, ['1023', '2049', '1kb'])
+})
+
+t.test('a boolean takes the words of Go', async (t) => {
+  check(t, boolean({ help }), { '1': true, t: true, TRUE: true, '0': false, f: false, False: false }, [
+    '',
+    'yes',
+    'tRUE',
+  ])
+})
+
+t.test('a choice is one of its words', async (t) => {
+  check(t, oneOf(['text', 'json'], { help }), { text: 'text', json: 'json' }, ['', 'Text', 'xml'])
+})
+
+t.test('a list skips what is empty', async (t) => {
+  check(t, list({ help }), { '': [], 'a, b,,c': ['a', 'b', 'c'] }, [])
+})
