@@ -1,0 +1,133 @@
+/**
+ * A leaf certificate of the hub's CA: ECDSA P-256, for one identity.
+ *
+ * A server's certificate serves (EKU serverAuth) and does nothing else: one that also opened connections would make a stolen
+ * server key worth more. All others open connections (clientAuth); one that carries a DNS name or an address may serve
+ * under it too, as a kubelet does.
+ */
+import { isIP } from 'node:net'
+import type { AuthorityKeyIdentifierExtension, JsonGeneralName, Name, X509Certificate } from '@peculiar/x509'
+import { TunnelError } from '../platform/errors.ts'
+import type { Authority } from './authority.ts'
+import {
+  type CertificateAndKey,
+  DAY_MS,
+  distinguishedName,
+  newKeys,
+  type Subject,
+  sign,
+  signingKey,
+  type Validity,
+  validity,
+} from './certificate.ts'
+import { type Identity, identityUri } from './identity.ts'
+import { x509 } from './x509.ts'
+
+export type Usage = 'serve' | 'connect'
+
+export type LeafRequest = {
+  /** Becomes the URI SAN. Without it the certificate is one as the reference uses: its holder's role is `none`. */
+  readonly identity?: Identity
+  readonly dnsNames?: readonly string[]
+  readonly ipAddresses?: readonly string[]
+  /** Default 1 year. Never outlives the CA: cut to its end. */
+  readonly lifetimeMs?: number
+  /** When it begins to be valid, less the clock skew; default now. */
+  readonly nowUnixMs?: number
+  /** Default from the identity. For a kube-apiserver or a kubelet, whose name and groups are read from here. */
+  readonly subject?: Subject
+  /** Default from the identity and the names. */
+  readonly usages?: readonly Usage[]
+}
+
+export const LEAF_LIFETIME_MS = 365 * DAY_MS
+
+const USAGE_OIDS = { serve: '1.3.6.1.5.5.7.3.1', connect: '1.3.6.1.5.5.7.3.2' } as const satisfies Record<Usage, string>
+const LONGEST_COMMON_NAME = 64 // ub-common-name, RFC 5280 appendix A
+const DNS_NAME =
+  /^(?=.{1,253}$)(?:\*\.)?(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/i
+
+/** @throws TunnelError `bad-option` when the request cannot become a certificate, or the CA has expired */
+export async function issueLeaf(authority: Authority, request: LeafRequest): Promise<CertificateAndKey> {
+  const { identity, lifetimeMs = LEAF_LIFETIME_MS, nowUnixMs = Date.now() } = request
+  const issuer = new x509.X509Certificate(authority.certificatePem)
+  const dates = withinLife(validity(nowUnixMs, lifetimeMs), issuer.notAfter)
+  const names = alternativeNames(authority.trustDomain, request)
+  const keys = await newKeys()
+  const extensions = [
+    new x509.BasicConstraintsExtension(false, undefined, true),
+    new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
+    new x509.ExtendedKeyUsageExtension((request.usages ?? usagesOf(request)).map((usage) => USAGE_OIDS[usage])),
+    await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
+    await authorityKey(issuer),
+    ...(names.length === 0 ? [] : [new x509.SubjectAlternativeNameExtension(names)]),
+  ]
+  const subject = subjectName(request.subject ?? subjectOf(identity))
+  return sign({ ...dates, subject, extensions }, keys, issuer.subjectName, signingKey(authority.keyPem))
+}
+
+export const isDnsName = (text: string): boolean => DNS_NAME.test(text) && isIP(text) === 0
+export const isIpAddress = (text: string): boolean => isIP(text) !== 0 && !text.includes('%')
+
+/** The end is the CA's at the latest: nobody would accept a longer one. */
+function withinLife(dates: Validity, authorityEnd: Date): Validity {
+  if (dates.notBefore >= authorityEnd) {
+    throw new TunnelError('bad-option', `the CA expired at ${authorityEnd.toISOString()}: make a new one`)
+  }
+  return dates.notAfter > authorityEnd ? { ...dates, notAfter: authorityEnd } : dates
+}
+
+function alternativeNames(trustDomain: string, request: LeafRequest): JsonGeneralName[] {
+  const { identity, dnsNames = [], ipAddresses = [] } = request
+  for (const name of dnsNames) {
+    if (!isDnsName(name)) throw new TunnelError('bad-option', `expected a DNS name, got ${JSON.stringify(name)}`)
+  }
+  for (const address of ipAddresses) {
+    if (!isIpAddress(address)) {
+      throw new TunnelError('bad-option', `expected an IP address, got ${JSON.stringify(address)}`)
+    }
+  }
+  return [
+    ...(identity === undefined ? [] : [{ type: 'url' as const, value: identityUri(trustDomain, identity) }]),
+    ...dnsNames.map((value) => ({ type: 'dns' as const, value })),
+    ...ipAddresses.map((address) => ({ type: 'ip' as const, value: plainAddress(address) })),
+  ]
+}
+
+/** The library reads no IPv6 address that ends in an IPv4 one; the URL parser writes any in hexadecimal. */
+function plainAddress(address: string): string {
+  return isIP(address) === 6 ? new URL(`http://[${address}]`).hostname.slice(1, -1) : address
+}
+
+function usagesOf({ identity, dnsNames = [], ipAddresses = [] }: LeafRequest): readonly Usage[] {
+  if (identity?.role === 'server') return ['serve']
+  return dnsNames.length + ipAddresses.length > 0 ? ['connect', 'serve'] : ['connect']
+}
+
+/** Groups of our own: where the hub's CA is a client CA of Kubernetes too, the organization is the group. */
+function subjectOf(identity: Identity | undefined): Subject {
+  switch (identity?.role) {
+    case undefined:
+      return { organization: 'culvert', commonName: 'culvert' }
+    case 'agent':
+    case 'user':
+      return { organization: `culvert:${identity.role}`, commonName: identity.name }
+    case 'apiserver':
+      return { organization: 'culvert:apiserver', commonName: 'kube-apiserver' }
+    case 'server':
+      return { organization: 'culvert:server', commonName: identity.id }
+  }
+}
+
+/** A common name too long for X.509 is left out: nobody reads it, the identity is in the URI. */
+function subjectName({ organization, commonName }: Subject): Name {
+  const fits = commonName !== undefined && commonName.length <= LONGEST_COMMON_NAME
+  return distinguishedName({ organization, ...(fits ? { commonName } : {}) })
+}
+
+/** As the CA states its own key's identifier, which for a CA made elsewhere need not be the hash that we would take. */
+async function authorityKey(issuer: X509Certificate): Promise<AuthorityKeyIdentifierExtension> {
+  const own = issuer.getExtension(x509.SubjectKeyIdentifierExtension)
+  if (own) return new x509.AuthorityKeyIdentifierExtension(own.keyId)
+  return x509.AuthorityKeyIdentifierExtension.create(issuer.publicKey)
+}
