@@ -69,11 +69,12 @@ export function boolean(about: About): Option<boolean> {
 }
 
 export function oneOf<const Choice extends string>(choices: readonly Choice[], about: About): Option<Choice> {
+  const words = choices.filter((choice) => choice !== '') // empty stands for the default and is not worth a word
   const parse = (given: string): Parsed<Choice> => {
     const value = choices.find((choice) => choice === given)
-    return value === undefined ? { expected: `one of ${choices.join(', ')}` } : { value }
+    return value === undefined ? { expected: `one of ${words.join(', ')}` } : { value }
   }
-  return { ...about, takes: choices.join('|'), shape: 'single', parse }
+  return { ...about, takes: words.join('|'), shape: 'single', parse }
 }
 
 /** Items separated by commas or given one flag each; empty items are skipped. */

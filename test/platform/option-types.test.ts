@@ -44,6 +44,10 @@ t.test('a boolean takes the words of Go', async (t) => {
 
 t.test('a choice is one of its words', async (t) => {
   check(t, oneOf(['text', 'json'], { help }), { text: 'text', json: 'json' }, ['', 'Text', 'xml'])
+  const optional = oneOf(['', 'text', 'json'], { help })
+  t.strictSame(optional.parse(''), { value: '' })
+  t.strictSame(optional.parse('xml'), { expected: 'one of text, json' }, 'the empty one is not worth a word')
+  t.equal(optional.takes, 'text|json')
 })
 
 t.test('a list skips what is empty', async (t) => {
