@@ -1,0 +1,196 @@
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { helpText } from '../../src/platform/option-help.ts'
+import { type Environment, flagOf, readOptions } from '../../src/platform/options.ts'
+import { type ServerOptions, serverOptions, serverRules, serverWarnings } from '../../src/proxy-server/options.ts'
+
+const read = (argv: string[], environment: Environment = {}) =>
+  readOptions(serverOptions, argv, serverRules, environment)
+
+/** A command line that is accepted, over TCP; `more` comes after it. */
+function complete(t: Test, ...more: string[]): string[] {
+  const folder = t.testdir({ pem: '' })
+  const files = ['server-cert', 'server-key', 'server-ca-cert', 'cluster-cert', 'cluster-key', 'cluster-ca-cert']
+  return ['--mode=http-connect', ...files.map((flag) => `--${flag}=${join(folder, 'pem')}`), ...more]
+}
+function overSocket(t: Test, ...more: string[]): string[] {
+  const pem = join(t.testdir({ pem: '' }), 'pem')
+  const cluster = [`--cluster-cert=${pem}`, `--cluster-key=${pem}`]
+  return ['--mode=http-connect', '--uds-name=@frontend', '--server-port=0', ...cluster, ...more]
+}
+function valuesOf(argv: string[], environment: Environment = {}): ServerOptions {
+  const result = read(argv, environment)
+  if (result.ok !== true) throw new Error(JSON.stringify(result))
+  return result.values
+}
+function problemsOf(argv: string[]): readonly string[] {
+  const result = read(argv)
+  return result.ok === false ? result.problems : []
+}
+
+t.test('has the names and defaults of konnectivity', async (t) => {
+  const { serverId, ...values } = valuesOf(complete(t))
+  t.match(serverId, /^[0-9a-f]{8}-[0-9a-f-]{27}$/)
+  t.match(values, {
+    udsName: '',
+    deleteExistingUdsFile: true,
+    serverPort: 8090,
+    serverBindAddress: '',
+    agentPort: 8091,
+    agentBindAddress: '',
+    adminPort: 8095,
+    adminBindAddress: '127.0.0.1',
+    healthPort: 8092,
+    healthBindAddress: '',
+    serverCount: 1,
+    proxyStrategies: ['default'],
+    tlsMinVersion: '',
+    gracefulShutdownTimeoutMs: 25_000,
+    backendDialTimeoutMs: 30_000,
+  })
+})
+
+t.test('has the limits of the protocol as its defaults', async (t) => {
+  t.match(valuesOf(complete(t)), {
+    maxMessageBytes: 4_194_304,
+    maxPendingDialsPerStream: 10_000,
+    maxPendingDialsPerFrontend: 10_000,
+    maxConnectionsPerStream: 100_000,
+    connectHeadBytes: 16_384,
+    connectHeadTimeoutMs: 10_000,
+    earlyDataBytes: 65_536,
+    tlsHandshakeTimeoutMs: 10_000,
+    agentStreamTimeoutMs: 10_000,
+    maxHeaderListBytes: 16_384,
+    unknownFramesPerMinute: 1_000,
+    handshakesPerSecond: 200,
+    heartbeatTimeoutMs: 12_000,
+    streamBufferBytes: 67_108_864,
+    processBufferBytes: 268_435_456,
+    connectionBufferBytes: 4_194_304,
+  })
+})
+
+t.test('gives every option a flag of its own', async (t) => {
+  const flags = Object.entries(serverOptions).map(([key, option]) => flagOf(key, option))
+  t.equal(new Set(flags).size, flags.length)
+  t.ok(
+    flags.includes('backend-dial-timeout') && flags.includes('max-message-bytes') && flags.includes('server-ca-cert'),
+  )
+})
+
+t.test('takes its id from PROXY_SERVER_ID unless the flag says otherwise', async (t) => {
+  t.equal(valuesOf(complete(t), { PROXY_SERVER_ID: 'pod-1' }).serverId, 'pod-1')
+  t.equal(valuesOf(complete(t, '--server-id=me'), { PROXY_SERVER_ID: 'pod-1' }).serverId, 'me')
+})
+
+t.test('refuses the mode that is not there yet, which is the default, and says what to pass', async (t) => {
+  const sentence = '--mode=grpc, which is also the default, is not there yet: pass --mode=http-connect'
+  t.strictSame(problemsOf(complete(t, '--mode=grpc')), [sentence])
+  t.ok(problemsOf([]).includes(sentence))
+  t.strictSame(problemsOf(complete(t, '--mode=socks')), [
+    `mode must be set to either 'grpc' or 'http-connect' not "socks"`,
+  ])
+})
+
+t.test('keeps to the ports that konnectivity allows, in its words', async (t) => {
+  for (const name of ['server', 'agent', 'admin', 'health']) {
+    t.strictSame(problemsOf(complete(t, `--${name}-port=1023`)), [
+      `please do not try to use reserved port 1023 for the ${name} port`,
+    ])
+    t.strictSame(problemsOf(complete(t, `--${name}-port=49152`)), [
+      `please do not try to use ephemeral port 49152 for the ${name} port`,
+    ])
+    t.strictSame(problemsOf(complete(t, `--${name}-port=1024`)), [])
+    t.strictSame(problemsOf(complete(t, `--${name}-port=49151`)), [])
+  }
+})
+
+t.test('takes port 0 as any free port, for the frontend only where --server-listen-any says so', async (t) => {
+  const { agentPort, healthPort, adminPort } = valuesOf(
+    complete(t, '--agent-port=0', '--health-port=0', '--admin-port=0'),
+  )
+  t.strictSame([agentPort, healthPort, adminPort], [0, 0, 0])
+  t.strictSame(problemsOf(complete(t, '--server-port=0')), [
+    'please do not try to use reserved port 0 for the server port',
+  ])
+  t.strictSame(problemsOf(complete(t, '--server-port=0', '--server-listen-any')), [])
+  t.equal(
+    valuesOf(complete(t, '--server-listen-any')).serverListenAny,
+    true,
+    'beside the default port, which is ignored',
+  )
+})
+
+t.test('serves a Unix socket without port and without certificates', async (t) => {
+  t.match(valuesOf(overSocket(t)), { udsName: '@frontend', serverPort: 0, serverCert: '' })
+  const pem = join(t.testdir({ pem: '' }), 'pem')
+  t.strictSame(problemsOf([...overSocket(t), '--server-port=8090', `--server-ca-cert=${pem}`, '--server-listen-any']), [
+    '--uds-name serves the frontend on a Unix socket: --server-port must be 0, got 8090',
+    '--uds-name and --server-listen-any exclude each other',
+    '--uds-name serves the frontend without TLS: leave out --server-cert, --server-key and --server-ca-cert',
+  ])
+})
+
+t.test('needs certificates where it speaks TLS', async (t) => {
+  t.strictSame(problemsOf(['--mode=http-connect']), [
+    'server ca cert must be set when in TCP mode (uds-name is empty)',
+    '--server-cert and --server-key must be set: the frontend over TCP speaks TLS only',
+    '--cluster-cert and --cluster-key must be set: the agent port speaks TLS only',
+  ])
+})
+
+t.test('reports a file that cannot be read beside all other mistakes', async (t) => {
+  const missing = join(t.testdir(), 'missing.pem')
+  t.strictSame(problemsOf(complete(t, `--cluster-key=${missing}`, '--agent-port=80', '--server-count=0')), [
+    '--server-count: expected a whole number, at least 1, got "0"',
+    'please do not try to use reserved port 80 for the agent port',
+    `--cluster-key: expected a file that can be read, got ${missing}: there is no such file`,
+  ])
+})
+
+t.test('knows the strategies of konnectivity, and has one of them', async (t) => {
+  t.strictSame(valuesOf(complete(t, '--proxy-strategies=default,')).proxyStrategies, ['default'])
+  t.strictSame(problemsOf(complete(t, '--proxy-strategies=')), ['proxy strategies cannot be empty'])
+  t.strictSame(problemsOf(complete(t, '--proxy-strategies=default,random')), ['unknown proxy strategy: random'])
+  t.strictSame(problemsOf(complete(t, '--proxy-strategies=destHost,default,defaultRoute')), [
+    '--proxy-strategies: there is no destHost, defaultRoute yet: pass --proxy-strategies=default',
+  ])
+})
+
+t.test('refuses buffers that do not fit into each other, and a trust domain that is none', async (t) => {
+  t.strictSame(
+    problemsOf(complete(t, '--connection-buffer-bytes=65MiB', '--process-buffer-bytes=63MiB', '--trust-domain=A/b')),
+    [
+      '--trust-domain: expected lower-case letters, digits, dots, dashes and underscores, got "A/b"',
+      '--connection-buffer-bytes must not be over --stream-buffer-bytes',
+      '--stream-buffer-bytes must not be over --process-buffer-bytes',
+    ],
+  )
+})
+
+t.test('refuses every number, size and duration below its range', async (t) => {
+  const off = ['backend-dial-timeout', 'graceful-shutdown-timeout', 'early-data-bytes', 'unknown-frames-per-minute']
+  for (const [key, option] of Object.entries(serverOptions)) {
+    if (!['number', 'size', 'duration'].includes(option.takes)) continue
+    const flag = flagOf(key, option)
+    const low = off.includes(flag) ? '-1' : '0'
+    if (flag.endsWith('-port')) continue // the rules above
+    t.match(problemsOf(complete(t, `--${flag}=${low}`)), [new RegExp(`^--${flag}: expected`)], flag)
+  }
+})
+
+t.test('warns of what it accepts but should not be', async (t) => {
+  t.strictSame(serverWarnings(valuesOf(complete(t, '--tls-min-version=VersionTLS13'))), [])
+  t.strictSame(serverWarnings(valuesOf(complete(t, '--tls-min-version=VersionTLS10', '--cluster-ca-cert='))), [
+    '--tls-min-version=VersionTLS10 means TLS 1.2 here: older versions are not spoken',
+    'without --cluster-ca-cert anyone who reaches the agent port may be an agent',
+  ])
+  t.match(problemsOf(complete(t, '--tls-min-version=TLS13')), [/expected one of VersionTLS10, VersionTLS11/])
+})
+
+t.test('explains every flag in its help', async (t) => {
+  const help = helpText(serverOptions, { program: 'proxy-server', summary: 'Serves.' })
+  for (const [key, option] of Object.entries(serverOptions)) t.match(help, `  --${flagOf(key, option)}`)
+  t.ok(help.indexOf('--server-cert') < help.indexOf('Limits:'))
+})
