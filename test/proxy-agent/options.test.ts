@@ -1,0 +1,137 @@
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { helpText } from '../../src/platform/option-help.ts'
+import { type Environment, flagOf, readOptions } from '../../src/platform/options.ts'
+import { type AgentOptions, agentOptions, agentRules, agentWarnings } from '../../src/proxy-agent/options.ts'
+
+/** A command line that is accepted; `more` comes after it. */
+function complete(t: Test, ...more: string[]): string[] {
+  return [`--ca-cert=${join(t.testdir({ pem: '' }), 'pem')}`, ...more]
+}
+function valuesOf(argv: string[], environment: Environment = {}): AgentOptions {
+  const result = readOptions(agentOptions, argv, agentRules, environment)
+  if (result.ok !== true) throw new Error(JSON.stringify(result))
+  return result.values
+}
+function problemsOf(argv: string[]): readonly string[] {
+  const result = readOptions(agentOptions, argv, agentRules)
+  return result.ok === false ? result.problems : []
+}
+
+t.test('has the names and defaults of konnectivity, and ours', async (t) => {
+  const { agentId, caCert, ...values } = valuesOf(complete(t))
+  t.match(agentId, /^[0-9a-f]{8}-[0-9a-f-]{27}$/)
+  t.strictSame(values, {
+    agentCert: '',
+    agentKey: '',
+    proxyServerHost: '127.0.0.1',
+    proxyServerPort: 8091,
+    alpnProto: [],
+    healthServerHost: '',
+    healthServerPort: 8093,
+    adminServerPort: 8094,
+    adminBindAddress: '127.0.0.1',
+    agentIdentifiers: '',
+    syncIntervalMs: 1_000,
+    syncIntervalCapMs: 10_000,
+    tlsMinVersion: '',
+    portsFile: '',
+    logFormat: 'text',
+    logLevel: 'info',
+    heartbeatIntervalMs: 5_000,
+    heartbeatTimeoutMs: 12_000,
+    drainTimeoutMs: 25_000,
+    endpointDialTimeoutMs: 5_000,
+    maxMessageBytes: 4_194_304,
+    streamBufferBytes: 67_108_864,
+    processBufferBytes: 268_435_456,
+    connectionBufferBytes: 4_194_304,
+  })
+})
+
+t.test('gives every option a flag of its own, explained in the help', async (t) => {
+  const flags = Object.entries(agentOptions).map(([key, option]) => flagOf(key, option))
+  t.equal(new Set(flags).size, flags.length)
+  const help = helpText(agentOptions, { program: 'proxy-agent', summary: 'Connects out.' })
+  for (const flag of flags) t.match(help, `  --${flag}`)
+})
+
+t.test('takes its id from PROXY_AGENT_ID unless the flag says otherwise', async (t) => {
+  t.equal(valuesOf(complete(t), { PROXY_AGENT_ID: 'node-1' }).agentId, 'node-1')
+  t.equal(valuesOf(complete(t, '--agent-id=me'), { PROXY_AGENT_ID: 'node-1' }).agentId, 'me')
+})
+
+t.test('accepts the identifiers that exist, each as often as wanted', async (t) => {
+  for (const given of [
+    '',
+    'ipv4=10.0.0.1&ipv4=10.0.0.2&ipv6=fd00%3A%3A1',
+    'host=node-1&cidr=10.0.0.0/8&default-route=true',
+    '&host=a&',
+  ]) {
+    t.equal(valuesOf(complete(t, `--agent-identifiers=${given}`)).agentIdentifiers, given)
+  }
+})
+
+t.test('refuses identifiers that a server would refuse or overlook', async (t) => {
+  const refusals: [string, string][] = [
+    ['ipv4=10.0.0.1&mac=1&uid=2', 'agent address is invalid: unknown address type: mac, uid'],
+    ['IPv4=10.0.0.1', 'agent address is invalid: unknown address type: IPv4'],
+    [
+      'host=a;ipv4=b',
+      'agent address is invalid: expected a query string such as ipv4=10.0.0.1&host=node-1, got "host=a;ipv4=b"',
+    ],
+    ['host=%zz', 'agent address is invalid: expected a query string such as ipv4=10.0.0.1&host=node-1, got "host=%zz"'],
+    ['host=%4', 'agent address is invalid: expected a query string such as ipv4=10.0.0.1&host=node-1, got "host=%4"'],
+  ]
+  for (const [given, problem] of refusals) {
+    t.strictSame(problemsOf(complete(t, `--agent-identifiers=${given}`)), [problem])
+  }
+})
+
+t.test('needs a CA, a host, and a certificate with its key', async (t) => {
+  const pem = join(t.testdir({ pem: '' }), 'pem')
+  t.strictSame(problemsOf(['--proxy-server-host=', `--agent-cert=${pem}`]), [
+    '--ca-cert must be set: the server is known by its certificate',
+    '--agent-cert and --agent-key must be set together',
+    '--proxy-server-host must not be empty',
+  ])
+  t.strictSame(problemsOf([`--ca-cert=${pem}`, `--agent-cert=${pem}`, `--agent-key=${pem}`]), [])
+})
+
+t.test('reports every mistake at once, in konnectivity’s words where it has some', async (t) => {
+  const missing = join(t.testdir(), 'missing.pem')
+  const argv = [
+    `--ca-cert=${missing}`,
+    '--proxy-server-port=0',
+    '--health-server-port=65536',
+    '--sync-interval=11s',
+    '--heartbeat-timeout=9.9s',
+    '--connection-buffer-bytes=65MiB',
+    '--process-buffer-bytes=63MiB',
+  ]
+  t.strictSame(problemsOf(argv), [
+    '--proxy-server-port: expected a port from 1 to 65535, got "0"',
+    '--health-server-port: expected a port from 1 to 65535, or 0 for any free one, got "65536"',
+    'sync interval 11s must be less than sync interval cap 10s',
+    '--heartbeat-timeout must be at least twice --heartbeat-interval, got 9.9s for 5s',
+    '--connection-buffer-bytes must not be over --stream-buffer-bytes',
+    '--stream-buffer-bytes must not be over --process-buffer-bytes',
+    `--ca-cert: expected a file that can be read, got ${missing}: there is no such file`,
+  ])
+})
+
+t.test('takes both sides of each rule', async (t) => {
+  t.strictSame(
+    problemsOf(complete(t, '--sync-interval=10s', '--heartbeat-timeout=10s', '--connection-buffer-bytes=64MiB')),
+    [],
+  )
+  t.match(valuesOf(complete(t, '--health-server-port=0', '--admin-server-port=0')), {
+    healthServerPort: 0,
+    adminServerPort: 0,
+  })
+})
+
+t.test('warns of a TLS version that it will not speak', async (t) => {
+  t.strictSame(agentWarnings(valuesOf(complete(t))), [])
+  t.match(agentWarnings(valuesOf(complete(t, '--tls-min-version=VersionTLS11'))), [/means TLS 1.2 here/])
+})
