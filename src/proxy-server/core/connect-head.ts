@@ -6,7 +6,7 @@
  * before the colon, `Transfer-Encoding` and bodies. (Go takes a bare LF; no client in use sends one.)
  *
  * A prefix of a head gives `more` and is read again from its start with the next bytes. That repeats work, but not past
- * `limitBytes`: a client that sends single bytes costs some 8 KiB of scanning each, less than their system calls.
+ * `limitBytes`: a client that sends 16 KiB byte by byte costs 20 µs a byte, about what receiving each byte costs anyhow.
  * Bytes once refused stay refused with the same answer, whatever follows them.
  */
 
