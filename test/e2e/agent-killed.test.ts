@@ -1,0 +1,38 @@
+/** The agent dies without a word in the middle of a transfer, and comes back. */
+import { once } from 'node:events'
+import t from 'tap'
+import { makerUnderTest, startCluster } from './cluster.ts'
+import { POD } from './objects.ts'
+import { askPod } from './pod-proxy.ts'
+
+const BACK_WITHIN_MS = 2_000
+const NOTICED_WITHIN_MS = 10_000
+
+const cluster = await startCluster({ server: makerUnderTest, agent: makerUnderTest, transport: 'tcp', agents: 1 })
+t.teardown(cluster.remove)
+const { kubectl, agents, startAgent } = cluster
+
+let agent = agents[0]!
+for (const round of [1, 2, 3]) {
+  await t.test(`an exec ends when the agent is killed, and the next one works: round ${round}`, async (t) => {
+    const transfer = kubectl.follow('exec', POD, '--', 'cat', '/dev/zero')
+    transfer.stdin?.end()
+    const ended = once(transfer, 'exit', { signal: AbortSignal.timeout(NOTICED_WITHIN_MS) })
+    await once(transfer.stdout!, 'data')
+    transfer.stdout?.resume()
+
+    agent.signal('SIGKILL')
+    t.equal(await agent.ended, 'SIGKILL')
+    await ended // its code says nothing: kube-apiserver hands a lost kubelet on to kubectl as an end, and kubectl exits with 0
+    t.pass('the exec, which would go on for ever, ended')
+    const alone = await kubectl(['exec', POD, '--', 'true'])
+    t.not(alone.code, 0, 'without an agent nothing reaches the cell')
+
+    agent = await startAgent(0)
+    const back = performance.now()
+    const exec = await kubectl(['exec', POD, '--', 'echo', 'back'], { deadlineMs: BACK_WITHIN_MS })
+    t.equal(exec.stdout.toString(), 'back\n', exec.stderr)
+    await askPod(kubectl, BACK_WITHIN_MS)
+    t.comment(`exec and pod proxy ${Math.round(performance.now() - back)} ms after the reconnection`)
+  })
+}

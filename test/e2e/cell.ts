@@ -1,0 +1,101 @@
+/**
+ * The cluster without an inbound port: kwok as its kubelet, and what runs in its pods. kwok serves exec, attach, logs and
+ * port-forward for real: a pod's files are the run's folder, its commands run in the cell.
+ */
+import { execFileSync } from 'node:child_process'
+import { mkdir, readdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { kwokFolder, program } from '../programs/programs.ts'
+import { AGGREGATED_API_PORT } from './aggregated-api.ts'
+import { kubeconfigFor } from './kubectl.ts'
+import { type Network, NODE_ADDRESS, POD_RANGE } from './network.ts'
+import type { Pki } from './pki.ts'
+import { type Running, start } from './process.ts'
+import { ready } from './ready.ts'
+import { ECHO_PORT, HTTP_PORT } from './target.ts'
+
+export const KUBELET_PORT = 10_250
+const READY_MS = 30_000
+
+export type PodFiles = {
+  /** What `kubectl logs` reads and what `kubectl attach` follows. */
+  readonly log: string
+  readonly console: string
+}
+
+/** One line of a container's log, as the container runtime interface writes it. */
+export function criLine(text: string): string {
+  return `${new Date().toISOString()} stdout F ${text}\n`
+}
+
+export async function startTargets({ cell }: Network, { kubernetes }: Pki, folder: string): Promise<void> {
+  const node = (file: string, ...args: string[]) => [process.execPath, join(import.meta.dirname, file), ...args]
+  const { cert, key } = kubernetes.aggregatedApi
+  const api = start({ name: 'aggregated-api', namespace: cell, folder, command: node('aggregated-api.ts', cert, key) })
+  const target = start({ name: 'target', namespace: cell, folder, command: node('target.ts') })
+  await Promise.all([
+    api.until(ready(cell, `https://127.0.0.1:${AGGREGATED_API_PORT}/apis/things.culvert.test/v1`, READY_MS)),
+    target.until(ready(cell, `http://127.0.0.1:${HTTP_PORT}/hello`, READY_MS)),
+  ])
+}
+
+export async function startKubelet({ cell }: Network, pki: Pki, folder: string, files: PodFiles): Promise<Running> {
+  const kubeconfig = join(folder, 'kwok.kubeconfig')
+  const pods = join(folder, 'kwok.json')
+  await Promise.all([
+    writeFile(kubeconfig, kubeconfigFor(pki), { mode: 0o600 }),
+    writeFile(pods, podConfiguration(files)),
+    writeFile(files.log, ''),
+    writeFile(files.console, ''),
+  ])
+  const { cert, key } = pki.kubernetes.kubelet
+  const command = [
+    await program('kwok'),
+    ...[
+      '--kubeconfig',
+      kubeconfig,
+      '--manage-all-nodes',
+      '--node-ip',
+      NODE_ADDRESS,
+      '--node-port',
+      String(KUBELET_PORT),
+    ],
+    ...['--server-address', `0.0.0.0:${KUBELET_PORT}`, '--cidr', POD_RANGE],
+    ...['--tls-cert-file', cert, '--tls-private-key-file', key],
+    ...[...(await stages()), pods].flatMap((file) => ['-c', file]),
+  ]
+  const env = { HOME: folder, PATH: `${await commandsOfPods(folder)}:${process.env.PATH}` }
+  const kwok = start({ name: 'kwok', namespace: cell, folder, command, env })
+  await kwok.until(ready(cell, `https://${NODE_ADDRESS}:${KUBELET_PORT}/healthz`, READY_MS))
+  return kwok
+}
+
+/** A folder that comes first in the path of a pod's commands, with the `tar` that ends. */
+async function commandsOfPods(folder: string): Promise<string> {
+  const commands = join(folder, 'bin')
+  const tar = execFileSync('sh', ['-c', 'command -v tar'], { encoding: 'utf8' }).trim()
+  const wrapper = `exec '${process.execPath}' '${join(import.meta.dirname, 'tar-to-its-end.ts')}' '${tar}' "$@"`
+  await mkdir(commands)
+  await writeFile(join(commands, 'tar'), `#!/bin/sh\n${wrapper}\n`, { mode: 0o755 })
+  return commands
+}
+
+/** What makes a node ready and a pod run. A KwokConfiguration is not passed: it would zero other options. */
+async function stages(): Promise<string[]> {
+  const folder = join(await kwokFolder(), 'kustomize/stage')
+  const fast = join(folder, 'pod/fast')
+  const ofPods = (await readdir(fast)).filter((file) => /^pod-.*\.yaml$/.test(file)).map((file) => join(fast, file))
+  return [join(folder, 'node/fast/node-initialize.yaml'), join(folder, 'node/heartbeat/node-heartbeat.yaml'), ...ofPods]
+}
+
+/** YAML documents that are JSON. */
+function podConfiguration({ log, console }: PodFiles): string {
+  const document = (kind: string, spec: object): string =>
+    JSON.stringify({ apiVersion: 'kwok.x-k8s.io/v1alpha1', kind, metadata: { name: 'pods' }, spec })
+  return [
+    document('ClusterLogs', { logs: [{ logsFile: log, follow: true }] }),
+    document('ClusterAttach', { attaches: [{ logsFile: console }] }),
+    document('ClusterExec', { execs: [{ local: {} }] }),
+    document('ClusterPortForward', { forwards: [{ target: { address: '127.0.0.1', port: ECHO_PORT } }] }),
+  ].join('\n---\n')
+}

@@ -1,0 +1,105 @@
+/**
+ * Two network namespaces on one machine: `hub`, and `cell`, a cluster that accepts no inbound connection.
+ *
+ *   hub 10.77.0.1 ── veth ── 10.77.0.2 cell, where all of 10.88.0.0/16 is local
+ *
+ * The hub has no route to 10.88.0.0/16, and the cell drops every connection that is opened from the hub. kube-apiserver
+ * refuses to proxy to loopback addresses, which is why the cluster needs addresses of its own.
+ *
+ * The names carry the id of the process that made them: runs do not collide, and what a killed run left behind is known.
+ */
+import { execFileSync } from 'node:child_process'
+import { readdirSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+export const HUB_ADDRESS = '10.77.0.1'
+export const CELL_ADDRESS = '10.77.0.2'
+export const NODE_ADDRESS = '10.88.0.1'
+export const POD_RANGE = '10.88.1.0/24'
+const CLUSTER_RANGE = '10.88.0.0/16'
+
+export type Network = { readonly hub: string; readonly cell: string }
+
+/** Makes both namespaces; they and `folderOf(process.pid)*` belong to this process until `removeAllOf(process.pid)`. */
+export function makeNetwork(): Network {
+  const hub = `${nameOf(process.pid)}-hub`
+  const cell = `${nameOf(process.pid)}-cell`
+  for (const namespace of [hub, cell]) {
+    ip('netns', 'add', namespace)
+    ip('-n', namespace, 'link', 'set', 'lo', 'up')
+  }
+  ip('link', 'add', 'to-cell', 'netns', hub, 'type', 'veth', 'peer', 'name', 'to-hub', 'netns', cell)
+  ip('-n', hub, 'address', 'add', `${HUB_ADDRESS}/24`, 'dev', 'to-cell')
+  ip('-n', cell, 'address', 'add', `${CELL_ADDRESS}/24`, 'dev', 'to-hub')
+  ip('-n', hub, 'link', 'set', 'to-cell', 'up')
+  ip('-n', cell, 'link', 'set', 'to-hub', 'up')
+  ip('-n', cell, 'route', 'add', 'local', CLUSTER_RANGE, 'dev', 'lo')
+  const dropNew = ['-A', 'INPUT', '-i', 'to-hub', '-m', 'conntrack', '--ctstate', 'NEW', '-j', 'DROP']
+  ip('netns', 'exec', cell, 'iptables', ...dropNew)
+  return { hub, cell }
+}
+
+/** What a temporary folder of this process is called, but for the random end. */
+export function folderOf(pid: number): string {
+  return join(tmpdir(), `${nameOf(pid)}-`)
+}
+
+/** Ends what runs in the namespaces of that process, and removes them and its folders. Synchronous, for signal handlers. */
+export function removeAllOf(owner: number): void {
+  for (const namespace of namespaces().filter(({ pid }) => pid === owner)) {
+    for (const pid of ip('netns', 'pids', namespace.name).split('\n').filter(Boolean)) kill(Number(pid))
+    ip('netns', 'delete', namespace.name)
+  }
+  for (const folder of folders().filter(({ pid }) => pid === owner)) {
+    rmSync(join(tmpdir(), folder.name), { recursive: true, force: true, maxRetries: 5 })
+  }
+}
+
+/** Removes what runs that were killed have left; returns the names of what it found. */
+export function removeOrphans(): readonly string[] {
+  const orphans = [...namespaces(), ...folders()].filter(({ pid }) => !isAlive(pid))
+  for (const pid of new Set(orphans.map(({ pid }) => pid))) removeAllOf(pid)
+  return orphans.map(({ name }) => name)
+}
+
+type Owned = { readonly name: string; readonly pid: number }
+
+function namespaces(): Owned[] {
+  const names = ip('netns', 'list').split('\n')
+  return names.flatMap((line) => owned(line.split(' ')[0] ?? ''))
+}
+
+function folders(): Owned[] {
+  return readdirSync(tmpdir()).flatMap(owned)
+}
+
+function owned(name: string): Owned[] {
+  const [, pid] = /^culvert-e2e-(\d+)-/.exec(name) ?? []
+  return pid === undefined ? [] : [{ name, pid: Number(pid) }]
+}
+
+function nameOf(pid: number): string {
+  return `culvert-e2e-${pid}`
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch {
+    return false
+  }
+}
+
+function kill(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL')
+  } catch {
+    // It ended by itself in between.
+  }
+}
+
+function ip(...args: string[]): string {
+  return execFileSync('ip', args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] })
+}

@@ -1,0 +1,93 @@
+/**
+ * The certificates of a cluster, by the `openssl` command: one CA for Kubernetes, another for the tunnel, so that a
+ * certificate of the one is worth nothing at the other. All keys are ECDSA P-256 and live in the run's own folder.
+ */
+import { execFile } from 'node:child_process'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { HUB_ADDRESS, NODE_ADDRESS } from './network.ts'
+
+const run = promisify(execFile)
+
+/** Paths of PEM files. */
+export type Certificate = { readonly cert: string; readonly key: string }
+
+export type Pki = {
+  readonly kubernetes: {
+    readonly ca: Certificate
+    readonly server: Certificate
+    readonly admin: Certificate
+    readonly kubelet: Certificate
+    readonly kubeletClient: Certificate
+    readonly aggregatedApi: Certificate
+    readonly serviceAccount: Certificate
+  }
+  readonly tunnel: {
+    readonly ca: Certificate
+    readonly server: Certificate
+    readonly agent: Certificate
+    readonly apiserver: Certificate
+  }
+}
+
+export const AGGREGATED_API_HOST = 'things.default.svc'
+
+export async function makePki(folder: string): Promise<Pki> {
+  // The machine's own configuration would make every certificate a CA.
+  writeFileSync(join(folder, 'openssl.cnf'), '[req]\ndistinguished_name = subject\n[subject]\n')
+  const [kubernetesCa, tunnelCa] = await Promise.all([
+    issue(folder, 'kubernetes-ca', '/CN=kubernetes-ca'),
+    issue(folder, 'tunnel-ca', '/CN=tunnel-ca'),
+  ])
+  const kubernetes = (name: string, subject: string, names?: string) =>
+    issue(folder, name, subject, kubernetesCa, names)
+  const tunnel = (name: string, names?: string) => issue(folder, `tunnel-${name}`, `/CN=${name}`, tunnelCa, names)
+  const hubNames = `IP:${HUB_ADDRESS},IP:127.0.0.1,IP:10.96.0.1,DNS:kubernetes`
+  return {
+    kubernetes: {
+      ca: kubernetesCa,
+      server: await kubernetes('kube-apiserver', '/CN=kube-apiserver', hubNames),
+      admin: await kubernetes('admin', '/O=system:masters/CN=admin'),
+      kubelet: await kubernetes('kubelet', '/O=system:nodes/CN=system:node:cell', `IP:${NODE_ADDRESS}`),
+      kubeletClient: await kubernetes('kubelet-client', '/O=system:masters/CN=kubelet-client'),
+      aggregatedApi: await kubernetes('aggregated-api', '/CN=things', `DNS:${AGGREGATED_API_HOST}`),
+      serviceAccount: await kubernetes('service-account', '/CN=service-account'),
+    },
+    tunnel: {
+      ca: tunnelCa,
+      server: await tunnel('proxy-server', `IP:${HUB_ADDRESS},IP:127.0.0.1`),
+      agent: await tunnel('proxy-agent'),
+      apiserver: await tunnel('apiserver'),
+    },
+  }
+}
+
+/** Without an issuer the certificate is a CA that signed itself; `names` are its subject alternative names. */
+async function issue(folder: string, name: string, subject: string, issuer?: Certificate, names?: string) {
+  const made: Certificate = { cert: join(folder, `${name}.crt`), key: join(folder, `${name}.key`) }
+  const extensions =
+    issuer === undefined
+      ? ['basicConstraints=critical,CA:TRUE', 'keyUsage=critical,keyCertSign,cRLSign']
+      : ['basicConstraints=critical,CA:FALSE', 'extendedKeyUsage=serverAuth,clientAuth']
+  if (names !== undefined) extensions.push(`subjectAltName=${names}`)
+  await run('openssl', [
+    ...[
+      'req',
+      '-config',
+      join(folder, 'openssl.cnf'),
+      '-x509',
+      '-newkey',
+      'ec',
+      '-pkeyopt',
+      'ec_paramgen_curve:P-256',
+      '-nodes',
+      '-days',
+      '2',
+    ],
+    ...['-subj', subject, '-out', made.cert, '-keyout', made.key],
+    ...(issuer === undefined ? [] : ['-CA', issuer.cert, '-CAkey', issuer.key]),
+    ...extensions.flatMap((extension) => ['-addext', extension]),
+  ])
+  return made
+}

@@ -1,0 +1,36 @@
+/**
+ * What runs in the pods of the cell: an HTTP server on 9100 and a TCP echo on 9200, on every address of the cell.
+ *
+ *   GET /hello         says on which address it was reached
+ *   GET /bytes/<n>     n bytes of `patternOf`
+ */
+import { createServer as createHttpServer } from 'node:http'
+import { createServer } from 'node:net'
+import { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+
+export const HTTP_PORT = 9100
+export const ECHO_PORT = 9200
+const CHUNK_BYTES = 64 * 1024
+
+/** Bytes that differ from place to place, so that a lost, doubled or moved piece changes their hash. */
+export function* patternOf(bytes: number): Generator<Buffer> {
+  for (let at = 0; at < bytes; at += CHUNK_BYTES) {
+    const chunk = Buffer.allocUnsafe(Math.min(CHUNK_BYTES, bytes - at))
+    for (let index = 0; index < chunk.length; index++) chunk[index] = (at + index) % 251
+    yield chunk
+  }
+}
+
+if (import.meta.main) {
+  const http = createHttpServer((request, response) => {
+    const [, bytes] = /^\/bytes\/(\d+)$/.exec(request.url ?? '') ?? []
+    if (request.url === '/hello') response.end(`hello from ${request.socket.localAddress}\n`)
+    else if (bytes !== undefined) pipeline(Readable.from(patternOf(Number(bytes))), response).catch(() => undefined)
+    else response.writeHead(404).end()
+  })
+  http.listen(HTTP_PORT, '0.0.0.0')
+  createServer({ allowHalfOpen: true }, (socket) => {
+    pipeline(socket, socket).catch(() => undefined)
+  }).listen(ECHO_PORT, '0.0.0.0')
+}
