@@ -3,8 +3,9 @@
  * It carries its trust domain as a URI SAN (`spiffe://<trust domain>`), so that whoever has the CA needs no second file.
  */
 import { TunnelError } from '../platform/errors.ts'
-import { type CertificateAndKey, DAY_MS, distinguishedName, newKeys, sign, validity } from './certificate.ts'
+import { type CertificateAndKey, distinguishedName, newKeys, sign, validity } from './certificate.ts'
 import { isTrustDomain, trustDomainUri } from './identity.ts'
+import { DAY_MS } from './lifetime.ts'
 import { x509 } from './x509.ts'
 
 export type Authority = CertificateAndKey & { readonly trustDomain: string }

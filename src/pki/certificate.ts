@@ -2,6 +2,7 @@
 import { createPrivateKey, KeyObject, webcrypto } from 'node:crypto'
 import type { Extension, Name } from '@peculiar/x509'
 import { TunnelError } from '../platform/errors.ts'
+import { isLifetime, LIFETIME_EXPECTED } from './lifetime.ts'
 import { x509 } from './x509.ts'
 
 /** PEM, the key in PKCS#8. Never log the key. */
@@ -11,12 +12,8 @@ export type Subject = { readonly commonName?: string | undefined; readonly organ
 
 export type Validity = { readonly notBefore: Date; readonly notAfter: Date }
 
-export const DAY_MS = 86_400_000
 /** A certificate is valid from a little before it was made: the clocks of those who check it differ. */
 export const CLOCK_SKEW_MS = 5 * 60_000
-export const SHORTEST_LIFETIME_MS = 1_000
-/** Keeps every date within the four-digit years that X.509 can write. */
-export const LONGEST_LIFETIME_MS = 100 * 365 * DAY_MS
 
 const P256 = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const
 
@@ -35,9 +32,8 @@ export function signingKey(keyPem: string): webcrypto.CryptoKey {
 
 /** @throws TunnelError `bad-option` when the lifetime is out of range */
 export function validity(nowUnixMs: number, lifetimeMs: number): Validity {
-  if (!(lifetimeMs >= SHORTEST_LIFETIME_MS && lifetimeMs <= LONGEST_LIFETIME_MS)) {
-    throw new TunnelError('bad-option', `expected a lifetime from 1s to 36500d, got ${lifetimeMs} ms`)
-  }
+  if (!isLifetime(lifetimeMs))
+    throw new TunnelError('bad-option', `expected ${LIFETIME_EXPECTED}, got ${lifetimeMs} ms`)
   return { notBefore: wholeSeconds(nowUnixMs - CLOCK_SKEW_MS), notAfter: wholeSeconds(nowUnixMs + lifetimeMs) }
 }
 

@@ -11,7 +11,6 @@ import { TunnelError } from '../platform/errors.ts'
 import type { Authority } from './authority.ts'
 import {
   type CertificateAndKey,
-  DAY_MS,
   distinguishedName,
   newKeys,
   type Subject,
@@ -21,9 +20,9 @@ import {
   validity,
 } from './certificate.ts'
 import { type Identity, identityUri } from './identity.ts'
+import { DAY_MS } from './lifetime.ts'
+import { USAGES, type Usage } from './usage.ts'
 import { x509 } from './x509.ts'
-
-export type Usage = 'serve' | 'connect'
 
 export type LeafRequest = {
   /** Becomes the URI SAN. Without it the certificate is one as the reference uses: its holder's role is `none`. */
@@ -42,7 +41,6 @@ export type LeafRequest = {
 
 export const LEAF_LIFETIME_MS = 365 * DAY_MS
 
-const USAGE_OIDS = { serve: '1.3.6.1.5.5.7.3.1', connect: '1.3.6.1.5.5.7.3.2' } as const satisfies Record<Usage, string>
 const LONGEST_COMMON_NAME = 64 // ub-common-name, RFC 5280 appendix A
 const DNS_NAME =
   /^(?=.{1,253}$)(?:\*\.)?(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/i
@@ -57,7 +55,7 @@ export async function issueLeaf(authority: Authority, request: LeafRequest): Pro
   const extensions = [
     new x509.BasicConstraintsExtension(false, undefined, true),
     new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
-    new x509.ExtendedKeyUsageExtension((request.usages ?? usagesOf(request)).map((usage) => USAGE_OIDS[usage])),
+    new x509.ExtendedKeyUsageExtension((request.usages ?? usagesOf(request)).map((usage) => USAGES[usage].oid)),
     await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
     await authorityKey(issuer),
     ...(names.length === 0 ? [] : [new x509.SubjectAlternativeNameExtension(names)]),
