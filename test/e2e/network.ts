@@ -48,8 +48,7 @@ export function folderOf(pid: number): string {
 /** Ends what runs in the namespaces of that process, and removes them and its folders. Synchronous, for signal handlers. */
 export function removeAllOf(owner: number): void {
   for (const namespace of namespaces().filter(({ pid }) => pid === owner)) {
-    for (const pid of ip('netns', 'pids', namespace.name).split('\n').filter(Boolean)) kill(Number(pid))
-    ip('netns', 'delete', namespace.name)
+    removeNamespace(namespace.name)
   }
   for (const folder of folders().filter(({ pid }) => pid === owner)) {
     rmSync(join(tmpdir(), folder.name), { recursive: true, force: true, maxRetries: 5 })
@@ -61,6 +60,15 @@ export function removeOrphans(): readonly string[] {
   const orphans = [...namespaces(), ...folders()].filter(({ pid }) => !isAlive(pid))
   for (const pid of new Set(orphans.map(({ pid }) => pid))) removeAllOf(pid)
   return orphans.map(({ name }) => name)
+}
+
+function removeNamespace(name: string): void {
+  try {
+    for (const pid of ip('netns', 'pids', name).split('\n').filter(Boolean)) kill(Number(pid))
+    ip('netns', 'delete', name)
+  } catch (error) {
+    if (namespaces().some((left) => left.name === name)) throw error // else another run has just removed it
+  }
 }
 
 type Owned = { readonly name: string; readonly pid: number }
