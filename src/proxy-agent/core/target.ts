@@ -1,0 +1,74 @@
+/**
+ * What the agent may dial, when its cluster sets no policy: TCP, to everything but link-local addresses. Pure.
+ *
+ * Those are where clouds serve credentials to whoever asks from inside. Names are judged by the addresses they resolve to,
+ * and what was judged is what is dialled. Refusals read like Go's dial errors: a stock server makes a 502 of them.
+ */
+
+import { ipBytes } from '../../platform/ip-address.ts'
+import { addressErrorText, hostPort, lookupErrorText, shown } from './go-errors.ts'
+
+export type Target = {
+  readonly kind: 'address' | 'name'
+  /** An IP address, the IPv4 one for an IPv4-mapped one, or a name in lower case; its final dot, if any, is kept. */
+  readonly host: string
+  readonly port: number
+}
+
+export type RefusedTarget = { readonly kind: 'refused'; readonly text: string }
+
+/** @param address host:port of a DIAL_REQ, which an unknown client of the server chose */
+export function readTarget(protocol: string, address: string): Target | RefusedTarget {
+  if (protocol !== 'tcp')
+    return refused(`dial ${shown(protocol)}: protocol not allowed by this agent, it dials tcp only`)
+  const parts = ADDRESS.exec(address)
+  if (parts === null) return refused(addressErrorText(address, splitProblem(address)))
+  const [, bracketed, plain = '', portText = ''] = parts
+  const port = /^[1-9]\d{0,4}$/.test(portText) ? Number(portText) : 0
+  if (port < 1 || port > 65535) return refused(addressErrorText(portText, 'invalid port'))
+  const text = bracketed ?? plain
+  if (text === '') return refused(addressErrorText(address, 'missing host'))
+  const bytes = ipBytes(text)
+  if (bytes !== undefined) {
+    const host = bytes.length === 4 ? bytes.join('.') : text.toLowerCase()
+    return isAllowedAddress(host) ? { kind: 'address', host, port } : refused(prohibitedText(host, port))
+  }
+  if (bracketed !== undefined) return refused(addressErrorText(address, 'not an IPv6 address'))
+  if (!isName(text)) return refused(lookupErrorText(text, { code: 'ENOTFOUND' }))
+  return { kind: 'name', host: text.toLowerCase(), port }
+}
+
+/** @param address as a resolver gave it; what cannot be read is not allowed */
+export function isAllowedAddress(address: string): boolean {
+  const bytes = ipBytes(address)
+  if (bytes === undefined) return false
+  const [first = 0, second = 0] = bytes
+  return bytes.length === 4 ? !(first === 169 && second === 254) : !(first === 0xfe && (second & 0xc0) === 0x80)
+}
+
+export function prohibitedText(host: string, port: number): string {
+  return `dial tcp ${shown(hostPort(host, port))}: link-local addresses are not allowed by this agent`
+}
+
+const ADDRESS = /^(?:\[([^[\]]*)\]|([^:[\]]*)):([^:[\]]*)$/
+
+/** Go's words for an address that is not host:port. */
+function splitProblem(address: string): string {
+  if (!address.includes(':') || address.endsWith(']')) return 'missing port in address'
+  return /[[\]]/.test(address) ? 'unexpected bracket in address' : 'too many colons in address'
+}
+
+/**
+ * Names that end in a number are the octal, hexadecimal and short forms of IPv4 addresses. The C library would take them,
+ * Go does not, and a policy that reads names must not be led past by "0xa9fea9fe".
+ */
+function isName(text: string): boolean {
+  if (text.length > MAX_NAME_CHARS || !/^[\w.~-]+$/.test(text)) return false
+  return !/(?:^|\.)(?:\d+|0x[\da-f]*)\.?$/i.test(text)
+}
+
+const MAX_NAME_CHARS = 254 // a DNS name of 253 and its final dot
+
+function refused(text: string): RefusedTarget {
+  return { kind: 'refused', text }
+}
