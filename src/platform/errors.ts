@@ -7,6 +7,7 @@ export type ErrorCode =
   | 'dial-failed' // the agent could not reach the target
   | 'dial-timeout'
   | 'forbidden' // a peer without the credentials for what it asked
+  | 'message-too-large' // a message over --max-message-bytes
   | 'no-agent' // no agent of the cluster is connected
   | 'reset' // a connection ended before its end
 

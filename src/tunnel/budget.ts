@@ -1,0 +1,51 @@
+/**
+ * Bytes received and not yet taken by a socket, counted against the limit of one stream and of the whole process. Over a
+ * limit, whoever holds most gives up its largest connection: never the small one that happened to come last.
+ * Pure. Source: docs/protocol.md section 3.
+ */
+
+export type Budget = {
+  readonly limitBytes: number
+  usedBytes: number
+  /** Gone once the budget was removed. */
+  parent: Budget | undefined
+  readonly children: Set<Budget>
+  /** Closes the connection that holds most of this budget. */
+  closeLargest: () => void
+}
+
+export function createBudget(limitBytes: number, parent?: Budget): Budget {
+  const budget: Budget = { limitBytes, usedBytes: 0, parent, children: new Set(), closeLargest: () => {} }
+  parent?.children.add(budget)
+  return budget
+}
+
+/** Gives back all it holds; what is counted later no longer reaches the parent. */
+export function removeBudget(budget: Budget): void {
+  spend(budget, -budget.usedBytes)
+  budget.parent?.children.delete(budget)
+  budget.parent = undefined
+}
+
+/** @param bytes negative gives back */
+export function spend(budget: Budget, bytes: number): void {
+  budget.usedBytes += bytes
+  if (budget.parent) spend(budget.parent, bytes)
+}
+
+/** Counts bytes that arrived, and makes room when they are too many. */
+export function spendWithin(budget: Budget, bytes: number): void {
+  spend(budget, bytes)
+  if (budget.usedBytes > budget.limitBytes) budget.closeLargest()
+  const { parent } = budget
+  if (parent && parent.usedBytes > parent.limitBytes) {
+    let most = budget
+    for (const child of parent.children) if (child.usedBytes > most.usedBytes) most = child
+    most.closeLargest()
+  }
+}
+
+/** From three quarters on windows do not grow. */
+export function isTight(budget: Budget): boolean {
+  return budget.usedBytes * 4 >= budget.limitBytes * 3 || (budget.parent !== undefined && isTight(budget.parent))
+}

@@ -1,0 +1,117 @@
+/**
+ * Joins a socket to a tunnelled connection, the same way on both ends of the tunnel: bytes, back-pressure, half close, reset.
+ * The third place in this folder that touches a socket; it decides nothing. Source: docs/protocol.md sections 3 to 5.
+ */
+import type { Socket } from 'node:net'
+import { type Connection, type ConnectionEvents, close, type Ending, end, send, taken } from './connection.ts'
+
+/** A finished connection whose socket takes none of its last bytes for this long is given up: milliseconds. */
+const FLUSH_TIMEOUT_MS = 60_000
+
+/** Payload bytes since the start, both ways. */
+export type ByteCount = { fromSockets: number; toSockets: number }
+
+export type Endpoint = {
+  /** What the connection's owner hears: pass it to `accept`, or return it from `connected`. */
+  readonly events: ConnectionEvents
+  /** Tells the endpoint which connection it belongs to; before any byte is read. */
+  readonly attach: (connection: Connection) => void
+  /** Bytes that the socket gave. @returns whether to read on */
+  readonly read: (bytes: Uint8Array) => boolean
+  /** Lets the target's bytes through, which wait until then. */
+  readonly release: () => void
+}
+
+export type EndpointOptions = {
+  readonly socket: Socket
+  readonly count: ByteCount
+  /** Bytes from the tunnel wait until `release`. */
+  readonly held: boolean
+  /** The connection is over. The socket may still be writing out its last bytes. */
+  readonly over: (ending: Ending) => void
+}
+
+/** Owns the socket's end, error and close from now on; reading is the caller's, through `read`. */
+export function createEndpoint({ socket, count, held, over }: EndpointOptions): Endpoint {
+  let connection: Connection | undefined
+  let waiting: Uint8Array[] | undefined = held ? [] : undefined
+  let endWaits = false
+  let given = 0 // bytes handed to the socket
+  let took = 0 // of these, written out
+  let corked = false
+
+  function wrote(): void {
+    const now = given - socket.writableLength
+    const fresh = now - took
+    took = now
+    if (fresh > 0 && connection) taken(connection, fresh)
+  }
+
+  function uncork(): void {
+    corked = false
+    socket.uncork()
+  }
+
+  /** All payloads of one turn leave in one write. */
+  function write(bytes: Uint8Array): void {
+    if (!corked) {
+      corked = true
+      socket.cork()
+      setImmediate(uncork)
+    }
+    given += bytes.length
+    socket.write(bytes, wrote)
+  }
+
+  const events: ConnectionEvents = {
+    data(bytes) {
+      count.toSockets += bytes.length
+      if (waiting) waiting.push(bytes)
+      else write(bytes)
+    },
+    end() {
+      if (waiting) endWaits = true
+      else socket.end()
+    },
+    resume: () => socket.resume(),
+    over(ending) {
+      if (ending.kind === 'finished') {
+        release()
+        socket.setTimeout(FLUSH_TIMEOUT_MS, () => socket.destroy())
+        socket.destroySoon()
+      } else if (ending.by === 'self') socket.destroy()
+      else reset(socket)
+      over(ending)
+    },
+  }
+
+  function release(): void {
+    const bytes = waiting ?? []
+    waiting = undefined
+    for (const piece of bytes) write(piece)
+    if (endWaits) socket.end()
+  }
+
+  socket.on('end', () => connection && end(connection))
+  socket.on('error', (error: NodeJS.ErrnoException) => connection && close(connection, error.code ?? 'socket-error'))
+  socket.on('close', () => connection && close(connection, 'socket-closed'))
+
+  return {
+    events,
+    attach(to) {
+      connection = to
+    },
+    read(bytes) {
+      count.fromSockets += bytes.length
+      return connection !== undefined && send(connection, bytes)
+    },
+    release,
+  }
+}
+
+/** A broken connection must not look like a finished one: a TCP peer gets RST, not FIN; TLS gets no close_notify. */
+export function reset(socket: Socket): void {
+  const plainTcp = !('encrypted' in socket) && socket.remoteFamily !== undefined
+  if (plainTcp && !socket.destroyed) socket.resetAndDestroy()
+  else socket.destroy()
+}

@@ -1,0 +1,131 @@
+/**
+ * The first carrier: packets as gRPC messages over one HTTP/2 stream. One write is under way at a time, and the next one
+ * is filled meanwhile: what is chosen late waits little. Source: docs/protocol.md section 4.
+ */
+import type { Buffer } from 'node:buffer'
+import type { Http2Stream } from 'node:http2'
+import type { Carrier } from './carrier.ts'
+import { grpcDecoder } from './grpc-messages.ts'
+import { createOutbox } from './outbox.ts'
+import type { Session } from './session.ts'
+
+/** Control frames that a peer who does not read may make us keep: bytes. Far more than 10,000 dials take. */
+const MAX_CONTROL_BYTES = 8 * 1024 * 1024
+/** Read in one turn at most, so that a carrier that brings bulk leaves the turn to others: bytes. */
+const TURN_READ_BYTES = 512 * 1024
+/** A tunnel that wrote nothing for this long holds no buffer: milliseconds. */
+const IDLE_BUFFER_MS = 1_000
+
+export type GrpcStreamOptions = {
+  readonly stream: Http2Stream
+  readonly session: Session
+  readonly maxMessageBytes: number
+  /** Monotonic milliseconds. */
+  readonly now: () => number
+  /** The peer's bytes make no sense, or it does not read: end the stream with this error. Called once. */
+  readonly failed: (error: unknown) => void
+}
+
+/** Makes the stream a carrier of the session and reads it from now on. Its owner ends it, and tells the session `lost`. */
+export function carryOverGrpc({ stream, session, maxMessageBytes, now, failed }: GrpcStreamOptions): Carrier {
+  const outbox = createOutbox()
+  let underWay: Buffer | undefined
+  let woken = false // the session asked to be called when there is room
+  let turnAhead = false // a turn's end is already asked for
+  let reading = true
+  let turnBytes = 0
+  let broken = false
+  let idleTimer: NodeJS.Timeout | undefined
+
+  const carrier: Carrier = {
+    index: 0,
+    control(packet) {
+      outbox.control(packet)
+      if (outbox.controlBytes() > MAX_CONTROL_BYTES) fail(new Error('the peer does not read'))
+      flush()
+    },
+    ordered(packet) {
+      outbox.ordered(packet)
+      flush()
+    },
+    data(connectId, payload) {
+      outbox.data(connectId, payload)
+      flush()
+    },
+    room: () => (broken ? 0 : outbox.room()),
+    wake() {
+      woken = true
+      if (underWay || turnAhead) return
+      turnAhead = true
+      setImmediate(() => {
+        turnAhead = false
+        wakeSession()
+      })
+    },
+    read(on) {
+      reading = on
+      if (on) stream.resume()
+      else stream.pause()
+    },
+  }
+
+  const decode = grpcDecoder(maxMessageBytes, {
+    packet: (packet) => session.receive(carrier, packet),
+    data: (connectId, payload) => session.receiveData(carrier, connectId, payload),
+  })
+
+  function fail(error: unknown): void {
+    if (broken) return
+    broken = true
+    failed(error)
+  }
+
+  function flush(): void {
+    if (underWay || stream.destroyed || stream.writableEnded) return
+    underWay = outbox.take()
+    if (underWay) stream.write(underWay, written)
+    else if (!idleTimer) idleTimer = setTimeout(releaseIdle, IDLE_BUFFER_MS).unref()
+  }
+
+  function written(): void {
+    if (underWay) outbox.giveBack(underWay)
+    underWay = undefined
+    flush()
+    wakeSession()
+  }
+
+  function wakeSession(): void {
+    if (!woken || broken) return
+    woken = false
+    session.writable(carrier)
+  }
+
+  function releaseIdle(): void {
+    idleTimer = undefined
+    if (!underWay) outbox.shrink()
+  }
+
+  function read(chunk: Buffer): void {
+    if (broken) return
+    session.heard(now())
+    try {
+      decode(chunk)
+    } catch (error) {
+      fail(error)
+    }
+    if (turnBytes === 0) setImmediate(endTurn)
+    turnBytes += chunk.length
+    if (turnBytes >= TURN_READ_BYTES) stream.pause()
+  }
+
+  function endTurn(): void {
+    const paused = turnBytes >= TURN_READ_BYTES
+    turnBytes = 0
+    if (paused && reading && !stream.destroyed) stream.resume()
+  }
+
+  session.addCarrier(carrier)
+  stream.on('data', read)
+  stream.once('close', () => clearTimeout(idleTimer))
+  return carrier
+}

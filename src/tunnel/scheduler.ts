@@ -1,0 +1,63 @@
+/**
+ * Who may send next on one carrier: senders that wait for room stand in a ring and are served in turn. A sender in the
+ * ring either holds bytes of a read that found no room, or has stopped reading its socket and waits for a permit: room for
+ * one more read. So bytes wait in the kernel of the sender, not in front of somebody's round trip.
+ * Pure. Source: docs/protocol.md section 4.
+ */
+import { type Carrier, READ_BYTES } from './carrier.ts'
+
+/** What a sender waits for after it was served: room for what it holds, a permit to read on, or nothing here. */
+export type Need = 'room' | 'permit' | 'nothing'
+
+export type Scheduler<S> = {
+  /** Puts a sender at the end of the ring, once. */
+  readonly wait: (sender: S) => void
+  /** Serves the ring as far as the carrier's room goes; called whenever there may be room. */
+  readonly deal: () => void
+}
+
+/**
+ * @param pump sends what the sender holds, as far as room and credit go
+ * @param permit lets the sender's owner read its socket again
+ */
+export function createScheduler<S extends { queued: boolean }>(
+  carrier: Carrier,
+  pump: (sender: S) => Need,
+  permit: (sender: S) => void,
+): Scheduler<S> {
+  let ring: S[] = []
+  let dealing = false
+
+  function wait(sender: S): void {
+    if (sender.queued) return
+    sender.queued = true
+    ring.push(sender)
+    if (!dealing) carrier.wake()
+  }
+
+  function deal(): void {
+    if (dealing || ring.length === 0) return // a permit may make its owner send at once, and that may ask again
+    dealing = true
+    const turn = ring
+    ring = []
+    let promised = 0 // bytes of the reads permitted in this round
+    let served = 0
+    while (served < turn.length && carrier.room() > promised) {
+      const sender = turn[served]!
+      const need = pump(sender)
+      if (need === 'permit' && carrier.room() - promised < READ_BYTES) break
+      served++
+      sender.queued = false
+      if (need === 'room') wait(sender)
+      if (need === 'permit') {
+        promised += READ_BYTES
+        permit(sender)
+      }
+    }
+    ring = turn.slice(served).concat(ring) // those not reached go first next time
+    dealing = false
+    if (ring.length > 0) carrier.wake()
+  }
+
+  return { wait, deal }
+}

@@ -1,0 +1,508 @@
+/**
+ * The multiplexer of one agent's stream, for both of its ends: dials and connections by number, over several carriers.
+ * Sans I/O: carriers bring packets and take packets, the owner brings dials, bytes and the time, and hears what happened.
+ * Every table is this session's own, so no number that a peer chooses means anything outside its stream.
+ * Source: docs/protocol.md sections 1 to 7 and 10.
+ */
+import { type Budget, removeBudget } from './budget.ts'
+import type { Carrier } from './carrier.ts'
+import {
+  type Connection,
+  type ConnectionEvents,
+  close,
+  createConnection,
+  type Link,
+  lose,
+  move as moveOver,
+  type Outlet,
+  permit,
+  pump,
+  receiveBlocked,
+  receiveClose,
+  receiveCredit,
+  receiveData,
+  receiveEnd,
+  receiveMove,
+  tellReset,
+} from './connection.ts'
+import type { Extensions } from './extensions.ts'
+import { createLiveness, type LivenessTimes, look } from './liveness.ts'
+import type { Health, Int64, Packet } from './packet.ts'
+import { createScheduler } from './scheduler.ts'
+import { createStockBacklog, type StockLimits } from './stock-backlog.ts'
+import { INITIAL_WINDOW_BYTES, LONG_PATH_MS, MAX_LONG_PATH_WINDOW_BYTES, MAX_WINDOW_BYTES, shrink } from './window.ts'
+
+/** A connection without traffic for this long gives back what its window had grown: milliseconds. */
+const IDLE_WINDOW_MS = 10_000
+const MINUTE_MS = 60_000
+/** A stock agent that does not answer CLOSE_REQ, and sends nothing, for this long is taken to have closed: milliseconds. */
+const CLOSE_ANSWER_MS = 30_000
+
+export type SessionLimits = {
+  readonly pendingDials: number
+  readonly connections: number
+  /** Frames that mean nothing here, per minute; more end the stream. */
+  readonly unknownFramesPerMinute: number
+  readonly stock: StockLimits
+}
+
+export type SessionOptions = {
+  readonly role: 'server' | 'agent'
+  readonly extensions: Extensions
+  readonly limits: SessionLimits
+  readonly liveness: LivenessTimes
+  /** This stream's own budget; the session removes it when it ends. */
+  readonly budget: Budget
+  readonly nowMs: number
+  /** What the agent says of itself in each heartbeat. */
+  readonly health?: () => Health
+}
+
+/** A connection the server asked for, as its agent hears of it. */
+export type DialRequest = { readonly random: Int64; readonly protocol: string; readonly address: string }
+
+export type DialFailure =
+  | { readonly kind: 'refused'; readonly text: string } // the agent's words: they came over the wire
+  | { readonly kind: 'lost'; readonly reason: string } // the stream ended first
+  | { readonly kind: 'too-many'; readonly limit: number }
+
+/** What the one who dialled hears: one of the two, once, unless it cancels. */
+export type DialEvents = {
+  readonly connected: (connection: Connection) => ConnectionEvents
+  readonly failed: (failure: DialFailure) => void
+}
+
+export type Beat = { readonly seq: number; readonly sentUnixMs: number; readonly health: Health }
+
+/** A frame that broke the rules; each is counted, and dropped. */
+export type Violation = 'unknown-type' | 'unknown-connection' | 'unknown-dial' | 'unexpected' | 'duplicate-dial'
+
+export type SessionEvents = {
+  /** The stream cannot go on; its owner ends it and then calls `lost`. */
+  readonly broken: (reason: 'heartbeat-timeout' | 'too-many-unknown-frames') => void
+  readonly violation: (violation: Violation) => void
+  /** A stock peer knows no heartbeat: the owner pings it in its own way, and says `heard` when an answer comes. */
+  readonly ping: () => void
+  readonly roundTrip: (ms: number) => void
+  /** Server: what the agent says of itself. */
+  readonly beat?: (beat: Beat) => void
+  /** Server: the agent wants no new connections while another one has room. */
+  readonly draining?: () => void
+  /** Agent: dial; answer with `accept` or `refuse`. */
+  readonly dial?: (request: DialRequest) => void
+  /** Agent: the answer to this dial is no longer wanted. */
+  readonly dialCancelled?: (random: Int64) => void
+  /** Agent: the server will end this stream; connect elsewhere first. */
+  readonly goingAway?: (notice: { reason: string; deadlineMs: number; reconnectAfterMs: number }) => void
+  /** Agent: after `drain`, nothing is left and nothing can still come. */
+  readonly drained?: () => void
+}
+
+export type Session = {
+  readonly addCarrier: (carrier: Carrier) => void
+  /** The carrier is gone. Without the first one, the session is over. */
+  readonly lost: (carrier: Carrier, reason: string) => void
+  /** Bytes came; called before the packets in them. */
+  readonly heard: (nowMs: number) => void
+  readonly receive: (carrier: Carrier, packet: Packet) => void
+  readonly receiveData: (carrier: Carrier, connectId: Int64, bytes: Uint8Array) => void
+  /** The carrier has room again, as `wake` asked. */
+  readonly writable: (carrier: Carrier) => void
+  /** Server: asks the agent for a connection. `random` must be new. */
+  readonly dial: (request: DialRequest, events: DialEvents, over?: Carrier) => void
+  /** Server: nobody waits for this dial any more. */
+  readonly cancel: (random: Int64) => void
+  /** Agent: the dial succeeded. `undefined` when it is no longer wanted: close the socket. */
+  readonly accept: (random: Int64, events: ConnectionEvents) => Connection | undefined
+  readonly refuse: (random: Int64, text: string) => void
+  readonly move: (connection: Connection, to: Carrier) => boolean
+  /** Agent: asks for no new connections; `drained` follows. */
+  readonly drain: () => void
+  /** The peer has answered something that was sent after `drain`: for stock peers, whose answer only the owner sees. */
+  readonly drainSeen: () => void
+  /** Server: tells the agent to connect elsewhere. */
+  readonly goAway: (reason: string, deadlineMs: number, reconnectAfterMs: number) => void
+  /** Called every half second or so. */
+  readonly tick: (nowMs: number, unixMs: number) => void
+  readonly connectionCount: () => number
+  readonly dialCount: () => number
+}
+
+type PendingDial = { readonly request: DialRequest; readonly outlet: Outlet; readonly events?: DialEvents }
+
+export function createSession(options: SessionOptions, events: SessionEvents): Session {
+  const { role, extensions, limits, budget } = options
+  const ours = extensions.has('heartbeat')
+  const outlets = new Map<number, Outlet>()
+  const connections = new Map<Int64, Connection>()
+  const dials = new Map<Int64, PendingDial>()
+  const liveness = createLiveness(options.liveness, options.nowMs)
+  const link: Link = {
+    role,
+    flowControl: extensions.has('flow-control'),
+    halfClose: extensions.has('half-close'),
+    closeReason: extensions.has('close-reason'),
+    budget,
+    nowMs: options.nowMs,
+    maxWindowBytes: MAX_WINDOW_BYTES,
+    forget: forgetConnection,
+    backlogChanged: (connection, took) => stock?.changed(connection, took, link.nowMs),
+  }
+  let stock: ReturnType<typeof createStockBacklog<Connection>> | undefined
+  let highest: Int64 = 0 // connectIDs up to here have been seen
+  let over = false
+  let draining: 'no' | 'asked' | 'seen' | 'done' = 'no'
+  let unixOffsetMs = 0
+  let minuteEndsMs = options.nowMs + MINUTE_MS
+  let unknownThisMinute = 0
+  let idleLookMs = options.nowMs + IDLE_WINDOW_MS
+  let sent: { seq: number; ms: number } = { seq: 0, ms: options.nowMs }
+  let drainSeq = Number.POSITIVE_INFINITY
+  budget.closeLargest = closeLargest
+
+  function primary(): Outlet {
+    return outlets.get(0)!
+  }
+
+  function forgetConnection(connection: Connection): void {
+    connections.delete(connection.id)
+    stock?.forget(connection)
+    checkDrained()
+  }
+
+  function closeLargest(): void {
+    let most: Connection | undefined
+    for (const connection of connections.values()) {
+      if (connection.backlog > (most?.backlog ?? 0)) most = connection
+    }
+    if (most) close(most, 'over-budget')
+  }
+
+  function violate(violation: Violation): void {
+    events.violation(violation)
+    unknownThisMinute++
+    if (unknownThisMinute === limits.unknownFramesPerMinute + 1) events.broken('too-many-unknown-frames')
+  }
+
+  /** A frame for a connection that is not in the table: it crossed the end of one, or makes no sense. */
+  function strayFrame(connectId: Int64, type: 'DATA' | 'CLOSE_REQ' | 'other'): void {
+    if (connectId === 0 && type === 'DATA') return // as the reference: dropped
+    const crossed = connectId > 0 && connectId <= highest
+    if (crossed && link.halfClose) return
+    if (!crossed) violate('unknown-connection')
+    const { carrier } = primary()
+    if (type === 'DATA' && role === 'server') carrier.ordered({ type: 'CLOSE_REQ', connectId, reason: '' })
+    else if (type === 'DATA') carrier.ordered({ type: 'CLOSE_RSP', connectId, error: 'unrecognized connectID' })
+    else if (type === 'CLOSE_REQ' && role === 'agent') {
+      carrier.ordered({ type: 'CLOSE_RSP', connectId, error: 'Unknown connectID' })
+    }
+  }
+
+  function open(id: Int64, outlet: Outlet, connectionEvents: ConnectionEvents): Connection {
+    const connection = createConnection(id, link, outlet, connectionEvents)
+    connections.set(id, connection)
+    if (id > highest) highest = id
+    return connection
+  }
+
+  /** Server: the agent's answer to a dial. */
+  function dialAnswered({ error, connectId, random }: Extract<Packet, { type: 'DIAL_RSP' }>): void {
+    const dial = dials.get(random)
+    const taken = connections.has(connectId)
+    if (!dial?.events) {
+      violate('unknown-dial')
+      if (connectId === 0 || error !== '' || taken) return
+      if (connectId > highest) highest = connectId
+      primary().carrier.ordered({ type: 'CLOSE_REQ', connectId, reason: link.closeReason ? 'dial-cancelled' : '' })
+      return
+    }
+    dials.delete(random)
+    if (error !== '') return dial.events.failed({ kind: 'refused', text: error })
+    if (connectId <= 0 || taken) {
+      violate('unexpected')
+      return dial.events.failed({ kind: 'refused', text: 'the agent answered with a connection id that it cannot use' })
+    }
+    const connection = open(connectId, dial.outlet, nobody)
+    connection.events = dial.events.connected(connection)
+  }
+
+  /** Agent: the server wants a connection. */
+  function dialRequested(outlet: Outlet, request: DialRequest): void {
+    if (dials.has(request.random)) return violate('duplicate-dial')
+    dials.set(request.random, { request, outlet })
+    if (dials.size > limits.pendingDials) return refuse(request.random, tooMany('pending dials', limits.pendingDials))
+    if (connections.size >= limits.connections)
+      return refuse(request.random, tooMany('connections', limits.connections))
+    events.dial?.(request)
+  }
+
+  function refuse(random: Int64, text: string): void {
+    const dial = dials.get(random)
+    if (!dial) return
+    dials.delete(random)
+    dial.outlet.carrier.control({ type: 'DIAL_RSP', error: text, connectId: 0, random })
+    checkDrained()
+  }
+
+  function checkDrained(): void {
+    if (draining !== 'seen' || over || dials.size > 0 || connections.size > 0) return
+    draining = 'done'
+    events.drained?.()
+  }
+
+  function roundTrip(ms: number): void {
+    link.maxWindowBytes = ms > LONG_PATH_MS ? MAX_LONG_PATH_WINDOW_BYTES : MAX_WINDOW_BYTES
+    events.roundTrip(ms)
+  }
+
+  function beat(): void {
+    if (!ours) return events.ping()
+    if (role === 'server') return
+    sent = { seq: sent.seq + 1, ms: link.nowMs }
+    const health = options.health?.() ?? {}
+    const sentUnixMs = Math.round(link.nowMs + unixOffsetMs)
+    primary().carrier.control({ type: 'HEARTBEAT', seq: sent.seq, sentUnixMs, health })
+  }
+
+  function receiveBeat({ seq, sentUnixMs, health }: Beat): void {
+    const { carrier } = primary()
+    carrier.control({ type: 'HEARTBEAT_ACK', seq, serverUnixMs: Math.round(link.nowMs + unixOffsetMs) })
+    if (extensions.has('ping')) {
+      sent = { seq: sent.seq + 1, ms: link.nowMs }
+      carrier.control({ type: 'PING', nonce: sent.seq })
+    }
+    events.beat?.({ seq, sentUnixMs, health })
+  }
+
+  function receiveFor(connectId: Int64, type: 'CLOSE_REQ' | 'other', act: (connection: Connection) => void): void {
+    const connection = connections.get(connectId)
+    if (connection) act(connection)
+    else strayFrame(connectId, type)
+  }
+
+  /** Whether this end, with these extensions, has a use for a packet of this type. */
+  function expects(type: Packet['type']): boolean {
+    switch (type) {
+      case 'DIAL_REQ':
+      case 'CLOSE_REQ':
+        return role === 'agent'
+      case 'DIAL_RSP':
+      case 'CLOSE_RSP':
+      case 'DRAIN':
+        return role === 'server'
+      case 'WINDOW_UPDATE':
+      case 'BLOCKED':
+        return link.flowControl
+      case 'END_OF_DATA':
+        return link.halfClose
+      case 'HEARTBEAT':
+        return ours && role === 'server'
+      case 'HEARTBEAT_ACK':
+        return ours && role === 'agent'
+      case 'GOING_AWAY':
+        return extensions.has('going-away') && role === 'agent'
+      case 'MOVE':
+        return extensions.has('lanes')
+      case 'PING':
+      case 'PONG':
+        return extensions.has('ping')
+      default:
+        return true
+    }
+  }
+
+  function receive(carrier: Carrier, packet: Packet): void {
+    const from = outlets.get(carrier.index)
+    if (over || from === undefined) return
+    if (!expects(packet.type)) return violate('unexpected')
+    switch (packet.type) {
+      case 'DIAL_REQ':
+        return dialRequested(from, packet)
+      case 'DIAL_RSP':
+        return dialAnswered(packet)
+      case 'DIAL_CLS':
+        if (role === 'agent' && dials.delete(packet.random)) {
+          events.dialCancelled?.(packet.random)
+          checkDrained()
+        }
+        return
+      case 'DATA':
+        return receiveBytes(carrier, packet.connectId, packet.data)
+      case 'CLOSE_REQ':
+        return receiveFor(packet.connectId, packet.type, (it) => receiveClose(it, packet.type, packet.reason))
+      case 'CLOSE_RSP':
+        return receiveFor(packet.connectId, 'other', (it) => receiveClose(it, packet.type, packet.error))
+      case 'END_OF_DATA':
+        return receiveFor(packet.connectId, 'other', (it) => receiveEnd(it, from))
+      case 'WINDOW_UPDATE':
+        return receiveFor(packet.connectId, 'other', (it) => receiveCredit(it, packet.credit))
+      case 'BLOCKED':
+        return receiveFor(packet.connectId, 'other', receiveBlocked)
+      case 'MOVE':
+        return receiveFor(packet.connectId, 'other', (it) => moved(it, from, outlets.get(packet.carrier)))
+      case 'DRAIN':
+        return events.draining?.()
+      case 'HEARTBEAT':
+        return receiveBeat(packet)
+      case 'HEARTBEAT_ACK':
+        if (packet.seq === sent.seq) roundTrip(link.nowMs - sent.ms)
+        if (packet.seq >= drainSeq) drainSeen()
+        return
+      case 'GOING_AWAY':
+        return events.goingAway?.(packet)
+      case 'PING':
+        return primary().carrier.control({ type: 'PONG', nonce: packet.nonce })
+      case 'PONG':
+        if (packet.nonce === sent.seq) roundTrip(link.nowMs - sent.ms)
+        return
+      case 'UNKNOWN':
+        return violate('unknown-type')
+      default:
+        packet satisfies never
+    }
+  }
+
+  function moved(connection: Connection, from: Outlet, to: Outlet | undefined): void {
+    if (to) receiveMove(connection, from, to)
+    else close(connection, 'carrier-lost')
+  }
+
+  function receiveBytes(carrier: Carrier, connectId: Int64, bytes: Uint8Array): void {
+    const from = outlets.get(carrier.index)
+    if (over || from === undefined || bytes.length === 0) return
+    const connection = connections.get(connectId)
+    if (connection) receiveData(connection, from, bytes)
+    else strayFrame(connectId, 'DATA')
+  }
+
+  function endAll(reason: string): void {
+    over = true
+    const pending = [...dials.values()]
+    dials.clear()
+    for (const { request, events: dialEvents } of pending) {
+      if (dialEvents) dialEvents.failed({ kind: 'lost', reason })
+      else events.dialCancelled?.(request.random)
+    }
+    for (const connection of [...connections.values()]) lose(connection, reason)
+    outlets.clear()
+    removeBudget(budget)
+  }
+
+  function lostLane(outlet: Outlet, reason: string): void {
+    outlets.delete(outlet.carrier.index)
+    for (const [random, dial] of [...dials]) {
+      if (dial.outlet !== outlet) continue
+      dials.delete(random)
+      if (dial.events) dial.events.failed({ kind: 'lost', reason })
+      else events.dialCancelled?.(random)
+    }
+    for (const connection of [...connections.values()]) {
+      const { home, out, in: incoming, early } = connection
+      if (home !== outlet && out !== outlet && incoming !== outlet && !early.some(({ from }) => from === outlet))
+        continue
+      tellReset(connection, 'carrier-lost', home === outlet ? primary() : home)
+      lose(connection, 'carrier-lost')
+    }
+  }
+
+  function drainSeen(): void {
+    if (draining !== 'asked') return
+    draining = 'seen'
+    checkDrained()
+  }
+
+  /** Gives back grown windows of idle connections, and gives up on stock agents that never answer CLOSE_REQ. */
+  function lookAtIdle(): void {
+    for (const connection of [...connections.values()]) {
+      const idleMs = link.nowMs - connection.activeMs
+      if (connection.window.size > INITIAL_WINDOW_BYTES && idleMs >= IDLE_WINDOW_MS) shrink(connection.window)
+      if (connection.closing === 'waits-for-peer' && idleMs >= CLOSE_ANSWER_MS) lose(connection, 'close-unanswered')
+    }
+  }
+
+  return {
+    addCarrier(carrier) {
+      outlets.set(carrier.index, { carrier, scheduler: createScheduler<Connection>(carrier, pump, permit) })
+      if (carrier.index === 0 && !link.flowControl) {
+        stock = createStockBacklog<Connection>(carrier, limits.stock, () => budget.usedBytes)
+      }
+    },
+    lost(carrier, reason) {
+      const outlet = outlets.get(carrier.index)
+      if (over || outlet?.carrier !== carrier) return
+      if (carrier.index === 0) endAll(reason)
+      else lostLane(outlet, reason)
+    },
+    heard(nowMs) {
+      liveness.heard = true
+      link.nowMs = nowMs
+    },
+    receive,
+    receiveData: receiveBytes,
+    writable: (carrier) => outlets.get(carrier.index)?.scheduler.deal(),
+    dial(request, dialEvents, carrier) {
+      const outlet = carrier ? outlets.get(carrier.index) : outlets.get(0)
+      if (over || !outlet) return dialEvents.failed({ kind: 'lost', reason: 'the agent is gone' })
+      const limit = dials.size >= limits.pendingDials ? limits.pendingDials : limits.connections
+      if (dials.size >= limits.pendingDials || connections.size >= limits.connections) {
+        return dialEvents.failed({ kind: 'too-many', limit })
+      }
+      dials.set(request.random, { request, outlet, events: dialEvents })
+      outlet.carrier.control({ type: 'DIAL_REQ', ...request })
+    },
+    cancel(random) {
+      const dial = dials.get(random)
+      if (dial && dials.delete(random)) dial.outlet.carrier.control({ type: 'DIAL_CLS', random })
+    },
+    accept(random, connectionEvents) {
+      const dial = dials.get(random)
+      if (!dial || over) return undefined
+      dials.delete(random)
+      const connection = open(Number(highest) + 1, dial.outlet, connectionEvents)
+      dial.outlet.carrier.control({ type: 'DIAL_RSP', error: '', connectId: connection.id, random })
+      return connection
+    },
+    refuse,
+    move(connection, to) {
+      const outlet = outlets.get(to.index)
+      return outlet !== undefined && moveOver(connection, outlet)
+    },
+    drain() {
+      if (draining !== 'no' || over) return
+      draining = 'asked'
+      primary().carrier.control({ type: 'DRAIN' })
+      drainSeq = sent.seq + 1
+      beat()
+    },
+    drainSeen,
+    goAway(reason, deadlineMs, reconnectAfterMs) {
+      if (over || !extensions.has('going-away')) return
+      primary().carrier.control({ type: 'GOING_AWAY', reason, deadlineMs, reconnectAfterMs })
+    },
+    tick(nowMs, unixMs) {
+      if (over) return
+      link.nowMs = nowMs
+      unixOffsetMs = unixMs - nowMs
+      const due = look(liveness, nowMs)
+      if (due === 'dead') return events.broken('heartbeat-timeout')
+      if (due === 'beat') beat()
+      for (const connection of stock?.slow(nowMs) ?? []) close(connection, 'slow-consumer')
+      if (nowMs >= idleLookMs) {
+        idleLookMs = nowMs + IDLE_WINDOW_MS
+        lookAtIdle()
+      }
+      if (nowMs >= minuteEndsMs) {
+        minuteEndsMs = nowMs + MINUTE_MS
+        unknownThisMinute = 0
+      }
+    },
+    connectionCount: () => connections.size,
+    dialCount: () => dials.size,
+  }
+}
+
+const tooMany = (what: string, limit: number): string =>
+  `the agent is at its limit of ${limit} ${what} (too many open files)`
+
+/** Stands in while the owner of a new connection is being asked what it wants to hear. */
+const nobody: ConnectionEvents = { data: () => {}, end: () => {}, resume: () => {}, over: () => {} }
