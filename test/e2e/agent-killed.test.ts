@@ -8,7 +8,13 @@ import { askPod } from './pod-proxy.ts'
 const BACK_WITHIN_MS = 2_000
 const NOTICED_WITHIN_MS = 10_000
 
-const cluster = await startCluster({ server: makerUnderTest, agent: makerUnderTest, transport: 'tcp', agents: 1 })
+const cluster = await startCluster({
+  server: makerUnderTest,
+  agent: makerUnderTest,
+  transport: 'tcp',
+  agents: 1,
+  certificates: 'culvert',
+})
 t.teardown(cluster.remove)
 const { kubectl, agents, startAgent } = cluster
 

@@ -8,7 +8,7 @@ import { startApiServer, startEtcd } from './control-plane.ts'
 import { type Kubectl, makeKubectl } from './kubectl.ts'
 import { folderOf, makeNetwork, type Network, removeAllOf, removeOrphans } from './network.ts'
 import { endpoints, objects, POD } from './objects.ts'
-import { makePki } from './pki.ts'
+import { type Issuer, makePki } from './pki.ts'
 import type { Running } from './process.ts'
 import { type Maker, type Server, startAgent, startServer, type Transport } from './tunnel.ts'
 
@@ -17,6 +17,7 @@ export type Plan = {
   readonly agent: Maker
   readonly transport: Transport
   readonly agents: number
+  readonly certificates: Issuer
 }
 
 export type Cluster = {
@@ -44,7 +45,7 @@ export async function startCluster(plan: Plan): Promise<Cluster> {
 
   const folder = mkdtempSync(folderOf(process.pid))
   const network = makeNetwork()
-  const pki = await makePki(folder)
+  const pki = await makePki(folder, plan.certificates)
   const agent = (index: number) => startAgent(plan.agent, index, network, pki, folder)
   const podFiles = { log: join(folder, 'pod.log'), console: join(folder, 'pod.console') }
 

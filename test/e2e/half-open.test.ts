@@ -15,7 +15,13 @@ const ASK_EVERY_MS = 100
 const skip = makerUnderTest === 'stock' && 'konnectivity has no heartbeats'
 
 t.test('an agent that is stopped is left for the other one within 15 s', { skip }, async (t) => {
-  const cluster = await startCluster({ server: 'ours', agent: 'ours', transport: 'tcp', agents: 2 })
+  const cluster = await startCluster({
+    server: 'ours',
+    agent: 'ours',
+    transport: 'tcp',
+    agents: 2,
+    certificates: 'culvert',
+  })
   t.teardown(cluster.remove)
   const { kubectl, agents, server } = cluster
   await connectedAgents(2, BACK_WITHIN_MS)

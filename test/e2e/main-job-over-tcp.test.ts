@@ -1,4 +1,4 @@
 import t from 'tap'
 import { proveMainJob } from './main-job.ts'
 
-await proveMainJob(t, 'tcp')
+await proveMainJob(t, 'tcp', 'culvert')

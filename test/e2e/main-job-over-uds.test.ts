@@ -1,4 +1,4 @@
 import t from 'tap'
 import { proveMainJob } from './main-job.ts'
 
-await proveMainJob(t, 'uds')
+await proveMainJob(t, 'uds', 'openssl')

@@ -17,6 +17,7 @@ import { echoAtOnce } from './echo-client.ts'
 import { linesOf } from './lines.ts'
 import { CELL_ADDRESS, NODE_ADDRESS } from './network.ts'
 import { NODE, POD } from './objects.ts'
+import type { Issuer } from './pki.ts'
 import { patternOf } from './target.ts'
 import type { Transport } from './tunnel.ts'
 
@@ -31,8 +32,14 @@ const PRINT_EVERY_MS = 20
 const PODS = '/api/v1/namespaces/default/pods'
 const SERVICES = '/api/v1/namespaces/default/services'
 
-export async function proveMainJob(t: Test, transport: Transport): Promise<void> {
-  const cluster = await startCluster({ server: makerUnderTest, agent: makerUnderTest, transport, agents: 1 })
+export async function proveMainJob(t: Test, transport: Transport, certificates: Issuer): Promise<void> {
+  const cluster = await startCluster({
+    server: makerUnderTest,
+    agent: makerUnderTest,
+    transport,
+    agents: 1,
+    certificates,
+  })
   t.teardown(cluster.remove)
   const { network, kubectl, folder, podFiles } = cluster
   const client = join(folder, 'client')

@@ -1,6 +1,7 @@
 /**
- * The certificates of a cluster, by the `openssl` command: one CA for Kubernetes, another for the tunnel, so that a
- * certificate of the one is worth nothing at the other. All keys are ECDSA P-256 and live in the run's own folder.
+ * The certificates of a cluster: one CA for Kubernetes, another for the tunnel, so that a certificate of the one is worth
+ * nothing at the other. Those of the tunnel come from `culvert pki`, which names roles in them, or like the others from
+ * `openssl`, plain as any CA makes them. All keys are ECDSA P-256 and live in the run's own folder.
  */
 import { execFile } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
@@ -9,6 +10,7 @@ import { promisify } from 'node:util'
 import { HUB_ADDRESS, NODE_ADDRESS } from './network.ts'
 
 const run = promisify(execFile)
+const CULVERT = join(import.meta.dirname, '../../bin/culvert')
 
 /** Paths of PEM files. */
 export type Certificate = { readonly cert: string; readonly key: string }
@@ -31,18 +33,17 @@ export type Pki = {
   }
 }
 
+/** Who makes the certificates of the tunnel. */
+export type Issuer = 'culvert' | 'openssl'
+
 export const AGGREGATED_API_HOST = 'things.default.svc'
 
-export async function makePki(folder: string): Promise<Pki> {
+export async function makePki(folder: string, tunnelBy: Issuer): Promise<Pki> {
   // The machine's own configuration would make every certificate a CA.
   writeFileSync(join(folder, 'openssl.cnf'), '[req]\ndistinguished_name = subject\n[subject]\n')
-  const [kubernetesCa, tunnelCa] = await Promise.all([
-    issue(folder, 'kubernetes-ca', '/CN=kubernetes-ca'),
-    issue(folder, 'tunnel-ca', '/CN=tunnel-ca'),
-  ])
+  const kubernetesCa = await issue(folder, 'kubernetes-ca', '/CN=kubernetes-ca')
   const kubernetes = (name: string, subject: string, names?: string) =>
     issue(folder, name, subject, kubernetesCa, names)
-  const tunnel = (name: string, names?: string) => issue(folder, `tunnel-${name}`, `/CN=${name}`, tunnelCa, names)
   const hubNames = `IP:${HUB_ADDRESS},IP:127.0.0.1,IP:10.96.0.1,DNS:kubernetes`
   return {
     kubernetes: {
@@ -54,12 +55,31 @@ export async function makePki(folder: string): Promise<Pki> {
       aggregatedApi: await kubernetes('aggregated-api', '/CN=things', `DNS:${AGGREGATED_API_HOST}`),
       serviceAccount: await kubernetes('service-account', '/CN=service-account'),
     },
-    tunnel: {
-      ca: tunnelCa,
-      server: await tunnel('proxy-server', `IP:${HUB_ADDRESS},IP:127.0.0.1`),
-      agent: await tunnel('proxy-agent'),
-      apiserver: await tunnel('apiserver'),
-    },
+    tunnel: await (tunnelBy === 'culvert' ? tunnelByCulvert(folder) : tunnelByOpenssl(folder)),
+  }
+}
+
+async function tunnelByOpenssl(folder: string): Promise<Pki['tunnel']> {
+  const ca = await issue(folder, 'tunnel-ca', '/CN=tunnel-ca')
+  return {
+    ca,
+    server: await issue(folder, 'proxy-server', '/CN=proxy-server', ca, `IP:${HUB_ADDRESS},IP:127.0.0.1`),
+    agent: await issue(folder, 'proxy-agent', '/CN=proxy-agent', ca),
+    apiserver: await issue(folder, 'apiserver', '/CN=apiserver', ca),
+  }
+}
+
+async function tunnelByCulvert(folder: string): Promise<Pki['tunnel']> {
+  const dir = join(folder, 'tunnel-pki')
+  const pki = async (command: string, name: string, ...args: string[]): Promise<Certificate> => {
+    await run(CULVERT, ['pki', command, ...args, '--dir', dir])
+    return { cert: join(dir, `${name}.crt`), key: join(dir, `${name}.key`) }
+  }
+  return {
+    ca: await pki('init', 'ca', '--trust-domain', 'hub.example'),
+    server: await pki('issue', 'hub-0', 'server', 'hub-0', '--ip', HUB_ADDRESS),
+    agent: await pki('issue', 'cell-0', 'agent', 'cell-0'),
+    apiserver: await pki('issue', 'apiserver', 'apiserver'),
   }
 }
 
