@@ -18,7 +18,7 @@ function whyUnreadable(path: string): string | undefined {
   try {
     const file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK) // a pipe nobody writes to must not hold us
     try {
-      return fstatSync(file).isDirectory() ? 'it is a folder' : undefined
+      return fstatSync(file).isFile() ? undefined : 'it is no regular file'
     } finally {
       closeSync(file)
     }

@@ -3,6 +3,7 @@
  * Rules that konnectivity has are reported in its words.
  */
 import { randomUUID } from 'node:crypto'
+import { isTrustDomain } from '../pki/identity.ts'
 import { logOptions } from '../platform/log-options.ts'
 import { filesAreReadable } from '../platform/option-files.ts'
 import { boolean, bytes, duration, file, integer, list, oneOf, text } from '../platform/option-types.ts'
@@ -182,7 +183,7 @@ export const serverRules: Rule<ServerOptions>[] = [
       : undefined,
   strategyRule,
   ({ trustDomain }) =>
-    /^[a-z0-9._-]{0,255}$/.test(trustDomain)
+    trustDomain === '' || isTrustDomain(trustDomain)
       ? undefined
       : `--trust-domain: expected lower-case letters, digits, dots, dashes and underscores, got ${JSON.stringify(trustDomain)}`,
   ({ connectionBufferBytes, streamBufferBytes }) =>
