@@ -1,0 +1,145 @@
+/**
+ * Runs the cases: peers side by side, one warm-up round that is thrown away, then rounds in turn (A B A B …), so that what
+ * else happens on the machine meets all of them. A round that fails is reported as failed and never becomes a number.
+ */
+import { mkdirSync, mkdtempSync } from 'node:fs'
+import { join } from 'node:path'
+import { NoAnswer } from './load/control.ts'
+import type { Load } from './load/load.ts'
+import type { Certificates, Peer, RunningPeer } from './peers/peer.ts'
+import { processorMs } from './process-usage.ts'
+import type { Case, Effort, Reading, Scenario } from './scenarios/scenario.ts'
+
+export type Round =
+  | { readonly kind: 'measured'; readonly readings: readonly Reading[]; readonly processorMs: ProcessorMs }
+  | { readonly kind: 'failed'; readonly why: string }
+/** Used in one round, warm-up of the round included: tells whether the load or the peer was the bottleneck. */
+export type ProcessorMs = { readonly server: number; readonly agent: number; readonly load: number }
+export type CaseResult = {
+  readonly scenario: Scenario
+  readonly subject: Case
+  /** In the order of the peers; of each, its rounds in order. */
+  readonly rounds: readonly (readonly Round[])[]
+}
+export type Bench = {
+  readonly peers: readonly Peer[]
+  readonly effort: Effort
+  readonly load: Load
+  readonly certificates: Certificates
+  readonly folder: string
+  readonly progress: (line: string) => void
+}
+
+/** Longest wait for the tunnels of a round to be gone at the target, before the next peer has its turn. */
+const QUIET_DEADLINE_MS = 5_000
+
+export async function runScenario(scenario: Scenario, bench: Bench): Promise<CaseResult[]> {
+  const results: CaseResult[] = []
+  const groups = Map.groupBy(scenario.cases(bench.effort), ({ frontend, start }) => `${frontend} ${start}`)
+  for (const cases of groups.values()) {
+    const [{ start } = { start: 'fresh' }] = cases
+    results.push(
+      ...(start === 'fresh' ? await runFresh(scenario, cases, bench) : await runShared(scenario, cases, bench)),
+    )
+  }
+  return results
+}
+
+/** The same processes for all rounds of all these cases, which have one kind of frontend. */
+async function runShared(scenario: Scenario, cases: readonly Case[], bench: Bench): Promise<CaseResult[]> {
+  await using stack = new AsyncDisposableStack()
+  const running: (RunningPeer | string)[] = []
+  for (const peer of bench.peers) {
+    const started = await startPeer(peer, cases[0]!, bench)
+    running.push(typeof started === 'string' ? started : stack.use(started))
+  }
+  const results: CaseResult[] = []
+  for (const subject of cases) {
+    const turn = (index: number): Promise<Round> => measure(subject, running[index]!, bench)
+    for (const index of running.keys()) await turn(index)
+    results.push({ scenario, subject, rounds: await interleave(bench, bench.effort.rounds, turn) })
+    bench.progress(`${scenario.question}, ${subject.label}`)
+  }
+  return results
+}
+
+async function runFresh(scenario: Scenario, cases: readonly Case[], bench: Bench): Promise<CaseResult[]> {
+  const results: CaseResult[] = []
+  for (const subject of cases) {
+    const rounds = await interleave(bench, bench.effort.freshRounds, async (index) => {
+      const started = await startPeer(bench.peers[index]!, subject, bench)
+      if (typeof started === 'string') return measure(subject, started, bench)
+      await using running = started
+      return await measure(subject, running, bench)
+    })
+    results.push({ scenario, subject, rounds })
+    bench.progress(`${scenario.question}, ${subject.label}`)
+  }
+  return results
+}
+
+async function interleave(bench: Bench, count: number, turn: (index: number) => Promise<Round>): Promise<Round[][]> {
+  const rounds: Round[][] = bench.peers.map(() => [])
+  for (let round = 0; round < count; round++) {
+    for (const index of bench.peers.keys()) rounds[index]!.push(await turn(index))
+  }
+  return rounds
+}
+
+/** The running peer, or why there is none. */
+async function startPeer(peer: Peer, { frontend }: Case, bench: Bench): Promise<RunningPeer | string> {
+  const folder = mkdtempSync(join(bench.folder, `${peer.name}-`))
+  mkdirSync(folder, { recursive: true })
+  try {
+    return await peer.start({ frontend, folder, certificates: bench.certificates })
+  } catch (error) {
+    return (error as Error).message
+  }
+}
+
+async function measure(subject: Case, peer: RunningPeer | string, { load }: Bench): Promise<Round> {
+  if (typeof peer === 'string') return { kind: 'failed', why: peer }
+  try {
+    const others = await connections(load)
+    const before = await usage(peer, load)
+    const readings = await subject.measure(peer, load).catch((error) => {
+      if (error instanceof NoAnswer) return subject.metrics.map((): Reading => 'no answer')
+      throw error
+    })
+    const after = await usage(peer, load)
+    await untilGone(load, others)
+    return { kind: 'measured', readings, processorMs: difference(after, before) }
+  } catch (error) {
+    return { kind: 'failed', why: (error as Error).message }
+  }
+}
+
+/** Tunnels that are open at the targets before a round: left behind by another peer, so not this one's fault. */
+function connections({ light, heavy }: Load): Promise<number[]> {
+  const ask = { most: Number.MAX_SAFE_INTEGER, deadlineMs: 0 }
+  return Promise.all([light, heavy].map(({ target }) => target.call('connections', ask)))
+}
+
+/** @throws Error when tunnels that the client has closed are still open at the target */
+async function untilGone({ light, heavy }: Load, others: readonly number[]): Promise<void> {
+  for (const [index, { target }] of [light, heavy].entries()) {
+    const most = others[index]!
+    const open = await target.call('connections', { most, deadlineMs: QUIET_DEADLINE_MS })
+    if (open <= most) continue
+    throw new Error(`${open - most} connections to the target outlive their clients by ${QUIET_DEADLINE_MS} ms`)
+  }
+}
+
+async function usage(peer: RunningPeer, { light, heavy }: Load): Promise<ProcessorMs> {
+  const loads = [light.generator, light.target, heavy.generator, heavy.target]
+  const used = await Promise.all(loads.map(({ pid }) => processorMs(pid)))
+  return {
+    server: await processorMs(peer.server),
+    agent: await processorMs(peer.agent),
+    load: used.reduce((sum, ms) => sum + ms, 0),
+  }
+}
+
+function difference(after: ProcessorMs, before: ProcessorMs): ProcessorMs {
+  return { server: after.server - before.server, agent: after.agent - before.agent, load: after.load - before.load }
+}

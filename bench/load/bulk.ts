@@ -1,0 +1,97 @@
+/** Bulk transfers: what is counted is what the receiving end got, so bytes lost on the way cannot look like speed. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { within } from './deadline.ts'
+import { block, END_BYTE, fits } from './pattern.ts'
+import type { Tunnel } from './tunnel.ts'
+import { ANSWER_DEADLINE_MS, tunnelSet, type Where } from './tunnel-set.ts'
+
+export type BulkJob = Where & { readonly connections: number; readonly warmUpMs: number; readonly windowMs: number }
+export type BulkResult = { readonly bytes: number; readonly seconds: number }
+
+/** Has the target's `source` begin. */
+export const START = Buffer.of(0)
+
+/** Reads from the target's `source` for a window of time; the bytes that arrive within it count. */
+export async function download(job: BulkJob): Promise<BulkResult> {
+  using tunnels = tunnelSet()
+  const received = Array.from({ length: job.connections }, () => 0)
+  await tunnels.unlessBroken(
+    Promise.all(
+      received.map(async (_, index) => {
+        let offset = 0
+        const { socket } = await tunnels.open(job, (bytes, length) => {
+          if (!fits(bytes, length, offset)) tunnels.fail(new Error(`download: wrong bytes at offset ${offset}`))
+          offset += length
+          received[index]! += length
+          return true
+        })
+        socket.write(START)
+      }),
+    ),
+  )
+  await tunnels.unlessBroken(sleep(job.warmUpMs))
+  received.fill(0)
+  const started = performance.now()
+  await tunnels.unlessBroken(sleep(job.windowMs))
+  const seconds = (performance.now() - started) / 1000
+  const starved = received.filter((bytes) => bytes === 0).length
+  if (starved > 0) throw new Error(`download: ${starved} of ${job.connections} connections received nothing`)
+  return { bytes: sum(received), seconds }
+}
+
+/** Writes to the target's `sink` for a window of time; the clock stops when the target has acknowledged every byte. */
+export async function upload(job: BulkJob): Promise<BulkResult> {
+  using tunnels = tunnelSet()
+  const uploads = await tunnels.unlessBroken(Promise.all(Array.from({ length: job.connections }, openUpload)))
+  await transfer(job.warmUpMs)
+  const started = performance.now()
+  const bytes = await transfer(job.windowMs)
+  return { bytes, seconds: (performance.now() - started) / 1000 }
+
+  async function transfer(ms: number): Promise<number> {
+    const stopAt = performance.now() + ms
+    return sum(await tunnels.unlessBroken(Promise.all(uploads.map((upload) => upload(stopAt)))))
+  }
+
+  /** Gives a function that uploads until a moment and then waits for the target's count. */
+  async function openUpload(): Promise<(stopAt: number) => Promise<number>> {
+    const count = Buffer.alloc(8)
+    let filled = 0
+    let counted = Promise.withResolvers<number>()
+    const tunnel = await tunnels.open(job, (bytes, length) => {
+      count.set(bytes.subarray(0, Math.min(length, count.length - filled)), filled)
+      filled += length
+      if (filled >= count.length) counted.resolve(Number(count.readBigUInt64BE()))
+      return true
+    })
+    return async (stopAt) => {
+      filled = 0
+      counted = Promise.withResolvers<number>()
+      const sent = await writeUntil(tunnel, stopAt)
+      const arrived = await within(ANSWER_DEADLINE_MS, 'upload', counted.promise)
+      if (arrived !== sent) throw new Error(`upload: ${sent} bytes sent, ${arrived} arrived`)
+      return arrived
+    }
+  }
+}
+
+/** Writes whole blocks, one at a time, then the byte that asks for the count; gives the bytes before that one. */
+function writeUntil({ socket }: Tunnel, stopAt: number): Promise<number> {
+  return new Promise((resolve) => {
+    let sent = 0
+    const more = (): void => {
+      if (socket.destroyed) return
+      if (sent > 0 && performance.now() >= stopAt) {
+        socket.write(Buffer.of(END_BYTE))
+        return resolve(sent)
+      }
+      sent += block.length
+      socket.write(block, more)
+    }
+    more()
+  })
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, number) => total + number, 0)
+}

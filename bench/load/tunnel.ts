@@ -1,0 +1,109 @@
+/**
+ * One tunnel as kube-apiserver opens it: connect, `CONNECT`, read the answer, then raw bytes. All tunnels of the process
+ * read into one buffer (`onread`), which keeps the load generator's own cost low.
+ */
+import { readFileSync } from 'node:fs'
+import { connect as connectTcp, type Socket } from 'node:net'
+import { connect as connectTls, createSecureContext, type SecureContext } from 'node:tls'
+import { NoAnswer } from './control.ts'
+
+export type Frontend =
+  | {
+      readonly kind: 'tls'
+      readonly host: string
+      readonly port: number
+      /** Files, PEM: what the server is checked against, and what the client shows. */
+      readonly ca: string
+      readonly cert: string
+      readonly key: string
+    }
+  | { readonly kind: 'unix'; readonly path: string }
+
+export type TunnelUser = {
+  /** Takes what arrives after the answer; `bytes` is good until it returns. False stops reading for good. */
+  readonly receive: (bytes: Uint8Array, length: number) => boolean
+  /** Called once when the tunnel breaks before `close`. */
+  readonly broken: (error: Error) => void
+}
+export type Tunnel = { readonly socket: Socket; readonly close: () => void }
+
+const READ_BYTES = 256 * 1024
+const HEAD_LIMIT_BYTES = 16 * 1024
+/** As Go's TLS client has it on a machine with AES instructions: AES-128-GCM first. */
+const CIPHERS = 'TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256'
+
+const sharedRead = Buffer.allocUnsafe(READ_BYTES)
+const contexts = new Map<string, SecureContext>()
+
+/** @throws NoAnswer when the tunnel is not open after `deadlineMs`; Error when the answer is not a 200 */
+export function openTunnel(
+  frontend: Frontend,
+  target: string,
+  deadlineMs: number,
+  { receive, broken }: TunnelUser,
+): Promise<Tunnel> {
+  const opened = Promise.withResolvers<Tunnel>()
+  let head = ''
+  let state: 'opening' | 'open' | 'closed' = 'opening'
+  const socket = connect(frontend, (length, bytes) =>
+    state === 'open' ? receive(bytes, length) : readHead(bytes, length),
+  )
+  const late = setTimeout(() => fail(new NoAnswer(`no answer to CONNECT after ${deadlineMs} ms`)), deadlineMs)
+  socket.setNoDelay(true)
+  socket.on('error', fail)
+  socket.once('close', () => fail(new Error('the proxy closed the connection')))
+  socket.write(`CONNECT ${target} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n`)
+  return opened.promise
+
+  function readHead(bytes: Uint8Array, length: number): boolean {
+    head += Buffer.from(bytes.buffer, bytes.byteOffset, length).toString('latin1')
+    const end = head.indexOf('\r\n\r\n')
+    if (end < 0 && head.length <= HEAD_LIMIT_BYTES) return state !== 'closed'
+    if (end < 0 || !head.startsWith('HTTP/1.1 200 ')) {
+      fail(new Error(`CONNECT was refused: ${head.slice(0, 200).trim()}`))
+      return false
+    }
+    clearTimeout(late)
+    state = 'open'
+    opened.resolve({ socket, close })
+    const early = Buffer.from(head.slice(end + 4), 'latin1')
+    return early.length === 0 || receive(early, early.length)
+  }
+
+  function fail(error: Error): void {
+    if (state === 'closed') return
+    const wasOpen = state === 'open'
+    close()
+    if (wasOpen) broken(error)
+    else opened.reject(error)
+  }
+
+  function close(): void {
+    clearTimeout(late)
+    state = 'closed'
+    socket.destroy()
+  }
+}
+
+function connect(frontend: Frontend, callback: (length: number, bytes: Uint8Array) => boolean): Socket {
+  const onread = { buffer: sharedRead, callback }
+  if (frontend.kind === 'unix') return connectTcp({ path: frontend.path, onread })
+  const { host, port } = frontend
+  const options = { host, port, secureContext: contextOf(frontend), onread }
+  return connectTls(options)
+}
+
+function contextOf({ ca, cert, key }: Frontend & { readonly kind: 'tls' }): SecureContext {
+  const known = contexts.get(cert)
+  if (known !== undefined) return known
+  const [caPem, certPem, keyPem] = [ca, cert, key].map((file) => readFileSync(file))
+  const context = createSecureContext({
+    ca: caPem!,
+    cert: certPem!,
+    key: keyPem!,
+    ciphers: CIPHERS,
+    minVersion: 'TLSv1.3',
+  })
+  contexts.set(cert, context)
+  return context
+}

@@ -1,0 +1,34 @@
+/** What the benchmark needs of a server and an agent. A new peer is one file beside this one and a line in run.ts. */
+import type { Frontend } from '../load/tunnel.ts'
+
+export type FrontendKind = Frontend['kind']
+export type RunningPeer = AsyncDisposable & {
+  readonly frontend: Frontend
+  /** Process ids, for memory and processor time. */
+  readonly server: number
+  readonly agent: number
+}
+export type PeerStart = {
+  readonly frontend: FrontendKind
+  /** Empty, and for this start only. */
+  readonly folder: string
+  readonly certificates: Certificates
+}
+export type Peer = {
+  readonly name: string
+  readonly what: string
+  /** Builds or finds the programs; done once, before anything is measured. */
+  readonly prepare: () => Promise<void>
+  /** Ready when it resolves: the next CONNECT reaches the agent. */
+  readonly start: (how: PeerStart) => Promise<RunningPeer>
+}
+
+/** Paths of PEM files. One CA for all; a certificate each. */
+export type Certificates = {
+  readonly ca: string
+  readonly server: KeyPair
+  readonly agent: KeyPair
+  /** What the load shows at the frontend. */
+  readonly client: KeyPair
+}
+export type KeyPair = { readonly cert: string; readonly key: string }

@@ -1,0 +1,21 @@
+/** What the kernel says of a process. Source: proc(5). */
+import { readFile } from 'node:fs/promises'
+
+const KIB = 1024
+/** USER_HZ: the same on every Linux that Node runs on. */
+const MS_PER_TICK = 10
+
+/** Resident bytes of a process, less those it has already given back (MADV_FREE) and the kernel has not yet taken. */
+export async function residentBytes(pid: number): Promise<number> {
+  const text = await readFile(`/proc/${pid}/smaps_rollup`, 'utf8')
+  const field = (name: string): number => Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(text)?.[1] ?? 0)
+  return (field('Rss') - field('LazyFree')) * KIB
+}
+
+/** Processor time that a process has used so far. */
+export async function processorMs(pid: number): Promise<number> {
+  const text = await readFile(`/proc/${pid}/stat`, 'utf8')
+  const fields = text.slice(text.lastIndexOf(')') + 2).split(' ') // the name before may hold anything
+  const [user, system] = [fields[11], fields[12]]
+  return (Number(user) + Number(system)) * MS_PER_TICK
+}

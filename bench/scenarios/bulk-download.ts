@@ -1,0 +1,21 @@
+/** Question: how fast do bytes come from a target, over one connection and over several? */
+import type { Scenario } from './scenario.ts'
+
+const BYTES_PER_MB = 1_000_000
+
+export const bulkDownload: Scenario = {
+  name: 'bulk-download',
+  question: 'bulk download',
+  cases: ({ bulkConnections, warmUpMs, windowMs }) =>
+    bulkConnections.map((connections) => ({
+      label: connections === 1 ? '1 connection' : `${connections} connections`,
+      frontend: 'tls',
+      start: 'shared',
+      metrics: [{ name: 'rate', unit: 'MB/s', better: 'more' }],
+      measure: async ({ frontend }, { heavy }) => {
+        const job = { frontend, target: heavy.services.source, connections, warmUpMs, windowMs }
+        const { bytes, seconds } = await heavy.generator.call('download', job)
+        return [bytes / BYTES_PER_MB / seconds]
+      },
+    })),
+}

@@ -1,0 +1,23 @@
+/** Question: how many short tunnels (CONNECT, a small request, close) can be had per second? */
+import { ANSWER_DEADLINE_MS } from '../load/tunnel-set.ts'
+import type { Scenario } from './scenario.ts'
+
+export const connectRate: Scenario = {
+  name: 'connect-rate',
+  question: 'CONNECT, request, close',
+  cases: ({ dialsAtOnce, warmUpMs, windowMs }) =>
+    (['tls', 'unix'] as const).flatMap((kind) =>
+      dialsAtOnce.map((atOnce) => ({
+        label: `${atOnce} at a time, ${kind === 'tls' ? 'TLS' : 'Unix socket'}`,
+        frontend: kind,
+        start: 'shared',
+        metrics: [{ name: 'rate', unit: '/s', better: 'more' }],
+        measure: async ({ frontend }, { light }) => {
+          const wait = { warmUpMs, windowMs, deadlineMs: ANSWER_DEADLINE_MS }
+          const job = { frontend, target: light.services.echo, atOnce, ...wait }
+          const { perSecond } = await light.generator.call('dials', job)
+          return [perSecond]
+        },
+      })),
+    ),
+}

@@ -1,0 +1,24 @@
+/** Question: how long does a small exchange take on an open tunnel, and how many pass per second on several? */
+import { ANSWER_DEADLINE_MS } from '../load/tunnel-set.ts'
+import type { Scenario } from './scenario.ts'
+
+export const roundTrips: Scenario = {
+  name: 'round-trips',
+  question: '128-byte round trips',
+  cases: ({ exchangesAtOnce, warmUpMs, windowMs }) =>
+    exchangesAtOnce.map((atOnce) => ({
+      label: atOnce === 1 ? '1 connection' : `${atOnce} connections`,
+      frontend: 'tls',
+      start: 'shared',
+      metrics: [
+        { name: 'p50', unit: 'µs', better: 'less' },
+        { name: 'rate', unit: '/s', better: 'more' },
+      ],
+      measure: async ({ frontend }, { light }) => {
+        const wait = { warmUpMs, windowMs, deadlineMs: ANSWER_DEADLINE_MS }
+        const job = { frontend, target: light.services.echo, atOnce, ...wait }
+        const { p50Us, perSecond } = await light.generator.call('roundTrips', job)
+        return [p50Us, perSecond]
+      },
+    })),
+}

@@ -1,0 +1,69 @@
+/** What a benchmark asks. A new question is one file beside this one and a line in index.ts. */
+import type { Load } from '../load/load.ts'
+import type { FrontendKind, RunningPeer } from '../peers/peer.ts'
+
+export type Metric = {
+  readonly name: string
+  readonly unit: 'MB/s' | '/s' | 'µs' | 'ms' | 'KiB' | 'MiB' | 'times'
+  readonly better: 'more' | 'less'
+}
+/** `no answer`: the peer let the deadline pass; slower than any number. */
+export type Reading = number | 'no answer'
+
+export type Case = {
+  readonly label: string
+  readonly frontend: FrontendKind
+  /** shared: one start of the peer serves all rounds. fresh: every round gets its own, which it may ruin. */
+  readonly start: 'shared' | 'fresh'
+  readonly metrics: readonly Metric[]
+  /** One round: a reading for each metric, in their order. */
+  readonly measure: (peer: RunningPeer, load: Load) => Promise<readonly Reading[]>
+}
+
+export type Scenario = {
+  readonly name: string
+  readonly question: string
+  readonly cases: (effort: Effort) => readonly Case[]
+}
+
+/** How long to look. */
+export type Effort = {
+  readonly rounds: number
+  /** Rounds of the cases that start the peer anew each time, which cost more. */
+  readonly freshRounds: number
+  readonly warmUpMs: number
+  readonly windowMs: number
+  /** Sizes to ask about: one in a quick run, three in a full one, so that growth shows. */
+  readonly bulkConnections: readonly number[]
+  readonly exchangesAtOnce: readonly number[]
+  readonly dialsAtOnce: readonly number[]
+  readonly idleTunnels: readonly number[]
+  readonly stalledReaders: readonly number[]
+  readonly besideBulk: readonly ('downloads' | 'uploads')[]
+}
+
+export const quickEffort: Effort = {
+  rounds: 5,
+  freshRounds: 3,
+  warmUpMs: 100,
+  windowMs: 500,
+  bulkConnections: [1, 8],
+  exchangesAtOnce: [1, 32],
+  dialsAtOnce: [16],
+  idleTunnels: [1_000],
+  stalledReaders: [200],
+  besideBulk: ['downloads'],
+}
+
+export const fullEffort: Effort = {
+  rounds: 7,
+  freshRounds: 5,
+  warmUpMs: 500,
+  windowMs: 2_000,
+  bulkConnections: [1, 8, 32],
+  exchangesAtOnce: [1, 32, 128],
+  dialsAtOnce: [1, 16, 64],
+  idleTunnels: [1_000, 3_000, 10_000],
+  stalledReaders: [50, 200, 800],
+  besideBulk: ['downloads', 'uploads'],
+}

@@ -1,0 +1,71 @@
+/** Question: what do clients that never read do to one that does? */
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Load } from '../load/load.ts'
+import type { RunningPeer } from '../peers/peer.ts'
+import type { Effort, Metric, Reading, Scenario } from './scenario.ts'
+
+/** A healthy client gives up after this long. */
+const DEADLINE_MS = 2_000
+/** The source is stalled when it has sent nothing for this long. */
+const QUIET_MS = 150
+
+const metrics: readonly Metric[] = [
+  { name: 'dial p50', unit: 'ms', better: 'less' },
+  { name: 'dial p99', unit: 'ms', better: 'less' },
+  { name: 'round trip p50', unit: 'µs', better: 'less' },
+  { name: 'round trip p99', unit: 'µs', better: 'less' },
+  { name: 'dial p99, against none stalled', unit: 'times', better: 'less' },
+  { name: 'round trip p99, against none stalled', unit: 'times', better: 'less' },
+]
+
+type Healthy = { readonly dialMs: readonly [number, number]; readonly roundTripUs: readonly [number, number] }
+
+export const stalledReaders: Scenario = {
+  name: 'stalled-readers',
+  question: 'healthy client beside stalled readers',
+  cases: (effort) =>
+    effort.stalledReaders.map((count) => ({
+      label: `${count} stalled`,
+      frontend: 'tls',
+      start: 'fresh',
+      metrics,
+      measure: async (peer, load) => {
+        await healthy(peer, load, effort) // a process that has just started is slow at first: not what is asked here
+        const alone = await healthy(peer, load, effort)
+        const { frontend } = peer
+        const stalled = { frontend, target: load.heavy.services.source, kind: 'stalled' } as const
+        try {
+          await load.heavy.generator.call('hold', { ...stalled, count, atOnce: count, deadlineMs: DEADLINE_MS })
+          await untilQuiet(load)
+          return readings(alone, await healthy(peer, load, effort))
+        } finally {
+          await load.heavy.generator.call('release', undefined)
+        }
+      },
+    })),
+}
+
+async function healthy({ frontend }: RunningPeer, { light }: Load, effort: Effort): Promise<Healthy> {
+  const { warmUpMs, windowMs } = effort
+  const job = { frontend, target: light.services.echo, atOnce: 1, warmUpMs, windowMs, deadlineMs: DEADLINE_MS }
+  const { dial } = await light.generator.call('dials', job)
+  const { p50Us, p99Us } = await light.generator.call('roundTrips', job)
+  return { dialMs: [dial.p50Us / 1000, dial.p99Us / 1000], roundTripUs: [p50Us, p99Us] }
+}
+
+/** Buffers on the way are full when the source cannot send any more. */
+async function untilQuiet({ heavy }: Load): Promise<void> {
+  const deadline = performance.now() + DEADLINE_MS
+  let before = -1
+  let now = await heavy.target.call('bytesSent', undefined)
+  while (now !== before && performance.now() < deadline) {
+    await sleep(QUIET_MS)
+    before = now
+    now = await heavy.target.call('bytesSent', undefined)
+  }
+}
+
+function readings(alone: Healthy, beside: Healthy): readonly Reading[] {
+  const growth = [beside.dialMs[1] / alone.dialMs[1], beside.roundTripUs[1] / alone.roundTripUs[1]]
+  return [...beside.dialMs, ...beside.roundTripUs, ...growth]
+}
