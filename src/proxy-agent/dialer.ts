@@ -1,0 +1,159 @@
+/**
+ * Connects to a target inside the agent's cluster: resolves its name once, judges each address, and dials the addresses
+ * that were judged, a little apart (RFC 8305 section 5). The first to connect wins.
+ */
+
+import type { LookupAddress } from 'node:dns'
+import { lookup } from 'node:dns/promises'
+import { connect, type OnReadOpts, type Socket, type TcpNetConnectOpts } from 'node:net'
+import { type Clock, systemClock } from '../platform/clock.ts'
+import { TunnelError } from '../platform/errors.ts'
+import { connectErrorText, hostPort, lookupErrorText, lookupTimeoutText, timeoutText } from './core/go-errors.ts'
+import { isAllowedAddress, prohibitedText, readTarget, type Target } from './core/target.ts'
+
+export type DialRequest = {
+  readonly protocol: string
+  /** host:port as a DIAL_REQ has it. */
+  readonly address: string
+  /** Longest wait, name resolution included. */
+  readonly timeoutMs: number
+  readonly signal: AbortSignal
+  /** Reads the socket through this instead of 'data' events. Never called before the socket is resumed. */
+  readonly onread?: OnReadOpts
+}
+
+export type Dialed = {
+  /**
+   * Connected, paused and without listeners; the caller's from now on. Nothing has been read from it: what the target says
+   * first waits in the kernel until `resume()`.
+   */
+  readonly socket: Socket
+  /** The address that was dialled, such as "10.0.0.1:443". */
+  readonly address: string
+}
+
+/** What a dial needs of the machine, so that tests can stand in for it. */
+export type Network = {
+  readonly clock: Clock
+  readonly lookup: (name: string) => Promise<readonly LookupAddress[]>
+  readonly connect: (options: TcpNetConnectOpts) => Socket
+}
+
+export const systemNetwork: Network = {
+  clock: systemClock,
+  lookup: (name) => lookup(name, { all: true, order: 'verbatim' }),
+  connect,
+}
+
+const STAGGER_MS = 250
+const MAX_ADDRESSES = 16 // of one name
+const KEEP_ALIVE_MS = 15_000 // as Go's dialer, which a stock agent uses
+
+/**
+ * Until the promise settles, `signal` ends the dial at once and closes every socket of it; afterwards it means nothing here.
+ *
+ * @throws TunnelError `dial-failed`; the message is Go's wording, made for DIAL_RSP.error
+ */
+export function dial(request: DialRequest, network: Network = systemNetwork): Promise<Dialed> {
+  const target = readTarget(request.protocol, request.address)
+  if (target.kind === 'refused') return Promise.reject(new TunnelError('dial-failed', target.text))
+  return new Promise((resolve, reject) => race(target, request, network, resolve, reject))
+}
+
+function race(
+  target: Target,
+  { timeoutMs, signal, onread }: DialRequest,
+  { clock, lookup, connect }: Network,
+  resolve: (dialed: Dialed) => void,
+  reject: (reason: TunnelError) => void,
+): void {
+  const { host, port } = target
+  const attempts = new Set<Socket>()
+  let untried: string[] = []
+  let firstFailure: { readonly address: string; readonly error: Error } | undefined
+  let onTimeoutText = lookupTimeoutText(host)
+  let stagger: Disposable | undefined
+  let ended = false
+
+  const deadline = clock.after(timeoutMs, () => fail(onTimeoutText))
+  signal.addEventListener('abort', cancel)
+  if (signal.aborted) cancel()
+  else if (target.kind === 'address') tryAll([host])
+  else lookup(host).then(tryResolved, (error) => fail(lookupErrorText(host, error), error))
+
+  function end(): void {
+    ended = true
+    deadline[Symbol.dispose]()
+    stagger?.[Symbol.dispose]()
+    signal.removeEventListener('abort', cancel)
+    for (const socket of attempts) socket.destroy()
+  }
+
+  function fail(text: string, cause?: unknown): void {
+    if (ended) return // a resolver's answer to a dial that is over
+    end()
+    reject(new TunnelError('dial-failed', text, { cause }))
+  }
+
+  function cancel(): void {
+    fail(`dial tcp ${hostPort(host, port)}: operation was canceled`, signal.reason)
+  }
+
+  function tryResolved(found: readonly LookupAddress[]): void {
+    if (ended) return
+    const addresses = interleaved(found)
+    const allowed = addresses.filter(isAllowedAddress)
+    if (allowed.length > 0) tryAll(allowed.slice(0, MAX_ADDRESSES))
+    else if (addresses[0] !== undefined) fail(prohibitedText(addresses[0], port))
+    else fail(lookupErrorText(host, { code: 'ENOTFOUND' }))
+  }
+
+  function tryAll(addresses: readonly string[]): void {
+    untried = [...addresses]
+    tryNext()
+  }
+
+  function tryNext(): void {
+    stagger?.[Symbol.dispose]()
+    const ip = untried.shift()
+    if (ip === undefined) return
+    const address = hostPort(ip, port)
+    onTimeoutText = timeoutText(address)
+    const socket = connect({
+      host: ip,
+      port,
+      allowHalfOpen: true,
+      noDelay: true,
+      keepAlive: true,
+      keepAliveInitialDelay: KEEP_ALIVE_MS,
+      ...(onread && { onread }),
+    })
+    attempts.add(socket)
+    socket.on('error', failed)
+    socket.once('connect', () => {
+      socket.pause() // before Node starts to read, which it does when this event is over
+      socket.off('error', failed)
+      attempts.delete(socket)
+      end()
+      resolve({ socket, address })
+    })
+    if (untried.length > 0) stagger = clock.after(STAGGER_MS, tryNext)
+
+    function failed(error: Error): void {
+      if (ended) return
+      attempts.delete(socket)
+      firstFailure ??= { address, error }
+      if (untried.length > 0) tryNext()
+      else if (attempts.size === 0) fail(connectErrorText(firstFailure.address, firstFailure.error), firstFailure.error)
+    }
+  }
+}
+
+/** In the resolver's order, but one family after the other in turn, so that a dead family costs one wait only. */
+function interleaved(found: readonly LookupAddress[]): string[] {
+  const first = found.filter(({ family }) => family === found[0]?.family)
+  const second = found.filter(({ family }) => family !== found[0]?.family)
+  return Array.from({ length: Math.max(first.length, second.length) }, (_, index) => [first[index], second[index]])
+    .flat()
+    .flatMap((entry) => (entry === undefined ? [] : [entry.address]))
+}
