@@ -68,14 +68,13 @@ function race(
   reject: (reason: TunnelError) => void,
 ): void {
   const { host, port } = target
-  const attempts = new Set<Socket>()
+  const attempts = new Map<Socket, string>()
   let untried: string[] = []
   let firstFailure: { readonly address: string; readonly error: Error } | undefined
-  let onTimeoutText = lookupTimeoutText(host)
   let stagger: Disposable | undefined
   let ended = false
 
-  const deadline = clock.after(timeoutMs, () => fail(onTimeoutText))
+  const deadline = clock.after(timeoutMs, giveUp)
   signal.addEventListener('abort', cancel)
   if (signal.aborted) cancel()
   else if (target.kind === 'address') tryAll([host])
@@ -86,13 +85,17 @@ function race(
     deadline[Symbol.dispose]()
     stagger?.[Symbol.dispose]()
     signal.removeEventListener('abort', cancel)
-    for (const socket of attempts) socket.destroy()
+    for (const socket of attempts.keys()) socket.destroy()
   }
 
   function fail(text: string, cause?: unknown): void {
-    if (ended) return // a resolver's answer to a dial that is over
     end()
     reject(new TunnelError('dial-failed', text, { cause }))
+  }
+
+  function giveUp(): void {
+    const [waitedFor] = attempts.values()
+    fail(waitedFor === undefined ? lookupTimeoutText(host) : timeoutText(waitedFor))
   }
 
   function cancel(): void {
@@ -100,7 +103,7 @@ function race(
   }
 
   function tryResolved(found: readonly LookupAddress[]): void {
-    if (ended) return
+    if (ended) return // a resolver's answer to a dial that is over
     const addresses = interleaved(found)
     const allowed = addresses.filter(isAllowedAddress)
     if (allowed.length > 0) tryAll(allowed.slice(0, MAX_ADDRESSES))
@@ -118,7 +121,6 @@ function race(
     const ip = untried.shift()
     if (ip === undefined) return
     const address = hostPort(ip, port)
-    onTimeoutText = timeoutText(address)
     const socket = connect({
       host: ip,
       port,
@@ -128,7 +130,7 @@ function race(
       keepAliveInitialDelay: KEEP_ALIVE_MS,
       ...(onread && { onread }),
     })
-    attempts.add(socket)
+    attempts.set(socket, address)
     socket.on('error', failed)
     socket.once('connect', () => {
       socket.pause() // before Node starts to read, which it does when this event is over

@@ -1,4 +1,4 @@
-import { once } from 'node:events'
+import { getEventListeners, once } from 'node:events'
 import { createServer, type Server, Socket, type TcpNetConnectOpts } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import t, { type Test } from 'tap'
@@ -103,6 +103,7 @@ t.test('connects, and leaves the socket to the caller: paused, half-open, withou
   t.ok(socket.isPaused())
   t.ok(socket.allowHalfOpen)
   t.equal(socket.listenerCount('error'), 0)
+  t.equal(getEventListeners(stop.signal, 'abort').length, 0)
   stop.abort()
   socket.end('hello')
   t.notOk(socket.destroyed, 'an abort after the dial has won means nothing')
@@ -264,6 +265,23 @@ t.test('gives up on a silent target when its time is over, and not before', asyn
   t.equal(silent.timers(), 0)
 })
 
+t.test('waits for a silent address although the last one refused', async (t) => {
+  const port = await closedPort()
+  const one = network({ web: ['10.0.0.1', '127.0.0.1'] }, ['10.0.0.1'])
+  const refused = Promise.withResolvers<void>()
+  const connect: Network['connect'] = (options) => one.connect(options).on('close', refused.resolve)
+  const stop = new AbortController()
+  const answer = dial(dialable(`web:${port}`, { signal: stop.signal }), { ...one, connect })
+  await turn()
+  one.advance(250)
+  await refused.promise
+  t.strictSame(one.dialled, ['10.0.0.1', '127.0.0.1'])
+  t.notOk(await settled(answer), 'the silent one may still answer')
+  one.advance(4_750)
+  await t.rejects(answer, { message: `dial tcp 10.0.0.1:${port}: i/o timeout` })
+  t.equal(getEventListeners(stop.signal, 'abort').length, 0)
+})
+
 t.test('counts the time of name resolution', async (t) => {
   const answered = Promise.withResolvers<{ address: string; family: number }[]>()
   const slow = { ...network({}, ['10.0.0.1']), lookup: () => answered.promise }
@@ -322,7 +340,7 @@ t.test('tries sixteen addresses of a name and no more', async (t) => {
   }
   t.strictSame(silent.dialled, many.slice(0, 16))
   silent.advance(60_000)
-  await t.rejects(answer, { message: 'dial tcp 10.0.0.16:80: i/o timeout' })
+  await t.rejects(answer, { message: 'dial tcp 10.0.0.1:80: i/o timeout' })
   t.ok(silent.silent.every(({ destroyed }) => destroyed))
 })
 
