@@ -130,7 +130,6 @@ type Authority = { readonly kind: 'authority'; readonly host: string; readonly p
 
 function readAuthority(text: string): Authority | RefusedHead {
   if (text.includes('/')) return refused(400, 'target', 'CONNECT takes host:port, not a URL or a path')
-  if (text.includes('@')) return refused(400, 'target', 'CONNECT takes host:port without user information')
   const colon = text.lastIndexOf(':')
   if (colon === -1 || colon < text.lastIndexOf(']')) return refused(400, 'port', 'the port is missing')
   const portText = text.slice(colon + 1)

@@ -107,7 +107,8 @@ t.test('refuses, as soon as the offending line is there and whatever follows', a
   }
 })
 
-t.test('names the port that it was given', async (t) => {
+t.test('names the port that it was given, or says that there is none', async (t) => {
+  t.match(read('CONNECT [::1] HTTP/1.1\r\n'), { detail: 'the port is missing' })
   t.match(read('CONNECT a:70000 HTTP/1.1\r\n'), { detail: 'expected a port from 1 to 65535, got 70000' })
 })
 
