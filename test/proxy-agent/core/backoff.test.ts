@@ -4,10 +4,10 @@ import { backoffMs } from '../../../src/proxy-agent/core/backoff.ts'
 const limits = { baseMs: 1_000, capMs: 10_000 }
 const almostOne = 1 - Number.EPSILON
 const ceilings = (count: number): number[] =>
-  Array.from({ length: count }, (_, index) => Math.round(backoffMs(index + 1, limits, almostOne)))
+  Array.from({ length: count }, (_, index) => Number(backoffMs(index + 1, limits, almostOne).toFixed(2)))
 
 t.test('raises the ceiling by half with each failure, up to the cap', async (t) => {
-  t.strictSame(ceilings(8), [1_000, 1_500, 2_250, 3_375, 5_063, 7_594, 10_000, 10_000])
+  t.strictSame(ceilings(8), [1_000, 1_500, 2_250, 3_375, 5_062.5, 7_593.75, 10_000, 10_000])
 })
 
 t.test('draws the wait evenly from a tenth of the ceiling to all of it', async (t) => {
