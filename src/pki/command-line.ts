@@ -60,7 +60,7 @@ export function readLine(flags: Flags, argv: readonly string[]): Line {
   for (const token of tokens) {
     if (token.kind === 'positional') words.push(token.value)
     if (token.kind !== 'option') continue
-    const flag = flags[token.name]
+    const flag = Object.hasOwn(flags, token.name) ? flags[token.name] : undefined
     if (token.name === 'help') help = true
     else if (flag === undefined) problems.push(`${token.rawName}: unknown flag`)
     else {

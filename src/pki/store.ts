@@ -83,25 +83,38 @@ function write(folder: string, existing: Existing, files: readonly NewFile[]): v
   const taken = files.map(({ file }) => file).filter((file) => existing === 'keep' && existsSync(file))
   if (taken.length > 0) throw exists(taken)
   const ending = `.${randomBytes(6).toString('hex')}.new`
+  const written: string[] = []
   const placed: string[] = []
   try {
     mkdirSync(folder, { recursive: true, mode: 0o700 })
-    for (const file of files) writeWhole({ ...file, file: file.file + ending })
+    for (const { file, text, mode } of files) {
+      written.push(file + ending)
+      writeWhole(file + ending, text, mode)
+    }
     for (const { file } of files) {
       if (existing === 'replace') renameSync(file + ending, file)
-      else linkSync(file + ending, file) // refuses a file that has come into being since we looked
+      else linkNew(file + ending, file)
       placed.push(file)
     }
   } catch (cause) {
     if (existing === 'keep') for (const file of placed) rmSync(file)
-    if (isExisting(cause)) throw exists(files.map(({ file }) => file).slice(placed.length, placed.length + 1))
+    if (cause instanceof TunnelError) throw cause
     throw new TunnelError('bad-option', `${folder}: cannot be written to: ${reason(cause)}`, { cause })
   } finally {
-    for (const { file } of files) rmSync(file + ending, { force: true })
+    for (const file of written) rmSync(file, { force: true })
   }
 }
 
-function writeWhole({ file, text, mode }: NewFile): void {
+/** Refuses a place that has been taken since we looked. */
+function linkNew(from: string, file: string): void {
+  try {
+    linkSync(from, file)
+  } catch (cause) {
+    throw cause instanceof Error && 'code' in cause && cause.code === 'EEXIST' ? exists([file]) : cause
+  }
+}
+
+function writeWhole(file: string, text: string, mode: number): void {
   const descriptor = openSync(file, 'wx', mode)
   try {
     writeSync(descriptor, text)
@@ -115,8 +128,4 @@ function exists(files: readonly string[]): TunnelError {
   const many = files.length > 1
   const said = `${files.join(' and ')} ${many ? 'exist' : 'exists'} already: choose another folder or name,`
   return new TunnelError('bad-option', `${said} or --force to replace ${many ? 'them' : 'it'}`)
-}
-
-function isExisting(cause: unknown): boolean {
-  return cause instanceof Error && 'code' in cause && cause.code === 'EEXIST'
 }
