@@ -1,0 +1,29 @@
+/** SIGINT and SIGTERM in two stages: the first asks for an orderly end, the second for the end. */
+
+export type Shutdown = Disposable & {
+  /** Aborted by the first signal, with its name as the reason. */
+  readonly drain: AbortSignal
+  /** Aborted by the second, whichever of the two it is. A third one ends the process as if nobody listened. */
+  readonly now: AbortSignal
+}
+type Signals = {
+  on: (signal: 'SIGINT' | 'SIGTERM', listener: (signal: string) => void) => unknown
+  off: (signal: 'SIGINT' | 'SIGTERM', listener: (signal: string) => void) => unknown
+}
+
+/** Listens from the call on until the second signal, or until it is disposed of. */
+export function shutdownSignals(source: Signals = process): Shutdown {
+  const [drain, now] = [new AbortController(), new AbortController()]
+  const stopListening = (): void => {
+    source.off('SIGINT', onSignal)
+    source.off('SIGTERM', onSignal)
+  }
+  const onSignal = (signal: string): void => {
+    if (!drain.signal.aborted) return drain.abort(signal)
+    stopListening()
+    now.abort(signal)
+  }
+  source.on('SIGINT', onSignal)
+  source.on('SIGTERM', onSignal)
+  return { drain: drain.signal, now: now.signal, [Symbol.dispose]: stopListening }
+}
