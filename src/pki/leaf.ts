@@ -5,7 +5,6 @@
  * server key worth more. All others open connections (clientAuth); one that carries a DNS name or an address may serve
  * under it too, as a kubelet does.
  */
-import { isIP } from 'node:net'
 import type { AuthorityKeyIdentifierExtension, JsonGeneralName, Name, X509Certificate } from '@peculiar/x509'
 import { TunnelError } from '../platform/errors.ts'
 import type { Authority } from './authority.ts'
@@ -19,6 +18,7 @@ import {
   type Validity,
   validity,
 } from './certificate.ts'
+import { isDnsName, isIpAddress, plainAddress } from './hosts.ts'
 import { type Identity, identityUri } from './identity.ts'
 import { DAY_MS } from './lifetime.ts'
 import { USAGES, type Usage } from './usage.ts'
@@ -42,8 +42,6 @@ export type LeafRequest = {
 export const LEAF_LIFETIME_MS = 365 * DAY_MS
 
 const LONGEST_COMMON_NAME = 64 // ub-common-name, RFC 5280 appendix A
-const DNS_NAME =
-  /^(?=.{1,253}$)(?:\*\.)?(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/i
 
 /** @throws TunnelError `bad-option` when the request cannot become a certificate, or the CA has expired */
 export async function issueLeaf(authority: Authority, request: LeafRequest): Promise<CertificateAndKey> {
@@ -63,9 +61,6 @@ export async function issueLeaf(authority: Authority, request: LeafRequest): Pro
   const subject = subjectName(request.subject ?? subjectOf(identity))
   return sign({ ...dates, subject, extensions }, keys, issuer.subjectName, signingKey(authority.keyPem))
 }
-
-export const isDnsName = (text: string): boolean => DNS_NAME.test(text) && isIP(text) === 0
-export const isIpAddress = (text: string): boolean => isIP(text) !== 0 && !text.includes('%')
 
 /** The end is the CA's at the latest: nobody would accept a longer one. */
 function withinLife(dates: Validity, authorityEnd: Date): Validity {
@@ -90,11 +85,6 @@ function alternativeNames(trustDomain: string, request: LeafRequest): JsonGenera
     ...dnsNames.map((value) => ({ type: 'dns' as const, value })),
     ...ipAddresses.map((address) => ({ type: 'ip' as const, value: plainAddress(address) })),
   ]
-}
-
-/** The library reads no IPv6 address that ends in an IPv4 one; the URL parser writes any in hexadecimal. */
-function plainAddress(address: string): string {
-  return isIP(address) === 6 ? new URL(`http://[${address}]`).hostname.slice(1, -1) : address
 }
 
 function usagesOf({ identity, dnsNames = [], ipAddresses = [] }: LeafRequest): readonly Usage[] {

@@ -12,7 +12,7 @@ export type CertificateSummary = {
   readonly identity: PeerIdentity
   readonly notBefore: string
   readonly notAfter: string
-  /** Whole days; negative when expired. */
+  /** Rounded down: 0 is the last day, -1 the first after it. */
   readonly daysLeft: number
   readonly sha256: string
   readonly isAuthority: boolean

@@ -1,5 +1,4 @@
 /** `culvert pki init`: makes the CA of a hub. */
-import { createAuthority } from '../authority.ts'
 import type { Command } from '../command-line.ts'
 import { AUTHORITY_LIFETIME, parseLifetime } from '../lifetime.ts'
 import { AUTHORITY_NAME, writePair } from '../store.ts'
@@ -33,6 +32,7 @@ export const init: Command = {
     const lifetimeMs = parseLifetime(given.value('lifetime') ?? '')
     if (found.length > 0 || trustDomain === undefined || lifetimeMs === undefined)
       return { kind: 'refused', problems: found }
+    const { createAuthority } = await import('../authority.ts') // slow to load: not for help or a mistake
     const authority = await createAuthority({ trustDomain, lifetimeMs, nowUnixMs })
     const files = writePair(folder, AUTHORITY_NAME, authority, given.isSet('force') ? 'replace' : 'keep')
     return {

@@ -1,8 +1,8 @@
 /** `culvert pki issue`: makes a certificate and its key for a server, agent, API server or user. */
 import { X509Certificate } from 'node:crypto'
 import type { Command, Given } from '../command-line.ts'
+import { isDnsName, isIpAddress } from '../hosts.ts'
 import { type Identity, isIdentityName, ROLES } from '../identity.ts'
-import { isDnsName, isIpAddress, issueLeaf } from '../leaf.ts'
 import { LEAF_LIFETIME, parseLifetime } from '../lifetime.ts'
 import { AUTHORITY_NAME, readAuthority, writeAuthorityCertificate, writePair } from '../store.ts'
 import { identityText } from '../summary.ts'
@@ -64,6 +64,7 @@ export const issue: Command = {
     const authority = readAuthority(folder, given.value('trust-domain'))
     const { trustDomain } = authority
     const [dnsNames, ipAddresses] = [given.all('dns'), given.all('ip')]
+    const { issueLeaf } = await import('../leaf.ts') // slow to load: not for help or a mistake
     const leaf = await issueLeaf(authority, { identity, dnsNames, ipAddresses, lifetimeMs, nowUnixMs })
     const authorityFile = writeAuthorityCertificate(out, authority, existing)
     const files = writePair(out, name, leaf, existing)
