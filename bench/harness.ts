@@ -110,7 +110,17 @@ async function measure(subject: Case, peer: RunningPeer | string, { load }: Benc
     await untilGone(load, others)
     return { kind: 'measured', readings, processorMs: difference(after, before) }
   } catch (error) {
-    return { kind: 'failed', why: (error as Error).message }
+    return { kind: 'failed', why: whyFailed(peer, error as Error) }
+  }
+}
+
+/** A peer that has ended says more of it than the load, which only saw a connection break. */
+function whyFailed(peer: RunningPeer, seen: Error): string {
+  try {
+    peer.assertRunning()
+    return seen.message
+  } catch (error) {
+    return `${seen.message}; ${(error as Error).message}`
   }
 }
 

@@ -1,6 +1,7 @@
 /** The JSON of a run: every reading, and where it was taken. */
 import { execFileSync } from 'node:child_process'
 import { cpus, loadavg, release, totalmem } from 'node:os'
+import type { Growth } from './growth.ts'
 import type { CaseResult } from './harness.ts'
 import type { Peer } from './peers/peer.ts'
 import type { Effort } from './scenarios/scenario.ts'
@@ -13,6 +14,7 @@ export function makeReport(
   effort: Effort,
   results: readonly CaseResult[],
   rows: readonly Row[],
+  growth: readonly Growth[],
   seconds: number,
 ) {
   return {
@@ -31,6 +33,7 @@ export function makeReport(
     effort,
     peers: peers.map(({ name, what }) => ({ name, what })),
     rows,
+    growth,
     processorMs: results.map(({ scenario, subject, rounds }) => ({
       scenario: scenario.name,
       subject: subject.label,

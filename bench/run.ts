@@ -3,11 +3,13 @@ import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { makeCertificates } from './certificates.ts'
+import { growths } from './growth.ts'
 import { type CaseResult, runScenario } from './harness.ts'
 import { startLoad } from './load/load.ts'
 import { type BenchOptions, readOptions, SAVE_UNDER_RESULTS } from './options.ts'
+import type { Peer } from './peers/peer.ts'
 import { removeAtExit } from './processes.ts'
-import { makeReport } from './report.ts'
+import { makeReport, type Report } from './report.ts'
 import { renderTable, toRows } from './table.ts'
 
 const read = readOptions(process.argv.slice(2))
@@ -27,20 +29,28 @@ switch (read.kind) {
 }
 
 /** Whether no round failed. */
-async function bench({
-  effort,
-  peers,
-  reference,
-  scenarios,
-  output,
-  saveTo,
-  question,
-}: BenchOptions): Promise<boolean> {
+async function bench(options: BenchOptions): Promise<boolean> {
+  const { effort, peers, reference } = options
+  const started = performance.now()
+  const results = await measureAll(options, () => (performance.now() - started) / 1000)
+  const labels = peers.map(({ name }, index) => label(name, peers.slice(0, index)))
+  const rows = toRows(results, labels, reference)
+  const growth = growths(results)
+  const report = makeReport(peers, effort, results, rows, growth, (performance.now() - started) / 1000)
+  const json = `${JSON.stringify(report, null, 2)}\n`
+  const table = `\n${renderTable(rows, growth, labels, reference)}\n${footer(report)}`
+  process.stdout.write(options.output === 'json' ? json : table)
+  if (options.saveTo !== undefined) {
+    const name = `${report.date.slice(0, 10)}-${options.question}.json`
+    save(options.saveTo === SAVE_UNDER_RESULTS ? join(import.meta.dirname, 'results', name) : options.saveTo, json)
+  }
+  return rows.every((row) => row.peers.every(({ failures }) => failures.length === 0))
+}
+
+async function measureAll({ effort, peers, scenarios }: BenchOptions, seconds: () => number): Promise<CaseResult[]> {
   const folder = mkdtempSync(join(tmpdir(), 'culvert-bench-'))
   removeAtExit(folder)
-  const started = performance.now()
-  const secondsSoFar = (): number => (performance.now() - started) / 1000
-  const progress = (line: string): void => console.error(`${secondsSoFar().toFixed(0).padStart(4)} s  ${line}`)
+  const progress = (line: string): void => console.error(`${seconds().toFixed(0).padStart(4)} s  ${line}`)
   for (const peer of peers) await peer.prepare()
   const certificates = await makeCertificates(folder)
   await using load = await startLoad()
@@ -48,32 +58,26 @@ async function bench({
   for (const scenario of scenarios) {
     results.push(...(await runScenario(scenario, { peers, effort, load, certificates, folder, progress })))
   }
-  const labels = peers.map(({ name }, index) =>
-    label(name, peers.slice(0, index).filter((p) => p.name === name).length),
-  )
-  const rows = toRows(results, labels, reference)
-  const report = makeReport(peers, effort, results, rows, secondsSoFar())
-  const json = `${JSON.stringify(report, null, 2)}\n`
-  if (output === 'json') process.stdout.write(json)
-  else {
-    const { machine, commit } = report
-    process.stdout.write(
-      `\n${renderTable(rows, labels, reference)}\n` +
-        `Medians of ${effort.rounds} rounds (${effort.freshRounds} where each starts anew), least and most in brackets; ratios round by round.\n` +
-        `${commit}, node ${machine.node}, ${machine.cores} × ${machine.cpu}, Linux ${machine.kernel}, load ${machine.loadAverage[0]?.toFixed(1)}, ${report.seconds} s\n`,
-    )
-  }
-  if (saveTo !== undefined) {
-    const results = join(import.meta.dirname, 'results')
-    const file = saveTo === SAVE_UNDER_RESULTS ? join(results, `${report.date.slice(0, 10)}-${question}.json`) : saveTo
-    mkdirSync(dirname(file), { recursive: true })
-    writeFileSync(file, json)
-    console.error(`written to ${file}`)
-  }
-  return rows.every(({ peers }) => peers.every(({ failures }) => failures.length === 0))
+  return results
+}
+
+function footer({ effort, commit, machine, seconds }: Report): string {
+  const { node, cores, cpu, kernel, loadAverage } = machine
+  return [
+    `Medians of ${effort.rounds} rounds (${effort.freshRounds} where each starts anew), least and most in brackets.`,
+    'Ratios round by round. ↑ more is better, ↓ less is better. A difference within the brackets is none.',
+    `${commit}, node ${node}, ${cores} × ${cpu}, Linux ${kernel}, load average ${loadAverage[0]?.toFixed(1)}, ${seconds} s\n`,
+  ].join('\n')
+}
+
+function save(file: string, json: string): void {
+  mkdirSync(dirname(file), { recursive: true })
+  writeFileSync(file, json)
+  console.error(`written to ${file}`)
 }
 
 /** The second of a name is told from the first. */
-function label(name: string, before: number): string {
-  return before === 0 ? name : `${name} #${before + 1}`
+function label(name: string, before: readonly Peer[]): string {
+  const count = before.filter((peer) => peer.name === name).length
+  return count === 0 ? name : `${name} #${count + 1}`
 }

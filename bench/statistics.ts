@@ -5,10 +5,16 @@ export type Summary = { readonly median: Reading; readonly least: Reading; reado
 
 /** @param readings of one metric and one peer, one for each round; at least one */
 export function summarize(readings: readonly Reading[]): Summary {
-  const sorted = readings.map(asNumber).sort((a, b) => a - b)
+  const sorted = ascending(readings)
+  return { median: median(readings), least: asReading(sorted[0]!), most: asReading(sorted.at(-1)!) }
+}
+
+/** @param readings at least one */
+export function median(readings: readonly Reading[]): Reading {
+  const sorted = ascending(readings)
   const upper = sorted[Math.floor(sorted.length / 2)]!
   const lower = sorted[Math.ceil(sorted.length / 2) - 1]!
-  return { median: asReading((lower + upper) / 2), least: asReading(sorted[0]!), most: asReading(sorted.at(-1)!) }
+  return asReading((lower + upper) / 2)
 }
 
 /**
@@ -24,6 +30,10 @@ export function compare(
     return typeof reading === 'number' && typeof other === 'number' && other > 0 ? [reading / other] : []
   })
   return ratios.length === 0 ? undefined : summarize(ratios)
+}
+
+function ascending(readings: readonly Reading[]): number[] {
+  return readings.map(asNumber).sort((a, b) => a - b)
 }
 
 /** No answer is slower than any number. */

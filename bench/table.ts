@@ -1,7 +1,10 @@
 /** Results as a table for people. Pure. */
+import type { Growth } from './growth.ts'
 import type { CaseResult } from './harness.ts'
 import type { Metric, Reading } from './scenarios/scenario.ts'
 import { compare, type Summary, summarize } from './statistics.ts'
+
+const ARROWS = { more: '↑', less: '↓' } as const satisfies Record<Metric['better'], string>
 
 export type Row = {
   readonly scenario: string
@@ -53,26 +56,39 @@ export function toRows(results: readonly CaseResult[], peers: readonly string[],
   )
 }
 
-export function renderTable(rows: readonly Row[], peers: readonly string[], reference: number): string {
-  const others = peers.filter((_, index) => index !== reference)
-  const header = ['', '', ...peers, ...others.map((peer) => `${peer} : ${peers[reference]}`), 'better']
+/** One line for each row; where sizes grew, one line more that says what that did. */
+export function renderTable(
+  rows: readonly Row[],
+  growths: readonly Growth[],
+  peers: readonly string[],
+  reference: number,
+): string {
+  const isOther = (_: unknown, index: number): boolean => index !== reference
+  const header = ['', '', ...peers, ...peers.filter(isOther).map((peer) => `${peer} : ${peers[reference]}`)]
   const lines = rows.map((row) => [
     `${row.question}, ${row.subject}`,
-    `${row.metric}, ${row.unit}`,
+    `${row.metric}, ${row.unit} ${ARROWS[row.better]}`,
     ...row.peers.map(valueCell),
-    ...row.peers.filter((_, index) => index !== reference).map(ratioCell),
-    row.better,
+    ...row.peers.filter(isOther).map(ratioCell),
   ])
-  const table = [header, ...lines]
-  const widths = header.map((_, column) => Math.max(...table.map((line) => line[column]!.length)))
+  const growthLines = growths.map(({ question, series, from, to, metric, times }) => [
+    `${question}, ${from} → ${to} ${series}`,
+    `${metric}, times`,
+    ...times.map((factor) => (factor === undefined ? '–' : shown(factor))),
+    ...peers.filter(isOther).map(() => ''),
+  ])
+  return `${align([header, ...lines, ...growthLines])}\n${renderFailures(rows)}`
+}
+
+/** Columns under each other; what the first column would repeat is left out. */
+function align(table: readonly (readonly string[])[]): string {
+  const widths = table[0]!.map((_, column) => Math.max(...table.map((line) => line[column]!.length)))
   const text = table.map((line, index) => {
-    const same = index > 1 && line[0] === table[index - 1]![0]
-    return line
-      .map((cell, column) => (same && column === 0 ? '' : cell).padEnd(widths[column]!))
-      .join('  ')
-      .trimEnd()
+    const repeats = index > 0 && line[0] === table[index - 1]![0]
+    const cells = line.map((cell, column) => (repeats && column === 0 ? '' : cell).padEnd(widths[column]!))
+    return cells.join('  ').trimEnd()
   })
-  return `${text.join('\n')}\n${renderFailures(rows)}`
+  return text.join('\n')
 }
 
 /** Failed rounds, each with its reason once. */

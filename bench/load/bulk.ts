@@ -1,7 +1,7 @@
 /** Bulk transfers: what is counted is what the receiving end got, so bytes lost on the way cannot look like speed. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { within } from './deadline.ts'
-import { block, END_BYTE, fits } from './pattern.ts'
+import { block, DAMAGED, END_BYTE, fits } from './pattern.ts'
 import type { Tunnel } from './tunnel.ts'
 import { ANSWER_DEADLINE_MS, tunnelSet, type Where } from './tunnel-set.ts'
 
@@ -61,7 +61,10 @@ export async function upload(job: BulkJob): Promise<BulkResult> {
     const tunnel = await tunnels.open(job, (bytes, length) => {
       count.set(bytes.subarray(0, Math.min(length, count.length - filled)), filled)
       filled += length
-      if (filled >= count.length) counted.resolve(Number(count.readBigUInt64BE()))
+      if (filled < count.length) return true
+      const arrived = count.readBigUInt64BE()
+      if (arrived === DAMAGED) tunnels.fail(new Error('upload: wrong bytes arrived'))
+      counted.resolve(Number(arrived))
       return true
     })
     return async (stopAt) => {

@@ -5,6 +5,8 @@
 
 /** No byte of the pattern has this value: it ends an upload. */
 export const END_BYTE = 255
+/** Stands for the count of bytes when what arrived is not the pattern. */
+export const DAMAGED = 2n ** 64n - 1n
 const PERIOD_BYTES = 65_536
 /** One write: large, so that the load costs few turns of the event loop. */
 const BLOCK_BYTES = 4 * PERIOD_BYTES

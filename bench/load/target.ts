@@ -3,13 +3,14 @@
  *
  *   source   after the first byte of the client sends the pattern, for as long as anyone takes it (the reference sometimes
  *            lets a target that speaks first overtake the answer to the CONNECT)
- *   sink     takes the pattern; an END_BYTE at the end of what arrived is answered with the count of bytes (8 bytes)
+ *   sink     takes the pattern; an END_BYTE at the end of what arrived is answered with the count of bytes (8 bytes), wrong
+ *            bytes with DAMAGED
  *   echo     sends back what it gets
  */
 import { createServer, type Server, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { answerCalls } from './control.ts'
-import { block, END_BYTE, fits } from './pattern.ts'
+import { block, DAMAGED, END_BYTE, fits } from './pattern.ts'
 
 export type Services = { readonly source: string; readonly sink: string; readonly echo: string }
 export type TargetCommands = {
@@ -35,16 +36,15 @@ function source(socket: Socket): void {
 function sink(socket: Socket): void {
   const count = Buffer.alloc(8)
   let offset = 0
+  let damaged = false
   socket.on('data', (chunk: Buffer) => {
     const last = chunk[chunk.length - 1] === END_BYTE
     const length = last ? chunk.length - 1 : chunk.length
-    if (length > 0 && !fits(chunk, length, offset)) {
-      socket.destroy()
-      return
-    }
+    if (length > 0 && !fits(chunk, length, offset)) damaged = true
     offset += length
-    if (!last) return
-    count.writeBigUInt64BE(BigInt(offset))
+    if (!last && !damaged) return
+    if (damaged) socket.removeAllListeners('data').resume()
+    count.writeBigUInt64BE(damaged ? DAMAGED : BigInt(offset))
     offset = 0
     socket.write(count)
   })

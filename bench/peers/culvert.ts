@@ -60,6 +60,10 @@ async function start(how: PeerStart): Promise<RunningPeer> {
     frontend: frontendOf(how, ports.server ?? 0),
     server: server.pid,
     agent: agent.pid,
+    assertRunning: () => {
+      server.assertRunning()
+      agent.assertRunning()
+    },
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   }
 }

@@ -30,6 +30,7 @@ async function start(how: PeerStart): Promise<RunningPeer> {
     frontend: frontendOf(how, port),
     server: front.pid ?? 0,
     agent: back.pid ?? 0,
+    assertRunning: () => undefined,
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   }
 }

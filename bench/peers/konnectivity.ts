@@ -61,6 +61,10 @@ async function start(how: PeerStart): Promise<RunningPeer> {
     frontend: frontendOf(how, port),
     server: server.pid,
     agent: agent.pid,
+    assertRunning: () => {
+      server.assertRunning()
+      agent.assertRunning()
+    },
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   }
 }

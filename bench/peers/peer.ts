@@ -7,6 +7,8 @@ export type RunningPeer = AsyncDisposable & {
   /** Process ids, for memory and processor time. */
   readonly server: number
   readonly agent: number
+  /** @throws Error that tells what a program last said, when one has ended */
+  readonly assertRunning: () => void
 }
 export type PeerStart = {
   readonly frontend: FrontendKind

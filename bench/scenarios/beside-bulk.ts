@@ -9,10 +9,12 @@ const WINDOWS = 2
 
 export const besideBulk: Scenario = {
   name: 'beside-bulk',
-  question: 'round trip beside bulk',
+  question: '128-byte round trip',
   cases: ({ besideBulk, warmUpMs, windowMs }) =>
     besideBulk.map((bulk) => ({
       label: `beside ${BULK_CONNECTIONS} ${bulk}`,
+      series: `${bulk} beside`,
+      size: BULK_CONNECTIONS,
       frontend: 'tls',
       start: 'shared',
       metrics: [

@@ -9,6 +9,8 @@ export const bulkDownload: Scenario = {
   cases: ({ bulkConnections, warmUpMs, windowMs }) =>
     bulkConnections.map((connections) => ({
       label: connections === 1 ? '1 connection' : `${connections} connections`,
+      series: 'connections',
+      size: connections,
       frontend: 'tls',
       start: 'shared',
       metrics: [{ name: 'rate', unit: 'MB/s', better: 'more' }],

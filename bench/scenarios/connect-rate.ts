@@ -9,6 +9,8 @@ export const connectRate: Scenario = {
     (['tls', 'unix'] as const).flatMap((kind) =>
       dialsAtOnce.map((atOnce) => ({
         label: `${atOnce} at a time, ${kind === 'tls' ? 'TLS' : 'Unix socket'}`,
+        series: `at a time, ${kind === 'tls' ? 'TLS' : 'Unix socket'}`,
+        size: atOnce,
         frontend: kind,
         start: 'shared',
         metrics: [{ name: 'rate', unit: '/s', better: 'more' }],

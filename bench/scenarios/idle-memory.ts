@@ -13,18 +13,20 @@ const SETTLE_MS = 700
 
 export const idleMemory: Scenario = {
   name: 'idle-memory',
-  question: 'memory per idle tunnel',
+  question: 'idle memory',
   cases: ({ idleTunnels }) =>
     (['tls', 'unix'] as const).flatMap((kind) =>
       idleTunnels.map((count) => ({
         label: `${count} tunnels, ${kind === 'tls' ? 'TLS' : 'Unix socket'}`,
+        series: `tunnels, ${kind === 'tls' ? 'TLS' : 'Unix socket'}`,
+        size: count,
         frontend: kind,
         start: 'fresh',
         metrics: [
-          { name: 'server', unit: 'KiB', better: 'less' },
-          { name: 'agent', unit: 'KiB', better: 'less' },
-          { name: 'server at the start, in all', unit: 'MiB', better: 'less' },
-          { name: 'agent at the start, in all', unit: 'MiB', better: 'less' },
+          { name: 'server, per tunnel', unit: 'KiB', better: 'less' },
+          { name: 'agent, per tunnel', unit: 'KiB', better: 'less' },
+          { name: 'server, just started', unit: 'MiB', better: 'less' },
+          { name: 'agent, just started', unit: 'MiB', better: 'less' },
         ],
         measure: async ({ frontend, server, agent }, { light }) => {
           const both = async () => [await residentBytes(server), await residentBytes(agent)] as const

@@ -8,6 +8,8 @@ export const roundTrips: Scenario = {
   cases: ({ exchangesAtOnce, warmUpMs, windowMs }) =>
     exchangesAtOnce.map((atOnce) => ({
       label: atOnce === 1 ? '1 connection' : `${atOnce} connections`,
+      series: 'connections',
+      size: atOnce,
       frontend: 'tls',
       start: 'shared',
       metrics: [

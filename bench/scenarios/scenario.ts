@@ -12,6 +12,9 @@ export type Reading = number | 'no answer'
 
 export type Case = {
   readonly label: string
+  /** Cases of one series differ in size only: their growth is reported. */
+  readonly series: string
+  readonly size: number
   readonly frontend: FrontendKind
   /** shared: one start of the peer serves all rounds. fresh: every round gets its own, which it may ruin. */
   readonly start: 'shared' | 'fresh'

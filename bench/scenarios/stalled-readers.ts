@@ -14,18 +14,20 @@ const metrics: readonly Metric[] = [
   { name: 'dial p99', unit: 'ms', better: 'less' },
   { name: 'round trip p50', unit: 'µs', better: 'less' },
   { name: 'round trip p99', unit: 'µs', better: 'less' },
-  { name: 'dial p99, against none stalled', unit: 'times', better: 'less' },
-  { name: 'round trip p99, against none stalled', unit: 'times', better: 'less' },
+  { name: 'dial p99 : alone', unit: 'times', better: 'less' },
+  { name: 'round trip p99 : alone', unit: 'times', better: 'less' },
 ]
 
 type Healthy = { readonly dialMs: readonly [number, number]; readonly roundTripUs: readonly [number, number] }
 
 export const stalledReaders: Scenario = {
   name: 'stalled-readers',
-  question: 'healthy client beside stalled readers',
+  question: 'healthy client',
   cases: (effort) =>
     effort.stalledReaders.map((count) => ({
-      label: `${count} stalled`,
+      label: `beside ${count} stalled readers`,
+      series: 'stalled readers',
+      size: count,
       frontend: 'tls',
       start: 'fresh',
       metrics,

@@ -1,0 +1,115 @@
+/** The load against a proxy of the test's own, honest and not: what loses or changes bytes must never get a number. */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { connect, createServer, type Socket } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { type Load, startLoad } from '../../../bench/load/load.ts'
+import type { Frontend } from '../../../bench/load/tunnel.ts'
+
+type Damage = { readonly fromTarget?: (chunk: Buffer) => Buffer; readonly fromClient?: (chunk: Buffer) => Buffer }
+
+const window = { warmUpMs: 20, windowMs: 100 }
+const exchange = { ...window, atOnce: 2, deadlineMs: 1_000 }
+
+/** A CONNECT proxy on a Unix socket, and the load. */
+async function setup(
+  t: Test,
+  damage: Damage = {},
+): Promise<Load & { readonly frontend: Frontend; readonly breakTunnels: () => void }> {
+  const folder = mkdtempSync(join(tmpdir(), 'culvert-load-test-'))
+  const path = join(folder, 'proxy.sock')
+  const clients = new Set<Socket>()
+  const proxy = createServer((client) => {
+    clients.add(client)
+    serve(client, damage)
+  })
+  const load = await startLoad()
+  t.teardown(async () => {
+    await load[Symbol.asyncDispose]()
+    proxy.close()
+    rmSync(folder, { recursive: true })
+  })
+  await new Promise<void>((resolve) => proxy.listen(path, resolve))
+  const breakTunnels = (): void => {
+    for (const client of clients) client.destroy()
+  }
+  return { ...load, frontend: { kind: 'unix', path }, breakTunnels }
+}
+
+function serve(client: Socket, { fromTarget = same, fromClient = same }: Damage): void {
+  client.on('error', () => undefined)
+  client.once('data', (head) => {
+    const port = Number(/^CONNECT 127\.0\.0\.1:(\d+)/.exec(head.toString())?.[1])
+    const target = connect(port, '127.0.0.1', () => client.write('HTTP/1.1 200 Connection Established\r\n\r\n'))
+    target.on('error', () => undefined)
+    client.on('data', (chunk: Buffer) => write(target, client, fromClient(chunk)))
+    target.on('data', (chunk: Buffer) => write(client, target, fromTarget(chunk)))
+    client.once('close', () => target.destroy())
+    target.once('close', () => client.destroy())
+  })
+}
+
+const same = (chunk: Buffer): Buffer => chunk
+const lastByteLost = (chunk: Buffer): Buffer => chunk.subarray(0, -1)
+
+function write(to: Socket, from: Socket, chunk: Buffer): void {
+  if (to.write(chunk)) return
+  from.pause()
+  to.once('drain', () => from.resume())
+}
+
+t.test('measures an honest proxy', async (t) => {
+  const { light, heavy, frontend } = await setup(t)
+  const { source, sink, echo } = heavy.services
+  const { generator } = heavy
+  const bulk = { frontend, connections: 2, ...window }
+  t.ok((await generator.call('download', { ...bulk, target: source })).bytes > 0)
+  t.ok((await generator.call('upload', { ...bulk, target: sink })).bytes > 0)
+  t.ok((await generator.call('roundTrips', { ...exchange, frontend, target: echo })).perSecond > 0)
+  t.ok((await light.generator.call('dials', { ...exchange, frontend, target: echo })).perSecond > 0)
+})
+
+t.test('refuses a download that lacks bytes', async (t) => {
+  const { heavy, frontend } = await setup(t, { fromTarget: lastByteLost })
+  const job = { frontend, target: heavy.services.source, connections: 1, ...window }
+  await t.rejects(heavy.generator.call('download', job), { message: /wrong bytes at offset/ })
+})
+
+t.test('refuses an upload that lacks bytes', async (t) => {
+  // Bulk only: the single byte that asks for the count passes.
+  const { heavy, frontend } = await setup(t, {
+    fromClient: (chunk) => (chunk.length > 1_000 ? lastByteLost(chunk) : chunk),
+  })
+  const job = { frontend, target: heavy.services.sink, connections: 1, ...window }
+  await t.rejects(heavy.generator.call('upload', job), { message: /wrong bytes arrived/ })
+})
+
+t.test('refuses an answer that is not the message', async (t) => {
+  const { light, frontend } = await setup(t, { fromTarget: (chunk) => Buffer.alloc(chunk.length, 0xff) })
+  const job = { ...exchange, frontend, target: light.services.echo }
+  await t.rejects(light.generator.call('roundTrips', job), { message: /not the message/ })
+})
+
+t.test('reports a proxy that goes silent as no answer', async (t) => {
+  const { light, frontend } = await setup(t, { fromTarget: () => Buffer.alloc(0) })
+  const job = { ...exchange, frontend, target: light.services.echo }
+  await t.rejects(light.generator.call('roundTrips', job), { name: 'NoAnswer' })
+})
+
+t.test('holds tunnels until they are released', async (t) => {
+  const { light, frontend } = await setup(t)
+  const job = { frontend, target: light.services.echo, count: 5, atOnce: 2, deadlineMs: 1_000, kind: 'idle' } as const
+  t.strictSame(await light.generator.call('hold', job), { opened: 5 })
+  t.equal(await light.target.call('connections', { most: 5, deadlineMs: 1_000 }), 5)
+  await light.generator.call('release', undefined)
+  t.equal(await light.target.call('connections', { most: 0, deadlineMs: 5_000 }), 0)
+})
+
+t.test('tells, when tunnels are released, that one broke meanwhile', async (t) => {
+  const { light, frontend, breakTunnels } = await setup(t)
+  const job = { frontend, target: light.services.echo, count: 2, atOnce: 2, deadlineMs: 1_000, kind: 'idle' } as const
+  await light.generator.call('hold', job)
+  breakTunnels()
+  await t.rejects(light.generator.call('release', undefined), { message: /a held tunnel broke/ })
+})

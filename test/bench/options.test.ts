@@ -1,0 +1,32 @@
+import t from 'tap'
+import { readOptions } from '../../bench/options.ts'
+
+t.test('sets ours beside stock konnectivity and asks everything unless told otherwise', async (t) => {
+  const read = readOptions(['--quick'])
+  if (read.kind !== 'run') throw new Error('expected to run')
+  t.strictSame(
+    read.options.peers.map(({ name }) => name),
+    ['ours', 'stock'],
+  )
+  t.equal(read.options.reference, 1)
+  t.equal(read.options.saveTo, undefined)
+  t.equal(read.options.scenarios.length, 7)
+})
+
+t.test('takes the number of rounds for every question', async (t) => {
+  const read = readOptions(['--quick', '--rounds', '9', '--only', 'idle-memory,connect-rate', '--save'])
+  if (read.kind !== 'run') throw new Error('expected to run')
+  t.match(read.options.effort, { rounds: 9, freshRounds: 9 })
+  t.equal(read.options.question, 'idle-memory+connect-rate')
+})
+
+t.test('reports every mistake at once', async (t) => {
+  const read = readOptions(['--rounds', '0', '--peers', 'ours,theirs', '--only', 'speed', '-o', 'xml'])
+  if (read.kind !== 'wrong') throw new Error('expected problems')
+  t.equal(read.problems.length, 4)
+  t.match(read.problems.join('\n'), /--rounds.*"0".*--output.*"xml".*--peers.*"theirs".*--only.*"speed"/s)
+})
+
+t.test('refuses a flag that it does not know', async (t) => {
+  t.match(readOptions(['--fast']), { kind: 'wrong', problems: [/--fast/] })
+})
