@@ -58,7 +58,7 @@ const REFUSALS: Readonly<Record<string, readonly [Refusal, number]>> = {
 
 async function answerTo(request: IncomingMessage, routes: Routes): Promise<Answer> {
   const [path = '', query] = (request.url ?? '').split('?', 2)
-  const route = Object.hasOwn(routes, path) ? routes[path] : undefined
+  const route = routes[path]
   if (route === undefined) return { status: 404, body: '404 page not found\n' }
   if (request.method !== 'GET' && request.method !== 'HEAD') {
     return { status: 405, body: 'only GET and HEAD are answered here\n', headers: { Allow: 'GET, HEAD' } }

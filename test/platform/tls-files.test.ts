@@ -1,8 +1,12 @@
+import { X509Certificate } from 'node:crypto'
+import { once } from 'node:events'
 import { mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { connect, createServer } from 'node:tls'
 import t, { type Test } from 'tap'
 import { createAuthority } from '../../src/pki/authority.ts'
 import { issueLeaf } from '../../src/pki/leaf.ts'
+import { listen } from '../../src/platform/listen.ts'
 import { watchTlsFiles } from '../../src/platform/tls-files.ts'
 import { manualClock } from './manual-clock.ts'
 
@@ -67,6 +71,25 @@ t.test('uses rewritten files from the next look on', async (t) => {
   clock.advance(1)
   t.strictSame(watch.current(), { ...renewed, ca })
   t.strictSame(events, ['renewed'])
+})
+
+t.test('a server that is given the new files serves them from the next handshake on', async (t) => {
+  const { watch, write } = setup(t)
+  const server = createServer(watch.current(), (socket) => socket.end())
+  t.teardown(() => server.close())
+  const port = await listen(server, { flag: '--server-port', host: '127.0.0.1', port: 0 })
+  const served = async (): Promise<string> => {
+    const socket = connect({ port, host: '127.0.0.1', servername: 'localhost', ca })
+    t.teardown(() => socket.destroy())
+    await once(socket, 'secureConnect')
+    return socket.getPeerX509Certificate()?.toString() ?? ''
+  }
+  t.equal(await served(), new X509Certificate(old!.cert).toString())
+  write('tls.crt', renewed!.cert)
+  write('tls.key', renewed!.key)
+  watch.check()
+  server.setSecureContext(watch.current())
+  t.equal(await served(), new X509Certificate(renewed!.cert).toString())
 })
 
 t.test('notices files that were renamed into place', async (t) => {
