@@ -17,17 +17,14 @@ export type TargetCommands = {
   readonly services: (argument: undefined) => Promise<Services>
   /** The number of connections open, once that is at most `most` or `deadlineMs` have passed. */
   readonly connections: (argument: { readonly most: number; readonly deadlineMs: number }) => Promise<number>
-  readonly bytesSent: (argument: undefined) => Promise<number>
 }
 
 const POLL_MS = 10
 const open = new Set<Socket>()
-let bytesSent = 0
 
 function source(socket: Socket): void {
   const more = (error?: Error | null): void => {
     if (error || socket.destroyed) return
-    bytesSent += block.length
     socket.write(block, more)
   }
   socket.once('data', () => more())
@@ -79,5 +76,4 @@ answerCalls({
     while (open.size > most && performance.now() < deadline) await sleep(POLL_MS)
     return open.size
   },
-  bytesSent: async () => bytesSent,
 } satisfies TargetCommands)

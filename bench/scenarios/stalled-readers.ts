@@ -2,12 +2,15 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Load } from '../load/load.ts'
 import type { RunningPeer } from '../peers/peer.ts'
+import { processorMs } from '../process-usage.ts'
 import type { Effort, Metric, Reading, Scenario } from './scenario.ts'
 
 /** A healthy client gives up after this long. */
 const DEADLINE_MS = 2_000
-/** The source is stalled when it has sent nothing for this long. */
-const QUIET_MS = 150
+/** Server and agent are at rest when, between two looks, they use no more processor time than that together. */
+const LOOK_MS = 250
+const IDLE_MS = 20
+const STALL_DEADLINE_MS = 20_000
 
 const metrics: readonly Metric[] = [
   { name: 'dial p50', unit: 'ms', better: 'less' },
@@ -38,7 +41,7 @@ export const stalledReaders: Scenario = {
         const stalled = { frontend, target: load.heavy.services.source, kind: 'stalled' } as const
         try {
           await load.heavy.generator.call('hold', { ...stalled, count, atOnce: count, deadlineMs: DEADLINE_MS })
-          await untilQuiet(load)
+          await untilStalled(peer)
           return readings(alone, await healthy(peer, load, effort))
         } finally {
           await load.heavy.generator.call('release', undefined)
@@ -55,15 +58,22 @@ async function healthy({ frontend }: RunningPeer, { light }: Load, effort: Effor
   return { dialMs: [dial.p50Us / 1000, dial.p99Us / 1000], roundTripUs: [p50Us, p99Us] }
 }
 
-/** Buffers on the way are full when the source cannot send any more. */
-async function untilQuiet({ heavy }: Load): Promise<void> {
-  const deadline = performance.now() + DEADLINE_MS
-  let before = -1
-  let now = await heavy.target.call('bytesSent', undefined)
-  while (now !== before && performance.now() < deadline) {
-    await sleep(QUIET_MS)
+/**
+ * Waits until buffers on the way are full: over 1 GB where the kernel lets 200 sockets take what they like. What the source
+ * has sent does not tell, because it stands still as soon as its own buffers are full; that nobody works does.
+ *
+ * @throws Error when they work on: then something buffers without a limit, or spins
+ */
+async function untilStalled({ server, agent }: RunningPeer): Promise<void> {
+  const used = async (): Promise<number> => (await processorMs(server)) + (await processorMs(agent))
+  const deadline = performance.now() + STALL_DEADLINE_MS
+  let before = Number.NEGATIVE_INFINITY
+  let now = await used()
+  while (now - before > IDLE_MS) {
+    if (performance.now() > deadline) throw new Error(`still at work ${STALL_DEADLINE_MS} ms after all readers stopped`)
+    await sleep(LOOK_MS)
     before = now
-    now = await heavy.target.call('bytesSent', undefined)
+    now = await used()
   }
 }
 
