@@ -34,7 +34,7 @@ export function signingKey(keyPem: string): webcrypto.CryptoKey {
 export function validity(nowUnixMs: number, lifetimeMs: number): Validity {
   if (!isLifetime(lifetimeMs))
     throw new TunnelError('bad-option', `expected ${LIFETIME_EXPECTED}, got ${lifetimeMs} ms`)
-  return { notBefore: wholeSeconds(nowUnixMs - CLOCK_SKEW_MS), notAfter: wholeSeconds(nowUnixMs + lifetimeMs) }
+  return { notBefore: new Date(nowUnixMs - CLOCK_SKEW_MS), notAfter: new Date(nowUnixMs + lifetimeMs) }
 }
 
 /** The library would take a text that begins with "#" for hexadecimal, so the kind of string is named. */
@@ -66,9 +66,4 @@ export async function sign(
   })
   const keyPem = KeyObject.from(keys.privateKey).export({ type: 'pkcs8', format: 'pem' }).toString()
   return { certificatePem: `${signed.toString('pem')}\n`, keyPem }
-}
-
-/** A fraction of a second is not valid in a certificate's date. */
-function wholeSeconds(unixMs: number): Date {
-  return new Date(Math.floor(unixMs / 1_000) * 1_000)
 }

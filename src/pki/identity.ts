@@ -80,7 +80,7 @@ function readUri(uri: string, trustDomain: string | undefined): PeerIdentity {
   if (!/^spiffe:/i.test(uri)) return { role: 'none' }
   const shown = JSON.stringify(uri.slice(0, SHOWN_CHARACTERS))
   const [, authority = '', path = ''] = /^spiffe:\/\/([^/]*)(.*)$/is.exec(uri) ?? []
-  // Compared in lower case, so that another spelling of our domain is refused below instead of passing as a stranger's.
+  // Compared in lower case: another spelling of our domain is refused below, that of a stranger's is none of our business.
   const domain = authority.toLowerCase()
   if (!isTrustDomain(domain)) return invalid(`the certificate's URI ${shown} has no valid trust domain`)
   if (trustDomain === undefined ? !OUR_PATH.test(path) : domain !== trustDomain) return { role: 'none' }
@@ -93,16 +93,14 @@ function readUri(uri: string, trustDomain: string | undefined): PeerIdentity {
   return { ...identity, trustDomain: domain }
 }
 
+/** A path with more parts than its role has is no longer the same when written again, which is what the caller checks. */
 function readPath(path: string): Identity | undefined {
-  const parts = path.split('/') // the first is the nothing before the leading slash
-  const [, kind, first, role, last] = parts
+  const [, kind, first = '', role, last = ''] = path.split('/') // the first is the nothing before the leading slash
   let identity: Identity
-  if (kind === 'cluster' && role === 'agent' && parts.length === 5) {
-    identity = { role, cluster: first ?? '', name: last ?? '' }
-  } else if (kind === 'cluster' && role === 'apiserver' && parts.length === 4) {
-    identity = { role, cluster: first ?? '' }
-  } else if (kind === 'user' && parts.length === 3) identity = { role: kind, name: first ?? '' }
-  else if (kind === 'server' && parts.length === 3) identity = { role: kind, id: first ?? '' }
+  if (kind === 'cluster' && role === 'agent') identity = { role, cluster: first, name: last }
+  else if (kind === 'cluster' && role === 'apiserver') identity = { role, cluster: first }
+  else if (kind === 'user') identity = { role: kind, name: first }
+  else if (kind === 'server') identity = { role: kind, id: first }
   else return undefined
   return partsProblem(identity) === undefined ? identity : undefined
 }

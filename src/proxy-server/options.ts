@@ -123,7 +123,7 @@ const limits = {
     ...limiting,
     default: '200',
     min: 1,
-    help: 'TLS handshakes begun per second, on each port.',
+    help: 'TLS handshakes begun per second on the agent port.',
   }),
   heartbeatTimeoutMs: duration({
     ...limiting,

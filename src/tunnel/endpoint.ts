@@ -18,6 +18,8 @@ export type Endpoint = {
   readonly attach: (connection: Connection) => void
   /** Bytes that the socket gave. @returns whether to read on */
   readonly read: (bytes: Uint8Array) => boolean
+  /** The socket ended before the endpoint was made. */
+  readonly ended: () => void
   /** Lets the target's bytes through, which wait until then. */
   readonly release: () => void
 }
@@ -105,6 +107,7 @@ export function createEndpoint({ socket, count, held, over }: EndpointOptions): 
       count.fromSockets += bytes.length
       return connection !== undefined && send(connection, bytes)
     },
+    ended: () => connection && end(connection),
     release,
   }
 }

@@ -25,8 +25,8 @@ export const PREFIX_BYTES = 5
 export type MessageSink = {
   /** Every packet but DATA. */
   readonly packet: (packet: Packet) => void
-  /** Some or all of the payload of a DATA packet: a view of the chunk that was fed in. */
-  readonly data: (connectId: Int64, payload: Uint8Array) => void
+  /** Some or all of the payload of a DATA packet, the `first` piece or a later one: a view of the chunk that was fed in. */
+  readonly data: (connectId: Int64, payload: Uint8Array, first: boolean) => void
 }
 
 type DataHead = { readonly connectId: number; readonly payloadAt: number }
@@ -58,7 +58,7 @@ export function grpcDecoder(maxMessageBytes: number, sink: MessageSink): (chunk:
     const head = dataHead(bytes, start, end)
     if (head === 'more') return waitFor(available + 1)
     if (head !== undefined) {
-      sink.data(head.connectId, bytes.subarray(head.payloadAt, Math.min(end, bytes.length)))
+      sink.data(head.connectId, bytes.subarray(head.payloadAt, Math.min(end, bytes.length)), true)
       if (end > bytes.length) {
         streaming = end - bytes.length
         streamingTo = head.connectId
@@ -67,7 +67,7 @@ export function grpcDecoder(maxMessageBytes: number, sink: MessageSink): (chunk:
     }
     if (end > bytes.length) return waitFor(PREFIX_BYTES + length)
     const packet = decodePacket(bytes.subarray(start, end))
-    if (packet.type === 'DATA') sink.data(packet.connectId, packet.data)
+    if (packet.type === 'DATA') sink.data(packet.connectId, packet.data, true)
     else sink.packet(packet)
     return end
   }
@@ -83,7 +83,7 @@ export function grpcDecoder(maxMessageBytes: number, sink: MessageSink): (chunk:
     if (streaming > 0) {
       at = Math.min(streaming, bytes.length)
       streaming -= at
-      sink.data(streamingTo, bytes.subarray(0, at))
+      sink.data(streamingTo, bytes.subarray(0, at), false)
     }
     if (heldBytes > 0) {
       held.push(bytes)

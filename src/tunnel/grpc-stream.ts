@@ -7,6 +7,7 @@ import type { Http2Stream } from 'node:http2'
 import type { Carrier } from './carrier.ts'
 import { grpcDecoder } from './grpc-messages.ts'
 import { createOutbox } from './outbox.ts'
+import type { PacketCount } from './packet.ts'
 import type { Session } from './session.ts'
 
 /** Control frames that a peer who does not read may make us keep: bytes. Far more than 10,000 dials take. */
@@ -20,6 +21,7 @@ export type GrpcStreamOptions = {
   readonly stream: Http2Stream
   readonly session: Session
   readonly maxMessageBytes: number
+  readonly count: PacketCount
   /** Monotonic milliseconds. */
   readonly now: () => number
   /** The peer's bytes make no sense, or it does not read: end the stream with this error. Called once. */
@@ -27,7 +29,7 @@ export type GrpcStreamOptions = {
 }
 
 /** Makes the stream a carrier of the session and reads it from now on. Its owner ends it, and tells the session `lost`. */
-export function carryOverGrpc({ stream, session, maxMessageBytes, now, failed }: GrpcStreamOptions): Carrier {
+export function carryOverGrpc({ stream, session, maxMessageBytes, count, now, failed }: GrpcStreamOptions): Carrier {
   const outbox = createOutbox()
   let underWay: Buffer | undefined
   let woken = false // the session asked to be called when there is room
@@ -40,15 +42,18 @@ export function carryOverGrpc({ stream, session, maxMessageBytes, now, failed }:
   const carrier: Carrier = {
     index: 0,
     control(packet) {
+      count.sent[packet.type]++
       outbox.control(packet)
       if (outbox.controlBytes() > MAX_CONTROL_BYTES) fail(new Error('the peer does not read'))
       flush()
     },
     ordered(packet) {
+      count.sent[packet.type]++
       outbox.ordered(packet)
       flush()
     },
     data(connectId, payload) {
+      count.sent.DATA++
       outbox.data(connectId, payload)
       flush()
     },
@@ -70,8 +75,14 @@ export function carryOverGrpc({ stream, session, maxMessageBytes, now, failed }:
   }
 
   const decode = grpcDecoder(maxMessageBytes, {
-    packet: (packet) => session.receive(carrier, packet),
-    data: (connectId, payload) => session.receiveData(carrier, connectId, payload),
+    packet(packet) {
+      count.received[packet.type]++
+      session.receive(carrier, packet)
+    },
+    data(connectId, payload, first) {
+      if (first) count.received.DATA++
+      session.receiveData(carrier, connectId, payload)
+    },
   })
 
   function fail(error: unknown): void {

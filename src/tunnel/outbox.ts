@@ -48,7 +48,7 @@ export function createOutbox(): Outbox {
     const size = wanted <= SMALL_BYTES ? SMALL_BYTES : Math.max(LARGE_BYTES, wanted)
     const larger = spare.length >= size ? spare : Buffer.allocUnsafeSlow(size)
     if (larger === spare) spare = nothing
-    fill.bytes.copy(larger, AHEAD_BYTES, AHEAD_BYTES, fill.at)
+    if (fill.at > AHEAD_BYTES) fill.bytes.copy(larger, AHEAD_BYTES, AHEAD_BYTES, fill.at)
     fill = { bytes: larger, at: fill.at }
   }
 

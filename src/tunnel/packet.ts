@@ -79,6 +79,17 @@ export type Packet =
   | { [T in PacketType]: { readonly type: T } & Payload<(typeof shapes)[T]['fields']> }[PacketType]
   | { readonly type: 'UNKNOWN'; readonly code: number }
 
+/** Packets that went each way, by type: plain numbers, because a metric's label is not looked up for each packet. */
+export type PacketCount = {
+  readonly sent: Record<Packet['type'], number>
+  readonly received: Record<Packet['type'], number>
+}
+
+export function createPacketCount(): PacketCount {
+  const zeros = Object.fromEntries([...Object.keys(shapes), 'UNKNOWN'].map((type) => [type, 0]))
+  return { sent: { ...zeros } as PacketCount['sent'], received: { ...zeros } as PacketCount['received'] }
+}
+
 type Shape = { readonly type: PacketType; readonly code: number; readonly payload: number; readonly fields: FieldList }
 type FieldList = readonly { readonly name: string; readonly number: number; readonly kind: Field[1] }[]
 type Values = Record<string, Int64 | string | Uint8Array | Health | undefined>

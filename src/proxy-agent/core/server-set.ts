@@ -1,0 +1,61 @@
+/**
+ * Which proxy-servers an agent holds, and whether it wants another one: as many as they say there are, each once. Pure.
+ * Source: docs/protocol.md section 8, konnectivity's sync loop.
+ */
+import { type BackoffLimits, backoffMs } from './backoff.ts'
+
+/** Share of the interval by which looks are spread, so that agents do not move in step. */
+const SPREAD = 0.1
+
+export type HeldServer = { readonly serverId: string }
+
+export type ServerSet<S extends HeldServer> = {
+  /** Whether to try for one more. */
+  readonly wants: () => boolean
+  /** A server answered. `duplicate`: it is held already, so let the new one go and keep the old. */
+  readonly connected: (server: S, serverCount: number) => 'kept' | 'duplicate'
+  readonly failed: () => void
+  /** It will end its stream: another one is wanted before it does. */
+  readonly leaving: (server: S) => void
+  readonly gone: (server: S) => void
+  /** All that are there, those that are leaving included. */
+  readonly all: () => S[]
+  readonly knownCount: () => number
+  /** Until the next look: milliseconds. @param random from 0 up to, not including, 1 */
+  readonly waitMs: (random: number) => number
+}
+
+export function createServerSet<S extends HeldServer>(limits: BackoffLimits): ServerSet<S> {
+  const held = new Map<string, S>()
+  const leaving = new Set<S>()
+  let serverCount = 1
+  let failures = 0 // since a server last answered
+
+  return {
+    wants: () => held.size < serverCount,
+    connected(server, count) {
+      failures = 0
+      if (held.has(server.serverId)) return 'duplicate'
+      held.set(server.serverId, server)
+      serverCount = Math.max(1, count)
+      return 'kept'
+    },
+    failed() {
+      failures++
+    },
+    leaving(server) {
+      if (held.get(server.serverId) !== server) return
+      held.delete(server.serverId)
+      leaving.add(server)
+    },
+    gone(server) {
+      leaving.delete(server)
+      if (held.get(server.serverId) !== server) return
+      held.delete(server.serverId)
+      failures = Math.max(failures, 1) // they may have lost it together: come back spread out
+    },
+    all: () => [...held.values(), ...leaving],
+    knownCount: () => serverCount,
+    waitMs: (random) => (failures > 0 ? backoffMs(failures, limits, random) : limits.baseMs * (1 + SPREAD * random)),
+  }
+}

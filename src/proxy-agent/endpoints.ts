@@ -1,0 +1,57 @@
+/** Opens the connections that a server asks for, inside the cluster, and joins each to its target's socket. */
+import { Buffer } from 'node:buffer'
+import type { OnReadOpts } from 'node:net'
+import { READ_BYTES } from '../tunnel/carrier.ts'
+import { createEndpoint, type Endpoint } from '../tunnel/endpoint.ts'
+import type { Int64 } from '../tunnel/packet.ts'
+import type { DialRequest, Session } from '../tunnel/session.ts'
+import { dial } from './dialer.ts'
+import type { AgentMetrics } from './metrics.ts'
+
+export type TargetDialer = {
+  readonly dial: (session: Session, request: DialRequest) => void
+  readonly cancel: (random: Int64) => void
+}
+
+/** One for each session: dials are named by numbers that mean nothing beyond it. */
+export function createTargetDialer(timeoutMs: number, metrics: AgentMetrics, now: () => number): TargetDialer {
+  const pending = new Map<Int64, AbortController>()
+
+  async function open(session: Session, { random, protocol, address }: DialRequest): Promise<void> {
+    const abort = new AbortController()
+    pending.set(random, abort)
+    const startMs = now()
+    let endpoint: Endpoint | undefined
+    const onread: OnReadOpts = {
+      buffer: readBuffer,
+      callback: (bytes, buffer) => endpoint?.read(buffer.subarray(0, bytes)) ?? false,
+    }
+    try {
+      const { socket } = await dial({ protocol, address, timeoutMs, signal: abort.signal, onread })
+      endpoint = createEndpoint({ socket, count: metrics.bytes, held: false, over: () => metrics.connectionEnded() })
+      const connection = abort.signal.aborted ? undefined : session.accept(random, endpoint.events)
+      if (!connection) return void socket.destroy()
+      metrics.connectionOpened(now() - startMs)
+      endpoint.attach(connection)
+      socket.resume()
+    } catch (error) {
+      if (abort.signal.aborted) return
+      const text = error instanceof Error ? error.message : String(error)
+      metrics.dialFailed(text.includes('timeout') ? 'timeout' : 'unknown')
+      session.refuse(random, text)
+    } finally {
+      pending.delete(random)
+    }
+  }
+
+  return {
+    dial: (session, request) => void open(session, request),
+    cancel(random) {
+      pending.get(random)?.abort()
+      pending.delete(random)
+    },
+  }
+}
+
+/** All targets are read into this one: what is read is copied into the tunnel's buffer before the next read. */
+const readBuffer = Buffer.allocUnsafeSlow(READ_BYTES)

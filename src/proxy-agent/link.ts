@@ -1,0 +1,224 @@
+/**
+ * One outbound connection to a proxy-server and the stream on it: TLS, HTTP/2, the answer to our registration, the session.
+ * Source: docs/protocol.md sections 1, 2, 6 and 7.
+ */
+import { type ClientHttp2Session, connect as connectHttp2 } from 'node:http2'
+import { isIP } from 'node:net'
+import { connect as connectTls, type TLSSocket } from 'node:tls'
+import type { Clock } from '../platform/clock.ts'
+import type { Log } from '../platform/log.ts'
+import type { TlsMaterial } from '../platform/tls-material.ts'
+import { type Budget, createBudget } from '../tunnel/budget.ts'
+import { EXTENSIONS_KEY, offered, readExtensions, writeExtensions } from '../tunnel/extensions.ts'
+import { carryOverGrpc } from '../tunnel/grpc-stream.ts'
+import type { Health } from '../tunnel/packet.ts'
+import { createSession, type Session, type SessionLimits } from '../tunnel/session.ts'
+import { readServerAnswer, statusText } from './core/server-answer.ts'
+import type { HeldServer } from './core/server-set.ts'
+import { createTargetDialer } from './endpoints.ts'
+import type { AgentMetrics } from './metrics.ts'
+
+const METHOD = '/AgentService/Connect'
+/** From the first SYN to the server's answer: milliseconds. A server that is half dead must not hold us longer. */
+const CONNECT_TIMEOUT_MS = 10_000
+/** HTTP/2 windows for what servers send: bytes. The default of 64 KiB would be the limit of any path. */
+const STREAM_WINDOW_BYTES = 4 * 1024 * 1024
+const SESSION_WINDOW_BYTES = 16 * 1024 * 1024
+const SESSION_MEMORY_MIB = 1024
+const MAX_HEADER_LIST_BYTES = 16 * 1024
+const TICK_MS = 500
+/** A stock server hangs up on clients that ping more often than every 30 s. */
+const STOCK_PING_MS = 31_000
+/** How long a stream that we end may take to bring its last frames out: milliseconds. */
+const END_GRACE_MS = 500
+
+export type LinkOptions = {
+  readonly host: string
+  readonly port: number
+  readonly material: TlsMaterial
+  readonly minVersion: 'TLSv1.2' | 'TLSv1.3'
+  readonly alpn: readonly string[]
+  readonly agentId: string
+  readonly identifiers: string
+  readonly userAgent: string
+  readonly maxMessageBytes: number
+  readonly heartbeatIntervalMs: number
+  readonly heartbeatTimeoutMs: number
+  readonly dialTimeoutMs: number
+  readonly streamBufferBytes: number
+  readonly limits: SessionLimits
+}
+
+export type LinkDeps = {
+  readonly clock: Clock
+  readonly log: Log
+  readonly metrics: AgentMetrics
+  readonly processBudget: Budget
+  readonly health: (link: { readonly roundTripMs: number | undefined }) => Health
+}
+
+export type LinkEvents = {
+  /** The server answered; `count` servers are there in all. */
+  readonly connected: (link: Link, count: number) => void
+  /** It was never connected, or no longer is. Once. */
+  readonly gone: (link: Link, reason: string, wasConnected: boolean) => void
+  readonly leaving: (link: Link, reconnectAfterMs: number) => void
+  readonly drained: (link: Link) => void
+}
+
+export type Link = HeldServer & {
+  readonly session: () => Session | undefined
+  readonly drain: () => void
+  /** Ends the stream; its connections break. */
+  readonly end: (reason: string) => void
+}
+
+export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvents): Link {
+  const { clock, metrics } = deps
+  const authority = `${options.host.includes(':') ? `[${options.host}]` : options.host}:${options.port}`
+  let log = deps.log.child({ server: authority })
+  let serverId = ''
+  let session: Session | undefined
+  let reason = 'the connection closed'
+  let ticker: NodeJS.Timeout | undefined
+  let lose = (_reason: string): void => {}
+  const socket = connectSocket(options)
+  const http = connectHttp2(`https://${authority}`, {
+    createConnection: () => socket,
+    settings: { initialWindowSize: STREAM_WINDOW_BYTES, maxHeaderListSize: MAX_HEADER_LIST_BYTES, enablePush: false },
+    maxSessionMemory: SESSION_MEMORY_MIB,
+  })
+  const deadline = clock.after(CONNECT_TIMEOUT_MS, () => end(`no answer within ${CONNECT_TIMEOUT_MS} ms`))
+
+  const link: Link = {
+    get serverId() {
+      return serverId
+    },
+    session: () => session,
+    drain: () => session?.drain(),
+    end,
+  }
+
+  function end(why: string): void {
+    reason = why
+    lose(why)
+    if (!stream.destroyed) stream.end()
+    clock.after(session ? END_GRACE_MS : 0, () => http.destroy())
+  }
+
+  function note(error: Error): void {
+    reason = error.message
+  }
+
+  http.once('connect', () => http.setLocalWindowSize(SESSION_WINDOW_BYTES))
+  http.on('error', note)
+  const stream = http.request({
+    ':method': 'POST',
+    ':path': METHOD,
+    'content-type': 'application/grpc',
+    te: 'trailers',
+    'user-agent': options.userAgent,
+    agentid: options.agentId,
+    agentidentifiers: options.identifiers,
+    [EXTENSIONS_KEY]: writeExtensions(offered),
+  })
+  stream.on('error', note)
+  stream.on('trailers', (headers) => {
+    reason = statusText(String(headers['grpc-status']), headers['grpc-message'] as string | undefined)
+  })
+  stream.once('response', (_headers, _flags, rawHeaders) => answered(rawHeaders as unknown as string[]))
+  stream.on('end', () => stream.destroyed || stream.end())
+  stream.once('close', () => {
+    deadline[Symbol.dispose]()
+    clearInterval(ticker)
+    lose(reason)
+    http.close()
+    clock.after(END_GRACE_MS, () => http.destroy())
+    events.gone(link, reason, session !== undefined)
+  })
+
+  function answered(rawHeaders: readonly string[]): void {
+    deadline[Symbol.dispose]()
+    const answer = readServerAnswer(rawHeaders, EXTENSIONS_KEY)
+    if (answer.kind === 'refused') return end(answer.text)
+    serverId = answer.serverId
+    log = log.child({ server_id: serverId })
+    serve(answer.extensions)
+    events.connected(link, answer.serverCount)
+  }
+
+  function serve(entry: string | undefined): void {
+    const extensions = readExtensions(entry, offered)
+    const heartbeats = extensions.has('heartbeat')
+    const dialer = createTargetDialer(options.dialTimeoutMs, metrics, clock.now)
+    let roundTripMs: number | undefined
+    const made = createSession(
+      {
+        role: 'agent',
+        extensions,
+        limits: options.limits,
+        liveness: heartbeats
+          ? { intervalMs: options.heartbeatIntervalMs, timeoutMs: options.heartbeatTimeoutMs }
+          : { intervalMs: STOCK_PING_MS, timeoutMs: STOCK_PING_MS + options.heartbeatTimeoutMs },
+        budget: createBudget(options.streamBufferBytes, deps.processBudget),
+        nowMs: clock.now(),
+        health: () => deps.health({ roundTripMs }),
+      },
+      {
+        broken: (why) => end(why === 'heartbeat-timeout' ? 'nothing heard from the server for too long' : why),
+        violation: metrics.violation,
+        ping: () => pingStock(http, made, clock),
+        roundTrip(ms) {
+          roundTripMs = ms
+          metrics.roundTrip(ms)
+        },
+        dial: (request) => dialer.dial(made, request),
+        dialCancelled: dialer.cancel,
+        goingAway({ reason: why, reconnectAfterMs }) {
+          log.info({ reason: why }, 'server goes away')
+          events.leaving(link, reconnectAfterMs)
+        },
+        drained: () => events.drained(link),
+      },
+    )
+    session = made
+    const carrier = carryOverGrpc({
+      stream,
+      session: made,
+      maxMessageBytes: options.maxMessageBytes,
+      count: metrics.packets,
+      now: clock.now,
+      failed: (error) => end(error instanceof Error ? error.message : String(error)),
+    })
+    lose = (why) => made.lost(carrier, why)
+    const tick = (): void => made.tick(clock.now(), clock.unixMs())
+    ticker = setInterval(tick, TICK_MS)
+    tick()
+    log.info({ extensions: [...extensions] }, 'connected')
+  }
+
+  return link
+}
+
+function connectSocket({ host, port, material, minVersion, alpn }: LinkOptions): TLSSocket {
+  const socket = connectTls({
+    host,
+    port,
+    ...material,
+    minVersion,
+    ALPNProtocols: [...alpn, 'h2'],
+    ...(isIP(host) === 0 && { servername: host }),
+  })
+  socket.setNoDelay(true)
+  return socket
+}
+
+/** A stock server knows no heartbeat; its answer to a PING says that it is there, and that it has read what came before. */
+function pingStock(http: ClientHttp2Session, session: Session, clock: Clock): void {
+  if (http.destroyed) return
+  http.ping((error) => {
+    if (error) return
+    session.heard(clock.now())
+    session.drainSeen()
+  })
+}

@@ -1,0 +1,121 @@
+/**
+ * What proxy-agent counts, in its own words, and the Prometheus form of it: konnectivity's names where they exist, ours
+ * (`culvert_agent_…`) for the rest. Label values come from closed sets.
+ */
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+import { type Tally, tallyCounter } from '../platform/tallies.ts'
+import type { ByteCount } from '../tunnel/endpoint.ts'
+import { createPacketCount, type PacketCount } from '../tunnel/packet.ts'
+import type { Violation } from '../tunnel/session.ts'
+
+export type AgentMetrics = {
+  readonly packets: PacketCount
+  readonly bytes: ByteCount
+  /** @param ms from the request to the connected socket */
+  readonly connectionOpened: (ms: number) => void
+  readonly connectionEnded: () => void
+  readonly dialFailed: (reason: 'timeout' | 'unknown') => void
+  /** An attempt to reach a server failed, or a stream that stood was lost. */
+  readonly serverFailed: (direction: 'to_server' | 'from_server') => void
+  readonly violation: (violation: Violation) => void
+  readonly roundTrip: (ms: number) => void
+  /** A request on the health or admin port that could not be read. */
+  readonly badProbe: (why: string) => void
+}
+
+/** What is read when somebody looks, instead of being counted along the way. */
+export type AgentState = {
+  readonly servers: () => number
+  readonly knownServers: () => number
+  readonly connections: () => number
+  readonly bufferedBytes: () => number
+  readonly certificateSeconds: () => Readonly<Record<string, number>>
+  readonly tlsAlarm: () => boolean
+}
+
+const PREFIX = 'konnectivity_network_proxy_agent_'
+const DIAL_BUCKETS = [0.005, 0.025, 0.1, 0.5, 2.5, 10, 30]
+
+export function createAgentMetrics(state: AgentState): { metrics: AgentMetrics; registry: Registry } {
+  const registry = new Registry()
+  const registers = [registry]
+  collectDefaultMetrics({ register: registry })
+
+  const gauge = (name: string, help: string, read: () => number): void => {
+    new Gauge({
+      name,
+      help,
+      registers,
+      collect() {
+        this.set(read())
+      },
+    })
+  }
+  gauge(`${PREFIX}open_server_connections`, 'Servers that are connected.', state.servers)
+  gauge(`${PREFIX}known_server_count`, 'Servers that there are, as one of them said last.', state.knownServers)
+  gauge(`${PREFIX}open_endpoint_connections`, 'Connections to targets that are open.', state.connections)
+  gauge('culvert_agent_buffered_bytes', 'Bytes from servers that targets have not taken yet.', state.bufferedBytes)
+  gauge('culvert_agent_tls_files_broken', '1 while the TLS files are broken and the ones before are in use.', () =>
+    state.tlsAlarm() ? 1 : 0,
+  )
+  new Gauge({
+    name: 'culvert_agent_certificate_expiry_seconds',
+    help: 'Seconds until a certificate in use expires, by flag.',
+    labelNames: ['flag'],
+    registers,
+    collect() {
+      this.reset()
+      for (const [flag, seconds] of Object.entries(state.certificateSeconds())) this.set({ flag }, seconds)
+    },
+  })
+
+  const packets = createPacketCount()
+  const bytes: ByteCount = { fromSockets: 0, toSockets: 0 }
+  const typed = (segment: string, counts: Readonly<Record<string, number>>): Tally[] =>
+    Object.entries(counts).map(([packet_type, value]) => ({ labels: { segment, packet_type }, value }))
+  const packetHelp = 'Packets exchanged with servers, by type.'
+  tallyCounter(registry, `${PREFIX}stream_packets_total`, packetHelp, ['segment', 'packet_type'], () => [
+    ...typed('to_server', packets.sent),
+    ...typed('from_server', packets.received),
+  ])
+  const byteHelp = 'Payload bytes of tunnelled connections.'
+  tallyCounter(registry, 'culvert_agent_payload_bytes_total', byteHelp, ['segment'], () => [
+    { labels: { segment: 'to_server' }, value: bytes.fromSockets },
+    { labels: { segment: 'from_server' }, value: bytes.toSockets },
+  ])
+
+  const dialSeconds = new Histogram({
+    name: `${PREFIX}dial_duration_seconds`,
+    help: 'Time to connect to a target, where that succeeded.',
+    buckets: DIAL_BUCKETS,
+    registers,
+  })
+  const roundTripSeconds = new Histogram({
+    name: 'culvert_agent_round_trip_seconds',
+    help: 'Round trip to servers that exchange heartbeats.',
+    buckets: [0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5],
+    registers,
+  })
+  const counter = <L extends string>(name: string, help: string, labelNames: readonly L[]): Counter<L> =>
+    new Counter({ name, help, labelNames: [...labelNames], registers })
+  const dialFailures = counter(`${PREFIX}endpoint_dial_failure_total`, 'Targets not reached, by reason.', ['reason'])
+  const serverFailures = counter(`${PREFIX}server_connection_failure_count`, 'Servers not reached or lost.', [
+    'direction',
+  ])
+  const ends = counter('culvert_agent_connection_ends_total', 'Ends of tunnelled connections.', [])
+  const violations = counter('culvert_agent_violations_total', 'Frames that broke the protocol, by kind.', ['kind'])
+  const probes = counter('culvert_agent_bad_probes_total', 'Unreadable requests on health and admin ports.', ['why'])
+
+  const metrics: AgentMetrics = {
+    packets,
+    bytes,
+    connectionOpened: (ms) => dialSeconds.observe(ms / 1000),
+    connectionEnded: () => ends.inc(),
+    dialFailed: (reason) => dialFailures.inc({ reason }),
+    serverFailed: (direction) => serverFailures.inc({ direction }),
+    violation: (kind) => violations.inc({ kind }),
+    roundTrip: (ms) => roundTripSeconds.observe(ms / 1000),
+    badProbe: (why) => probes.inc({ why }),
+  }
+  return { metrics, registry }
+}

@@ -1,0 +1,173 @@
+/** Wires proxy-agent together: the servers it holds, health, metrics, reloads, drain. Decisions live in `core/`. */
+import { certificateSeconds } from '../platform/certificate-expiry.ts'
+import type { Clock } from '../platform/clock.ts'
+import { createEndpoints } from '../platform/endpoints.ts'
+import { healthRoutes, movedMetricsRoute } from '../platform/health.ts'
+import { listen } from '../platform/listen.ts'
+import type { Log } from '../platform/log.ts'
+import { writePortsFile } from '../platform/ports-file.ts'
+import type { Shutdown } from '../platform/shutdown.ts'
+import { type TlsWatch, watchTlsFiles } from '../platform/tls-files.ts'
+import { minTlsVersion } from '../platform/tls-version.ts'
+import { createBudget } from '../tunnel/budget.ts'
+import { createServerSet } from './core/server-set.ts'
+import { createHealthReport } from './health.ts'
+import { type Link, type LinkDeps, type LinkOptions, openLink } from './link.ts'
+import { createAgentMetrics } from './metrics.ts'
+import type { AgentOptions } from './options.ts'
+import { createServerKeeper } from './server-keeper.ts'
+
+/** Between two looks at the TLS files: milliseconds. */
+const LOOK_MS = 5_000
+/** Buffers towards stock servers are bounded by slowness as well as by size: docs/protocol.md section 3. */
+const SLOW_CONSUMER = { slowBytes: 640 * 1024, slowMs: 10_000 }
+/** The server's own limits come first; these keep a server that has none from exhausting us. */
+const LIMITS = { pendingDials: 10_000, connections: 100_000, unknownFramesPerMinute: 1_000 }
+/** Lets the last frames leave before the process ends: milliseconds. */
+const FAREWELL_MS = 100
+
+export type AgentDeps = {
+  readonly clock: Clock
+  readonly log: Log
+  readonly shutdown: Shutdown
+  readonly version: string
+}
+
+/**
+ * Serves until the first signal, then drains until nothing is left or its time is up.
+ *
+ * @throws TunnelError `bad-option` with every mistake in files or ports, one per line
+ */
+export async function runAgent(options: AgentOptions, deps: AgentDeps): Promise<void> {
+  const { clock, log, shutdown } = deps
+  using tls = watchAgentTls(options, clock, log)
+  const startMs = clock.now()
+  const servers = createServerSet<Link>({ baseMs: options.syncIntervalMs, capMs: options.syncIntervalCapMs })
+  const processBudget = createBudget(options.processBufferBytes)
+  const connections = (): number =>
+    servers.all().reduce((sum, link) => sum + (link.session()?.connectionCount() ?? 0), 0)
+  const expiry = (): Record<string, number> => certificateSeconds({ 'agent-cert': tls.current().cert }, clock.unixMs())
+  const { metrics, registry } = createAgentMetrics({
+    servers: () => servers.all().length,
+    knownServers: servers.knownCount,
+    connections,
+    bufferedBytes: () => processBudget.usedBytes,
+    certificateSeconds: expiry,
+    tlsAlarm: () => tls.alarm() !== undefined,
+  })
+  using report = createHealthReport({
+    version: deps.version,
+    uptimeMs: () => clock.now() - startMs,
+    connections,
+    bytes: metrics.bytes,
+    certificateSeconds: () => expiry()['agent-cert'],
+  })
+  const linkDeps: LinkDeps = {
+    clock,
+    log,
+    metrics,
+    processBudget,
+    health: ({ roundTripMs }) => report.read(roundTripMs),
+  }
+  const keeper = createServerKeeper({
+    servers,
+    clock,
+    log,
+    random: Math.random,
+    failed: metrics.serverFailed,
+    open: (events) => openLink(linkOptions(options, deps.version, tls), linkDeps, events),
+  })
+
+  const readiness = {
+    whenNot: 'agent' as const,
+    checks: [
+      {
+        name: 'server-connected',
+        problem: () => (servers.all().length > 0 ? undefined : 'no servers connected'),
+      },
+      { name: 'not-draining', problem: () => (shutdown.drain.aborted ? 'draining' : undefined) },
+    ],
+  }
+  const health = createEndpoints(healthRoutes(readiness, registry), metrics.badProbe)
+  let healthPort = 0
+  const admin = createEndpoints({ '/metrics': movedMetricsRoute(() => healthPort) }, metrics.badProbe)
+  try {
+    healthPort = await listen(health, {
+      flag: '--health-server-port',
+      host: options.healthServerHost,
+      port: options.healthServerPort,
+    })
+    const adminPort = await listen(admin, {
+      flag: '--admin-server-port',
+      host: options.adminBindAddress,
+      port: options.adminServerPort,
+    })
+    const ports = { health: healthPort, admin: adminPort }
+    using _portsFile = options.portsFile === '' ? undefined : writePortsFile(options.portsFile, ports)
+    log.info({ ...ports, agent_id: options.agentId }, 'running')
+    keeper.start()
+    await aborted(shutdown.drain)
+    log.info({ signal: shutdown.drain.reason, open: connections(), timeout_ms: options.drainTimeoutMs }, 'draining')
+    await Promise.race([keeper.drain(), elapsed(clock, options.drainTimeoutMs), aborted(shutdown.now)])
+  } finally {
+    keeper.stop()
+    health.close()
+    admin.close()
+    health.closeAllConnections()
+    admin.closeAllConnections()
+  }
+  await new Promise((resolve) => setTimeout(resolve, FAREWELL_MS))
+  log.info({}, 'stopped')
+}
+
+function watchAgentTls(options: AgentOptions, clock: Clock, log: Log): TlsWatch {
+  const files = {
+    ca: { flag: '--ca-cert', path: options.caCert },
+    ...(options.agentCert !== '' && {
+      cert: { flag: '--agent-cert', path: options.agentCert },
+      key: { flag: '--agent-key', path: options.agentKey },
+    }),
+  }
+  return watchTlsFiles(files, {
+    clock,
+    intervalMs: LOOK_MS,
+    changed: () => log.info({}, 'TLS files changed, the next connection uses them'),
+    broken: (error) => log.error({ reason: error.message }, 'TLS files are broken, the ones before stay in use'),
+    mended: () => log.info({}, 'TLS files are good again'),
+  })
+}
+
+function linkOptions(options: AgentOptions, version: string, tls: TlsWatch): LinkOptions {
+  return {
+    host: options.proxyServerHost,
+    port: options.proxyServerPort,
+    material: tls.current(),
+    minVersion: minTlsVersion(options.tlsMinVersion),
+    alpn: options.alpnProto,
+    agentId: options.agentId,
+    identifiers: options.agentIdentifiers,
+    userAgent: `culvert-proxy-agent/${version}`,
+    maxMessageBytes: options.maxMessageBytes,
+    heartbeatIntervalMs: options.heartbeatIntervalMs,
+    heartbeatTimeoutMs: options.heartbeatTimeoutMs,
+    dialTimeoutMs: options.endpointDialTimeoutMs,
+    streamBufferBytes: options.streamBufferBytes,
+    limits: {
+      ...LIMITS,
+      stock: {
+        connectionBytes: options.connectionBufferBytes,
+        streamBytes: options.streamBufferBytes,
+        ...SLOW_CONSUMER,
+      },
+    },
+  }
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve()
+    else signal.addEventListener('abort', () => resolve(), { once: true })
+  })
+}
+
+const elapsed = (clock: Clock, ms: number): Promise<void> => new Promise((resolve) => clock.after(ms, resolve))

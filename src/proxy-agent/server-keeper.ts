@@ -1,0 +1,93 @@
+/** Keeps the agent connected: opens links while the set wants one, waits in between, and drains them all at the end. */
+import type { Clock } from '../platform/clock.ts'
+import type { Log } from '../platform/log.ts'
+import type { ServerSet } from './core/server-set.ts'
+import type { Link, LinkEvents } from './link.ts'
+
+export type KeeperDeps = {
+  readonly servers: ServerSet<Link>
+  readonly clock: Clock
+  readonly log: Log
+  /** From 0 up to, not including, 1. */
+  readonly random: () => number
+  readonly failed: (direction: 'to_server' | 'from_server') => void
+  readonly open: (events: LinkEvents) => Link
+}
+
+export type ServerKeeper = {
+  readonly start: () => void
+  /** Asks for no new connections on every link; resolves when nothing is left on any of them. */
+  readonly drain: () => Promise<void>
+  /** Ends every link. */
+  readonly stop: () => void
+}
+
+export function createServerKeeper({ servers, clock, log, random, failed, open }: KeeperDeps): ServerKeeper {
+  let state: 'running' | 'draining' | 'stopped' = 'running'
+  let opening: Link | undefined
+  let timer: Disposable | undefined
+  let drained = (): void => {}
+
+  function look(): void {
+    timer?.[Symbol.dispose]()
+    timer = undefined
+    if (state !== 'running' || opening) return
+    if (servers.wants()) opening = open(events)
+    else lookLater()
+  }
+
+  function lookLater(): void {
+    timer?.[Symbol.dispose]()
+    if (state === 'running') timer = clock.after(servers.waitMs(random()), look)
+  }
+
+  const events: LinkEvents = {
+    connected(link, count) {
+      opening = undefined
+      if (servers.connected(link, count) === 'duplicate') link.end(`duplicate server: ${link.serverId}`)
+      lookLater()
+    },
+    gone(link, reason, wasConnected) {
+      if (link === opening) opening = undefined
+      if (wasConnected) {
+        if (state === 'running' && servers.all().includes(link)) {
+          failed('from_server')
+          log.warn({ server_id: link.serverId, reason }, 'disconnected')
+        }
+        servers.gone(link)
+      } else {
+        failed('to_server')
+        servers.failed()
+        log.warn({ reason }, 'could not connect')
+      }
+      if (servers.all().length === 0) drained()
+      lookLater()
+    },
+    leaving(link, reconnectAfterMs) {
+      servers.leaving(link)
+      if (state === 'running') timer = clock.after(reconnectAfterMs, look)
+    },
+    drained(link) {
+      link.end('drained')
+    },
+  }
+
+  return {
+    start: look,
+    drain() {
+      state = 'draining'
+      opening?.end('draining')
+      return new Promise((resolve) => {
+        drained = resolve
+        if (servers.all().length === 0) resolve()
+        for (const link of servers.all()) link.drain()
+      })
+    },
+    stop() {
+      state = 'stopped'
+      timer?.[Symbol.dispose]()
+      opening?.end('stopped')
+      for (const link of servers.all()) link.end('stopped')
+    },
+  }
+}

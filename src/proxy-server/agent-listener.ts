@@ -1,0 +1,166 @@
+/**
+ * The port agents connect to: TLS, HTTP/2, and on it one gRPC stream that becomes an agent. What is not one is told why.
+ * Source: docs/protocol.md sections 1, 9 and 11.
+ */
+import { performServerHandshake, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2'
+import type { Socket } from 'node:net'
+import type { TLSSocket } from 'node:tls'
+import type { TlsMaterial } from '../platform/tls-material.ts'
+import { EXTENSIONS_KEY } from '../tunnel/extensions.ts'
+import { type AgentStream, type AgentStreamDeps, refuseStream, serveAgentStream } from './agent-stream.ts'
+import { admit } from './core/admission.ts'
+import { readRegistration } from './core/registration.ts'
+import { createHandshakeGate } from './handshake-gate.ts'
+import { createTlsListener, peerCertificate } from './tls-listener.ts'
+
+/** gRPC's own path for the one method of the agent port; there is no proto package. */
+const METHOD = '/AgentService/Connect'
+/** HTTP/2 windows for what agents send: bytes. The default of 64 KiB would be the limit of any path. */
+const STREAM_WINDOW_BYTES = 4 * 1024 * 1024
+const SESSION_WINDOW_BYTES = 16 * 1024 * 1024
+/** Node refuses streams when a session holds more than this: MiB. Our own budgets are far below. */
+const SESSION_MEMORY_MIB = 1024
+/** Lets an answer reach an agent that is refused before the connection ends: milliseconds. */
+const REFUSAL_GRACE_MS = 1_000
+
+export type AgentListenerOptions = {
+  readonly material: TlsMaterial
+  readonly minVersion: 'TLSv1.2' | 'TLSv1.3'
+  readonly trustDomain: string | undefined
+  readonly handshakeTimeoutMs: number
+  readonly handshakesPerSecond: number
+  readonly streamTimeoutMs: number
+  readonly maxHeaderListBytes: number
+}
+
+export type AgentListenerEvents = {
+  readonly connected: (agent: AgentStream) => void
+  readonly gone: (agent: AgentStream) => void
+}
+
+export type AgentListener = {
+  /** New handshakes use this. */
+  readonly renew: (material: TlsMaterial) => void
+  /** Accepted sockets; for a `net.Server` that listens with `pauseOnConnect`. */
+  readonly take: (socket: Socket) => void
+  /** No new agents from now on: they are told UNAVAILABLE. */
+  readonly close: () => void
+}
+
+export function createAgentListener(
+  options: AgentListenerOptions,
+  deps: AgentStreamDeps,
+  events: AgentListenerEvents,
+): AgentListener {
+  const { clock, log, metrics } = deps
+  let open = true
+  const tls = createTlsListener({
+    material: options.material,
+    minVersion: options.minVersion,
+    alpn: ['h2'],
+    handshakeTimeoutMs: options.handshakeTimeoutMs,
+    connected,
+    failed(why, error) {
+      metrics.handshakeFailed('agent', why)
+      log.debug({ err: error }, 'TLS handshake on the agent port failed')
+    },
+  })
+  const take = createHandshakeGate({
+    perSecond: options.handshakesPerSecond,
+    waitMs: options.handshakeTimeoutMs,
+    clock,
+    admit: tls.take,
+    turnedAway: () => metrics.handshakeFailed('agent', 'too_many'),
+  })
+
+  function connected(socket: TLSSocket): void {
+    socket.on('error', (error) => log.debug({ err: error }, 'agent connection error'))
+    const http = performServerHandshake(socket, {
+      settings: { initialWindowSize: STREAM_WINDOW_BYTES, maxHeaderListSize: options.maxHeaderListBytes },
+      maxSessionMemory: SESSION_MEMORY_MIB,
+    })
+    http.setLocalWindowSize(SESSION_WINDOW_BYTES)
+    http.on('error', (error) => log.debug({ err: error }, 'agent HTTP/2 error'))
+    const deadline = clock.after(options.streamTimeoutMs, () => {
+      metrics.agentRefused('slow')
+      http.destroy()
+    })
+    let streams = 0
+    http.on('stream', (stream, headers, _flags, rawHeaders) => {
+      deadline[Symbol.dispose]()
+      stream.on('error', (error) => log.debug({ err: error }, 'agent stream error'))
+      if (++streams > 1) return refuse('second_stream', stream, 'RESOURCE_EXHAUSTED', 'one stream per connection')
+      serve(socket, http, stream, headers[':path'], headers[':method'], rawHeaders as unknown as string[])
+    })
+    http.on('close', () => deadline[Symbol.dispose]())
+  }
+
+  function refuse(
+    why: Parameters<typeof metrics.agentRefused>[0],
+    stream: ServerHttp2Stream,
+    status: Parameters<typeof refuseStream>[1],
+    message: string,
+  ): void {
+    metrics.agentRefused(why)
+    log.warn({ why, reason: message, remote: stream.session?.socket?.remoteAddress }, 'agent refused')
+    refuseStream(stream, status, message)
+  }
+
+  function serve(
+    socket: TLSSocket,
+    http: ServerHttp2Session,
+    stream: ServerHttp2Stream,
+    path: string | undefined,
+    method: string | undefined,
+    rawHeaders: readonly string[],
+  ): void {
+    const lastWords = (): void => {
+      http.close()
+      clock.after(REFUSAL_GRACE_MS, () => http.destroy())
+    }
+    if (method !== 'POST' || path !== METHOD) {
+      const [, service = '', name = ''] = /^\/([^/]*)\/(.*)$/.exec(path ?? '') ?? []
+      const what =
+        service === 'AgentService' ? `unknown method ${name} for service ${service}` : `unknown service ${service}`
+      refuse('unknown_method', stream, 'UNIMPLEMENTED', what)
+      return lastWords()
+    }
+    const required = options.material.ca !== undefined
+    const admission = admit(peerCertificate(socket, required), ['agent'], options.trustDomain)
+    if (admission.kind === 'refused') {
+      metrics.clientForbidden('agent')
+      refuse('unauthenticated', stream, 'UNAUTHENTICATED', `client certificate not accepted: ${admission.cause}`)
+      return lastWords()
+    }
+    const registration = readRegistration(rawHeaders, EXTENSIONS_KEY)
+    if (registration.kind === 'refused') {
+      refuse('metadata', stream, 'UNKNOWN', registration.text)
+      return lastWords()
+    }
+    if (!open) {
+      refuse('shutdown', stream, 'UNAVAILABLE', 'the server is shutting down')
+      return lastWords()
+    }
+    const agent = serveAgentStream(
+      http,
+      stream,
+      {
+        ...registration,
+        cluster: admission.cluster,
+        principal: admission.principal,
+        remoteAddress: socket.remoteAddress ?? '',
+      },
+      deps,
+      events.gone,
+    )
+    events.connected(agent)
+  }
+
+  return {
+    renew: tls.renew,
+    take,
+    close() {
+      open = false
+    },
+  }
+}

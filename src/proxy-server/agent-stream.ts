@@ -1,0 +1,225 @@
+/**
+ * One agent's gRPC stream on the server: who it is, its session, its heartbeats, its end.
+ * Source: docs/protocol.md sections 1, 2, 6 and 11; gRPC over HTTP/2 for headers and trailers.
+ */
+import { constants, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2'
+import type { Clock } from '../platform/clock.ts'
+import { TunnelError } from '../platform/errors.ts'
+import type { Log } from '../platform/log.ts'
+import { type Budget, createBudget } from '../tunnel/budget.ts'
+import { EXTENSIONS_KEY, type Extensions, offered, readExtensions, writeExtensions } from '../tunnel/extensions.ts'
+import { carryOverGrpc } from '../tunnel/grpc-stream.ts'
+import type { Health } from '../tunnel/packet.ts'
+import { createSession, type Session, type SessionLimits } from '../tunnel/session.ts'
+import type { PooledAgent } from './core/clusters.ts'
+import { type GrpcStatus, grpcStatus } from './core/grpc-status.ts'
+import type { ServerMetrics, StreamEnd } from './metrics.ts'
+
+/** How often a session looks at its clock: milliseconds. Silence is noticed that much late. */
+const TICK_MS = 500
+/** A stock agent that exchanges nothing is pinged this often: milliseconds. Its client does not police it. */
+const STOCK_PING_MS = 5_000
+/** How long a stream that was ended may take to bring its status out: milliseconds. */
+const END_GRACE_MS = 1_000
+
+export type AgentStreamOptions = {
+  readonly serverId: string
+  readonly serverCount: number
+  readonly maxMessageBytes: number
+  readonly heartbeatTimeoutMs: number
+  readonly streamBufferBytes: number
+  readonly limits: SessionLimits
+}
+
+export type AgentStreamDeps = {
+  readonly options: AgentStreamOptions
+  readonly clock: Clock
+  readonly log: Log
+  readonly metrics: ServerMetrics
+  readonly processBudget: Budget
+}
+
+/** The last that was heard of an agent: the one truth about "connected". */
+export type AgentRecord = {
+  readonly agentId: string
+  readonly principal: string
+  readonly remoteAddress: string
+  readonly connectedUnixMs: number
+  readonly extensions: readonly string[]
+  heardUnixMs: number
+  /** Of the last heartbeat; a stock agent has none. */
+  heartbeatSeq: number | undefined
+  roundTripMs: number | undefined
+  clockSkewMs: number | undefined
+  health: Health | undefined
+}
+
+export type AgentStream = PooledAgent & {
+  readonly cluster: string
+  readonly identifiers: string
+  readonly session: Session
+  readonly record: AgentRecord
+  /** Ends the stream with a status; its connections break. */
+  readonly end: (status: GrpcStatus, message: string, how: StreamEnd) => void
+}
+
+export type NewAgent = {
+  readonly agentId: string
+  readonly identifiers: string
+  readonly extensions: string | undefined
+  readonly cluster: string
+  readonly principal: string
+  readonly remoteAddress: string
+}
+
+/** Takes the stream over. `gone` is called once, when the stream has ended. */
+export function serveAgentStream(
+  http: ServerHttp2Session,
+  stream: ServerHttp2Stream,
+  agent: NewAgent,
+  deps: AgentStreamDeps,
+  gone: (agent: AgentStream) => void,
+): AgentStream {
+  const { options, clock, metrics } = deps
+  const extensions = readExtensions(agent.extensions, offered)
+  const log = deps.log.child({ agent: agent.agentId, cluster: agent.cluster, remote: agent.remoteAddress })
+  const record = newRecord(agent, extensions, clock.unixMs())
+  let trailers: Record<string, string> = grpcStatus('OK', '')
+  let ending: StreamEnd | undefined
+
+  const session = createSession(
+    {
+      role: 'server',
+      extensions,
+      limits: options.limits,
+      liveness: {
+        intervalMs: extensions.has('heartbeat') ? Number.POSITIVE_INFINITY : STOCK_PING_MS,
+        timeoutMs: options.heartbeatTimeoutMs,
+      },
+      budget: createBudget(options.streamBufferBytes, deps.processBudget),
+      nowMs: clock.now(),
+    },
+    {
+      broken(reason) {
+        if (reason === 'heartbeat-timeout')
+          end('UNAVAILABLE', 'nothing heard from the agent for too long', 'heartbeat_timeout')
+        else end('RESOURCE_EXHAUSTED', 'too many frames that mean nothing here', 'protocol_error')
+      },
+      violation: metrics.violation,
+      ping: () => pingStock(http, session, clock),
+      roundTrip(ms) {
+        record.roundTripMs = ms
+        metrics.roundTrip(ms)
+      },
+      beat({ seq, sentUnixMs, health }) {
+        const now = clock.unixMs()
+        record.heartbeatSeq = seq
+        record.heardUnixMs = now
+        record.health = health
+        if (record.roundTripMs !== undefined) record.clockSkewMs = sentUnixMs + record.roundTripMs / 2 - now
+      },
+      draining() {
+        self.draining = true
+        log.info({}, 'agent drains')
+      },
+    },
+  )
+
+  const self: AgentStream = {
+    agentId: agent.agentId,
+    cluster: agent.cluster,
+    identifiers: agent.identifiers,
+    draining: false,
+    session,
+    record,
+    end,
+  }
+
+  function end(status: GrpcStatus, message: string, how: StreamEnd): void {
+    if (ending) return
+    ending = how
+    trailers = grpcStatus(status, message)
+    log.warn({ status, reason: message }, 'agent stream ended by the server')
+    session.lost(carrier, message)
+    if (!stream.destroyed) stream.end()
+    clock.after(END_GRACE_MS, () => http.destroy())
+  }
+
+  stream.respond(
+    {
+      ':status': 200,
+      'content-type': 'application/grpc',
+      serverid: options.serverId,
+      servercount: String(options.serverCount),
+      ...(agent.extensions === undefined ? {} : { [EXTENSIONS_KEY]: writeExtensions(extensions) }),
+    },
+    { waitForTrailers: true },
+  )
+  stream.on('wantTrailers', () => stream.sendTrailers(trailers))
+  const carrier = carryOverGrpc({
+    stream,
+    session,
+    maxMessageBytes: options.maxMessageBytes,
+    count: metrics.packets,
+    now: clock.now,
+    failed: (error) => endFor(error, end),
+  })
+  const tick = (): void => session.tick(clock.now(), clock.unixMs())
+  const ticker = setInterval(tick, TICK_MS)
+  tick()
+  stream.on('error', (error) => log.debug({ err: error }, 'agent stream error'))
+  stream.on('end', () => stream.destroyed || stream.end())
+  stream.once('close', () => {
+    clearInterval(ticker)
+    const how = ending ?? (stream.rstCode === constants.NGHTTP2_NO_ERROR ? 'closed' : 'lost')
+    session.lost(carrier, 'the agent stream ended')
+    metrics.streamEnded(how)
+    log.info({ how }, 'agent disconnected')
+    gone(self)
+    http.close()
+    clock.after(END_GRACE_MS, () => http.destroy())
+  })
+  log.info({ extensions: record.extensions, principal: agent.principal }, 'agent connected')
+  return self
+}
+
+function endFor(error: unknown, end: AgentStream['end']): void {
+  const code = error instanceof TunnelError ? error.code : undefined
+  const message = error instanceof Error ? error.message : String(error)
+  if (code === 'message-too-large')
+    end('RESOURCE_EXHAUSTED', `grpc: received message larger than max: ${message}`, 'too_large')
+  else if (code === 'bad-frame')
+    end('INTERNAL', `grpc: failed to unmarshal the received message: ${message}`, 'protocol_error')
+  else end('RESOURCE_EXHAUSTED', message, 'protocol_error')
+}
+
+function pingStock(http: ServerHttp2Session, session: Session, clock: Clock): void {
+  if (http.destroyed) return
+  http.ping((error) => {
+    if (!error) session.heard(clock.now())
+  })
+}
+
+function newRecord(agent: NewAgent, extensions: Extensions, unixMs: number): AgentRecord {
+  return {
+    agentId: agent.agentId,
+    principal: agent.principal,
+    remoteAddress: agent.remoteAddress,
+    connectedUnixMs: unixMs,
+    extensions: [...extensions],
+    heardUnixMs: unixMs,
+    heartbeatSeq: undefined,
+    roundTripMs: undefined,
+    clockSkewMs: undefined,
+    health: undefined,
+  }
+}
+
+/** Answers a stream that does not become an agent: a status and nothing else. */
+export function refuseStream(stream: ServerHttp2Stream, status: GrpcStatus, message: string): void {
+  stream.respond(
+    { ':status': 200, 'content-type': 'application/grpc', ...grpcStatus(status, message) },
+    { endStream: true },
+  )
+  stream.resume()
+}

@@ -1,0 +1,125 @@
+/**
+ * Finds an agent for a CONNECT and has it dial: one attempt, and a second on another agent when the first one's stream ends
+ * before it has answered. Source: docs/protocol.md section 7 and 9.
+ */
+import type { Clock } from '../platform/clock.ts'
+import type { Connection, ConnectionEvents } from '../tunnel/connection.ts'
+import type { Int64 } from '../tunnel/packet.ts'
+import type { AgentStream } from './agent-stream.ts'
+import type { Failure } from './core/answers.ts'
+import type { Clusters } from './core/clusters.ts'
+import type { ServerMetrics } from './metrics.ts'
+
+export type DialDeps = {
+  readonly clusters: Clusters<AgentStream>
+  readonly clock: Clock
+  readonly metrics: ServerMetrics
+  /** From 0 up to, not including, 1. */
+  readonly random: () => number
+  /** A non-negative int64 that no pending dial has. */
+  readonly dialNumber: () => Int64
+  /** Longest wait for an agent's answer: milliseconds, 0 for ever. */
+  readonly timeoutMs: number
+  readonly maxPendingPerFrontend: number
+}
+
+export type Waiter = {
+  readonly connected: (connection: Connection, agent: AgentStream) => ConnectionEvents
+  readonly failed: (failure: Failure) => void
+}
+
+export type Dialing = {
+  /**
+   * Dials; the waiter hears one of the two, once, unless it cancels.
+   *
+   * @param principal whose dial it is; each has a bounded number pending
+   * @returns cancels the dial
+   */
+  readonly dial: (cluster: string, principal: string, address: string, waiter: Waiter) => () => void
+}
+
+export function createDialing(deps: DialDeps): Dialing {
+  const { clusters, clock, metrics } = deps
+  const pending = new Map<string, number>() // by principal
+
+  function count(principal: string, change: 1 | -1): void {
+    const next = (pending.get(principal) ?? 0) + change
+    if (next > 0) pending.set(principal, next)
+    else pending.delete(principal)
+  }
+
+  function dial(cluster: string, principal: string, address: string, waiter: Waiter): () => void {
+    if ((pending.get(principal) ?? 0) >= deps.maxPendingPerFrontend) {
+      waiter.failed({ kind: 'too-many-dials' })
+      return () => {}
+    }
+    count(principal, 1)
+    const startMs = clock.now()
+    let current: { agent: AgentStream; random: Int64 } | undefined
+    let done = false
+    const deadline = deps.timeoutMs > 0 ? clock.after(deps.timeoutMs, timedOut) : undefined
+
+    function finish(): void {
+      done = true
+      deadline?.[Symbol.dispose]()
+      count(principal, -1)
+    }
+
+    function fail(failure: Failure): void {
+      finish()
+      waiter.failed(failure)
+    }
+
+    function abandon(): void {
+      if (current) current.agent.session.cancel(current.random)
+    }
+
+    function timedOut(): void {
+      abandon()
+      metrics.dialFailed('backend_dial_timeout')
+      fail({ kind: 'dial-timeout' })
+    }
+
+    function attempt(lost?: { agent: AgentStream; reason: string }): void {
+      const agent = clusters.pick(cluster, deps.random(), lost?.agent)
+      if (!agent) {
+        metrics.dialFailed(lost ? 'backend_close' : 'no_agent')
+        return fail(lost ? { kind: 'agent-lost', cause: lost.reason } : { kind: 'no-agent' })
+      }
+      const random = deps.dialNumber()
+      current = { agent, random }
+      agent.session.dial(
+        { random, protocol: 'tcp', address },
+        {
+          connected(connection) {
+            finish()
+            metrics.dialSucceeded(clock.now() - startMs)
+            return waiter.connected(connection, agent)
+          },
+          failed(failure) {
+            if (failure.kind === 'refused') {
+              metrics.dialFailed('error_response')
+              fail({ kind: 'dial-error', text: failure.text })
+            } else if (failure.kind === 'too-many') {
+              metrics.dialFailed('send_rsp')
+              fail({ kind: 'too-many-dials' })
+            } else if (lost) {
+              metrics.dialFailed('backend_close')
+              fail({ kind: 'agent-lost', cause: failure.reason })
+            } else attempt({ agent, reason: failure.reason })
+          },
+        },
+      )
+    }
+
+    attempt()
+    return () => {
+      if (done) return
+      abandon()
+      metrics.dialFailed('frontend_close')
+      finish()
+    }
+  }
+
+  return { dial }
+}

@@ -1,0 +1,150 @@
+/**
+ * One client of the http-connect frontend: reads its CONNECT, has the target dialled, answers, and joins the two.
+ * Source: docs/protocol.md sections 5 and 9; RFC 9110 section 9.3.6.
+ */
+import { Buffer } from 'node:buffer'
+import type { Socket } from 'node:net'
+import type { Clock } from '../platform/clock.ts'
+import type { Log } from '../platform/log.ts'
+import type { Ending } from '../tunnel/connection.ts'
+import { createEndpoint, type Endpoint } from '../tunnel/endpoint.ts'
+import type { Admission } from './core/admission.ts'
+import { answer, established, type Failure } from './core/answers.ts'
+import { readConnectHead } from './core/connect-head.ts'
+import type { Dialing } from './dialing.ts'
+import type { ServerMetrics } from './metrics.ts'
+
+/** How long a client that was refused may take to read the answer: milliseconds. */
+const LAST_WORDS_MS = 5_000
+/**
+ * On a Unix socket the 200 and what follows may be read as one, which kube-apiserver refuses: the target's first bytes wait
+ * for the client's first byte or for this long: milliseconds. It narrows the race and cannot close it.
+ */
+const UDS_FIRST_BYTES_MS = 10
+
+export type FrontendOptions = {
+  readonly headBytes: number
+  readonly headTimeoutMs: number
+  readonly earlyDataBytes: number
+}
+
+export type FrontendDeps = {
+  readonly options: FrontendOptions
+  readonly dialing: Dialing
+  readonly clock: Clock
+  readonly log: Log
+  readonly metrics: ServerMetrics
+}
+
+export type Frontend = {
+  /** Hangs up when the client has not asked for anything yet. */
+  readonly dismissIdle: () => void
+}
+
+/** Takes over a client whose handshake, if any, is done. */
+export function serveFrontend(socket: Socket, admission: Admission, deps: FrontendDeps): Frontend {
+  const { options, clock, metrics } = deps
+  let received: Buffer = Buffer.alloc(0) // the head, then the client's early bytes
+  let state: 'head' | 'dialing' | 'open' | 'refused' = 'head'
+  let ended = false // the client sends no more
+  let cancel = (): void => {}
+  let endpoint: Endpoint | undefined
+  let openedMs = 0
+  const deadline = clock.after(options.headTimeoutMs, () => {
+    if (state === 'head') refuse({ kind: 'slow-head' }, 'slow')
+  })
+
+  socket.on('data', read)
+  socket.on('end', clientEnded)
+  socket.on('error', gone)
+  socket.on('close', gone)
+  if (admission.kind === 'refused') {
+    metrics.clientForbidden('frontend')
+    deps.log.warn({ cause: admission.cause, remote: socket.remoteAddress }, 'client certificate not accepted')
+    refuse({ kind: 'forbidden', cause: admission.cause })
+  }
+
+  function read(chunk: Buffer): void {
+    if (state === 'open') {
+      endpoint?.release()
+      if (!endpoint?.read(chunk)) socket.pause()
+    } else if (state !== 'refused') {
+      received = received.length === 0 ? chunk : Buffer.concat([received, chunk])
+      if (state === 'head') readHead()
+      else if (received.length >= options.earlyDataBytes) socket.pause()
+    }
+  }
+
+  function readHead(): void {
+    const head = readConnectHead(received, options.headBytes)
+    if (head.kind === 'more') return
+    if (head.kind === 'refused') return refuse(head, head.why)
+    if (admission.kind === 'refused') return
+    deadline[Symbol.dispose]()
+    state = 'dialing'
+    received = received.subarray(head.headBytes)
+    if (received.length >= options.earlyDataBytes) socket.pause()
+    cancel = deps.dialing.dial(admission.cluster, admission.principal, head.address, {
+      connected(connection) {
+        state = 'open'
+        openedMs = clock.now()
+        endpoint = createEndpoint({ socket, count: metrics.bytes, held: true, over })
+        endpoint.attach(connection)
+        process.nextTick(open)
+        return endpoint.events
+      },
+      failed: (failure) => refuse(failure),
+    })
+  }
+
+  /** The 200 goes out alone; the target's bytes follow when it has left. */
+  function open(): void {
+    if (socket.destroyed) return
+    socket.write(established, () => {
+      if (!isUnixSocket(socket)) endpoint?.release()
+      else clock.after(UDS_FIRST_BYTES_MS, () => endpoint?.release())
+    })
+    const early = received
+    received = Buffer.alloc(0)
+    const mayRead = early.length === 0 || endpoint?.read(early)
+    if (ended) endpoint?.ended()
+    else if (mayRead) socket.resume()
+  }
+
+  /** FIN during a dial: a client that has sent something waits for the answer to it; one that has not went away. */
+  function clientEnded(): void {
+    ended = true
+    if (state === 'head') return void socket.destroy()
+    if (state === 'dialing' && received.length === 0) socket.destroy()
+  }
+
+  function gone(): void {
+    deadline[Symbol.dispose]()
+    if (state === 'dialing') cancel()
+    if (state !== 'open') state = 'refused'
+  }
+
+  function refuse(failure: Failure, headFault?: string): void {
+    if (headFault !== undefined) metrics.headRefused(headFault)
+    deadline[Symbol.dispose]()
+    state = 'refused'
+    received = Buffer.alloc(0)
+    socket.end(answer(failure))
+    socket.resume() // unread bytes would turn the end into a reset, which can overtake the answer
+    const patience = clock.after(LAST_WORDS_MS, () => socket.destroy())
+    socket.once('close', () => patience[Symbol.dispose]())
+  }
+
+  function over(ending: Ending): void {
+    metrics.connectionEnded(clock.now() - openedMs, ending.kind)
+    if (ending.kind === 'reset') deps.log.debug({ by: ending.by, reason: ending.reason }, 'connection reset')
+  }
+
+  return {
+    dismissIdle() {
+      if (state === 'head') socket.destroy()
+    },
+  }
+}
+
+const isUnixSocket = (socket: Socket): boolean => !('encrypted' in socket) && socket.remoteFamily === undefined

@@ -1,0 +1,191 @@
+/**
+ * What proxy-server counts, in its own words, and the Prometheus form of it: konnectivity's names where they exist, ours
+ * (`culvert_server_…`) for the rest. Label values come from closed sets.
+ */
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+import { type Tally, tallyCounter } from '../platform/tallies.ts'
+import type { ByteCount } from '../tunnel/endpoint.ts'
+import { createPacketCount, type PacketCount } from '../tunnel/packet.ts'
+import type { Violation } from '../tunnel/session.ts'
+
+export type Port = 'frontend' | 'agent'
+export type DialFailureReason =
+  | 'no_agent'
+  | 'error_response'
+  | 'unrecognized_response'
+  | 'send_rsp'
+  | 'backend_close'
+  | 'backend_dial_timeout'
+  | 'frontend_close'
+export type StreamEnd = 'closed' | 'lost' | 'heartbeat_timeout' | 'protocol_error' | 'too_large' | 'shutdown'
+
+export type ServerMetrics = {
+  readonly packets: PacketCount
+  readonly bytes: ByteCount
+  /** @param ms from the DIAL_REQ to its answer */
+  readonly dialSucceeded: (ms: number) => void
+  readonly dialFailed: (reason: DialFailureReason) => void
+  readonly connectionEnded: (ms: number, how: 'finished' | 'reset') => void
+  /** A head that is no good CONNECT; `why` is one of the parser's words, or `slow`. */
+  readonly headRefused: (why: string) => void
+  readonly clientForbidden: (port: Port) => void
+  /** A TLS handshake that failed or was not finished in time, or came when too many others did. */
+  readonly handshakeFailed: (port: Port, why: 'failed' | 'slow' | 'too_many') => void
+  /** A stream on the agent port that did not become an agent. */
+  readonly agentRefused: (
+    why: 'unauthenticated' | 'metadata' | 'unknown_method' | 'second_stream' | 'slow' | 'shutdown',
+  ) => void
+  readonly streamEnded: (how: StreamEnd) => void
+  readonly violation: (violation: Violation) => void
+  readonly roundTrip: (ms: number) => void
+  /** A request on the health or admin port that could not be read. */
+  readonly badProbe: (why: string) => void
+}
+
+/** What is read when somebody looks, instead of being counted along the way. */
+export type ServerState = {
+  readonly agents: () => number
+  readonly frontends: () => number
+  readonly connections: () => number
+  readonly dials: () => number
+  readonly bufferedBytes: () => number
+  /** Seconds until each certificate in use expires, by the flag that names it. */
+  readonly certificateSeconds: () => Readonly<Record<string, number>>
+  /** 1 while the files of a port are broken and older ones are in use, by port. */
+  readonly tlsAlarms: () => Readonly<Record<Port, boolean>>
+}
+
+const PREFIX = 'konnectivity_network_proxy_server_'
+const DIAL_BUCKETS = [0.000001, 0.00001, 0.0001, 0.005, 0.025, 0.1, 0.5, 2.5, 12.5]
+const LIFETIME_BUCKETS = [1, 5, 15, 30, 60, 300, 900, 1800, 3600, 14_400, 43_200, 86_400]
+
+export function createServerMetrics(state: ServerState): { metrics: ServerMetrics; registry: Registry } {
+  const registry = new Registry()
+  const registers = [registry]
+  collectDefaultMetrics({ register: registry })
+
+  const gauge = (name: string, help: string, read: () => number): void => {
+    new Gauge({
+      name,
+      help,
+      registers,
+      collect() {
+        this.set(read())
+      },
+    })
+  }
+  const counter = <L extends string>(name: string, help: string, labelNames: readonly L[]): Counter<L> =>
+    new Counter({ name, help, labelNames: [...labelNames], registers })
+
+  gauge(`${PREFIX}ready_backend_connections`, 'Streams of agents that are connected.', state.agents)
+  gauge(`${PREFIX}http_connections`, 'Clients connected to the http-connect frontend.', state.frontends)
+  gauge(`${PREFIX}pending_backend_dials`, 'Dials that no agent has answered yet.', state.dials)
+  gauge(`${PREFIX}established_connections`, 'Tunnelled connections that are open.', state.connections)
+  gauge('culvert_server_buffered_bytes', 'Bytes from agents that clients have not taken yet.', state.bufferedBytes)
+  labelled(registry, `${PREFIX}ready_backends`, 'Agents that can be chosen, by strategy.', 'proxy_strategy', () => ({
+    default: state.agents(),
+  }))
+  labelled(registry, `${PREFIX}grpc_connections`, 'Open gRPC streams, by method.', 'service_method', () => ({
+    Connect: state.agents(),
+  }))
+  labelled(
+    registry,
+    'culvert_server_certificate_expiry_seconds',
+    'Seconds until a certificate in use expires, by flag.',
+    'flag',
+    state.certificateSeconds,
+  )
+  labelled(
+    registry,
+    'culvert_server_tls_files_broken',
+    '1 while the TLS files of a port are broken and the ones before are in use.',
+    'port',
+    () => Object.fromEntries(Object.entries(state.tlsAlarms()).map(([port, up]) => [port, up ? 1 : 0])),
+  )
+
+  const packets = createPacketCount()
+  const bytes: ByteCount = { fromSockets: 0, toSockets: 0 }
+  const typed = (segment: string, counts: Readonly<Record<string, number>>): Tally[] =>
+    Object.entries(counts).map(([packet_type, value]) => ({ labels: { segment, packet_type }, value }))
+  const packetHelp = 'Packets exchanged with agents, by type.'
+  tallyCounter(registry, `${PREFIX}stream_packets_total`, packetHelp, ['segment', 'packet_type'], () => [
+    ...typed('to_agent', packets.sent),
+    ...typed('from_agent', packets.received),
+  ])
+  const byteHelp = 'Payload bytes of tunnelled connections.'
+  tallyCounter(registry, 'culvert_server_payload_bytes_total', byteHelp, ['segment'], () => [
+    { labels: { segment: 'to_agent' }, value: bytes.fromSockets },
+    { labels: { segment: 'from_agent' }, value: bytes.toSockets },
+  ])
+
+  const dialSeconds = new Histogram({
+    name: `${PREFIX}dial_duration_seconds`,
+    help: 'Time from the dial to the answer of the agent, where it connected.',
+    buckets: DIAL_BUCKETS,
+    registers,
+  })
+  const lifetimeSeconds = new Histogram({
+    name: `${PREFIX}connection_duration_seconds`,
+    help: 'How long tunnelled connections lasted.',
+    buckets: LIFETIME_BUCKETS,
+    registers,
+  })
+  const roundTripSeconds = new Histogram({
+    name: 'culvert_server_round_trip_seconds',
+    help: 'Round trip to agents that exchange heartbeats.',
+    buckets: [0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5],
+    registers,
+  })
+  const dialFailures = counter(`${PREFIX}dial_failure_count`, 'Dials that failed, by reason.', ['reason'])
+  const ends = counter('culvert_server_connection_ends_total', 'Ends of tunnelled connections, by kind.', ['how'])
+  const heads = counter('culvert_server_refused_heads_total', 'Requests that are no good CONNECT, by fault.', ['why'])
+  const forbidden = counter('culvert_server_forbidden_clients_total', 'Certificates not accepted, by port.', ['port'])
+  const handshakes = counter('culvert_server_failed_handshakes_total', 'TLS handshakes that failed.', ['port', 'why'])
+  const refusedAgents = counter('culvert_server_refused_agents_total', 'Streams that did not become an agent.', ['why'])
+  const streamEnds = counter('culvert_server_agent_stream_ends_total', 'Ends of agent streams, by kind.', ['how'])
+  const violations = counter('culvert_server_violations_total', 'Frames that broke the protocol, by kind.', ['kind'])
+  const probes = counter('culvert_server_bad_probes_total', 'Unreadable requests on health and admin ports.', ['why'])
+
+  const metrics: ServerMetrics = {
+    packets,
+    bytes,
+    dialSucceeded: (ms) => dialSeconds.observe(ms / 1000),
+    dialFailed: (reason) => dialFailures.inc({ reason }),
+    connectionEnded(ms, how) {
+      lifetimeSeconds.observe(ms / 1000)
+      ends.inc({ how })
+    },
+    headRefused: (why) => heads.inc({ why }),
+    clientForbidden: (port) => forbidden.inc({ port }),
+    handshakeFailed: (port, why) => handshakes.inc({ port, why }),
+    agentRefused: (why) => refusedAgents.inc({ why }),
+    streamEnded: (how) => streamEnds.inc({ how }),
+    violation(kind) {
+      violations.inc({ kind })
+      if (kind === 'unknown-dial') dialFailures.inc({ reason: 'unrecognized_response' })
+    },
+    roundTrip: (ms) => roundTripSeconds.observe(ms / 1000),
+    badProbe: (why) => probes.inc({ why }),
+  }
+  return { metrics, registry }
+}
+
+/** A gauge with one label whose values are read when somebody looks. */
+function labelled(
+  registry: Registry,
+  name: string,
+  help: string,
+  label: string,
+  read: () => Readonly<Record<string, number>>,
+): void {
+  new Gauge({
+    name,
+    help,
+    labelNames: [label],
+    registers: [registry],
+    collect() {
+      this.reset()
+      for (const [value, figure] of Object.entries(read())) this.set({ [label]: value }, figure)
+    },
+  })
+}

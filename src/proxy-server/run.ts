@@ -1,0 +1,231 @@
+/** Wires proxy-server together: ports, pools, metrics, shutdown. Decisions live in `core/` and in the tunnel. */
+import { createServer, type Server } from 'node:net'
+import { certificateSeconds } from '../platform/certificate-expiry.ts'
+import type { Clock } from '../platform/clock.ts'
+import { createEndpoints } from '../platform/endpoints.ts'
+import { healthRoutes, metricsRoute } from '../platform/health.ts'
+import { listen } from '../platform/listen.ts'
+import type { Log } from '../platform/log.ts'
+import { writePortsFile } from '../platform/ports-file.ts'
+import type { Shutdown } from '../platform/shutdown.ts'
+import { minTlsVersion } from '../platform/tls-version.ts'
+import { createBudget } from '../tunnel/budget.ts'
+import { type AgentListener, createAgentListener } from './agent-listener.ts'
+import type { AgentStream, AgentStreamDeps } from './agent-stream.ts'
+import { type Clusters, createClusters } from './core/clusters.ts'
+import { createDialNumbers } from './dial-numbers.ts'
+import { createDialing } from './dialing.ts'
+import { fleetRoute } from './fleet.ts'
+import { createFrontendListener, type FrontendListener } from './frontend-listener.ts'
+import { createServerMetrics, type ServerMetrics } from './metrics.ts'
+import type { ServerOptions } from './options.ts'
+import { watchTlsPorts } from './tls-ports.ts'
+import { listenOnUnixSocket } from './unix-socket.ts'
+
+/** A stock server's buffers were bounded by slowness as well as by size: docs/protocol.md section 3. */
+const SLOW_CONSUMER = { slowBytes: 640 * 1024, slowMs: 10_000 }
+/** Lets the last frames and statuses leave before the process ends: milliseconds. */
+const FAREWELL_MS = 100
+
+export type ServerDeps = { readonly clock: Clock; readonly log: Log; readonly shutdown: Shutdown }
+
+/**
+ * Serves until the first signal, and then until the last tunnel has ended or its time is up.
+ *
+ * @throws TunnelError `bad-option` with every mistake in files or ports, one per line; nothing listens then
+ */
+export async function runServer(options: ServerOptions, deps: ServerDeps): Promise<void> {
+  const { clock, log, shutdown } = deps
+  using tlsPorts = watchTlsPorts(options, clock, log)
+  const clusters = createClusters<AgentStream>()
+  const processBudget = createBudget(options.processBufferBytes)
+  const sum = (read: (agent: AgentStream) => number): number =>
+    clusters.all().reduce((total, agent) => total + read(agent), 0)
+  const { metrics, registry } = createServerMetrics({
+    agents: () => clusters.all().length,
+    frontends: () => frontend.count(),
+    connections: () => sum(({ session }) => session.connectionCount()),
+    dials: () => sum(({ session }) => session.dialCount()),
+    bufferedBytes: () => processBudget.usedBytes,
+    certificateSeconds: () =>
+      certificateSeconds(
+        { 'server-cert': tlsPorts.material('frontend').cert, 'cluster-cert': tlsPorts.material('agent').cert },
+        clock.unixMs(),
+      ),
+    tlsAlarms: tlsPorts.alarms,
+  })
+  const trustDomain = options.trustDomain === '' ? undefined : options.trustDomain
+  const common = { minVersion: minTlsVersion(options.tlsMinVersion), trustDomain }
+
+  const agents = createAgentListener(
+    {
+      ...common,
+      material: tlsPorts.material('agent'),
+      handshakeTimeoutMs: options.tlsHandshakeTimeoutMs,
+      handshakesPerSecond: options.handshakesPerSecond,
+      streamTimeoutMs: options.agentStreamTimeoutMs,
+      maxHeaderListBytes: options.maxHeaderListBytes,
+    },
+    agentStreamDeps(options, deps, metrics, processBudget),
+    {
+      connected: (agent) => clusters.add(agent.cluster, agent),
+      gone: (agent) => clusters.remove(agent.cluster, agent),
+    },
+  )
+  const dialing = createDialing({
+    clusters,
+    clock,
+    metrics,
+    random: Math.random,
+    dialNumber: createDialNumbers(),
+    timeoutMs: options.backendDialTimeoutMs,
+    maxPendingPerFrontend: options.maxPendingDialsPerFrontend,
+  })
+  const frontend = createFrontendListener(
+    options.udsName === '' ? tlsPorts.material('frontend') : undefined,
+    { ...common, handshakeTimeoutMs: options.tlsHandshakeTimeoutMs },
+    {
+      options: {
+        headBytes: options.connectHeadBytes,
+        headTimeoutMs: options.connectHeadTimeoutMs,
+        earlyDataBytes: options.earlyDataBytes,
+      },
+      dialing,
+      clock,
+      log,
+      metrics,
+    },
+  )
+  tlsPorts.renewWith('agent', agents.renew)
+  tlsPorts.renewWith('frontend', frontend.renew)
+
+  const readiness = {
+    whenNot: 'server' as const,
+    checks: [
+      {
+        name: 'agent-connected',
+        problem: () => (clusters.all().length > 0 ? undefined : 'no connection to any proxy agent'),
+      },
+      { name: 'not-shutting-down', problem: () => (shutdown.drain.aborted ? 'shutting down' : undefined) },
+    ],
+  }
+  const health = createEndpoints(healthRoutes(readiness, registry), metrics.badProbe)
+  const admin = createEndpoints(
+    { '/metrics': metricsRoute(registry), '/v1/clusters': fleetRoute(clusters) },
+    metrics.badProbe,
+  )
+  const agentPort = createServer({ pauseOnConnect: true, allowHalfOpen: true, noDelay: true }, agents.take)
+  const servers = [agentPort, health, admin, frontend.server]
+  try {
+    const ports = await listenAll(options, { agentPort, health, admin, frontend: frontend.server })
+    using _portsFile = options.portsFile === '' ? undefined : writePortsFile(options.portsFile, ports)
+    log.info({ ...ports, ...(options.udsName && { uds: options.udsName }), server_id: options.serverId }, 'serving')
+    await aborted(shutdown.drain)
+    await drain(options, deps, { agents, agentPort, clusters, frontend })
+  } finally {
+    frontend.destroyAll()
+    for (const agent of clusters.all()) agent.end('UNAVAILABLE', 'the server is shutting down', 'shutdown')
+    for (const server of servers) server.close()
+    health.closeAllConnections()
+    admin.closeAllConnections()
+  }
+  await new Promise((resolve) => setTimeout(resolve, FAREWELL_MS))
+  log.info({}, 'stopped')
+}
+
+function agentStreamDeps(
+  options: ServerOptions,
+  { clock, log }: ServerDeps,
+  metrics: ServerMetrics,
+  processBudget: ReturnType<typeof createBudget>,
+): AgentStreamDeps {
+  return {
+    options: {
+      serverId: options.serverId,
+      serverCount: options.serverCount,
+      maxMessageBytes: options.maxMessageBytes,
+      heartbeatTimeoutMs: options.heartbeatTimeoutMs,
+      streamBufferBytes: options.streamBufferBytes,
+      limits: {
+        pendingDials: options.maxPendingDialsPerStream,
+        connections: options.maxConnectionsPerStream,
+        unknownFramesPerMinute: options.unknownFramesPerMinute,
+        stock: {
+          connectionBytes: options.connectionBufferBytes,
+          streamBytes: options.streamBufferBytes,
+          ...SLOW_CONSUMER,
+        },
+      },
+    },
+    clock,
+    log,
+    metrics,
+    processBudget,
+  }
+}
+
+type Listeners = Readonly<Record<'agentPort' | 'health' | 'admin' | 'frontend', Server>>
+
+async function listenAll(options: ServerOptions, servers: Listeners): Promise<Record<string, number>> {
+  const ports: Record<string, number> = {}
+  ports.agent = await listen(servers.agentPort, {
+    flag: '--agent-port',
+    host: options.agentBindAddress,
+    port: options.agentPort,
+  })
+  ports.health = await listen(servers.health, {
+    flag: '--health-port',
+    host: options.healthBindAddress,
+    port: options.healthPort,
+  })
+  ports.admin = await listen(servers.admin, {
+    flag: '--admin-port',
+    host: options.adminBindAddress,
+    port: options.adminPort,
+  })
+  if (options.udsName !== '') {
+    await listenOnUnixSocket(servers.frontend, options.udsName, options.deleteExistingUdsFile)
+    return ports
+  }
+  ports.server = await listen(servers.frontend, {
+    flag: '--server-port',
+    host: options.serverBindAddress,
+    port: options.serverListenAny ? 0 : options.serverPort,
+  })
+  return ports
+}
+
+type Draining = {
+  readonly agents: AgentListener
+  readonly agentPort: Server
+  readonly clusters: Clusters<AgentStream>
+  readonly frontend: FrontendListener
+}
+
+/** Takes nothing new; what is open lives until it ends, the time is up, or the second signal comes. */
+async function drain(
+  options: ServerOptions,
+  { clock, log, shutdown }: ServerDeps,
+  { agents, agentPort, clusters, frontend }: Draining,
+): Promise<void> {
+  const timeoutMs = options.gracefulShutdownTimeoutMs
+  log.info({ signal: shutdown.drain.reason, open: frontend.count(), timeout_ms: timeoutMs }, 'shutting down')
+  agents.close()
+  agentPort.close()
+  frontend.server.close()
+  frontend.dismissIdle()
+  for (const { session } of clusters.all()) session.goAway('shutdown', timeoutMs, 0)
+  await new Promise<void>((resolve) => {
+    frontend.whenEmpty(resolve)
+    clock.after(timeoutMs, resolve)
+    shutdown.now.addEventListener('abort', () => resolve(), { once: true })
+    if (shutdown.now.aborted) resolve()
+  })
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve()
+    else signal.addEventListener('abort', () => resolve(), { once: true })
+  })
+}

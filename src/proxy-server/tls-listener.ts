@@ -1,0 +1,83 @@
+/**
+ * A port that speaks TLS: handshakes within a deadline, certificates looked at by us and not by a hang-up, material
+ * exchanged while it runs. Source: docs/protocol.md section 11.
+ */
+import type { Socket } from 'node:net'
+import { createServer, type Server, type TLSSocket } from 'node:tls'
+import type { TlsMaterial } from '../platform/tls-material.ts'
+import type { PeerCertificate } from './core/admission.ts'
+
+/** AES-128 first: with hardware support it is the fastest, and nothing here needs more. */
+const CIPHERS = [
+  'TLS_AES_128_GCM_SHA256',
+  'TLS_AES_256_GCM_SHA384',
+  'TLS_CHACHA20_POLY1305_SHA256',
+  'ECDHE-ECDSA-AES128-GCM-SHA256',
+  'ECDHE-RSA-AES128-GCM-SHA256',
+  'ECDHE-ECDSA-AES256-GCM-SHA384',
+  'ECDHE-RSA-AES256-GCM-SHA384',
+  'ECDHE-ECDSA-CHACHA20-POLY1305',
+  'ECDHE-RSA-CHACHA20-POLY1305',
+].join(':')
+
+export type TlsListenerOptions = {
+  readonly material: TlsMaterial
+  readonly minVersion: 'TLSv1.2' | 'TLSv1.3'
+  readonly alpn: readonly string[]
+  readonly handshakeTimeoutMs: number
+  /** A handshake is done, whatever the certificate is worth: ask `peerCertificate`. The listener reads nothing. */
+  readonly connected: (socket: TLSSocket) => void
+  readonly failed: (why: 'failed' | 'slow', error: Error) => void
+}
+
+export type TlsListener = {
+  /** For `listen` and `close`. */
+  readonly server: Server
+  /** Takes a connection that was accepted elsewhere. */
+  readonly take: (socket: Socket) => void
+  /** New handshakes use this; connections that are open keep what they have. */
+  readonly renew: (material: TlsMaterial) => void
+}
+
+export function createTlsListener(options: TlsListenerOptions): TlsListener {
+  const { minVersion, alpn, handshakeTimeoutMs } = options
+  const secure = ({ cert, key, ca }: TlsMaterial) => ({ cert, key, ca, minVersion, ciphers: CIPHERS })
+  const server = createServer({
+    ...secure(options.material),
+    ALPNProtocols: [...alpn],
+    requestCert: options.material.ca !== undefined,
+    rejectUnauthorized: false, // with true Node hangs up without a word
+    honorCipherOrder: true,
+    handshakeTimeout: handshakeTimeoutMs,
+    allowHalfOpen: true,
+    noDelay: true,
+  })
+  server.on('secureConnection', options.connected)
+  server.on('tlsClientError', (error: NodeJS.ErrnoException, socket) => {
+    options.failed(error.code === 'ERR_TLS_HANDSHAKE_TIMEOUT' ? 'slow' : 'failed', error)
+    socket.destroy()
+  })
+  return {
+    server,
+    take: (socket) => server.emit('connection', socket),
+    renew: (material) => server.setSecureContext(secure(material)),
+  }
+}
+
+/** What the handshake found out about the peer. */
+export function peerCertificate(socket: TLSSocket, required: boolean): PeerCertificate {
+  const certificate = socket.getPeerX509Certificate()
+  const error = socket.authorizationError as unknown
+  return {
+    required,
+    present: certificate !== undefined,
+    error: socket.authorized || !required ? undefined : codeOf(error),
+    subject: certificate?.subject.replaceAll('\n', ', ') ?? '',
+    subjectAltName: certificate?.subjectAltName,
+  }
+}
+
+function codeOf(error: unknown): string {
+  if (typeof error === 'string') return error
+  return error instanceof Error ? ((error as NodeJS.ErrnoException).code ?? error.message) : 'not authorized'
+}
