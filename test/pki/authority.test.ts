@@ -2,6 +2,7 @@ import { createPrivateKey, X509Certificate } from 'node:crypto'
 import t from 'tap'
 import { createAuthority } from '../../src/pki/authority.ts'
 import { DAY_MS, LONGEST_LIFETIME_MS } from '../../src/pki/lifetime.ts'
+import { x509 } from '../../src/pki/x509.ts'
 
 const NOW = Date.UTC(2030, 0, 2, 3, 4, 5, 678)
 
@@ -16,6 +17,14 @@ t.test('makes a self-signed P-256 CA that names its trust domain', async (t) => 
   t.equal(certificate.publicKey.asymmetricKeyDetails?.namedCurve, 'prime256v1')
   t.ok(certificate.checkPrivateKey(createPrivateKey(authority.keyPem)))
   t.match(authority.keyPem, /^-----BEGIN PRIVATE KEY-----\n/)
+})
+
+t.test('issues leaves only: no CA below it, no use of its key but to sign', async (t) => {
+  const { certificatePem } = await createAuthority({ trustDomain: 'hub.example' })
+  const certificate = new x509.X509Certificate(certificatePem)
+  t.match(certificate.getExtension(x509.BasicConstraintsExtension), { ca: true, pathLength: 0, critical: true })
+  const { keyCertSign, cRLSign } = x509.KeyUsageFlags
+  t.match(certificate.getExtension(x509.KeyUsagesExtension), { usages: keyCertSign | cRLSign, critical: true })
 })
 
 t.test('is valid from five minutes ago, in whole seconds, for ten years unless told otherwise', async (t) => {

@@ -1,9 +1,19 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto'
+import type { Name } from '@peculiar/x509'
 import t from 'tap'
 import { createAuthority } from '../../src/pki/authority.ts'
+import {
+  type CertificateAndKey,
+  distinguishedName,
+  newKeys,
+  sign,
+  signingKey,
+  validity,
+} from '../../src/pki/certificate.ts'
 import { checkLeaf, type Expected } from '../../src/pki/check.ts'
 import { issueLeaf } from '../../src/pki/leaf.ts'
 import { DAY_MS } from '../../src/pki/lifetime.ts'
+import { x509 } from '../../src/pki/x509.ts'
 import { leafWithNames } from './hostile.ts'
 
 const NOW = Date.UTC(2030, 0, 1)
@@ -30,6 +40,33 @@ t.test('finds a leaf that the CA did not issue, although the names agree', async
   t.strictSame(checkLeaf(leaf, authorities.slice(0, 1), undefined, {}, NOW), ['was not issued by this CA'])
   t.strictSame(checkLeaf(leaf, [leaf], undefined, {}, NOW), ['was not issued by this CA'])
 })
+
+t.test(
+  'finds a forged issuer: the name without the signature, the signature without the name, or no CA at all',
+  async (t) => {
+    const issued = async (issuer: Name, issuerKeyPem: string): Promise<CertificateAndKey> => {
+      const certificate = {
+        ...validity(NOW, DAY_MS),
+        subject: distinguishedName({ organization: 'eve' }),
+        extensions: [],
+      }
+      return sign(certificate, await newKeys(), issuer, signingKey(issuerKeyPem))
+    }
+    const nameOf = ({ certificatePem }: CertificateAndKey) => new x509.X509Certificate(certificatePem).subjectName
+    const trusted = await issued(nameOf(authority), authority.keyPem)
+    const all = [...authorities, new X509Certificate(trusted.certificatePem)]
+    const causes = ({ certificatePem }: CertificateAndKey) =>
+      checkLeaf(new X509Certificate(certificatePem), all, undefined, {}, NOW)
+    t.strictSame(causes(trusted), [])
+    for (const forged of [
+      await issued(distinguishedName({ organization: 'culvert' }), authority.keyPem),
+      await issued(nameOf(authority), agent.keyPem),
+      await issued(nameOf(trusted), trusted.keyPem),
+    ]) {
+      t.strictSame(causes(forged), ['was not issued by this CA'])
+    }
+  },
+)
 
 t.test('finds a CA certificate in the place of a leaf', async (t) => {
   const [first] = authorities

@@ -33,6 +33,7 @@ t.test('gives none to a certificate that says nothing of the trust domain', asyn
     'URI:https://hub.example/user/a',
     'URI:spiffe://other.example/user/a',
     'URI:spiffe://hub.example.other/user/a',
+    'URI:spiffe://Other.example/user/a',
     'URI:spiffe://other.example/user/a, URI:spiffe://third.example/anything/at all',
     'email:alice@hub.example',
   ]) {
@@ -83,6 +84,7 @@ t.test('is invalid, never none, for a URI of the trust domain that is not exactl
     '/cluster/c/agent',
     '/cluster/c/agent/',
     '/cluster/c/agent/a/b',
+    '/cluster/c/agent/a/',
     '/cluster/c/user/a',
     '/cluster/C/apiserver',
     '/cluster/c.d/apiserver',
