@@ -47,7 +47,7 @@ const LONGEST_COMMON_NAME = 64 // ub-common-name, RFC 5280 appendix A
 export async function issueLeaf(authority: Authority, request: LeafRequest): Promise<CertificateAndKey> {
   const { identity, lifetimeMs = LEAF_LIFETIME_MS, nowUnixMs = Date.now() } = request
   const issuer = new x509.X509Certificate(authority.certificatePem)
-  const dates = withinLife(validity(nowUnixMs, lifetimeMs), issuer.notAfter)
+  const dates = withinLife(validity(nowUnixMs, lifetimeMs), issuer.notAfter, nowUnixMs)
   const names = alternativeNames(authority.trustDomain, request)
   const keys = await newKeys()
   const extensions = [
@@ -63,8 +63,8 @@ export async function issueLeaf(authority: Authority, request: LeafRequest): Pro
 }
 
 /** The end is the CA's at the latest: nobody would accept a longer one. */
-function withinLife(dates: Validity, authorityEnd: Date): Validity {
-  if (dates.notBefore >= authorityEnd) {
+function withinLife(dates: Validity, authorityEnd: Date, nowUnixMs: number): Validity {
+  if (nowUnixMs >= authorityEnd.getTime()) {
     throw new TunnelError('bad-option', `the CA expired at ${authorityEnd.toISOString()}: make a new one`)
   }
   return dates.notAfter > authorityEnd ? { ...dates, notAfter: authorityEnd } : dates
