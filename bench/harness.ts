@@ -57,7 +57,7 @@ async function runShared(scenario: Scenario, cases: readonly Case[], bench: Benc
   for (const subject of cases) {
     const turn = (index: number): Promise<Round> => measure(subject, running[index]!, bench)
     for (const index of running.keys()) await turn(index)
-    results.push({ scenario, subject, rounds: await interleave(bench, bench.effort.rounds, turn) })
+    results.push({ scenario, subject, rounds: await interleave(bench, subject.rounds, turn) })
     bench.progress(`${scenario.question}, ${subject.label}`)
   }
   return results
@@ -66,7 +66,7 @@ async function runShared(scenario: Scenario, cases: readonly Case[], bench: Benc
 async function runFresh(scenario: Scenario, cases: readonly Case[], bench: Bench): Promise<CaseResult[]> {
   const results: CaseResult[] = []
   for (const subject of cases) {
-    const rounds = await interleave(bench, bench.effort.freshRounds, async (index) => {
+    const rounds = await interleave(bench, subject.rounds, async (index) => {
       const started = await startPeer(bench.peers[index]!, subject, bench)
       if (typeof started === 'string') return measure(subject, started, bench)
       await using running = started

@@ -54,7 +54,7 @@ export function readOptions(args: readonly string[]): ReadOptions {
   return {
     kind: 'run',
     options: {
-      effort: rounds === undefined ? effort : { ...effort, rounds, freshRounds: rounds },
+      effort: rounds === undefined ? effort : { ...effort, rounds, stalledRounds: rounds, memoryRounds: rounds },
       peers,
       reference: stock < 0 ? peers.length - 1 : stock,
       scenarios: asked,
@@ -99,7 +99,7 @@ Sets our server and agent beside others, in one run, rounds in turn. Answers wit
   --peers <name,…>      default ours,stock; known are:
 ${knownPeers.map(({ name, what }) => `                          ${name.padEnd(6)} ${what}`).join('\n')}
                         the same one twice shows how much of a difference is noise
-  --rounds <number>     default ${quickEffort.rounds} (quick), ${fullEffort.rounds} (full); fewer where each round starts anew
+  --rounds <number>     default ${quickEffort.rounds} (quick), ${fullEffort.rounds} (full); fewer for stalled readers and memory
   -o, --output <kind>   table (default) or json, on standard output
   --save                write the JSON to bench/results/<date>-<question>.json
   --out <file>          write the JSON there

@@ -64,7 +64,7 @@ async function measureAll({ effort, peers, scenarios }: BenchOptions, seconds: (
 function footer({ effort, commit, machine, seconds }: Report): string {
   const { node, cores, cpu, kernel, loadAverage } = machine
   return [
-    `Medians of ${effort.rounds} rounds (${effort.freshRounds} where each starts anew), least and most in brackets.`,
+    `Medians of ${effort.rounds} rounds (stalled readers ${effort.stalledRounds}, memory ${effort.memoryRounds}), least and most in brackets.`,
     'Ratios round by round. ↑ more is better, ↓ less is better. A difference within the brackets is none.',
     `${commit}, node ${node}, ${cores} × ${cpu}, Linux ${kernel}, load average ${loadAverage[0]?.toFixed(1)}, ${seconds} s\n`,
   ].join('\n')

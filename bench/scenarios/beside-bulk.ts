@@ -10,13 +10,14 @@ const WINDOWS = 2
 export const besideBulk: Scenario = {
   name: 'beside-bulk',
   question: '128-byte round trip',
-  cases: ({ besideBulk, warmUpMs, windowMs }) =>
+  cases: ({ besideBulk, warmUpMs, windowMs, rounds }) =>
     besideBulk.map((bulk) => ({
       label: `beside ${BULK_CONNECTIONS} ${bulk}`,
       series: `${bulk} beside`,
       size: BULK_CONNECTIONS,
       frontend: 'tls',
       start: 'shared',
+      rounds,
       metrics: [
         { name: 'p50', unit: 'µs', better: 'less' },
         { name: 'p99', unit: 'µs', better: 'less' },

@@ -6,13 +6,14 @@ const BYTES_PER_MB = 1_000_000
 export const bulkUpload: Scenario = {
   name: 'bulk-upload',
   question: 'bulk upload',
-  cases: ({ bulkConnections, warmUpMs, windowMs }) =>
+  cases: ({ bulkConnections, warmUpMs, windowMs, rounds }) =>
     bulkConnections.map((connections) => ({
       label: connections === 1 ? '1 connection' : `${connections} connections`,
       series: 'connections',
       size: connections,
       frontend: 'tls',
       start: 'shared',
+      rounds,
       metrics: [{ name: 'rate', unit: 'MB/s', better: 'more' }],
       measure: async ({ frontend }, { heavy }) => {
         const job = { frontend, target: heavy.services.sink, connections, warmUpMs, windowMs }

@@ -5,7 +5,7 @@ import type { Scenario } from './scenario.ts'
 export const connectRate: Scenario = {
   name: 'connect-rate',
   question: 'CONNECT, request, close',
-  cases: ({ dialsAtOnce, warmUpMs, windowMs }) =>
+  cases: ({ dialsAtOnce, warmUpMs, windowMs, rounds }) =>
     (['tls', 'unix'] as const).flatMap((kind) =>
       dialsAtOnce.map((atOnce) => ({
         label: `${atOnce} at a time, ${kind === 'tls' ? 'TLS' : 'Unix socket'}`,
@@ -13,6 +13,7 @@ export const connectRate: Scenario = {
         size: atOnce,
         frontend: kind,
         start: 'shared',
+        rounds,
         metrics: [{ name: 'rate', unit: '/s', better: 'more' }],
         measure: async ({ frontend }, { light }) => {
           const wait = { warmUpMs, windowMs, deadlineMs: ANSWER_DEADLINE_MS }

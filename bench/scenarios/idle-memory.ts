@@ -7,14 +7,14 @@ import type { Scenario } from './scenario.ts'
 const KIB = 1024
 const AT_ONCE = 16
 /** Short tunnels before the first look: what serving costs once (code, heap, pools) is no idle tunnel's cost. */
-const WARM_UP_MS = 700
+const WARM_UP_MS = 500
 /** Memory is looked at this long after the last byte: collectors and timers have had a turn. */
-const SETTLE_MS = 700
+const SETTLE_MS = 500
 
 export const idleMemory: Scenario = {
   name: 'idle-memory',
   question: 'idle memory',
-  cases: ({ idleTunnels }) =>
+  cases: ({ idleTunnels, memoryRounds }) =>
     (['tls', 'unix'] as const).flatMap((kind) =>
       idleTunnels.map((count) => ({
         label: `${count} tunnels, ${kind === 'tls' ? 'TLS' : 'Unix socket'}`,
@@ -22,6 +22,7 @@ export const idleMemory: Scenario = {
         size: count,
         frontend: kind,
         start: 'fresh',
+        rounds: memoryRounds,
         metrics: [
           { name: 'server, per tunnel', unit: 'KiB', better: 'less' },
           { name: 'agent, per tunnel', unit: 'KiB', better: 'less' },

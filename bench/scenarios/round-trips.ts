@@ -5,13 +5,14 @@ import type { Scenario } from './scenario.ts'
 export const roundTrips: Scenario = {
   name: 'round-trips',
   question: '128-byte round trips',
-  cases: ({ exchangesAtOnce, warmUpMs, windowMs }) =>
+  cases: ({ exchangesAtOnce, warmUpMs, windowMs, rounds }) =>
     exchangesAtOnce.map((atOnce) => ({
       label: atOnce === 1 ? '1 connection' : `${atOnce} connections`,
       series: 'connections',
       size: atOnce,
       frontend: 'tls',
       start: 'shared',
+      rounds,
       metrics: [
         { name: 'p50', unit: 'µs', better: 'less' },
         { name: 'rate', unit: '/s', better: 'more' },

@@ -18,6 +18,7 @@ export type Case = {
   readonly frontend: FrontendKind
   /** shared: one start of the peer serves all rounds. fresh: every round gets its own, which it may ruin. */
   readonly start: 'shared' | 'fresh'
+  readonly rounds: number
   readonly metrics: readonly Metric[]
   /** One round: a reading for each metric, in their order. */
   readonly measure: (peer: RunningPeer, load: Load) => Promise<readonly Reading[]>
@@ -32,8 +33,9 @@ export type Scenario = {
 /** How long to look. */
 export type Effort = {
   readonly rounds: number
-  /** Rounds of the cases that start the peer anew each time, which cost more. */
-  readonly freshRounds: number
+  /** Fewer where a round starts the peer anew, or measures what hardly varies. */
+  readonly stalledRounds: number
+  readonly memoryRounds: number
   readonly warmUpMs: number
   readonly windowMs: number
   /** Sizes to ask about: one in a quick run, three in a full one, so that growth shows. */
@@ -47,7 +49,8 @@ export type Effort = {
 
 export const quickEffort: Effort = {
   rounds: 5,
-  freshRounds: 3,
+  stalledRounds: 3,
+  memoryRounds: 2,
   warmUpMs: 100,
   windowMs: 500,
   bulkConnections: [1, 8],
@@ -60,7 +63,8 @@ export const quickEffort: Effort = {
 
 export const fullEffort: Effort = {
   rounds: 7,
-  freshRounds: 5,
+  stalledRounds: 5,
+  memoryRounds: 3,
   warmUpMs: 500,
   windowMs: 2_000,
   bulkConnections: [1, 8, 32],

@@ -33,9 +33,10 @@ export const stalledReaders: Scenario = {
       size: count,
       frontend: 'tls',
       start: 'fresh',
+      rounds: effort.stalledRounds,
       metrics,
       measure: async (peer, load) => {
-        await healthy(peer, load, effort) // a process that has just started is slow at first: not what is asked here
+        await healthy(peer, load, { ...effort, windowMs: effort.windowMs / 2 }) // a process that has just started is slow at first: not what is asked here
         const alone = await healthy(peer, load, effort)
         const { frontend } = peer
         const stalled = { frontend, target: load.heavy.services.source, kind: 'stalled' } as const

@@ -16,7 +16,7 @@ t.test('sets ours beside stock konnectivity and asks everything unless told othe
 t.test('takes the number of rounds for every question', async (t) => {
   const read = readOptions(['--quick', '--rounds', '9', '--only', 'idle-memory,connect-rate', '--save'])
   if (read.kind !== 'run') throw new Error('expected to run')
-  t.match(read.options.effort, { rounds: 9, freshRounds: 9 })
+  t.match(read.options.effort, { rounds: 9, stalledRounds: 9, memoryRounds: 9 })
   t.equal(read.options.question, 'idle-memory+connect-rate')
 })
 

@@ -14,6 +14,7 @@ function result(size: number, ours: readonly (Reading | string)[], stock: readon
     size,
     frontend: 'tls',
     start: 'shared',
+    rounds: 3,
     metrics: [{ name: 'rate', unit: 'MB/s', better: 'more' }],
     measure: async () => [],
   } as const
