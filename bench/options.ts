@@ -65,25 +65,31 @@ export function readOptions(args: readonly string[]): ReadOptions {
   }
 }
 
+const flags = {
+  quick: { type: 'boolean' },
+  only: { type: 'string' },
+  peers: { type: 'string' },
+  rounds: { type: 'string' },
+  output: { type: 'string', short: 'o' },
+  save: { type: 'boolean' },
+  out: { type: 'string' },
+  help: { type: 'boolean', short: 'h' },
+} as const
+
+/** Not strict: that would stop at the first mistake. */
 function parse(args: readonly string[], problems: string[]): { readonly [flag: string]: string | boolean | undefined } {
-  try {
-    return parseArgs({
-      args: [...args],
-      options: {
-        quick: { type: 'boolean' },
-        only: { type: 'string' },
-        peers: { type: 'string' },
-        rounds: { type: 'string' },
-        output: { type: 'string', short: 'o' },
-        save: { type: 'boolean' },
-        out: { type: 'string' },
-        help: { type: 'boolean', short: 'h' },
-      },
-    }).values
-  } catch (error) {
-    problems.push((error as Error).message)
-    return {}
+  const { values, tokens } = parseArgs({ args: [...args], options: flags, strict: false, tokens: true })
+  for (const token of tokens) {
+    if (token.kind === 'positional') problems.push(`expected flags only, got "${token.value}"`)
+    if (token.kind !== 'option') continue
+    const flag = Object.hasOwn(flags, token.name) ? flags[token.name as keyof typeof flags] : undefined
+    if (flag === undefined) problems.push(`${token.rawName}: no such flag`)
+    else if (flag.type === 'string' && !token.value) {
+      problems.push(`${token.rawName}: expected a value`)
+      delete values[token.name]
+    } else if (flag.type === 'boolean' && token.value !== undefined) problems.push(`${token.rawName}: takes no value`)
   }
+  return values as { readonly [flag: string]: string | boolean | undefined }
 }
 
 function names(known: readonly { readonly name: string }[]): string {

@@ -27,6 +27,9 @@ t.test('reports every mistake at once', async (t) => {
   t.match(read.problems.join('\n'), /--rounds.*"0".*--output.*"xml".*--peers.*"theirs".*--only.*"speed"/s)
 })
 
-t.test('refuses a flag that it does not know', async (t) => {
-  t.match(readOptions(['--fast']), { kind: 'wrong', problems: [/--fast/] })
+t.test('refuses flags that it does not know, values where none belong and flags that lack one', async (t) => {
+  t.match(readOptions(['--fast', '--save=yes', 'now', '--out']), {
+    kind: 'wrong',
+    problems: ['--fast: no such flag', '--save: takes no value', /"now"/, '--out: expected a value'],
+  })
 })
