@@ -9,7 +9,7 @@ export type Growth = {
   readonly from: number
   readonly to: number
   readonly metric: string
-  /** Median at the largest size : median at the smallest, of each peer; undefined where one of them is no number. */
+  /** Median at the largest size : median at the smallest, of each peer; undefined where that makes no sense. */
   readonly times: readonly (number | undefined)[]
 }
 
@@ -34,7 +34,7 @@ function growthsOf(sizes: readonly CaseResult[]): Growth[] {
     metric: name,
     times: least.rounds.map((_, peer) => {
       const [small, large] = [least, most].map(({ rounds }) => middle(rounds[peer]!, at))
-      return small === undefined || large === undefined ? undefined : large / small
+      return small === undefined || large === undefined || small <= 0 ? undefined : large / small
     }),
   }))
 }

@@ -37,7 +37,7 @@ export function removeAtExit(folder: string): void {
 
 export function startProgram({ name, command, args, logFile, graceMs }: Program): RunningProgram {
   const log = openSync(logFile, 'a')
-  const child = spawn(command, args, { stdio: ['ignore', log, log] })
+  const child = spawn(command, args, { stdio: ['ignore', log, log], detached: true })
   closeSync(log)
   const ended = Promise.withResolvers<void>()
   let failure: string | undefined
@@ -57,6 +57,7 @@ export function startProgram({ name, command, args, logFile, graceMs }: Program)
       const timer = setTimeout(() => kill(pid, 'SIGKILL'), graceMs)
       await ended.promise
       clearTimeout(timer)
+      kill(pid, 'SIGKILL')
     },
   }
 
@@ -93,9 +94,10 @@ export async function answersOk(port: number, path: string): Promise<boolean> {
   }
 }
 
+/** A program leads a group of its own: what it may have started ends with it. */
 function kill(pid: number, signal: NodeJS.Signals): void {
   try {
-    process.kill(pid, signal)
+    process.kill(-pid, signal)
   } catch {
     // it has ended by itself
   }

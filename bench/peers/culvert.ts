@@ -1,6 +1,6 @@
 /** Ours, started by the launchers in bin/ as an operator would, at its defaults. */
-import { readFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { readFile, readlink } from 'node:fs/promises'
+import { basename, join } from 'node:path'
 import { answersOk, type RunningProgram, startProgram, untilReady } from '../processes.ts'
 import { agentFlags, frontendOf, serverFlags } from './flags.ts'
 import type { Peer, PeerStart, RunningPeer } from './peer.ts'
@@ -55,6 +55,8 @@ async function start(how: PeerStart): Promise<RunningPeer> {
   const { health } = await readPorts(agent, 'proxy-agent', agentPorts)
   await untilReady(agent, 'proxy-agent', () => answersOk(health!, '/readyz'))
   await untilReady(server, 'proxy-server', () => answersOk(ports.health!, '/readyz'))
+  await assertNode(server)
+  await assertNode(agent)
   const running = stack.move()
   return {
     frontend: frontendOf(how, ports.server ?? 0),
@@ -66,6 +68,12 @@ async function start(how: PeerStart): Promise<RunningPeer> {
     },
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   }
+}
+
+/** The launchers become Node (exec): otherwise the memory of a shell would be reported. */
+async function assertNode({ pid }: RunningProgram): Promise<void> {
+  const executable = await readlink(`/proc/${pid}/exe`)
+  if (!basename(executable).startsWith('node')) throw new Error(`the launcher did not become Node but ${executable}`)
 }
 
 async function readPorts(program: RunningProgram, name: string, file: string): Promise<Ports> {

@@ -71,6 +71,6 @@ export const fullEffort: Effort = {
   exchangesAtOnce: [1, 32, 128],
   dialsAtOnce: [1, 16, 64],
   idleTunnels: [1_000, 3_000, 10_000],
-  stalledReaders: [50, 200, 800],
+  stalledReaders: [50, 100, 200],
   besideBulk: ['downloads', 'uploads'],
 }
