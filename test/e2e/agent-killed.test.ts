@@ -24,7 +24,7 @@ for (const round of [1, 2, 3]) {
     const transfer = kubectl.follow('exec', POD, '--', 'cat', '/dev/zero')
     transfer.stdin?.end()
     const ended = once(transfer, 'exit', { signal: AbortSignal.timeout(NOTICED_WITHIN_MS) })
-    await once(transfer.stdout!, 'data')
+    await once(transfer.stdout!, 'data', { signal: AbortSignal.timeout(NOTICED_WITHIN_MS) })
     transfer.stdout?.resume()
 
     agent.signal('SIGKILL')

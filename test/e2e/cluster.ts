@@ -8,7 +8,7 @@ import { startApiServer, startEtcd } from './control-plane.ts'
 import { type Kubectl, makeKubectl } from './kubectl.ts'
 import { folderOf, makeNetwork, type Network, removeAllOf, removeOrphans } from './network.ts'
 import { endpoints, objects, POD } from './objects.ts'
-import { type Issuer, makePki } from './pki.ts'
+import { type Issuer, makePki, type Pki } from './pki.ts'
 import type { Running } from './process.ts'
 import { type Maker, type Server, startAgent, startServer, type Transport } from './tunnel.ts'
 
@@ -59,8 +59,13 @@ export async function startCluster(plan: Plan): Promise<Cluster> {
     Promise.all(Array.from({ length: plan.agents }, (_, index) => agent(index))),
     startKubelet(network, pki, folder, podFiles),
   ])
-  await server.hasAgent()
+  await server.until(server.hasAgent())
+  await server.until(writeObjects(kubectl, pki, folder))
+  return { network, folder, podFiles, kubectl, server, agents, startAgent: agent, remove }
+}
 
+/** Ends when kube-apiserver has reached the aggregated API, which it does through the tunnel. */
+async function writeObjects(kubectl: Kubectl, pki: Pki, folder: string): Promise<void> {
   const apply = async (name: string, list: string): Promise<void> => {
     const file = join(folder, `${name}.json`)
     await writeFile(file, list)
@@ -70,5 +75,4 @@ export async function startCluster(plan: Plan): Promise<Cluster> {
   await kubectl.text('wait', '--for=condition=Ready', `pod/${POD}`, '--timeout=30s')
   await apply('endpoints', endpoints(await kubectl.text('get', 'pod', POD, '-o', 'jsonpath={.status.podIP}')))
   await kubectl.text('wait', '--for=condition=Available', `apiservice/v1.${GROUP}`, '--timeout=30s')
-  return { network, folder, podFiles, kubectl, server, agents, startAgent: agent, remove }
 }

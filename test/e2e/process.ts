@@ -15,8 +15,8 @@ export type Running = {
   /** Ends with the exit code or the signal, once the process has. */
   readonly ended: Promise<number | string>
   readonly logFile: string
-  /** Rejects with the end of the program's output when the program ends before `ready` is fulfilled. */
-  until<T>(ready: Promise<T>): Promise<T>
+  /** Hands on what `work` gives. Rejects with the end of the program's output when it does, or when the program ends first. */
+  until<T>(work: Promise<T>): Promise<T>
   signal(name: NodeJS.Signals): void
 }
 
@@ -39,7 +39,7 @@ export function start({ name, namespace, command, folder, env }: Launch): Runnin
   closeSync(log)
   const ended = once(child, 'exit').then(([code, signal]) => (code ?? signal) as number | string)
   const endedEarly = ended.then((how) => {
-    throw new Error(`${name} ended with ${how}: ${command.join(' ')}\n${lastOf(logFile)}`)
+    throw new Error(`${name} ended with ${how}: ${command.join(' ')}`)
   })
   endedEarly.catch(() => undefined)
   return {
@@ -47,9 +47,9 @@ export function start({ name, namespace, command, folder, env }: Launch): Runnin
     pid: child.pid ?? fail(`${name} could not be started`),
     ended,
     logFile,
-    until: (ready) =>
-      Promise.race([ready, endedEarly]).catch((cause) => {
-        throw new Error(`${name} did not become ready\n${lastOf(logFile)}`, { cause })
+    until: (work) =>
+      Promise.race([work, endedEarly]).catch((cause) => {
+        throw new Error(`failed while ${name} was running\n${lastOf(logFile)}`, { cause })
       }),
     signal: (signal) => void child.kill(signal),
   }
