@@ -3,24 +3,17 @@ import { execFileSync } from 'node:child_process'
 import { cpus, loadavg, release, totalmem } from 'node:os'
 import type { Growth } from './growth.ts'
 import type { CaseResult } from './harness.ts'
-import type { Peer } from './peers/peer.ts'
-import type { Effort } from './scenarios/scenario.ts'
+import type { BenchOptions } from './options.ts'
 import type { Row } from './table.ts'
 
+export type Origin = ReturnType<typeof readOrigin>
 export type Report = ReturnType<typeof makeReport>
 
-export function makeReport(
-  peers: readonly Peer[],
-  effort: Effort,
-  results: readonly CaseResult[],
-  rows: readonly Row[],
-  growth: readonly Growth[],
-  seconds: number,
-) {
+/** Where and of what a run is: read before it, because it loads the machine and the checkout may change meanwhile. */
+export function readOrigin() {
   return {
     date: new Date().toISOString(),
     command: ['npm run bench --', ...process.argv.slice(2)].join(' '),
-    seconds: Math.round(seconds),
     commit: commit(),
     machine: {
       node: process.version,
@@ -28,8 +21,22 @@ export function makeReport(
       cores: cpus().length,
       memoryMiB: Math.round(totalmem() / 1024 / 1024),
       kernel: release(),
-      loadAverage: loadavg(),
+      loadAverageBefore: loadavg()[0] ?? 0,
     },
+  }
+}
+
+export function makeReport(
+  origin: Origin,
+  { effort, peers }: Pick<BenchOptions, 'effort' | 'peers'>,
+  results: readonly CaseResult[],
+  rows: readonly Row[],
+  growth: readonly Growth[],
+  seconds: number,
+) {
+  return {
+    ...origin,
+    seconds: Math.round(seconds),
     effort,
     peers: peers.map(({ name, what }) => ({ name, what })),
     rows,

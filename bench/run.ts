@@ -9,7 +9,7 @@ import { startLoad } from './load/load.ts'
 import { type BenchOptions, readOptions, SAVE_UNDER_RESULTS } from './options.ts'
 import type { Peer } from './peers/peer.ts'
 import { removeAtExit } from './processes.ts'
-import { makeReport, type Report } from './report.ts'
+import { makeReport, type Report, readOrigin } from './report.ts'
 import { renderTable, toRows } from './table.ts'
 
 const read = readOptions(process.argv.slice(2))
@@ -30,13 +30,14 @@ switch (read.kind) {
 
 /** Whether no round failed. */
 async function bench(options: BenchOptions): Promise<boolean> {
-  const { effort, peers, reference } = options
+  const { peers, reference } = options
+  const origin = readOrigin()
   const started = performance.now()
   const results = await measureAll(options, () => (performance.now() - started) / 1000)
   const labels = peers.map(({ name }, index) => label(name, peers.slice(0, index)))
   const rows = toRows(results, labels, reference)
   const growth = growths(results)
-  const report = makeReport(peers, effort, results, rows, growth, (performance.now() - started) / 1000)
+  const report = makeReport(origin, options, results, rows, growth, (performance.now() - started) / 1000)
   const json = `${JSON.stringify(report, null, 2)}\n`
   const table = `\n${renderTable(rows, growth, labels, reference)}\n${footer(report)}`
   process.stdout.write(options.output === 'json' ? json : table)
@@ -62,11 +63,11 @@ async function measureAll({ effort, peers, scenarios }: BenchOptions, seconds: (
 }
 
 function footer({ effort, commit, machine, seconds }: Report): string {
-  const { node, cores, cpu, kernel, loadAverage } = machine
+  const { node, cores, cpu, kernel, loadAverageBefore } = machine
   return [
     `Medians of ${effort.rounds} rounds (stalled readers ${effort.stalledRounds}, memory ${effort.memoryRounds}), least and most in brackets.`,
     'Ratios round by round. ↑ more is better, ↓ less is better. A difference within the brackets is none.',
-    `${commit}, node ${node}, ${cores} × ${cpu}, Linux ${kernel}, load average ${loadAverage[0]?.toFixed(1)}, ${seconds} s\n`,
+    `${commit}, node ${node}, ${cores} × ${cpu}, Linux ${kernel}, load average before ${loadAverageBefore.toFixed(1)}, took ${seconds} s\n`,
   ].join('\n')
 }
 
