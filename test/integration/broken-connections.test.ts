@@ -1,0 +1,154 @@
+/** A connection that breaks must not look like one that ended: on neither side. */
+import { once } from 'node:events'
+import { connect, type Socket } from 'node:net'
+import { Duplex } from 'node:stream'
+import { connect as connectTls } from 'node:tls'
+import t, { type Test } from 'tap'
+import { makePki } from './certificates.ts'
+import { connectHead, echoOver, openTunnel } from './client.ts'
+import { event, eventually, within } from './deadline.ts'
+import { figureBecomes, SERVER } from './figures.ts'
+import { echo, listenTarget } from './target.ts'
+import { type Server, startAgent, startTunnel, TRANSPORTS } from './tunnel.ts'
+
+const pki = await makePki(t)
+const target = await listenTarget(t, echo)
+
+type Ending = 'finished' | 'broken'
+
+/** A tunnel whose end tells a TLS close_notify from a bare end of TCP, which Node's own client does not. */
+async function watchedTunnel(
+  t: Test,
+  server: Server,
+  address: string,
+): Promise<{ readonly socket: Duplex; readonly wire: Socket; readonly ending: Promise<Ending> }> {
+  const wire = connect(server.frontendPort, '127.0.0.1')
+  t.teardown(() => wire.destroy())
+  const ending = Promise.withResolvers<Ending>()
+  const pipe = new Duplex({
+    read: () => undefined,
+    write: (chunk, _encoding, done) => void wire.write(chunk, () => done()),
+  })
+  wire.on('data', (chunk) => pipe.push(chunk))
+  wire.on('error', () => undefined)
+  wire.once('close', () => setImmediate(() => ending.resolve('broken'))) // what came before it has been read by then
+  const socket = connectTls({
+    socket: pipe,
+    ca: pki.authority.certificatePem,
+    cert: pki.apiserver.cert,
+    key: pki.apiserver.key,
+    checkServerIdentity: () => undefined,
+  })
+  socket.on('error', () => undefined)
+  socket.once('end', () => ending.resolve('finished'))
+  await event(socket, 'secureConnect')
+  socket.write(connectHead(address))
+  await within(once(socket, 'data'), 'the 200')
+  socket.resume()
+  return { socket, wire, ending: within(ending.promise, 'the end of a connection') }
+}
+
+t.test('a target that ends gives the client a clean end', async (t) => {
+  const { server } = await startTunnel(t, { pki })
+  const ends = await listenTarget(t, (socket) => socket.end('bye'))
+  const { ending } = await watchedTunnel(t, server, ends.address)
+  t.equal(await ending, 'finished')
+})
+
+t.test('a target that resets its connection breaks the client’s', async (t) => {
+  const { server } = await startTunnel(t, { pki })
+  const resets = await listenTarget(t, (socket) => {
+    socket.once('data', () => socket.resetAndDestroy())
+  })
+  const { socket, ending } = await watchedTunnel(t, server, resets.address)
+  socket.write('go')
+  t.equal(await ending, 'broken')
+  await figureBecomes(server, 'culvert_server_connection_ends_total{how="reset"}', 1)
+})
+
+t.test('a client that resets its connection breaks the target’s', async (t) => {
+  const { server } = await startTunnel(t, { pki })
+  const error = Promise.withResolvers<NodeJS.ErrnoException>()
+  const reads = await listenTarget(t, (socket) => void socket.on('error', error.resolve).resume())
+  const { wire } = await watchedTunnel(t, server, reads.address)
+  wire.resetAndDestroy()
+  t.match(await within(error.promise, 'an error at the target'), { code: 'ECONNRESET' })
+})
+
+for (const transport of TRANSPORTS) {
+  t.test(`${transport}: a target that goes on sending to a client that is gone is stopped`, async (t) => {
+    const { server } = await startTunnel(t, { pki, transport })
+    const error = Promise.withResolvers<NodeJS.ErrnoException>()
+    const flooding = await listenTarget(t, (socket) => {
+      socket.on('error', error.resolve)
+      flood(socket)
+    })
+    const socket = await openTunnel(server, flooding.address)
+    socket.resume()
+    await event(socket, 'data')
+    socket.destroy()
+    t.match(await within(error.promise, 'an error at the target'), { code: /^(ECONNRESET|EPIPE)$/ })
+    await figureBecomes(server, `${SERVER}established_connections`, 0)
+  })
+}
+
+t.test(`an agent that dies in a transfer breaks the client's connection, and the next agent serves`, async (t) => {
+  const { server, agent } = await startTunnel(t, { pki })
+  const flooding = await listenTarget(t, flood)
+  const { socket, ending } = await watchedTunnel(t, server, flooding.address)
+  await event(socket, 'data')
+  agent.signal('SIGKILL')
+  t.equal(await ending, 'broken')
+  await figureBecomes(server, `${SERVER}established_connections`, 0)
+  await figureBecomes(server, `${SERVER}ready_backends{proxy_strategy="default"}`, 0)
+  await startAgent(t, server)
+  const next = await openTunnel(server, target.address)
+  await echoOver(next, 'served again')
+  next.destroy()
+})
+
+t.test('a server that dies in a transfer breaks the target’s connection', async (t) => {
+  const { server, agent } = await startTunnel(t, { pki })
+  const broken = Promise.withResolvers<NodeJS.ErrnoException>()
+  const reads = await listenTarget(t, (socket) => {
+    socket.on('error', broken.resolve)
+    socket.on('end', () => broken.reject(new Error('a clean end')))
+    socket.resume()
+  })
+  const accepted = reads.next()
+  const socket = await openTunnel(server, reads.address)
+  socket.on('error', () => undefined)
+  socket.write('more to come')
+  await event(await accepted, 'data')
+  server.signal('SIGKILL')
+  t.match(await within(broken.promise, 'an error at the target'), { code: 'ECONNRESET' })
+  await agent.logged('disconnected')
+  socket.destroy()
+})
+
+t.test('on a Unix socket an agent that dies in a transfer ends the connection at once', async (t) => {
+  const { server, agent } = await startTunnel(t, { pki, transport: 'uds' })
+  const flooding = await listenTarget(t, flood)
+  const socket = await openTunnel(server, flooding.address)
+  socket.on('error', () => undefined)
+  socket.resume()
+  await event(socket, 'data')
+  agent.signal('SIGKILL')
+  await within(Promise.race([once(socket, 'end'), once(socket, 'close')]), 'the end of the connection')
+  await eventually(
+    'the target hears of it',
+    () => flooding.sockets.size,
+    (open) => open === 0,
+  )
+  t.pass('ended; a Unix socket knows no reset that tells the reader so')
+})
+
+/** Sends for as long as somebody takes it. */
+function flood(socket: Socket): void {
+  const chunk = Buffer.alloc(64 * 1024)
+  const fill = (): void => {
+    while (socket.write(chunk));
+  }
+  socket.on('drain', fill)
+  fill()
+}

@@ -1,0 +1,41 @@
+/** What a running program says of itself over HTTP: metrics by series, and the other endpoints. */
+import { eventually } from './deadline.ts'
+
+export type Figures = ReadonlyMap<string, number>
+type Probed = { readonly healthPort: number; readonly adminPort: number }
+
+export async function fetchFrom(port: number, path: string, init: RequestInit = {}): Promise<Response> {
+  return fetch(`http://127.0.0.1:${port}${path}`, { signal: AbortSignal.timeout(10_000), ...init })
+}
+
+/** By series as the program writes it, such as `culvert_server_violations_total{kind="unexpected"}`. */
+export async function readFigures({ healthPort }: Probed): Promise<Figures> {
+  const text = await (await fetchFrom(healthPort, '/metrics')).text()
+  const pairs = text.split('\n').flatMap((line): [string, number][] => {
+    const space = line.lastIndexOf(' ')
+    return line === '' || line.startsWith('#') ? [] : [[line.slice(0, space), Number(line.slice(space + 1))]]
+  })
+  return new Map(pairs)
+}
+
+/** One series; 0 while it has not happened yet. */
+export const figure = async (program: Probed, series: string): Promise<number> =>
+  (await readFigures(program)).get(series) ?? 0
+
+/** Waits until the series has that value. */
+export const figureBecomes = (program: Probed, series: string, value: number): Promise<number> =>
+  eventually(
+    `${series} is ${value}`,
+    () => figure(program, series),
+    (found) => found === value,
+  )
+
+/** What `act` adds to the series, waited for: a program counts when it has noticed. */
+export async function counts(program: Probed, series: string, by: number, act: () => Promise<unknown>): Promise<void> {
+  const before = await figure(program, series)
+  await act()
+  await figureBecomes(program, series, before + by)
+}
+
+export const SERVER = 'konnectivity_network_proxy_server_'
+export const AGENT = 'konnectivity_network_proxy_agent_'

@@ -1,0 +1,85 @@
+/** One side stops sending and the other goes on; and who speaks first. */
+
+import { createHash } from 'node:crypto'
+import { once } from 'node:events'
+import t from 'tap'
+import { makePki } from './certificates.ts'
+import { connectFrontend, connectHead, openTunnel, readAll } from './client.ts'
+import { within } from './deadline.ts'
+import { listenTarget } from './target.ts'
+import { expectedHash, receiveAll, sendAll } from './transfer.ts'
+import { startTunnel, TRANSPORTS } from './tunnel.ts'
+
+const MEBIBYTE = 1024 * 1024
+const ROUNDS = 100
+const ESTABLISHED = 'HTTP/1.1 200 Connection Established\r\n\r\n'
+const pki = await makePki(t)
+
+for (const transport of TRANSPORTS) {
+  const { server } = await startTunnel(t, { transport, pki })
+
+  t.test(`${transport}: a client that stops sending gets the answer to all it sent`, async (t) => {
+    const target = await listenTarget(t, async (socket) => {
+      const { bytes, hash } = await receiveAll(socket)
+      socket.end(`${bytes} ${hash}`)
+    })
+    const socket = await openTunnel(server, target.address)
+    await sendAll(socket, MEBIBYTE)
+    t.equal((await readAll(socket)).toString(), `${MEBIBYTE} ${expectedHash(MEBIBYTE)}`)
+    socket.destroy()
+  })
+
+  t.test(`${transport}: a target that stops sending is sent all that the client has`, async (t) => {
+    const received = Promise.withResolvers<unknown>()
+    const target = await listenTarget(t, (socket) => {
+      socket.end('no more from me')
+      receiveAll(socket).then(received.resolve, received.reject)
+    })
+    const socket = await openTunnel(server, target.address)
+    t.equal((await readAll(socket)).toString(), 'no more from me')
+    await sendAll(socket, MEBIBYTE)
+    t.strictSame(await received.promise, { bytes: MEBIBYTE, hash: expectedHash(MEBIBYTE) })
+    socket.destroy()
+  })
+
+  t.test(
+    `${transport}: a client that ended in the same write as its CONNECT and its request gets the answer`,
+    async (t) => {
+      const target = await listenTarget(t, async (socket) => socket.end(`you said ${await readAll(socket)}`))
+      const socket = await connectFrontend(server)
+      socket.end(`${connectHead(target.address)}all I had`)
+      t.equal((await readAll(socket)).toString(), `${ESTABLISHED}you said all I had`)
+      socket.destroy()
+    },
+  )
+
+  t.test(`${transport}: early bytes beyond what is kept during a dial arrive too`, async (t) => {
+    const early = Buffer.alloc(MEBIBYTE, 'early')
+    const target = await listenTarget(t, async (socket) => socket.end(sha256(await readAll(socket))))
+    const socket = await connectFrontend(server)
+    socket.end(Buffer.concat([Buffer.from(connectHead(target.address)), early]))
+    t.equal((await readAll(socket)).toString(), ESTABLISHED + sha256(early))
+    socket.destroy()
+  })
+
+  t.test(`${transport}: the first bytes of a target that speaks first come after the 200`, async (t) => {
+    const target = await listenTarget(t, (socket) => socket.end('220 ready'))
+    let apart = 0
+    const answers = new Set<string>()
+    for (let round = 0; round < ROUNDS; round++) {
+      const socket = await connectFrontend(server)
+      socket.write(connectHead(target.address))
+      const [first] = (await within(once(socket, 'data'), 'a first read')) as [Buffer]
+      if (first.length === ESTABLISHED.length) apart++
+      answers.add(first.toString() + (await readAll(socket)))
+      socket.destroy()
+    }
+    t.strictSame([...answers], [`${ESTABLISHED}220 ready`])
+    // Over TLS each is a record; on a Unix socket this machine may hold the client up for longer than the server waits.
+    t.ok(apart >= (transport === 'tls' ? ROUNDS : ROUNDS / 2), `in a read of their own in ${apart} of ${ROUNDS}`)
+  })
+}
+
+function sha256(bytes: Buffer): string {
+  return createHash('sha256').update(bytes).digest('hex')
+}

@@ -1,0 +1,103 @@
+/**
+ * Our programs as child processes (the launchers in bin/ have tests of their own). What they log is read as events, so that a test waits for
+ * what happened and not for time; whatever a test does, the process has ended when the test has.
+ */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import type { Test } from 'tap'
+import { DEADLINE_MS, within } from './deadline.ts'
+
+const ENTRIES = join(import.meta.dirname, '../../src/cli')
+const SHOWN_LINES = 30
+
+export type Logged = { readonly msg: string; readonly [field: string]: unknown }
+export type Ended = { readonly code: number | null; readonly signal: NodeJS.Signals | null }
+
+export type Program = {
+  readonly name: string
+  readonly pid: number
+  /** What it has logged so far, and what it wrote beside the log. */
+  readonly log: readonly Logged[]
+  readonly lines: readonly string[]
+  /** The record with this message that comes as the `count`-th since the start. */
+  readonly logged: (message: string, count?: number) => Promise<Logged>
+  readonly ended: Promise<Ended>
+  readonly signal: (name: NodeJS.Signals) => void
+}
+
+export type Launch = {
+  readonly name: 'proxy-server' | 'proxy-agent'
+  readonly flags: readonly string[]
+  readonly env?: NodeJS.ProcessEnv
+  readonly nodeFlags?: readonly string[]
+}
+
+/** Does not wait for anything. */
+export function launch(t: Test, { name, flags, env = {}, nodeFlags = [] }: Launch): Program {
+  const args = [...nodeFlags, join(ENTRIES, `${name}.ts`), ...flags, '--log-format=json', '--log-level=debug']
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } })
+  const log: Logged[] = []
+  const lines: string[] = []
+  const waiting = new Set<() => void>()
+  const ended = once(child, 'close').then(([code, signal]): Ended => {
+    for (const look of waiting) look()
+    return { code, signal }
+  })
+  let over = false
+  void ended.then(() => {
+    over = true
+  })
+  for (const output of [child.stdout, child.stderr]) {
+    createInterface({ input: output }).on('line', (line) => {
+      if (line.startsWith('{"level"')) log.push(JSON.parse(line) as Logged)
+      else lines.push(line)
+      for (const look of waiting) look()
+    })
+  }
+  t.teardown(async () => {
+    if (!over) child.kill('SIGKILL') // also ends what is stopped
+    await ended
+  })
+
+  function tail(): string {
+    return [...lines, ...log.map((record) => JSON.stringify(record))].slice(-SHOWN_LINES).join('\n')
+  }
+
+  function logged(message: string, count = 1): Promise<Logged> {
+    const { promise, resolve, reject } = Promise.withResolvers<Logged>()
+    const look = (): void => {
+      const record = log.filter(({ msg }) => msg === message)[count - 1]
+      if (record) resolve(record)
+      else if (child.exitCode !== null || child.signalCode !== null) {
+        void ended.then(({ code, signal }) =>
+          reject(new Error(`${name} ended with ${signal ?? code} before it logged "${message}"\n${tail()}`)),
+        )
+      }
+    }
+    waiting.add(look)
+    look()
+    const wait = within(promise, `${name} logs "${message}"${count > 1 ? `, time ${count}` : ''}`, DEADLINE_MS)
+    return wait
+      .catch((cause: Error) => {
+        throw new Error(`${cause.message}\n${tail()}`, { cause })
+      })
+      .finally(() => waiting.delete(look))
+  }
+
+  return {
+    name,
+    pid: child.pid ?? -1,
+    log,
+    lines,
+    logged,
+    ended,
+    signal: (name) => void child.kill(name),
+  }
+}
+
+/** As the program wrote them once all of its ports listened. */
+export const readPorts = (file: string): Record<string, number> =>
+  JSON.parse(readFileSync(file, 'utf8')) as Record<string, number>

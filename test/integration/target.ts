@@ -1,0 +1,92 @@
+/** What the agent connects to: servers in the test's own process, each with one habit. */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
+import { createInterface } from 'node:readline'
+import type { Test } from 'tap'
+import { event, within } from './deadline.ts'
+
+export type Target = {
+  /** host:port */
+  readonly address: string
+  readonly port: number
+  /** The connections that are open. */
+  readonly sockets: ReadonlySet<Socket>
+  /** The next connection that comes. */
+  readonly next: () => Promise<Socket>
+}
+
+/** @param serve half-open sockets, for the habit to end */
+export async function listenTarget(t: Test, serve: (socket: Socket) => void, host = '127.0.0.1'): Promise<Target> {
+  const sockets = new Set<Socket>()
+  const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
+    sockets.add(socket)
+    socket.on('error', () => undefined)
+    socket.once('close', () => sockets.delete(socket))
+    serve(socket)
+    server.emit('served', socket)
+  })
+  server.listen(0, host)
+  await event(server, 'listening')
+  t.teardown(() => {
+    server.close()
+    for (const socket of sockets) socket.destroy()
+  })
+  const { port } = server.address() as AddressInfo
+  const address = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
+  return { address, port, sockets, next: () => event<Socket>(server, 'served') }
+}
+
+/** Sends everything back, and its end when the other end has come. */
+export const echo = (socket: Socket): void => void socket.pipe(socket)
+/** Reads and says nothing. */
+export const silent = (socket: Socket): void => void socket.resume()
+/** Does not even read. */
+export const idle = (_socket: Socket): void => {}
+
+/** A port that nobody listens on: it was one a moment ago. */
+export async function closedPort(): Promise<string> {
+  const server: Server = createServer()
+  server.listen(0, '127.0.0.1')
+  await event(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  server.close()
+  await event(server, 'close')
+  return `127.0.0.1:${port}`
+}
+
+export type Stuck = {
+  readonly address: string
+  readonly port: number
+  /** It accepts from now on and echoes. */
+  readonly release: () => void
+}
+
+const STUCK = `
+const server = require('node:net').createServer((socket) => socket.on('error', () => {}).pipe(socket))
+server.listen({ port: 0, host: '127.0.0.1', backlog: 1 }, () => console.log(server.address().port))
+`
+/** Connections that the kernel completes for a listener with a backlog of 1 before it ignores who comes next. */
+const BACKLOG = 2
+
+/** A target that does not answer: a stopped process whose backlog is full, so that the kernel ignores further SYNs. */
+export async function stuckTarget(t: Test): Promise<Stuck> {
+  const child = spawn(process.execPath, ['-e', STUCK], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const ended = once(child, 'close')
+  t.teardown(async () => {
+    child.kill('SIGKILL')
+    await ended
+  })
+  const [line] = (await within(once(createInterface({ input: child.stdout }), 'line'), 'the stuck target listens')) as [
+    string,
+  ]
+  const port = Number(line)
+  child.kill('SIGSTOP')
+  for (let count = 0; count < BACKLOG; count++) {
+    const filler = connect(port, '127.0.0.1')
+    filler.on('error', () => undefined)
+    t.teardown(() => filler.destroy())
+    await event(filler, 'connect')
+  }
+  return { address: `127.0.0.1:${port}`, port, release: () => void child.kill('SIGCONT') }
+}

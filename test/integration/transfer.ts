@@ -1,0 +1,42 @@
+/** Bytes by the mebibyte that are compared by their hash. */
+import { createHash, randomBytes } from 'node:crypto'
+import type { Socket } from 'node:net'
+import { event, within } from './deadline.ts'
+
+/** No power of two and no divisor of one: a piece that moves in a transfer changes its hash. */
+const BLOCK_BYTES = 1_000_003
+const block = randomBytes(BLOCK_BYTES)
+
+function* pieces(bytes: number): Generator<Buffer> {
+  for (let sent = 0; sent < bytes; sent += BLOCK_BYTES) yield block.subarray(0, Math.min(BLOCK_BYTES, bytes - sent))
+}
+
+export function expectedHash(bytes: number): string {
+  const hash = createHash('sha256')
+  for (const piece of pieces(bytes)) hash.update(piece)
+  return hash.digest('hex')
+}
+
+/** Writes so many bytes, at the speed at which they are taken, and then the end. */
+export async function sendAll(socket: Socket, bytes: number): Promise<void> {
+  for (const piece of pieces(bytes)) if (!socket.write(piece)) await event(socket, 'drain')
+  socket.end()
+}
+
+export type Received = { readonly bytes: number; readonly hash: string }
+
+/** Reads up to the clean end. @throws Error when the connection breaks */
+export function receiveAll(socket: Socket, deadlineMs = 60_000): Promise<Received> {
+  const { promise, resolve, reject } = Promise.withResolvers<Received>()
+  const hash = createHash('sha256')
+  let bytes = 0
+  socket.on('data', (chunk: Buffer) => {
+    hash.update(chunk)
+    bytes += chunk.length
+  })
+  socket.once('end', () => resolve({ bytes, hash: hash.digest('hex') }))
+  socket.once('error', reject)
+  socket.once('close', () => reject(new Error(`the connection broke after ${bytes} bytes`)))
+  socket.resume()
+  return within(promise, 'the end of a transfer', deadlineMs)
+}

@@ -1,0 +1,90 @@
+/** Who writes and then closes at once loses nothing: the reference loses bytes in most such transfers. */
+import type { Socket } from 'node:net'
+import t from 'tap'
+import { makePki } from './certificates.ts'
+import { openTunnel } from './client.ts'
+import { within } from './deadline.ts'
+import { listenTarget } from './target.ts'
+import { startTunnel, TRANSPORTS } from './tunnel.ts'
+
+const TRANSFERS = 1_000 // over each frontend, half of them each way
+const AT_ONCE = 16
+const LEAST_BYTES = 1_024
+const MOST_BYTES = 1_048_576
+const bytes = Buffer.alloc(MOST_BYTES, 'write, then close')
+
+/** Spread evenly over the orders of magnitude, the smallest and the largest included. */
+const sizes = Array.from({ length: TRANSFERS / 2 }, (_, index) =>
+  Math.round(LEAST_BYTES * (MOST_BYTES / LEAST_BYTES) ** (index / (TRANSFERS / 2 - 1))),
+)
+
+const pki = await makePki(t)
+
+for (const transport of TRANSPORTS) {
+  const { server } = await startTunnel(t, { transport, pki })
+
+  t.test(`${transport}: ${sizes.length} clients write and close, 0 bytes are lost`, async (t) => {
+    const arrived: number[] = []
+    const counted: Promise<unknown>[] = []
+    const target = await listenTarget(t, (socket) => {
+      counted.push(countBytes(socket).then((count) => arrived.push(count)))
+      socket.once('end', () => socket.end())
+    })
+    await inTurns(sizes, async (size) => {
+      const socket = await openTunnel(server, target.address)
+      const closed = new Promise((resolve) => socket.once('close', resolve))
+      socket.write(bytes.subarray(0, size))
+      socket.destroySoon()
+      await within(closed, 'the client has closed')
+    })
+    await within(untilCounted(counted, sizes.length), 'all transfers end at the target')
+    t.strictSame(
+      arrived.sort((a, b) => a - b),
+      sizes,
+    )
+  })
+
+  t.test(`${transport}: ${sizes.length} targets write and close, 0 bytes are lost`, async (t) => {
+    const pending = [...sizes]
+    const target = await listenTarget(t, (socket) => {
+      socket.write(bytes.subarray(0, pending.shift()))
+      socket.destroySoon()
+    })
+    const arrived: number[] = []
+    await inTurns(sizes, async () => {
+      const socket = await openTunnel(server, target.address)
+      arrived.push(await countBytes(socket))
+      socket.destroy()
+    })
+    t.strictSame(
+      arrived.sort((a, b) => a - b),
+      sizes,
+    )
+  })
+}
+
+/** Up to the clean end. */
+function countBytes(socket: Socket): Promise<number> {
+  let count = 0
+  const { promise, resolve, reject } = Promise.withResolvers<number>()
+  socket.on('data', (chunk) => {
+    count += chunk.length
+  })
+  socket.once('end', () => resolve(count))
+  socket.once('error', reject)
+  socket.once('close', () => reject(new Error(`broken off after ${count} bytes`)))
+  socket.resume()
+  return within(promise, 'the end of a transfer')
+}
+
+async function inTurns(items: readonly number[], work: (item: number) => Promise<void>): Promise<void> {
+  const queue = [...items]
+  const worker = async (): Promise<void> => {
+    for (let item = queue.shift(); item !== undefined; item = queue.shift()) await work(item)
+  }
+  await Promise.all(Array.from({ length: AT_ONCE }, worker))
+}
+
+async function untilCounted(counted: Promise<unknown>[], wanted: number): Promise<void> {
+  for (let index = 0; index < wanted; index++) await counted[index]
+}
