@@ -1,36 +1,57 @@
 # Sourced by the three programs with $root (the folder above bin/) and $program set: finds a Node that runs them and becomes it.
 # One process id from first to last, so that signals sent to the program reach Node.
 
-node_of() {
-  if [ -n "${CULVERT_NODE:-}" ]; then
-    printf '%s\n' "$CULVERT_NODE"
-    return
-  fi
-  folder=$root
-  while :; do
-    if [ -x "$folder/node_modules/node/bin/node" ]; then
-      printf '%s\n' "$folder/node_modules/node/bin/node"
-      return
-    fi
-    [ "$folder" = / ] && break
-    folder=$(dirname "$folder")
-  done
-  if found=$(command -v node) && [ "$("$found" -p 'process.versions.node.split(".")[0] >= 24')" = true ]; then
-    printf '%s\n' "$found"
-  fi
+# Asked of each candidate: that of a project above may be older, and one made for another C library does not start.
+is_new_enough() {
+  version=$("$1" --version 2>/dev/null) || return 1
+  version=${version#v}
+  [ "${version%%.*}" -ge 24 ] 2>/dev/null
 }
 
-node=$(node_of)
-if [ -z "$node" ]; then
-  echo "$program: needs Node.js 24 or newer: install it, run 'npm ci' in $root, or set CULVERT_NODE to its path" >&2
+# Sets $node to the first that will do: that of the node package beside or above, else the one on the path.
+# Sets $empty to the project whose node package has no Node in it: npm leaves it so where it runs no install scripts.
+find_node() {
+  empty=
+  folder=$root
+  while :; do
+    node=$folder/node_modules/node/bin/node
+    if [ -x "$node" ]; then
+      is_new_enough "$node" && return
+    elif [ -d "$folder/node_modules/node" ]; then
+      empty=${folder%%/node_modules/*}
+    fi
+    [ -n "$folder" ] || break
+    folder=${folder%/*}
+  done
+  node=$(command -v node) && is_new_enough "$node" && return
+  node=
+}
+
+refuse() {
+  echo "$program: $1" >&2
   exit 1
-fi
-if ! command -v "$node" >/dev/null 2>&1; then
-  echo "$program: CULVERT_NODE is $node, which cannot be run: set it to the path of Node.js 24 or newer" >&2
-  exit 1
-fi
+}
+
 entry=$root/src/cli/$program.ts
 [ -e "$entry" ] || entry=$root/dist/cli/$program.js
+
+if [ -n "${CULVERT_NODE:-}" ]; then
+  node=$CULVERT_NODE
+  is_new_enough "$node" ||
+    refuse "CULVERT_NODE is $node, which is not Node.js 24 or newer or cannot be run: set it to the path of one"
+else
+  find_node
+fi
+if [ -z "$node" ]; then
+  if [ "$entry" = "$root/src/cli/$program.ts" ]; then
+    way="run 'npm ci' in $root,"
+  elif [ -n "$empty" ]; then
+    way="run 'npm install-scripts approve node && npm rebuild node' in $empty,"
+  else
+    way=
+  fi
+  refuse "needs Node.js 24 or newer: install it, ${way:+$way }or set CULVERT_NODE to its path"
+fi
 
 # Names resolve in the thread pool (dns.lookup), four at a time by default: too few for an agent.
 export UV_THREADPOOL_SIZE="${UV_THREADPOOL_SIZE:-16}"
