@@ -7,6 +7,7 @@ import type { Int64 } from '../tunnel/packet.ts'
 import type { DialRequest, Session } from '../tunnel/session.ts'
 import { dial } from './dialer.ts'
 import type { AgentMetrics } from './metrics.ts'
+import type { OpenSockets } from './open-sockets.ts'
 
 export type TargetDialer = {
   readonly dial: (session: Session, request: DialRequest) => void
@@ -14,7 +15,10 @@ export type TargetDialer = {
 }
 
 /** One for each session: dials are named by numbers that mean nothing beyond it. */
-export function createTargetDialer(timeoutMs: number, metrics: AgentMetrics, now: () => number): TargetDialer {
+export function createTargetDialer(
+  timeoutMs: number,
+  { metrics, sockets, now }: { metrics: AgentMetrics; sockets: OpenSockets; now: () => number },
+): TargetDialer {
   const pending = new Map<Int64, AbortController>()
 
   async function open(session: Session, { random, protocol, address }: DialRequest): Promise<void> {
@@ -31,6 +35,7 @@ export function createTargetDialer(timeoutMs: number, metrics: AgentMetrics, now
       endpoint = createEndpoint({ socket, count: metrics.bytes, held: false, over: () => metrics.connectionEnded() })
       const connection = abort.signal.aborted ? undefined : session.accept(random, endpoint.events)
       if (!connection) return void socket.destroy()
+      sockets.add(socket)
       metrics.connectionOpened(now() - startMs)
       endpoint.attach(connection)
       socket.resume()

@@ -10,13 +10,14 @@ import type { Log } from '../platform/log.ts'
 import type { TlsMaterial } from '../platform/tls-material.ts'
 import { type Budget, createBudget } from '../tunnel/budget.ts'
 import { EXTENSIONS_KEY, offered, readExtensions, writeExtensions } from '../tunnel/extensions.ts'
-import { carryOverGrpc } from '../tunnel/grpc-stream.ts'
+import { carryOverGrpc, type GrpcStream } from '../tunnel/grpc-stream.ts'
 import type { Health } from '../tunnel/packet.ts'
 import { createSession, type Session, type SessionLimits } from '../tunnel/session.ts'
 import { readServerAnswer, statusText } from './core/server-answer.ts'
 import type { HeldServer } from './core/server-set.ts'
 import { createTargetDialer } from './endpoints.ts'
 import type { AgentMetrics } from './metrics.ts'
+import type { OpenSockets } from './open-sockets.ts'
 
 const METHOD = '/AgentService/Connect'
 /** From the first SYN to the server's answer: milliseconds. A server that is half dead must not hold us longer. */
@@ -54,6 +55,7 @@ export type LinkDeps = {
   readonly log: Log
   readonly metrics: AgentMetrics
   readonly processBudget: Budget
+  readonly sockets: OpenSockets
   readonly health: (link: { readonly roundTripMs: number | undefined }) => Health
 }
 
@@ -69,6 +71,8 @@ export type LinkEvents = {
 export type Link = HeldServer & {
   readonly session: () => Session | undefined
   readonly drain: () => void
+  /** Ends the stream after all that waits has been written. */
+  readonly finish: () => void
   /** Ends the stream; its connections break. */
   readonly end: (reason: string) => void
 }
@@ -79,6 +83,7 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
   let log = deps.log.child({ server: authority })
   let serverId = ''
   let session: Session | undefined
+  let carrier: GrpcStream | undefined
   let reason = 'the connection closed'
   let ticker: NodeJS.Timeout | undefined
   let lose = (_reason: string): void => {}
@@ -96,13 +101,15 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
     },
     session: () => session,
     drain: () => session?.drain(),
+    finish: () => carrier?.end(),
     end,
   }
 
   function end(why: string): void {
     reason = why
     lose(why)
-    if (!stream.destroyed) stream.end()
+    if (carrier) carrier.end()
+    else if (!stream.destroyed) stream.end()
     clock.after(session ? END_GRACE_MS : 0, () => http.destroy())
   }
 
@@ -127,7 +134,7 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
     reason = statusText(String(headers['grpc-status']), headers['grpc-message'] as string | undefined)
   })
   stream.once('response', (_headers, _flags, rawHeaders) => answered(rawHeaders as unknown as string[]))
-  stream.on('end', () => stream.destroyed || stream.end())
+  stream.on('end', () => carrier?.end())
   stream.once('close', () => {
     deadline[Symbol.dispose]()
     clearInterval(ticker)
@@ -150,7 +157,7 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
   function serve(entry: string | undefined): void {
     const extensions = readExtensions(entry, offered)
     const heartbeats = extensions.has('heartbeat')
-    const dialer = createTargetDialer(options.dialTimeoutMs, metrics, clock.now)
+    const dialer = createTargetDialer(options.dialTimeoutMs, { metrics, sockets: deps.sockets, now: clock.now })
     let roundTripMs: number | undefined
     const made = createSession(
       {
@@ -182,7 +189,7 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
       },
     )
     session = made
-    const carrier = carryOverGrpc({
+    const grpcStream = carryOverGrpc({
       stream,
       session: made,
       maxMessageBytes: options.maxMessageBytes,
@@ -190,7 +197,8 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
       now: clock.now,
       failed: (error) => end(error instanceof Error ? error.message : String(error)),
     })
-    lose = (why) => made.lost(carrier, why)
+    carrier = grpcStream
+    lose = (why) => made.lost(grpcStream, why)
     const tick = (): void => made.tick(clock.now(), clock.unixMs())
     ticker = setInterval(tick, TICK_MS)
     tick()

@@ -14,6 +14,7 @@ import { createServerSet } from './core/server-set.ts'
 import { createHealthReport } from './health.ts'
 import { type Link, type LinkDeps, type LinkOptions, openLink } from './link.ts'
 import { createAgentMetrics } from './metrics.ts'
+import { createOpenSockets } from './open-sockets.ts'
 import type { AgentOptions } from './options.ts'
 import { createServerKeeper } from './server-keeper.ts'
 
@@ -62,11 +63,13 @@ export async function runAgent(options: AgentOptions, deps: AgentDeps): Promise<
     bytes: metrics.bytes,
     certificateSeconds: () => expiry()['agent-cert'],
   })
+  const sockets = createOpenSockets()
   const linkDeps: LinkDeps = {
     clock,
     log,
     metrics,
     processBudget,
+    sockets,
     health: ({ roundTripMs }) => report.read(roundTripMs),
   }
   const keeper = createServerKeeper({
@@ -108,7 +111,8 @@ export async function runAgent(options: AgentOptions, deps: AgentDeps): Promise<
     keeper.start()
     await aborted(shutdown.drain)
     log.info({ signal: shutdown.drain.reason, open: connections(), timeout_ms: options.drainTimeoutMs }, 'draining')
-    await Promise.race([keeper.drain(), elapsed(clock, options.drainTimeoutMs), aborted(shutdown.now)])
+    const drained = keeper.drain().then(sockets.whenEmpty)
+    await Promise.race([drained, elapsed(clock, options.drainTimeoutMs), aborted(shutdown.now)])
   } finally {
     keeper.stop()
     health.close()

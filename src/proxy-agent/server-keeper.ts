@@ -67,9 +67,7 @@ export function createServerKeeper({ servers, clock, log, random, failed, open }
       servers.leaving(link)
       if (state === 'running') timer = clock.after(reconnectAfterMs, look)
     },
-    drained(link) {
-      link.end('drained')
-    },
+    drained: (link) => link.finish(),
   }
 
   return {

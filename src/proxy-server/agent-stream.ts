@@ -141,7 +141,7 @@ export function serveAgentStream(
     trailers = grpcStatus(status, message)
     log.warn({ status, reason: message }, 'agent stream ended by the server')
     session.lost(carrier, message)
-    if (!stream.destroyed) stream.end()
+    carrier.end()
     clock.after(END_GRACE_MS, () => http.destroy())
   }
 
@@ -168,7 +168,7 @@ export function serveAgentStream(
   const ticker = setInterval(tick, TICK_MS)
   tick()
   stream.on('error', (error) => log.debug({ err: error }, 'agent stream error'))
-  stream.on('end', () => stream.destroyed || stream.end())
+  stream.on('end', carrier.end)
   stream.once('close', () => {
     clearInterval(ticker)
     const how = ending ?? (stream.rstCode === constants.NGHTTP2_NO_ERROR ? 'closed' : 'lost')

@@ -18,7 +18,7 @@ export type FrontendListener = {
   readonly count: () => number
   /** Hangs up on those who have not asked for anything yet. */
   readonly dismissIdle: () => void
-  /** Calls back once when nobody is connected any more. */
+  /** Calls back when nobody is connected any more and all that clients sent is on its way. */
   readonly whenEmpty: (empty: () => void) => void
   readonly destroyAll: () => void
 }
@@ -34,11 +34,11 @@ export function createFrontendListener(
   let empty: (() => void) | undefined
 
   function serve(socket: Socket, admission: Admission): void {
-    clients.set(socket, serveFrontend(socket, admission, deps))
-    socket.once('close', () => {
+    const done = (): void => {
       clients.delete(socket)
       if (clients.size === 0) empty?.()
-    })
+    }
+    clients.set(socket, serveFrontend(socket, admission, deps, done))
   }
 
   const tls =

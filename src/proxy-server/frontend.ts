@@ -41,8 +41,8 @@ export type Frontend = {
   readonly dismissIdle: () => void
 }
 
-/** Takes over a client whose handshake, if any, is done. */
-export function serveFrontend(socket: Socket, admission: Admission, deps: FrontendDeps): Frontend {
+/** Takes over a client whose handshake, if any, is done. @param done the client is gone and so is its connection; once */
+export function serveFrontend(socket: Socket, admission: Admission, deps: FrontendDeps, done: () => void): Frontend {
   const { options, clock, metrics } = deps
   let received: Buffer = Buffer.alloc(0) // the head, then the client's early bytes
   let state: 'head' | 'dialing' | 'open' | 'refused' = 'head'
@@ -50,6 +50,7 @@ export function serveFrontend(socket: Socket, admission: Admission, deps: Fronte
   let cancel = (): void => {}
   let endpoint: Endpoint | undefined
   let openedMs = 0
+  let socketClosed = false
   const deadline = clock.after(options.headTimeoutMs, () => {
     if (state === 'head') refuse({ kind: 'slow-head' }, 'slow')
   })
@@ -57,7 +58,7 @@ export function serveFrontend(socket: Socket, admission: Admission, deps: Fronte
   socket.on('data', read)
   socket.on('end', clientEnded)
   socket.on('error', gone)
-  socket.on('close', gone)
+  socket.on('close', closed)
   if (admission.kind === 'refused') {
     metrics.clientForbidden('frontend')
     deps.log.warn({ cause: admission.cause, remote: socket.remoteAddress }, 'client certificate not accepted')
@@ -124,6 +125,13 @@ export function serveFrontend(socket: Socket, admission: Admission, deps: Fronte
     if (state !== 'open') state = 'refused'
   }
 
+  /** The tunnel may still have bytes of a client that has gone in good order. */
+  function closed(): void {
+    gone()
+    if (state === 'refused') done()
+    else socketClosed = true
+  }
+
   function refuse(failure: Failure, headFault?: string): void {
     if (headFault !== undefined) metrics.headRefused(headFault)
     deadline[Symbol.dispose]()
@@ -137,6 +145,8 @@ export function serveFrontend(socket: Socket, admission: Admission, deps: Fronte
 
   function over(ending: Ending): void {
     metrics.connectionEnded(clock.now() - openedMs, ending.kind)
+    if (socketClosed) done()
+    else socket.once('close', done)
     if (ending.kind === 'reset') deps.log.debug({ by: ending.by, reason: ending.reason }, 'connection reset')
   }
 

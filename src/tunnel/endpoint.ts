@@ -96,7 +96,11 @@ export function createEndpoint({ socket, count, held, over }: EndpointOptions): 
 
   socket.on('end', () => connection && end(connection))
   socket.on('error', (error: NodeJS.ErrnoException) => connection && close(connection, error.code ?? 'socket-error'))
-  socket.on('close', () => connection && close(connection, 'socket-closed'))
+  socket.on('close', () => {
+    // With both directions done, what the tunnel still holds of this socket's bytes is on its way: nothing to break.
+    const done = socket.readableEnded && socket.writableFinished
+    if (connection && !done) close(connection, 'socket-closed')
+  })
 
   return {
     events,

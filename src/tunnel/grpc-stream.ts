@@ -28,8 +28,13 @@ export type GrpcStreamOptions = {
   readonly failed: (error: unknown) => void
 }
 
+export type GrpcStream = Carrier & {
+  /** Ends our side of the stream when all that waits has been written. */
+  readonly end: () => void
+}
+
 /** Makes the stream a carrier of the session and reads it from now on. Its owner ends it, and tells the session `lost`. */
-export function carryOverGrpc({ stream, session, maxMessageBytes, count, now, failed }: GrpcStreamOptions): Carrier {
+export function carryOverGrpc({ stream, session, maxMessageBytes, count, now, failed }: GrpcStreamOptions): GrpcStream {
   const outbox = createOutbox()
   let underWay: Buffer | undefined
   let woken = false // the session asked to be called when there is room
@@ -37,9 +42,10 @@ export function carryOverGrpc({ stream, session, maxMessageBytes, count, now, fa
   let reading = true
   let turnBytes = 0
   let broken = false
+  let ending = false
   let idleTimer: NodeJS.Timeout | undefined
 
-  const carrier: Carrier = {
+  const carrier: GrpcStream = {
     index: 0,
     control(packet) {
       count.sent[packet.type]++
@@ -72,6 +78,10 @@ export function carryOverGrpc({ stream, session, maxMessageBytes, count, now, fa
       if (on) stream.resume()
       else stream.pause()
     },
+    end() {
+      ending = true
+      flush()
+    },
   }
 
   const decode = grpcDecoder(maxMessageBytes, {
@@ -95,6 +105,7 @@ export function carryOverGrpc({ stream, session, maxMessageBytes, count, now, fa
     if (underWay || stream.destroyed || stream.writableEnded) return
     underWay = outbox.take()
     if (underWay) stream.write(underWay, written)
+    else if (ending) stream.end()
     else if (!idleTimer) idleTimer = setTimeout(releaseIdle, IDLE_BUFFER_MS).unref()
   }
 
