@@ -46,7 +46,7 @@ export type Link = {
   maxWindowBytes: number
   /** Takes the connection out of the tables. */
   readonly forget: (connection: Connection) => void
-  /** Without credit: what waits for this connection's socket has changed; `took` bytes of it were taken. */
+  /** Without credit: what waits for this connection's socket has changed, also after its end; `took` bytes were taken. */
   readonly backlogChanged: (connection: Connection, took: number) => void
 }
 
@@ -71,7 +71,8 @@ export type Connection = {
   /** The owner was told to stop reading. */
   paused: boolean
   saidBlocked: boolean
-  queued: boolean
+  /** In whose ring it stands. */
+  queuedOn: Carrier | undefined
   receiving: 'open' | 'ended'
   window: Window
   /** Bytes handed to the owner and not taken yet. */
@@ -98,7 +99,7 @@ export function createConnection(id: Int64, link: Link, home: Outlet, events: Co
     held: [],
     paused: false,
     saidBlocked: false,
-    queued: false,
+    queuedOn: undefined,
     receiving: 'open',
     window: createWindow(),
     backlog: 0,
@@ -132,11 +133,9 @@ export function end(connection: Connection): void {
 
 /** Breaks the connection; bytes under way may be lost. Also gives up what a finished connection has not taken. */
 export function close(connection: Connection, reason: string): void {
-  if (!connection.over) {
-    tellReset(connection, reason)
-    finish(connection, { kind: 'reset', by: 'self', reason })
-  }
-  dropBacklog(connection)
+  if (connection.over) return dropBacklog(connection)
+  tellReset(connection, reason)
+  finish(connection, { kind: 'reset', by: 'self', reason })
 }
 
 /** The socket has taken bytes: the write callback, not the arrival. */
@@ -145,11 +144,10 @@ export function taken(connection: Connection, bytes: number): void {
   const count = Math.min(bytes, connection.backlog)
   connection.backlog -= count
   spend(link.budget, -count)
+  if (!link.flowControl) link.backlogChanged(connection, count)
   if (connection.over) return
   connection.activeMs = link.nowMs
-  if (link.flowControl) {
-    if (connection.receiving === 'open') grant(connection, take(connection.window, count))
-  } else link.backlogChanged(connection, count)
+  if (link.flowControl && connection.receiving === 'open') grant(connection, take(connection.window, count))
   if (connection.closing === 'waits-for-socket' && connection.backlog === 0) answerClose(connection)
 }
 
@@ -239,8 +237,7 @@ export function receiveBlocked(connection: Connection): void {
  */
 export function receiveClose(connection: Connection, type: 'CLOSE_REQ' | 'CLOSE_RSP', reason: string): void {
   if (connection.link.halfClose || reason !== '') {
-    finish(connection, { kind: 'reset', by: 'peer', reason: reason === '' ? 'closed-by-peer' : reason })
-    return dropBacklog(connection)
+    return finish(connection, { kind: 'reset', by: 'peer', reason: reason === '' ? 'closed-by-peer' : reason })
   }
   endReceiving(connection)
   if (connection.over) return
@@ -249,10 +246,15 @@ export function receiveClose(connection: Connection, type: 'CLOSE_REQ' | 'CLOSE_
   if (connection.backlog === 0) answerClose(connection)
 }
 
+/** Whether frames of this connection go over the outlet, came over it, or are announced to come over it. */
+export function uses({ home, out, in: incoming, early }: Connection, outlet: Outlet): boolean {
+  if (home === outlet || out === outlet || incoming === outlet) return true
+  return early.some((frame) => frame.from === outlet || (frame.kind === 'move' && frame.to === outlet))
+}
+
 /** The way to the peer is gone. */
 export function lose(connection: Connection, reason: string): void {
   finish(connection, { kind: 'reset', by: 'tunnel', reason })
-  dropBacklog(connection)
 }
 
 /** Tells the peer of a reset, over the first carrier that is still there. */
@@ -360,11 +362,14 @@ function finish(connection: Connection, ending: Ending): void {
   connection.over = true
   connection.held = []
   connection.early = []
+  if (ending.kind === 'reset') dropBacklog(connection)
   connection.link.forget(connection)
   connection.events.over(ending)
 }
 
 function dropBacklog(connection: Connection): void {
-  spend(connection.link.budget, -connection.backlog)
+  const { link, backlog } = connection
   connection.backlog = 0
+  spend(link.budget, -backlog)
+  if (!link.flowControl) link.backlogChanged(connection, 0)
 }

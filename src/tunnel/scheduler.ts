@@ -17,10 +17,12 @@ export type Scheduler<S> = {
 }
 
 /**
+ * A sender that moves to another carrier stands in that one's ring from then on; its place here no longer counts.
+ *
  * @param pump sends what the sender holds, as far as room and credit go
  * @param permit lets the sender's owner read its socket again
  */
-export function createScheduler<S extends { queued: boolean }>(
+export function createScheduler<S extends { queuedOn: Carrier | undefined }>(
   carrier: Carrier,
   pump: (sender: S) => Need,
   permit: (sender: S) => void,
@@ -29,8 +31,8 @@ export function createScheduler<S extends { queued: boolean }>(
   let dealing = false
 
   function wait(sender: S): void {
-    if (sender.queued) return
-    sender.queued = true
+    if (sender.queuedOn === carrier) return
+    sender.queuedOn = carrier
     ring.push(sender)
     if (!dealing) carrier.wake()
   }
@@ -44,10 +46,14 @@ export function createScheduler<S extends { queued: boolean }>(
     let served = 0
     while (served < turn.length && carrier.room() > promised) {
       const sender = turn[served]!
+      if (sender.queuedOn !== carrier) {
+        served++
+        continue
+      }
       const need = pump(sender)
       if (need === 'permit' && carrier.room() - promised < READ_BYTES) break
       served++
-      sender.queued = false
+      sender.queuedOn = undefined
       if (need === 'room') wait(sender)
       if (need === 'permit') {
         promised += READ_BYTES

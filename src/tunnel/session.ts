@@ -24,6 +24,7 @@ import {
   receiveEnd,
   receiveMove,
   tellReset,
+  uses,
 } from './connection.ts'
 import type { Extensions } from './extensions.ts'
 import { createLiveness, type LivenessTimes, look } from './liveness.ts'
@@ -146,7 +147,10 @@ export function createSession(options: SessionOptions, events: SessionEvents): S
     nowMs: options.nowMs,
     maxWindowBytes: MAX_WINDOW_BYTES,
     forget: forgetConnection,
-    backlogChanged: (connection, took) => stock?.changed(connection, took, link.nowMs),
+    backlogChanged(connection, took) {
+      if (connection.over) stock?.forget(connection)
+      else stock?.changed(connection, took, link.nowMs)
+    },
   }
   let stock: ReturnType<typeof createStockBacklog<Connection>> | undefined
   let highest: Int64 = 0 // connectIDs up to here have been seen
@@ -397,10 +401,8 @@ export function createSession(options: SessionOptions, events: SessionEvents): S
       else events.dialCancelled?.(random)
     }
     for (const connection of [...connections.values()]) {
-      const { home, out, in: incoming, early } = connection
-      if (home !== outlet && out !== outlet && incoming !== outlet && !early.some(({ from }) => from === outlet))
-        continue
-      tellReset(connection, 'carrier-lost', home === outlet ? primary() : home)
+      if (!uses(connection, outlet)) continue
+      tellReset(connection, 'carrier-lost', connection.home === outlet ? primary() : connection.home)
       lose(connection, 'carrier-lost')
     }
   }

@@ -1,0 +1,127 @@
+/**
+ * One direction of a carrier: its sender's `Carrier`, and the events that the world may choose to let happen: a write is
+ * done, the turn ends, something arrives.
+ */
+import type { Carrier } from '../../../src/tunnel/carrier.ts'
+import type { MessageSink } from '../../../src/tunnel/grpc-messages.ts'
+import type { Int64 } from '../../../src/tunnel/packet.ts'
+import type { Step } from './step.ts'
+import type { Transport } from './transport.ts'
+
+export type Way = {
+  readonly carrier: Carrier
+  readonly steps: (into: Step[]) => void
+  readonly deliverable: () => boolean
+  /** Back-pressure of the receiver. */
+  flowing: boolean
+  /** The connection broke; the sender and the receiver have yet to notice. */
+  readonly cut: () => void
+  /** The receiver has noticed: nothing arrives any more. */
+  readonly deaf: () => void
+}
+
+export type WayOptions = {
+  readonly name: string
+  readonly index: number
+  readonly transport: (sink: MessageSink) => Transport
+  /** What the receiver does with what arrives. */
+  readonly sink: MessageSink
+  readonly heard: () => void
+  /** The sender's session may write on. */
+  readonly writable: (carrier: Carrier) => void
+  /** The sender hands over data. */
+  readonly sent: (connectId: Int64, bytes: number) => void
+  /** The sender stops or resumes reading the other direction. */
+  readonly read: (on: boolean) => void
+  /** Writes end at once: fewer interleavings. */
+  readonly atOnce: boolean
+}
+
+export function createWay(options: WayOptions): Way {
+  const { name, index, atOnce } = options
+  const transport = options.transport(options.sink)
+  let underWay = false
+  let woken = false
+  let turnAhead = false
+  let state: 'open' | 'cut' | 'deaf' = 'open'
+
+  function flush(): void {
+    if (underWay || state !== 'open') return
+    underWay = transport.take()
+    if (underWay && atOnce) {
+      transport.written()
+      underWay = false
+    }
+  }
+
+  function written(): void {
+    transport.written()
+    underWay = false
+    flush()
+    wakeSession()
+  }
+
+  function turn(): void {
+    turnAhead = false
+    wakeSession()
+  }
+
+  function wakeSession(): void {
+    if (!woken) return
+    woken = false
+    options.writable(carrier)
+  }
+
+  const carrier: Carrier = {
+    index,
+    control(packet) {
+      transport.control(packet)
+      flush()
+    },
+    ordered(packet) {
+      transport.ordered(packet)
+      flush()
+    },
+    data(connectId, payload) {
+      options.sent(connectId, payload.length)
+      transport.data(connectId, payload)
+      flush()
+    },
+    room: () => transport.room(),
+    wake() {
+      woken = true
+      if (!underWay) turnAhead = true
+    },
+    read: options.read,
+  }
+
+  const writtenStep: Step = { name: `${name} written`, weight: 6, run: written }
+  const turnStep: Step = { name: `${name} turn ends`, weight: 6, run: turn }
+  const arriveStep: Step = {
+    name: `${name} arrives`,
+    weight: 10,
+    run() {
+      options.heard()
+      transport.deliver()
+    },
+  }
+
+  const way: Way = {
+    carrier,
+    flowing: true,
+    deliverable: () => state !== 'deaf' && transport.underWay(),
+    steps(into) {
+      if (underWay && state === 'open') into.push(writtenStep)
+      if (turnAhead && state === 'open') into.push(turnStep)
+      if (way.flowing && way.deliverable()) into.push(arriveStep)
+    },
+    cut() {
+      transport.cut()
+      state = 'cut'
+    },
+    deaf() {
+      state = 'deaf'
+    },
+  }
+  return way
+}

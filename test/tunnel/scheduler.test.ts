@@ -1,0 +1,121 @@
+import t from 'tap'
+import { type Carrier, READ_BYTES } from '../../src/tunnel/carrier.ts'
+import { createScheduler, type Need } from '../../src/tunnel/scheduler.ts'
+import { recordedCarrier } from './recorded-carrier.ts'
+
+type Sender = { readonly name: string; queuedOn: Carrier | undefined; needs: Need[] }
+
+const sender = (name: string, ...needs: Need[]): Sender => ({ name, queuedOn: undefined, needs })
+
+/** A scheduler over a recorded carrier; `log` says who was pumped and who was permitted, in order. */
+function ring(index = 0) {
+  const carrier = recordedCarrier(index)
+  const log: string[] = []
+  const scheduler = createScheduler<Sender>(
+    carrier,
+    (it) => {
+      log.push(`pump ${it.name}`)
+      return it.needs.shift() ?? 'nothing'
+    },
+    (it) => log.push(`permit ${it.name}`),
+  )
+  return { carrier, log, ...scheduler }
+}
+
+t.test('serves those who wait in turn, once each', async (t) => {
+  const { wait, deal, log, carrier } = ring()
+  const [a, b] = [sender('a', 'permit'), sender('b', 'nothing')]
+  for (const it of [a, b, a, b]) wait(it)
+  t.ok(carrier.woken, 'asked to be called')
+  deal()
+  t.strictSame(log, ['pump a', 'permit a', 'pump b'])
+  log.length = 0
+  deal()
+  t.strictSame(log, [], 'nobody waits any more')
+})
+
+t.test('puts one that still needs room behind the others', async (t) => {
+  const { wait, deal, log } = ring()
+  const [a, b] = [sender('a', 'room', 'nothing'), sender('b', 'nothing')]
+  wait(a)
+  wait(b)
+  deal()
+  deal()
+  t.strictSame(log, ['pump a', 'pump b', 'pump a'])
+})
+
+t.test('permits as many reads as fit into the room, the others first next time', async (t) => {
+  for (const [roomBytes, expected] of [
+    [2 * READ_BYTES - 1, 1],
+    [2 * READ_BYTES, 2],
+    [4 * READ_BYTES, 4],
+  ] as const) {
+    const { wait, deal, log, carrier } = ring()
+    carrier.roomBytes = roomBytes
+    const senders = [...'abcdef'].map((name) => sender(name, 'permit', 'permit', 'permit'))
+    for (const it of senders) wait(it)
+    carrier.woken = false
+    deal()
+    const permits = log.filter((line) => line.startsWith('permit')).map((line) => line.at(-1))
+    t.strictSame(permits, [...'abcdef'].slice(0, expected), `room for ${roomBytes} bytes`)
+    t.ok(carrier.woken, 'asks to be called again')
+    log.length = 0
+    deal()
+    t.equal(log.find((line) => line.startsWith('permit'))?.at(-1), 'abcdef'[expected % 6])
+  }
+})
+
+t.test('pumps nobody while there is no room, and asks again', async (t) => {
+  const { wait, deal, log, carrier } = ring()
+  carrier.roomBytes = 0
+  wait(sender('a'))
+  carrier.woken = false
+  deal()
+  t.strictSame(log, [])
+  t.ok(carrier.woken)
+})
+
+t.test('bears a sender that waits again while it is being permitted', async (t) => {
+  const carrier = recordedCarrier()
+  let permits = 0
+  const only = sender('a')
+  const { wait, deal } = createScheduler<Sender>(
+    carrier,
+    () => 'permit',
+    (it) => {
+      permits++
+      wait(it)
+      deal()
+    },
+  )
+  wait(only)
+  deal()
+  t.equal(permits, 1, 'its next turn is the next deal')
+  t.ok(carrier.woken)
+  deal()
+  t.equal(permits, 2)
+})
+
+t.test('serves a sender that moved where it moved to, and no longer here', async (t) => {
+  const [first, second] = [ring(1), ring(2)]
+  const [mover, other] = [sender('mover', 'permit'), sender('other', 'nothing')]
+  first.wait(mover)
+  first.wait(other)
+  second.wait(mover)
+  first.deal()
+  t.strictSame(first.log, ['pump other'])
+  second.deal()
+  t.strictSame(second.log, ['pump mover', 'permit mover'])
+})
+
+t.test('serves a sender once that moved away and came back', async (t) => {
+  const [first, second] = [ring(1), ring(2)]
+  const mover = sender('mover', 'permit', 'permit')
+  first.wait(mover)
+  second.wait(mover)
+  first.wait(mover)
+  first.deal()
+  second.deal()
+  t.strictSame(first.log, ['pump mover', 'permit mover'])
+  t.strictSame(second.log, [])
+})
