@@ -16,7 +16,7 @@ export type FrontendListener = {
   readonly server: Server
   readonly renew: (material: TlsMaterial) => void
   readonly count: () => number
-  /** Hangs up on those who have not asked for anything yet. */
+  /** Hangs up on those who have not asked for anything yet, and on those who come later. */
   readonly dismissIdle: () => void
   /** Calls back when nobody is connected any more and all that clients sent is on its way. */
   readonly whenEmpty: (empty: () => void) => void
@@ -32,8 +32,10 @@ export function createFrontendListener(
   const { metrics, log } = deps
   const clients = new Map<Socket, Frontend>()
   let empty: (() => void) | undefined
+  let dismissed = false
 
   function serve(socket: Socket, admission: Admission): void {
+    if (dismissed) return void socket.destroy() // its handshake was under way
     const done = (): void => {
       clients.delete(socket)
       if (clients.size === 0) empty?.()
@@ -63,6 +65,7 @@ export function createFrontendListener(
     renew: (renewed) => tls?.renew(renewed),
     count: () => clients.size,
     dismissIdle() {
+      dismissed = true
       for (const client of clients.values()) client.dismissIdle()
     },
     whenEmpty(callback) {
