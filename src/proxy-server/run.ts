@@ -114,7 +114,7 @@ export async function runServer(options: ServerOptions, deps: ServerDeps): Promi
     { '/metrics': metricsRoute(registry), '/v1/clusters': fleetRoute(clusters) },
     metrics.badProbe,
   )
-  const agentPort = createServer({ pauseOnConnect: true, allowHalfOpen: true, noDelay: true }, agents.take)
+  const agentPort = createServer({ pauseOnConnect: true, noDelay: true }, agents.take)
   const servers = [agentPort, health, admin, frontend.server]
   try {
     const ports = await listenAll(options, { agentPort, health, admin, frontend: frontend.server })

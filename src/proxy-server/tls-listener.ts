@@ -49,10 +49,12 @@ export function createTlsListener(options: TlsListenerOptions): TlsListener {
     rejectUnauthorized: false, // with true Node hangs up without a word
     honorCipherOrder: true,
     handshakeTimeout: handshakeTimeoutMs,
-    allowHalfOpen: true,
     noDelay: true,
   })
-  server.on('secureConnection', options.connected)
+  server.on('secureConnection', (socket) => {
+    socket.allowHalfOpen = true // not before: who hangs up during the handshake is gone at once
+    options.connected(socket)
+  })
   server.on('tlsClientError', (error: NodeJS.ErrnoException, socket) => {
     options.failed(error.code === 'ERR_TLS_HANDSHAKE_TIMEOUT' ? 'slow' : 'failed', error)
     socket.destroy()
