@@ -7,7 +7,7 @@ import { socketsOf, type Tunnel } from './tunnel.ts'
 import { createWorld, type World } from './world.ts'
 
 const MOST_TUNNELS = 6
-const MOST_LANES = 4
+const MOST_LANES = 8
 /** Far more than a run ever needs: one that does not come to rest is stuck in a loop. */
 const MOST_CALM_STEPS = 200_000
 
@@ -25,6 +25,7 @@ export function runSchedule(seed: number, kind: Kind): World {
     budgetBytes: random.chance(75) ? 2 ** 30 : random.pick([300_000, 1_500_000]),
     stockConnectionBytes: random.pick([100_000, 400_000]),
     timeoutMs: random.chance(10) ? 12_000 : 1e9,
+    speed: random.pick([1, 0.15]),
   })
   try {
     chaos(world, trace, kind)
@@ -77,7 +78,7 @@ function chaos(world: World, trace: string[], kind: Kind): void {
 
 /** What people, networks and programs do to each other. */
 function addTrouble(world: World, kind: Kind, pace: number, into: Step[]): void {
-  const { random, extensions } = world.setup
+  const { random, extensions, speed } = world.setup
   const open = world.lanes.filter(({ state }) => state === 'open')
   const over = world.lanes[0]?.state !== 'open'
   const add = (name: string, weight: number, run: () => unknown): void => {
@@ -88,12 +89,12 @@ function addTrouble(world: World, kind: Kind, pace: number, into: Step[]): void 
     add(`dial over ${lane?.index ?? 0}`, 8, () => world.dial({ client: plan(random), target: plan(random) }, lane))
   }
   for (const tunnel of world.tunnels) {
-    if (tunnel.dial === 'pending') add(`cancel ${tunnel.random}`, 0.1 * pace, () => world.cancel(tunnel))
+    if (tunnel.dial === 'pending') add(`cancel ${tunnel.random}`, 0.1 * pace * speed, () => world.cancel(tunnel))
     if (tunnel.asked === 'pending') add(`refuse ${tunnel.random}`, 0.1 * pace, () => world.refuse(tunnel))
     for (const socket of socketsOf(tunnel)) {
       if (!socket.connection || socket.gaveUp) continue
       add(`${socket.name} breaks off`, 0.03 * pace, socket.breakOff)
-      if (socket.stalled) add(`${socket.name} takes again`, 0.3, () => unstall(socket))
+      if (socket.stalled) add(`${socket.name} takes again`, 0.05, () => unstall(socket))
       if (kind !== 'lanes' || socket.ending) continue
       for (const lane of open) add(`${socket.name} moves to ${lane.index}`, 3, () => world.move(socket, lane))
     }
@@ -104,7 +105,7 @@ function addTrouble(world: World, kind: Kind, pace: number, into: Step[]): void 
   add('the server goes away', 0.05, world.goAway)
   add('carrier 0 is cut', 0.01 * pace, () => world.cut(world.lanes[0]!))
   if (extensions.has('lanes')) {
-    for (const lane of open.slice(1)) add(`carrier ${lane.index} is cut`, 0.08 * pace, () => world.cut(lane))
+    for (const lane of open.slice(1)) add(`carrier ${lane.index} is cut`, 0.15 * pace, () => world.cut(lane))
     if (open.length < 3 && world.lanes.length < MOST_LANES) add('a lane opens', 1, world.addLane)
   }
 }
@@ -122,7 +123,7 @@ function unstall(socket: ModelSocket): void {
 }
 
 /** Until nothing is left to do. Without credit, time is what parts a stalled socket from the others. */
-function settle(world: World, trace: string[]): void {
+export function settle(world: World, trace: string[]): void {
   rest(world, trace)
   if (world.setup.extensions.has('flow-control')) return
   let before = ''
@@ -181,7 +182,7 @@ function windUp(world: World, trace: string[]): void {
   settle(world, trace)
 }
 
-function checkEnd(world: World): void {
+export function checkEnd(world: World): void {
   const { tunnels, sides, told, violations, fail } = world
   for (const tunnel of tunnels) checkTunnelEnd(world, tunnel)
   for (const { session, role } of [sides.server, sides.agent]) {

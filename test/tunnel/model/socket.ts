@@ -18,7 +18,8 @@ import type { Random } from './random.ts'
 import type { Step } from './step.ts'
 
 export type Plan = {
-  readonly totalBytes: number
+  /** What it has to send; a story may add to it. */
+  totalBytes: number
   /** Sends no end after its bytes, until the run winds up. */
   readonly endless: boolean
   readonly sink: 'fast' | 'slow' | 'stalled'
@@ -121,6 +122,7 @@ export function createSocket(options: SocketOptions): ModelSocket {
     taken(socket.connection!, count)
   }
 
+  const overrunStep: Step = { name: `${name} reads once more`, weight: 0.2, run: read }
   const readStep: Step = { name: `${name} reads`, weight: 6, run: read }
   const endStep: Step = { name: `${name} ends`, weight: 2, run: endSource }
   const takeStep: Step = { name: `${name} takes`, weight: 6, run: take }
@@ -146,6 +148,7 @@ export function createSocket(options: SocketOptions): ModelSocket {
       if (!socket.ending && !socket.sourceEnded) {
         if (socket.sent < plan.totalBytes) {
           if (socket.reading) into.push(readStep)
+          else if (random.chance(2)) into.push(overrunStep) // a read that was under way when it was told to stop
         } else if (!plan.endless || socket.windingUp) into.push(endStep)
       }
       if (socket.received > socket.taken && !socket.stalled && mayTake(socket)) into.push(takeStep)

@@ -35,10 +35,12 @@ export type WayOptions = {
   readonly read: (on: boolean) => void
   /** Writes end at once: fewer interleavings. */
   readonly atOnce: boolean
+  /** How likely the network is to go on: 1 keeps up with the sockets. */
+  readonly speed: number
 }
 
 export function createWay(options: WayOptions): Way {
-  const { name, index, atOnce } = options
+  const { name, index, atOnce, speed } = options
   const transport = options.transport(options.sink)
   let underWay = false
   let woken = false
@@ -95,11 +97,11 @@ export function createWay(options: WayOptions): Way {
     read: options.read,
   }
 
-  const writtenStep: Step = { name: `${name} written`, weight: 6, run: written }
-  const turnStep: Step = { name: `${name} turn ends`, weight: 6, run: turn }
+  const writtenStep: Step = { name: `${name} written`, weight: 6 * speed, run: written }
+  const turnStep: Step = { name: `${name} turn ends`, weight: 6 * speed, run: turn }
   const arriveStep: Step = {
     name: `${name} arrives`,
-    weight: 10,
+    weight: 10 * speed,
     run() {
       options.heard()
       transport.deliver()

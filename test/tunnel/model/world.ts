@@ -4,6 +4,7 @@
  */
 import { createBudget } from '../../../src/tunnel/budget.ts'
 import { type Carrier, READ_BYTES } from '../../../src/tunnel/carrier.ts'
+import type { Connection } from '../../../src/tunnel/connection.ts'
 import type { Extensions } from '../../../src/tunnel/extensions.ts'
 import type { MessageSink } from '../../../src/tunnel/grpc-messages.ts'
 import type { Int64 } from '../../../src/tunnel/packet.ts'
@@ -29,6 +30,8 @@ export type Setup = {
   /** Without credit: bytes that may wait for one socket. */
   readonly stockConnectionBytes: number
   readonly timeoutMs: number
+  /** How fast the network is, beside the sockets: 1 keeps up. */
+  readonly speed: number
 }
 
 export type Role = 'server' | 'agent'
@@ -103,8 +106,16 @@ export function createWorld(setup: Setup): World {
       plan: role === 'server' ? tunnel.plans.client : tunnel.plans.target,
       random,
       fail,
-      over: () => {},
+      over: () => pullDown(role),
     })
+  }
+
+  /** Now and then an owner lets go of another connection when one ends, in the middle of what the session does. */
+  function pullDown(role: Role): void {
+    if (setup.simple || !random.chance(5)) return
+    const sockets = tunnels.map((it) => (role === 'server' ? it.client : it.target))
+    const other = random.pick(sockets)
+    if (other?.connection && !other.ending) other.breakOff()
   }
 
   function createSide(role: Role): Side {
@@ -207,6 +218,7 @@ export function createWorld(setup: Setup): World {
           lane.ways[otherOf(role)].flowing = on
         },
         atOnce: setup.simple,
+        speed: setup.speed,
       })
     const lane: Lane = {
       index,
@@ -236,6 +248,14 @@ export function createWorld(setup: Setup): World {
     const used = over ? 0 : waiting
     if (!over && budget.usedBytes !== used) fail(`the ${role} counts ${budget.usedBytes} of ${used} bytes waiting`)
     if (over && budget.parent) fail(`the ${role}'s budget outlives its session`)
+  }
+
+  /** What a sender may have under way is spoken for to the byte: still to send, waiting here, or owed to the sender. */
+  function checkWindow(name: string, { window, backlog, early, receiving, over }: Connection): void {
+    if (over || receiving === 'ended') return
+    const earlyBytes = early.reduce((sum, frame) => sum + (frame.kind === 'data' ? frame.bytes.length : 0), 0)
+    const known = window.allowance + window.owed + backlog + earlyBytes
+    if (known !== window.size) fail(`the window of ${name} has ${window.size} bytes, of which ${known} are known`)
   }
 
   const world: World = {
@@ -293,7 +313,8 @@ export function createWorld(setup: Setup): World {
         }
         const wrong = wrongEnding(tunnel, halfClose)
         if (wrong !== undefined) fail(wrong)
-        for (const { ending, name } of socketsOf(tunnel)) {
+        for (const { ending, name, connection } of socketsOf(tunnel)) {
+          if (flowControl && connection) checkWindow(name, connection)
           if (ending?.kind === 'reset' && ending.reason === 'flow-control-violation')
             fail(`${name} broke the rules of credit`)
         }
