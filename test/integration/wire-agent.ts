@@ -1,0 +1,110 @@
+/** An agent made by hand, which says what an honest one never would. */
+import { once } from 'node:events'
+import {
+  type ClientHttp2Session,
+  type ClientHttp2Stream,
+  connect as connectHttp2,
+  type IncomingHttpHeaders,
+  type OutgoingHttpHeaders,
+} from 'node:http2'
+import { connect as connectTls, type TLSSocket } from 'node:tls'
+import type { Test } from 'tap'
+import { offered, writeExtensions } from '../../src/tunnel/extensions.ts'
+import type { Leaf } from './certificates.ts'
+import { event, within } from './deadline.ts'
+import type { Server } from './tunnel.ts'
+import { speakGrpc, type Wire } from './wire.ts'
+
+export type GrpcEnd = { readonly code: number; readonly message: string }
+
+export type WireAgent = Wire & {
+  readonly http: ClientHttp2Session
+  readonly stream: ClientHttp2Stream
+  /** What the server answered to the registration. */
+  readonly answer: Promise<IncomingHttpHeaders>
+  /** How the server ended the stream. */
+  readonly ended: Promise<GrpcEnd>
+  /** Hangs up; the server has forgotten the agent afterwards. */
+  readonly leave: () => Promise<void>
+}
+
+/** The entry by which our own agent offers all it can. */
+export const allExtensions = { 'culvert-extensions': writeExtensions(offered) }
+
+export async function connectAgentPort(
+  t: Test,
+  server: Server,
+  leaf: Leaf | 'none' = server.pki.agent,
+): Promise<TLSSocket> {
+  const socket = connectTls({
+    host: '127.0.0.1',
+    port: server.agentPort,
+    ca: server.pki.authority.certificatePem,
+    ...(leaf !== 'none' && { cert: leaf.cert, key: leaf.key }),
+    ALPNProtocols: ['h2'],
+  })
+  t.teardown(() => socket.destroy())
+  await event(socket, 'secureConnect')
+  return socket
+}
+
+export type WireAgentOptions = {
+  readonly leaf?: Leaf | 'none'
+  readonly path?: string
+  /** Instead of the id of an agent. */
+  readonly headers?: OutgoingHttpHeaders
+}
+
+/** Does not wait for the answer. */
+export async function openWireAgent(t: Test, server: Server, options: WireAgentOptions = {}): Promise<WireAgent> {
+  const socket = await connectAgentPort(t, server, options.leaf)
+  const http = connectHttp2('https://127.0.0.1', { createConnection: () => socket })
+  http.on('error', () => undefined)
+  t.teardown(() => http.destroy())
+  return { ...openStream(http, options), leave: () => leave(server, http) }
+}
+
+export function openStream(http: ClientHttp2Session, options: WireAgentOptions = {}): Omit<WireAgent, 'leave'> {
+  const stream = http.request({
+    ':method': 'POST',
+    ':path': options.path ?? '/AgentService/Connect',
+    'content-type': 'application/grpc',
+    te: 'trailers',
+    ...(options.headers ?? { agentid: 'by-hand' }),
+  })
+  const ended = Promise.withResolvers<GrpcEnd>()
+  const read = (headers: IncomingHttpHeaders): void => {
+    const { 'grpc-status': code, 'grpc-message': message = '' } = headers
+    if (code !== undefined) ended.resolve({ code: Number(code), message: decodeURIComponent(String(message)) })
+  }
+  stream.on('response', read)
+  stream.on('trailers', read)
+  stream.on('error', () => undefined)
+  stream.on('close', () => ended.reject(new Error('the stream ended without a status')))
+  ended.promise.catch(() => undefined)
+  const answer = within(once(stream, 'response'), 'the answer of the server').then(([headers]) => headers)
+  answer.catch(() => undefined)
+  return {
+    ...speakGrpc(stream),
+    http,
+    stream,
+    answer,
+    ended: within(ended.promise, 'the end of the stream'),
+  }
+}
+
+/** One that the server has taken. */
+export async function joinWireAgent(t: Test, server: Server, headers: OutgoingHttpHeaders = {}): Promise<WireAgent> {
+  const agent = await openWireAgent(t, server, { headers: { agentid: 'by-hand', ...headers } })
+  await agent.answer
+  return agent
+}
+
+async function leave(server: Server, http: ClientHttp2Session): Promise<void> {
+  const gone = server.logged(
+    'agent disconnected',
+    server.log.filter(({ msg }) => msg === 'agent disconnected').length + 1,
+  )
+  http.destroy()
+  await gone
+}
