@@ -7,6 +7,8 @@ import { type Connection, type ConnectionEvents, close, type Ending, end, send, 
 
 /** A finished connection whose socket takes none of its last bytes for this long is given up: milliseconds. */
 const FLUSH_TIMEOUT_MS = 60_000
+/** How long a peer may go on sending after a stock close: milliseconds. It is read and dropped, see `letGo`. */
+const LINGER_MS = 10_000
 
 /** Payload bytes since the start, both ways. */
 export type ByteCount = { fromSockets: number; toSockets: number }
@@ -38,6 +40,7 @@ export function createEndpoint({ socket, count, held, over }: EndpointOptions): 
   let connection: Connection | undefined
   let waiting: Uint8Array[] | undefined = held ? [] : undefined
   let endWaits = false
+  let finished: 'no' | 'held' | 'yes' = 'no'
   let given = 0 // bytes handed to the socket
   let took = 0 // of these, written out
   let corked = false
@@ -77,12 +80,9 @@ export function createEndpoint({ socket, count, held, over }: EndpointOptions): 
     },
     resume: () => socket.resume(),
     over(ending) {
-      if (ending.kind === 'finished') {
-        release()
-        socket.setTimeout(FLUSH_TIMEOUT_MS, () => socket.destroy())
-        socket.destroySoon()
-      } else if (ending.by === 'self') socket.destroy()
-      else reset(socket)
+      if (ending.kind === 'reset') reset(socket)
+      else if (waiting) finished = 'held'
+      else letGo()
       over(ending)
     },
   }
@@ -92,6 +92,23 @@ export function createEndpoint({ socket, count, held, over }: EndpointOptions): 
     waiting = undefined
     for (const piece of bytes) write(piece)
     if (endWaits) socket.end()
+    if (finished === 'held') letGo()
+  }
+
+  /**
+   * Writes out the last bytes and closes. A peer that still sends, which only a stock close allows, is read meanwhile:
+   * bytes left unread would turn the close into a reset, which overtakes the last bytes.
+   */
+  function letGo(): void {
+    finished = 'yes'
+    socket.setTimeout(FLUSH_TIMEOUT_MS, () => socket.destroy())
+    if (socket.readableEnded) return socket.destroySoon()
+    socket.resume()
+    socket.end(() => {
+      if (socket.destroyed) return
+      const patience = setTimeout(() => socket.destroy(), LINGER_MS)
+      socket.once('close', () => clearTimeout(patience))
+    })
   }
 
   socket.on('end', () => connection && end(connection))
@@ -108,6 +125,7 @@ export function createEndpoint({ socket, count, held, over }: EndpointOptions): 
       connection = to
     },
     read(bytes) {
+      if (finished === 'yes') return true
       count.fromSockets += bytes.length
       return connection !== undefined && send(connection, bytes)
     },

@@ -58,7 +58,11 @@ export type OneSession = {
   /** What the session told its owner, by the name of the event. */
   readonly told: [string, unknown?][]
   /** Opens connection `id`, without leaving frames behind. */
-  readonly open: (id: number, over?: RecordedCarrier) => { connection: Connection; heard: Heard }
+  readonly open: (
+    id: number,
+    over?: RecordedCarrier,
+    owner?: ConnectionEvents,
+  ) => { connection: Connection; heard: Heard }
 }
 
 export type OneSessionOptions = {
@@ -98,14 +102,15 @@ export function oneSession({ role, extensions = offered, limits, budget }: OneSe
   const carrier = recordedCarrier()
   session.addCarrier(carrier)
 
-  function open(id: number, over = carrier): { connection: Connection; heard: Heard } {
+  const open: OneSession['open'] = (id, over = carrier, owner) => {
     const heard = hearing()
+    const events = owner ?? heard.events
     let connection: Connection | undefined
     if (role === 'server') {
       const dial: DialEvents = {
         connected(opened) {
           connection = opened
-          return heard.events
+          return events
         },
         failed: () => {},
       }
@@ -113,7 +118,7 @@ export function oneSession({ role, extensions = offered, limits, budget }: OneSe
       session.receive(over, { type: 'DIAL_RSP', error: '', connectId: id, random: id })
     } else {
       session.receive(over, { type: 'DIAL_REQ', protocol: 'tcp', address: 'a:1', random: id })
-      connection = session.accept(id, heard.events)
+      connection = session.accept(id, events)
     }
     carrier.frames()
     over.frames()

@@ -10,20 +10,31 @@ export type RecordedCarrier = Carrier & {
   /** The session asked to be called. */
   woken: boolean
   reading: boolean
+  /** The next frame for which this holds, of those since the last look too. Rejects after ten seconds. */
+  readonly next: (wanted: (packet: Packet) => boolean) => Promise<Packet>
 }
+
+const DEADLINE_MS = 10_000
 
 export function recordedCarrier(index = 0): RecordedCarrier {
   let given: Packet[] = []
+  const watchers = new Set<(packet: Packet) => void>()
+
+  function give(packet: Packet): void {
+    given.push(packet)
+    for (const watcher of watchers) watcher(packet)
+  }
+
   const carrier: RecordedCarrier = {
     index,
     roomBytes: 512 * 1024,
     woken: false,
     reading: true,
-    control: (packet) => void given.push(packet),
-    ordered: (packet) => void given.push(packet),
+    control: give,
+    ordered: give,
     data(connectId, payload) {
       carrier.roomBytes -= payload.length
-      given.push({ type: 'DATA', connectId, error: '', data: Buffer.from(payload) })
+      give({ type: 'DATA', connectId, error: '', data: Buffer.from(payload) })
     },
     room: () => carrier.roomBytes,
     wake() {
@@ -31,6 +42,20 @@ export function recordedCarrier(index = 0): RecordedCarrier {
     },
     read(on) {
       carrier.reading = on
+    },
+    next(wanted) {
+      const found = given.find(wanted)
+      if (found) return Promise.resolve(found)
+      const { promise, resolve, reject } = Promise.withResolvers<Packet>()
+      const deadline = setTimeout(() => reject(new Error('no such frame came')), DEADLINE_MS)
+      const watcher = (packet: Packet): void => {
+        if (wanted(packet)) resolve(packet)
+      }
+      watchers.add(watcher)
+      return promise.finally(() => {
+        clearTimeout(deadline)
+        watchers.delete(watcher)
+      })
     },
     frames() {
       const frames = given

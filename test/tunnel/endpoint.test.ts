@@ -1,0 +1,209 @@
+/** A tunnelled connection joined to a real socket: one end of a TCP connection on loopback, the test holds the other. */
+import { Buffer } from 'node:buffer'
+import { once } from 'node:events'
+import { connect, createServer, type Server, type Socket } from 'node:net'
+import t, { type Test } from 'tap'
+import { createBudget } from '../../src/tunnel/budget.ts'
+import { type Connection, close, type Ending } from '../../src/tunnel/connection.ts'
+import { createEndpoint, type Endpoint } from '../../src/tunnel/endpoint.ts'
+import { noExtensions } from '../../src/tunnel/extensions.ts'
+import type { Packet } from '../../src/tunnel/packet.ts'
+import { type OneSession, type OneSessionOptions, oneSession } from './one-session.ts'
+
+const DEADLINE_MS = 10_000
+const MIB = 2 ** 20
+
+type Plugged = OneSession & {
+  /** The peer of the socket that the endpoint owns; paused until it is read. */
+  readonly peer: Socket
+  readonly socket: Socket
+  readonly connection: Connection
+  readonly endpoint: Endpoint
+  readonly count: { fromSockets: number; toSockets: number }
+  readonly ending: Promise<Ending>
+  readonly fromTunnel: (bytes: Buffer) => void
+}
+
+/** Two ends of one TCP connection. */
+async function socketPair(server: Server): Promise<[Socket, Socket]> {
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const accepted = once(server, 'connection') as Promise<[Socket]>
+  const peer = connect({ port: (server.address() as { port: number }).port, host: '127.0.0.1', allowHalfOpen: true })
+  await once(peer, 'connect')
+  return [(await accepted)[0], peer]
+}
+
+async function plug(t: Test, options: Partial<OneSessionOptions> & { held?: boolean } = {}): Promise<Plugged> {
+  const server = createServer({ allowHalfOpen: true, pauseOnConnect: true })
+  const [socket, peer] = await socketPair(server)
+  t.teardown(() => {
+    socket.destroy()
+    peer.destroy()
+    server.close()
+  })
+  const session = oneSession({ role: 'server', ...options })
+  const count = { fromSockets: 0, toSockets: 0 }
+  const { promise: ending, resolve } = Promise.withResolvers<Ending>()
+  const endpoint = createEndpoint({ socket, count, held: options.held ?? false, over: resolve })
+  const { connection } = session.open(1, undefined, endpoint.events)
+  endpoint.attach(connection)
+  socket.on('data', (bytes: Buffer) => {
+    if (!endpoint.read(bytes)) socket.pause()
+  })
+  socket.resume()
+  const fromTunnel = (bytes: Buffer): void => session.session.receiveData(session.carrier, 1, bytes)
+  return { ...session, peer, socket, connection, endpoint, count, ending, fromTunnel }
+}
+
+/** What the peer reads until the end, or the error that cuts it short. */
+async function readAll(peer: Socket): Promise<{ bytes: number; error: string | undefined }> {
+  let bytes = 0
+  let error: string | undefined
+  peer.on('data', (chunk) => {
+    bytes += chunk.length
+  })
+  peer.on('error', (cause: NodeJS.ErrnoException) => {
+    error = cause.code
+  })
+  const stop = AbortSignal.timeout(DEADLINE_MS)
+  const { promise, resolve, reject } = Promise.withResolvers<void>()
+  stop.onabort = () => reject(new Error(`neither end nor error after ${bytes} bytes`))
+  peer.once('end', resolve)
+  peer.once('close', resolve)
+  await promise
+  return { bytes, error }
+}
+
+const isType =
+  (type: Packet['type']) =>
+  (packet: Packet): boolean =>
+    packet.type === type
+
+t.test('brings bytes both ways, and each end on its own', async (t) => {
+  const { peer, session, carrier, fromTunnel, ending, count } = await plug(t)
+  peer.end('question')
+  await carrier.next(isType('END_OF_DATA'))
+  t.match(carrier.frames(), [{ type: 'DATA', data: Buffer.from('question') }, { type: 'END_OF_DATA' }])
+  fromTunnel(Buffer.from('an'))
+  fromTunnel(Buffer.from('swer'))
+  session.receive(carrier, { type: 'END_OF_DATA', connectId: 1 })
+  t.strictSame(await readAll(peer), { bytes: 6, error: undefined })
+  t.strictSame(await ending, { kind: 'finished' })
+  t.strictSame(count, { fromSockets: 8, toSockets: 6 })
+})
+
+t.test('hands on the end of the tunnel while the socket goes on sending', async (t) => {
+  const { peer, session, carrier } = await plug(t)
+  session.receive(carrier, { type: 'END_OF_DATA', connectId: 1 })
+  t.strictSame(await readAll(peer), { bytes: 0, error: undefined })
+  peer.end('still here')
+  await carrier.next(isType('END_OF_DATA'))
+  t.match(carrier.frames(), [{ type: 'DATA', data: Buffer.from('still here') }, { type: 'END_OF_DATA' }])
+})
+
+t.test('resets a TCP peer when the other end of the tunnel was reset', async (t) => {
+  const { peer, session, carrier, ending } = await plug(t)
+  const read = readAll(peer)
+  session.receive(carrier, { type: 'CLOSE_RSP', connectId: 1, error: 'ECONNRESET' })
+  t.strictSame(await read, { bytes: 0, error: 'ECONNRESET' })
+  t.strictSame(await ending, { kind: 'reset', by: 'peer', reason: 'ECONNRESET' })
+})
+
+t.test('resets a TCP peer when the stream ends', async (t) => {
+  const { peer, session, carrier, ending } = await plug(t)
+  const read = readAll(peer)
+  session.lost(carrier, 'gone')
+  t.strictSame(await read, { bytes: 0, error: 'ECONNRESET' })
+  t.match(await ending, { kind: 'reset', by: 'tunnel' })
+})
+
+t.test('resets a TCP peer whose connection the session gave up: its bytes must not look complete', async (t) => {
+  const { peer, ending, fromTunnel, connection } = await plug(t)
+  const read = readAll(peer)
+  fromTunnel(Buffer.from('a part'))
+  await once(peer, 'data', { signal: AbortSignal.timeout(DEADLINE_MS) })
+  close(connection, 'over-budget')
+  t.strictSame(await read, { bytes: 6, error: 'ECONNRESET' })
+  t.match(await ending, { kind: 'reset', by: 'self', reason: 'over-budget' })
+})
+
+t.test('tells the tunnel why its socket broke', async (t) => {
+  const { peer, carrier, ending } = await plug(t)
+  peer.resetAndDestroy()
+  t.match(await carrier.next(isType('CLOSE_REQ')), { connectId: 1, reason: 'ECONNRESET' })
+  t.match(await ending, { kind: 'reset', by: 'self', reason: 'ECONNRESET' })
+})
+
+t.test('holds bytes and end until they are released', async (t) => {
+  const { peer, session, carrier, endpoint, fromTunnel, socket } = await plug(t, { held: true })
+  fromTunnel(Buffer.from('early'))
+  session.receive(carrier, { type: 'END_OF_DATA', connectId: 1 })
+  t.equal(socket.writableLength, 0)
+  socket.write('200 ')
+  endpoint.release()
+  t.strictSame(await readAll(peer), { bytes: 9, error: undefined })
+})
+
+t.test('holds bytes until they are released also when the connection finishes meanwhile', async (t) => {
+  const { peer, session, carrier, endpoint, fromTunnel, socket, ending } = await plug(t, {
+    held: true,
+    extensions: noExtensions,
+  })
+  fromTunnel(Buffer.from('early'))
+  session.receive(carrier, { type: 'CLOSE_RSP', connectId: 1, error: '' })
+  await ending
+  t.equal(socket.writableLength, 0, 'nothing goes in front of what the owner has to say first')
+  t.ok(socket.writable, 'the owner can still say it')
+  socket.write('200 ')
+  endpoint.release()
+  t.strictSame(await readAll(peer), { bytes: 9, error: undefined })
+})
+
+t.test('gives bytes back as taken when the peer has made room for them, not before', async (t) => {
+  const { peer, fromTunnel, budget, session, carrier } = await plug(t, { extensions: noExtensions })
+  const sent = 32 * MIB // more than the kernel keeps for the two of them
+  for (let bytes = 0; bytes < sent; bytes += MIB) fromTunnel(Buffer.alloc(MIB))
+  await new Promise((resolve) => setImmediate(resolve))
+  t.ok(budget.usedBytes > 8 * MIB, 'what the kernel does not take still waits here')
+  const read = readAll(peer)
+  session.receive(carrier, { type: 'CLOSE_RSP', connectId: 1, error: '' })
+  t.strictSame(await read, { bytes: sent, error: undefined })
+  t.equal(budget.usedBytes, 0)
+})
+
+t.test('grants credit as the peer takes bytes', async (t) => {
+  const { peer, fromTunnel, carrier } = await plug(t)
+  peer.resume()
+  fromTunnel(Buffer.alloc(65_536))
+  t.match(await carrier.next(isType('WINDOW_UPDATE')), { connectId: 1, credit: 65_536 })
+})
+
+t.test('loses none of the last bytes when the peer has sent more than was read', async (t) => {
+  const { peer, socket, session, carrier, fromTunnel } = await plug(t, { extensions: noExtensions })
+  socket.pause() // as towards a stock agent, while the last chunk is under way
+  peer.write(Buffer.alloc(100_000))
+  await new Promise((resolve) => peer.write('', resolve))
+  fromTunnel(Buffer.alloc(8 * MIB))
+  session.receive(carrier, { type: 'CLOSE_RSP', connectId: 1, error: '' })
+  t.strictSame(await readAll(peer), { bytes: 8 * MIB, error: undefined })
+})
+
+t.test('drops what a peer still sends after a stock close, and closes when it ends', async (t) => {
+  const { peer, socket, session, carrier, count } = await plug(t, { extensions: noExtensions })
+  session.receive(carrier, { type: 'CLOSE_RSP', connectId: 1, error: '' })
+  t.strictSame(await readAll(peer), { bytes: 0, error: undefined })
+  const closed = once(socket, 'close', { signal: AbortSignal.timeout(DEADLINE_MS) })
+  peer.end(Buffer.alloc(MIB))
+  t.strictSame(await closed, [false], 'without an error')
+  t.equal(count.fromSockets, 0)
+})
+
+t.test('closes at once what is over before its socket gave an end', async (t) => {
+  const { peer, socket, budget, fromTunnel, connection } = await plug(t, { budget: createBudget(64 * MIB) })
+  fromTunnel(Buffer.alloc(60_000))
+  close(connection, 'owner')
+  t.equal(budget.usedBytes, 0)
+  await Promise.all([readAll(peer), socket.closed || once(socket, 'close')])
+  t.ok(socket.destroyed)
+})
