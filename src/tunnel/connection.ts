@@ -19,7 +19,7 @@ export type Ending =
   | { readonly kind: 'finished' } // both directions ended, nothing was lost
   | { readonly kind: 'reset'; readonly by: 'peer' | 'self' | 'tunnel'; readonly reason: string }
 
-/** What the owner of a connection hears. Nothing is called after `over`. */
+/** What the owner of a connection hears. Nothing but `giveUp` is called after `over`. */
 export type ConnectionEvents = {
   /** Bytes from the peer. The owner calls `taken` when its socket has them. */
   readonly data: (bytes: Uint8Array) => void
@@ -29,6 +29,8 @@ export type ConnectionEvents = {
   readonly resume: () => void
   /** Exactly once. After `finished`, bytes that the socket has not taken yet are still the owner's to write. */
   readonly over: (ending: Ending) => void
+  /** Too much waits in all: what the socket of this finished connection has not taken is given up. */
+  readonly giveUp: () => void
 }
 
 /** A carrier with the ring of those who wait for its room. */
@@ -46,7 +48,7 @@ export type Link = {
   maxWindowBytes: number
   /** Takes the connection out of the tables. */
   readonly forget: (connection: Connection) => void
-  /** Without credit: what waits for this connection's socket has changed, also after its end; `took` bytes were taken. */
+  /** What waits for this connection's socket has changed, also after its end; `took` bytes were taken. */
   readonly backlogChanged: (connection: Connection, took: number) => void
 }
 
@@ -144,7 +146,7 @@ export function taken(connection: Connection, bytes: number): void {
   const count = Math.min(bytes, connection.backlog)
   connection.backlog -= count
   spend(link.budget, -count)
-  if (!link.flowControl) link.backlogChanged(connection, count)
+  if (connection.over || !link.flowControl) link.backlogChanged(connection, count)
   if (connection.over) return
   connection.activeMs = link.nowMs
   if (link.flowControl && connection.receiving === 'open') grant(connection, take(connection.window, count))
@@ -371,5 +373,5 @@ function dropBacklog(connection: Connection): void {
   const { link, backlog } = connection
   connection.backlog = 0
   spend(link.budget, -backlog)
-  if (!link.flowControl) link.backlogChanged(connection, 0)
+  link.backlogChanged(connection, 0)
 }

@@ -79,6 +79,7 @@ export function createEndpoint({ socket, count, held, over }: EndpointOptions): 
       else socket.end()
     },
     resume: () => socket.resume(),
+    giveUp: () => reset(socket),
     over(ending) {
       if (ending.kind === 'reset') reset(socket)
       else if (waiting) finished = 'held'

@@ -10,8 +10,8 @@ import { createOutbox } from './outbox.ts'
 import type { PacketCount } from './packet.ts'
 import type { Session } from './session.ts'
 
-/** Control frames that a peer who does not read may make us keep: bytes. Far more than 10,000 dials take. */
-const MAX_CONTROL_BYTES = 8 * 1024 * 1024
+/** Frames besides data that a peer who does not read may make us keep: bytes. Far more than 10,000 dials take. */
+const MAX_UNREAD_BYTES = 8 * 1024 * 1024
 /** Read in one turn at most, so that a carrier that brings bulk leaves the turn to others: bytes. */
 const TURN_READ_BYTES = 512 * 1024
 /** A tunnel that wrote nothing for this long holds no buffer: milliseconds. */
@@ -50,13 +50,14 @@ export function carryOverGrpc({ stream, session, maxMessageBytes, count, now, fa
     control(packet) {
       count.sent[packet.type]++
       outbox.control(packet)
-      if (outbox.controlBytes() > MAX_CONTROL_BYTES) fail(new Error('the peer does not read'))
       flush()
+      checkUnread()
     },
     ordered(packet) {
       count.sent[packet.type]++
       outbox.ordered(packet)
       flush()
+      checkUnread()
     },
     data(connectId, payload) {
       count.sent.DATA++
@@ -99,6 +100,10 @@ export function carryOverGrpc({ stream, session, maxMessageBytes, count, now, fa
     if (broken) return
     broken = true
     failed(error)
+  }
+
+  function checkUnread(): void {
+    if (outbox.controlBytes() - outbox.room() > MAX_UNREAD_BYTES) fail(new Error('the peer does not read'))
   }
 
   function flush(): void {

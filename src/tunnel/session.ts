@@ -26,9 +26,12 @@ import {
   tellReset,
   uses,
 } from './connection.ts'
+import { createDials, type DialEvents, type DialRequest } from './dials.ts'
+import { expectedPackets } from './expected.ts'
 import type { Extensions } from './extensions.ts'
 import { createLiveness, type LivenessTimes, look } from './liveness.ts'
 import type { Health, Int64, Packet } from './packet.ts'
+import { type Beat, createPulse } from './pulse.ts'
 import { createScheduler } from './scheduler.ts'
 import { createStockBacklog, type StockLimits } from './stock-backlog.ts'
 import { INITIAL_WINDOW_BYTES, LONG_PATH_MS, MAX_LONG_PATH_WINDOW_BYTES, MAX_WINDOW_BYTES, shrink } from './window.ts'
@@ -58,22 +61,6 @@ export type SessionOptions = {
   /** What the agent says of itself in each heartbeat. */
   readonly health?: () => Health
 }
-
-/** A connection the server asked for, as its agent hears of it. */
-export type DialRequest = { readonly random: Int64; readonly protocol: string; readonly address: string }
-
-export type DialFailure =
-  | { readonly kind: 'refused'; readonly text: string } // the agent's words: they came over the wire
-  | { readonly kind: 'lost'; readonly reason: string } // the stream ended first
-  | { readonly kind: 'too-many'; readonly limit: number }
-
-/** What the one who dialled hears: one of the two, once, unless it cancels. */
-export type DialEvents = {
-  readonly connected: (connection: Connection) => ConnectionEvents
-  readonly failed: (failure: DialFailure) => void
-}
-
-export type Beat = { readonly seq: number; readonly sentUnixMs: number; readonly health: Health }
 
 /** A frame that broke the rules; each is counted, and dropped. */
 export type Violation = 'unknown-type' | 'unknown-connection' | 'unknown-dial' | 'unexpected' | 'duplicate-dial'
@@ -129,14 +116,13 @@ export type Session = {
   readonly dialCount: () => number
 }
 
-type PendingDial = { readonly request: DialRequest; readonly outlet: Outlet; readonly events?: DialEvents }
-
 export function createSession(options: SessionOptions, events: SessionEvents): Session {
   const { role, extensions, limits, budget } = options
-  const ours = extensions.has('heartbeat')
+  const expected = expectedPackets(role, extensions)
   const outlets = new Map<number, Outlet>()
   const connections = new Map<Int64, Connection>()
-  const dials = new Map<Int64, PendingDial>()
+  const lingering = new Set<Connection>() // finished, but a socket has not taken all
+  const dials = createDials()
   const liveness = createLiveness(options.liveness, options.nowMs)
   const link: Link = {
     role,
@@ -150,6 +136,7 @@ export function createSession(options: SessionOptions, events: SessionEvents): S
     backlogChanged(connection, took) {
       if (connection.over) stock?.forget(connection)
       else stock?.changed(connection, took, link.nowMs)
+      if (connection.backlog === 0) lingering.delete(connection)
     },
   }
   let stock: ReturnType<typeof createStockBacklog<Connection>> | undefined
@@ -160,8 +147,14 @@ export function createSession(options: SessionOptions, events: SessionEvents): S
   let minuteEndsMs = options.nowMs + MINUTE_MS
   let unknownThisMinute = 0
   let idleLookMs = options.nowMs + IDLE_WINDOW_MS
-  let sent: { seq: number; ms: number } = { seq: 0, ms: options.nowMs }
-  let drainSeq = Number.POSITIVE_INFINITY
+  const pulse = createPulse({
+    role,
+    extensions,
+    health: () => options.health?.() ?? {},
+    send: (packet) => primary().carrier.control(packet),
+    roundTrip,
+    pingStock: events.ping,
+  })
   budget.closeLargest = closeLargest
 
   function primary(): Outlet {
@@ -171,15 +164,18 @@ export function createSession(options: SessionOptions, events: SessionEvents): S
   function forgetConnection(connection: Connection): void {
     connections.delete(connection.id)
     stock?.forget(connection)
+    if (connection.backlog > 0) lingering.add(connection)
     checkDrained()
   }
 
   function closeLargest(): void {
     let most: Connection | undefined
-    for (const connection of connections.values()) {
-      if (connection.backlog > (most?.backlog ?? 0)) most = connection
+    for (const holders of [connections.values(), lingering]) {
+      for (const connection of holders) if (connection.backlog > (most?.backlog ?? 0)) most = connection
     }
-    if (most) close(most, 'over-budget')
+    if (!most) return
+    if (most.over) most.events.giveUp()
+    close(most, 'over-budget')
   }
 
   function violate(violation: Violation): void {
@@ -211,7 +207,7 @@ export function createSession(options: SessionOptions, events: SessionEvents): S
 
   /** Server: the agent's answer to a dial. */
   function dialAnswered({ error, connectId, random }: Extract<Packet, { type: 'DIAL_RSP' }>): void {
-    const dial = dials.get(random)
+    const dial = dials.take(random)
     const taken = connections.has(connectId)
     if (!dial?.events) {
       violate('unknown-dial')
@@ -220,7 +216,6 @@ export function createSession(options: SessionOptions, events: SessionEvents): S
       primary().carrier.ordered({ type: 'CLOSE_REQ', connectId, reason: link.closeReason ? 'dial-cancelled' : '' })
       return
     }
-    dials.delete(random)
     if (error !== '') return dial.events.failed({ kind: 'refused', text: error })
     if (connectId <= 0 || taken) {
       violate('unexpected')
@@ -232,50 +227,32 @@ export function createSession(options: SessionOptions, events: SessionEvents): S
 
   /** Agent: the server wants a connection. */
   function dialRequested(outlet: Outlet, request: DialRequest): void {
-    if (dials.has(request.random)) return violate('duplicate-dial')
-    dials.set(request.random, { request, outlet })
-    if (dials.size > limits.pendingDials) return refuse(request.random, tooMany('pending dials', limits.pendingDials))
-    if (connections.size >= limits.connections)
-      return refuse(request.random, tooMany('connections', limits.connections))
+    const { random } = request
+    if (dials.has(random)) return violate('duplicate-dial')
+    dials.add(random, { outlet, lost: () => events.dialCancelled?.(random) })
+    if (dials.size() > limits.pendingDials) return refuse(random, tooMany('pending dials', limits.pendingDials))
+    if (connections.size >= limits.connections) return refuse(random, tooMany('connections', limits.connections))
     events.dial?.(request)
   }
 
   function refuse(random: Int64, text: string): void {
-    const dial = dials.get(random)
+    const dial = dials.take(random)
     if (!dial) return
-    dials.delete(random)
     dial.outlet.carrier.control({ type: 'DIAL_RSP', error: text, connectId: 0, random })
     checkDrained()
   }
 
   function checkDrained(): void {
-    if (draining !== 'seen' || over || dials.size > 0 || connections.size > 0) return
+    if (draining !== 'seen' || over || dials.size() > 0 || connections.size > 0) return
     draining = 'done'
     events.drained?.()
   }
 
+  const unixNowMs = (): number => link.nowMs + unixOffsetMs
+
   function roundTrip(ms: number): void {
     link.maxWindowBytes = ms > LONG_PATH_MS ? MAX_LONG_PATH_WINDOW_BYTES : MAX_WINDOW_BYTES
     events.roundTrip(ms)
-  }
-
-  function beat(): void {
-    if (!ours) return events.ping()
-    if (role === 'server') return
-    sent = { seq: sent.seq + 1, ms: link.nowMs }
-    const health = options.health?.() ?? {}
-    const sentUnixMs = Math.round(link.nowMs + unixOffsetMs)
-    primary().carrier.control({ type: 'HEARTBEAT', seq: sent.seq, sentUnixMs, health })
-  }
-
-  function receiveBeat({ seq, sentUnixMs, health }: Beat): void {
-    const { carrier } = primary()
-    carrier.control({ type: 'HEARTBEAT_ACK', seq, serverUnixMs: Math.round(link.nowMs + unixOffsetMs) })
-    if (extensions.has('ping')) {
-      sent = { seq: sent.seq + 1, ms: link.nowMs }
-      carrier.control({ type: 'PING', nonce: sent.seq })
-    }
-    events.beat?.({ seq, sentUnixMs, health })
   }
 
   function receiveFor(connectId: Int64, type: 'CLOSE_REQ' | 'other', act: (connection: Connection) => void): void {
@@ -284,52 +261,18 @@ export function createSession(options: SessionOptions, events: SessionEvents): S
     else strayFrame(connectId, type)
   }
 
-  /** Whether this end, with these extensions, has a use for a packet of this type. */
-  function expects(type: Packet['type']): boolean {
-    switch (type) {
-      case 'DIAL_REQ':
-      case 'CLOSE_REQ':
-        return role === 'agent'
-      case 'DIAL_RSP':
-      case 'CLOSE_RSP':
-      case 'DRAIN':
-        return role === 'server'
-      case 'WINDOW_UPDATE':
-      case 'BLOCKED':
-        return link.flowControl
-      case 'END_OF_DATA':
-        return link.halfClose
-      case 'HEARTBEAT':
-        return ours && role === 'server'
-      case 'HEARTBEAT_ACK':
-        return ours && role === 'agent'
-      case 'GOING_AWAY':
-        return extensions.has('going-away') && role === 'agent'
-      case 'MOVE':
-        return extensions.has('lanes')
-      case 'PING':
-      case 'PONG':
-        return extensions.has('ping')
-      default:
-        return true
-    }
-  }
-
   function receive(carrier: Carrier, packet: Packet): void {
     const from = outlets.get(carrier.index)
-    if (over || from === undefined) return
-    if (!expects(packet.type)) return violate('unexpected')
+    if (over || from?.carrier !== carrier) return
+    if (!expected.has(packet.type)) return violate(packet.type === 'UNKNOWN' ? 'unknown-type' : 'unexpected')
     switch (packet.type) {
       case 'DIAL_REQ':
         return dialRequested(from, packet)
       case 'DIAL_RSP':
         return dialAnswered(packet)
       case 'DIAL_CLS':
-        if (role === 'agent' && dials.delete(packet.random)) {
-          events.dialCancelled?.(packet.random)
-          checkDrained()
-        }
-        return
+        dials.take(packet.random)?.lost('the agent gave up the dial')
+        return checkDrained()
       case 'DATA':
         return receiveBytes(carrier, packet.connectId, packet.data)
       case 'CLOSE_REQ':
@@ -347,20 +290,18 @@ export function createSession(options: SessionOptions, events: SessionEvents): S
       case 'DRAIN':
         return events.draining?.()
       case 'HEARTBEAT':
-        return receiveBeat(packet)
+        pulse.answer(packet, link.nowMs, unixNowMs())
+        return events.beat?.(packet)
       case 'HEARTBEAT_ACK':
-        if (packet.seq === sent.seq) roundTrip(link.nowMs - sent.ms)
-        if (packet.seq >= drainSeq) drainSeen()
-        return
+        return pulse.answered(packet.seq, link.nowMs)
       case 'GOING_AWAY':
         return events.goingAway?.(packet)
       case 'PING':
         return primary().carrier.control({ type: 'PONG', nonce: packet.nonce })
       case 'PONG':
-        if (packet.nonce === sent.seq) roundTrip(link.nowMs - sent.ms)
-        return
+        return pulse.answered(Number(packet.nonce), link.nowMs)
       case 'UNKNOWN':
-        return violate('unknown-type')
+        return
       default:
         packet satisfies never
     }
@@ -373,7 +314,7 @@ export function createSession(options: SessionOptions, events: SessionEvents): S
 
   function receiveBytes(carrier: Carrier, connectId: Int64, bytes: Uint8Array): void {
     const from = outlets.get(carrier.index)
-    if (over || from === undefined || bytes.length === 0) return
+    if (over || from?.carrier !== carrier || bytes.length === 0) return
     const connection = connections.get(connectId)
     if (connection) receiveData(connection, from, bytes)
     else strayFrame(connectId, 'DATA')
@@ -381,12 +322,7 @@ export function createSession(options: SessionOptions, events: SessionEvents): S
 
   function endAll(reason: string): void {
     over = true
-    const pending = [...dials.values()]
-    dials.clear()
-    for (const { request, events: dialEvents } of pending) {
-      if (dialEvents) dialEvents.failed({ kind: 'lost', reason })
-      else events.dialCancelled?.(request.random)
-    }
+    dials.lose(reason)
     for (const connection of [...connections.values()]) lose(connection, reason)
     outlets.clear()
     removeBudget(budget)
@@ -394,12 +330,7 @@ export function createSession(options: SessionOptions, events: SessionEvents): S
 
   function lostLane(outlet: Outlet, reason: string): void {
     outlets.delete(outlet.carrier.index)
-    for (const [random, dial] of [...dials]) {
-      if (dial.outlet !== outlet) continue
-      dials.delete(random)
-      if (dial.events) dial.events.failed({ kind: 'lost', reason })
-      else events.dialCancelled?.(random)
-    }
+    dials.lose(reason, outlet)
     for (const connection of [...connections.values()]) {
       if (!uses(connection, outlet)) continue
       tellReset(connection, 'carrier-lost', connection.home === outlet ? primary() : connection.home)
@@ -445,21 +376,25 @@ export function createSession(options: SessionOptions, events: SessionEvents): S
     dial(request, dialEvents, carrier) {
       const outlet = carrier ? outlets.get(carrier.index) : outlets.get(0)
       if (over || !outlet) return dialEvents.failed({ kind: 'lost', reason: 'the agent is gone' })
-      const limit = dials.size >= limits.pendingDials ? limits.pendingDials : limits.connections
-      if (dials.size >= limits.pendingDials || connections.size >= limits.connections) {
-        return dialEvents.failed({ kind: 'too-many', limit })
+      for (const [count, limit] of [
+        [dials.size(), limits.pendingDials],
+        [connections.size, limits.connections],
+      ] as const) {
+        if (count >= limit) return dialEvents.failed({ kind: 'too-many', limit })
       }
-      dials.set(request.random, { request, outlet, events: dialEvents })
+      dials.add(request.random, {
+        outlet,
+        events: dialEvents,
+        lost: (reason) => dialEvents.failed({ kind: 'lost', reason }),
+      })
       outlet.carrier.control({ type: 'DIAL_REQ', ...request })
     },
     cancel(random) {
-      const dial = dials.get(random)
-      if (dial && dials.delete(random)) dial.outlet.carrier.control({ type: 'DIAL_CLS', random })
+      dials.take(random)?.outlet.carrier.control({ type: 'DIAL_CLS', random })
     },
     accept(random, connectionEvents) {
-      const dial = dials.get(random)
+      const dial = dials.take(random)
       if (!dial || over) return undefined
-      dials.delete(random)
       const connection = open(Number(highest) + 1, dial.outlet, connectionEvents)
       dial.outlet.carrier.control({ type: 'DIAL_RSP', error: '', connectId: connection.id, random })
       return connection
@@ -473,10 +408,9 @@ export function createSession(options: SessionOptions, events: SessionEvents): S
       if (draining !== 'no' || over) return
       draining = 'asked'
       primary().carrier.control({ type: 'DRAIN' })
-      drainSeq = sent.seq + 1
-      beat()
+      pulse.probe(drainSeen, link.nowMs, unixNowMs())
     },
-    drainSeen,
+    drainSeen: pulse.probeSeen,
     goAway(reason, deadlineMs, reconnectAfterMs) {
       if (over || !extensions.has('going-away')) return
       primary().carrier.control({ type: 'GOING_AWAY', reason, deadlineMs, reconnectAfterMs })
@@ -487,7 +421,7 @@ export function createSession(options: SessionOptions, events: SessionEvents): S
       unixOffsetMs = unixMs - nowMs
       const due = look(liveness, nowMs)
       if (due === 'dead') return events.broken('heartbeat-timeout')
-      if (due === 'beat') beat()
+      if (due === 'beat') pulse.beat(nowMs, unixMs)
       for (const connection of stock?.slow(nowMs) ?? []) close(connection, 'slow-consumer')
       if (nowMs >= idleLookMs) {
         idleLookMs = nowMs + IDLE_WINDOW_MS
@@ -499,7 +433,7 @@ export function createSession(options: SessionOptions, events: SessionEvents): S
       }
     },
     connectionCount: () => connections.size,
-    dialCount: () => dials.size,
+    dialCount: dials.size,
   }
 }
 
@@ -507,4 +441,4 @@ const tooMany = (what: string, limit: number): string =>
   `the agent is at its limit of ${limit} ${what} (too many open files)`
 
 /** Stands in while the owner of a new connection is being asked what it wants to hear. */
-const nobody: ConnectionEvents = { data: () => {}, end: () => {}, resume: () => {}, over: () => {} }
+const nobody: ConnectionEvents = { data: () => {}, end: () => {}, resume: () => {}, over: () => {}, giveUp: () => {} }

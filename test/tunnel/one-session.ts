@@ -1,14 +1,9 @@
 /** One session with recorded carriers and an owner that writes down what it hears, for stories about one end of a tunnel. */
 import { type Budget, createBudget } from '../../src/tunnel/budget.ts'
 import type { Connection, ConnectionEvents, Ending } from '../../src/tunnel/connection.ts'
+import type { DialEvents } from '../../src/tunnel/dials.ts'
 import { type Extension, type Extensions, offered } from '../../src/tunnel/extensions.ts'
-import {
-  createSession,
-  type DialEvents,
-  type Session,
-  type SessionEvents,
-  type SessionLimits,
-} from '../../src/tunnel/session.ts'
+import { createSession, type Session, type SessionEvents, type SessionLimits } from '../../src/tunnel/session.ts'
 import { type RecordedCarrier, recordedCarrier } from './recorded-carrier.ts'
 
 export const allWithLanes: Extensions = new Set<Extension>([...offered, 'lanes'])
@@ -26,6 +21,7 @@ export type Heard = {
   bytes: number
   ended: number
   resumed: number
+  givenUp: number
   readonly endings: Ending[]
 }
 
@@ -34,6 +30,7 @@ export function hearing(): Heard {
     bytes: 0,
     ended: 0,
     resumed: 0,
+    givenUp: 0,
     endings: [],
     events: {
       data: (bytes) => {
@@ -46,6 +43,9 @@ export function hearing(): Heard {
         heard.resumed++
       },
       over: (ending) => heard.endings.push(ending),
+      giveUp: () => {
+        heard.givenUp++
+      },
     },
   }
   return heard

@@ -96,6 +96,9 @@ export function createSocket(options: SocketOptions): ModelSocket {
       socket.reading = false
       options.over(socket)
     },
+    giveUp() {
+      if (socket.ending?.kind !== 'finished') fail(`${name} was given up before it had finished`)
+    },
   }
 
   function read(): void {

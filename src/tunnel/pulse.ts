@@ -1,0 +1,68 @@
+/**
+ * Heartbeats and pings of one stream, and what they measure: the round trip, and that the peer has read what was sent
+ * before. Pure; the session brings packets and the time. Source: docs/protocol.md section 6.
+ */
+import type { Extensions } from './extensions.ts'
+import type { Health, Packet } from './packet.ts'
+
+export type Beat = { readonly seq: number; readonly sentUnixMs: number; readonly health: Health }
+
+export type PulseDeps = {
+  readonly role: 'server' | 'agent'
+  readonly extensions: Extensions
+  readonly health: () => Health
+  readonly send: (packet: Packet) => void
+  readonly roundTrip: (ms: number) => void
+  /** A stock peer knows no heartbeat: it is pinged in another way. */
+  readonly pingStock: () => void
+}
+
+export type Pulse = {
+  /** A heartbeat is due. */
+  readonly beat: (nowMs: number, unixMs: number) => void
+  /** Server: the agent's heartbeat came. */
+  readonly answer: (beat: Beat, nowMs: number, unixMs: number) => void
+  /** The peer answered the heartbeat or ping of this number. */
+  readonly answered: (seq: number, nowMs: number) => void
+  /** Sends something that the peer will answer, and calls back when that answer has come. */
+  readonly probe: (seen: () => void, nowMs: number, unixMs: number) => void
+  /** The answer to a probe that only the owner sees: a stock peer's. */
+  readonly probeSeen: () => void
+}
+
+export function createPulse({ role, extensions, health, send, roundTrip, pingStock }: PulseDeps): Pulse {
+  let sent = { seq: 0, ms: 0 }
+  let probing: { readonly seq: number; readonly seen: () => void } | undefined
+
+  function beat(nowMs: number, unixMs: number): void {
+    if (!extensions.has('heartbeat')) return pingStock()
+    if (role === 'server') return
+    sent = { seq: sent.seq + 1, ms: nowMs }
+    send({ type: 'HEARTBEAT', seq: sent.seq, sentUnixMs: Math.round(unixMs), health: health() })
+  }
+
+  function probeSeen(): void {
+    const { seen } = probing ?? {}
+    probing = undefined
+    seen?.()
+  }
+
+  return {
+    beat,
+    answer({ seq }, nowMs, unixMs) {
+      send({ type: 'HEARTBEAT_ACK', seq, serverUnixMs: Math.round(unixMs) })
+      if (!extensions.has('ping')) return
+      sent = { seq: sent.seq + 1, ms: nowMs }
+      send({ type: 'PING', nonce: sent.seq })
+    },
+    answered(seq, nowMs) {
+      if (seq === sent.seq) roundTrip(nowMs - sent.ms)
+      if (probing && seq >= probing.seq) probeSeen()
+    },
+    probe(seen, nowMs, unixMs) {
+      probing = { seq: sent.seq + 1, seen }
+      beat(nowMs, unixMs)
+    },
+    probeSeen,
+  }
+}
