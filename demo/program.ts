@@ -4,7 +4,6 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { poll, type Scene, within } from './scene.ts'
 
-const BIN = join(import.meta.dirname, '../bin')
 /** How much of a program's output is kept for the case that it fails. */
 const KEPT_CHARACTERS = 8_192
 /** How long a program may take to end after it was asked to: milliseconds. */
@@ -28,10 +27,9 @@ export async function startProgram(
   flags: readonly string[],
 ): Promise<Program> {
   const portsFile = join(scene.folder, `${name}.ports.json`)
-  const child = spawn(join(BIN, name), [...flags, `--ports-file=${portsFile}`], {
-    // The launcher is to take the Node that runs this. Detached: Ctrl-C in a terminal is for the demo, which stops both in order.
-    env: { ...process.env, CULVERT_NODE: process.execPath },
-    detached: true,
+  const child = spawn(join(scene.launchers.folder, name), [...flags, `--ports-file=${portsFile}`], {
+    env: scene.launchers.env,
+    detached: true, // Ctrl-C in a terminal is for the demo, which stops its programs in order
     stdio: ['ignore', 'ignore', 'pipe'],
   })
   const ended = endOf(child, name)

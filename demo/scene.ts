@@ -8,6 +8,15 @@ import { setTimeout as delay } from 'node:timers/promises'
 const WAIT_MS = 30_000
 const ASK_EVERY_MS = 20
 
+/** Where the launchers of the programs are, and what they find in their environment. */
+export type Launchers = { readonly folder: string; readonly env: NodeJS.ProcessEnv }
+
+/** Those of this checkout, told to take the Node that runs this. */
+const ours: Launchers = {
+  folder: join(import.meta.dirname, '../bin'),
+  env: { ...process.env, CULVERT_NODE: process.execPath },
+}
+
 export type Scene = {
   /** Holds all files of the demo; ends with it. */
   readonly folder: string
@@ -16,16 +25,22 @@ export type Scene = {
   readonly end: (reason: unknown) => void
   /** The end of what each program has said, by its name: shown when something fails. */
   readonly said: Map<string, string>
+  readonly launchers: Launchers
 }
 
 /** The caller owns it: disposing removes the folder. */
-export function createScene(controller: AbortController, said: Scene['said']): Scene & Disposable {
+export function createScene(
+  controller: AbortController,
+  said: Scene['said'],
+  launchers: Launchers = ours,
+): Scene & Disposable {
   const folder = mkdtempSync(join(tmpdir(), 'culvert-demo-'))
   return {
     folder,
     life: controller.signal,
     end: (reason) => controller.abort(reason),
     said,
+    launchers,
     [Symbol.dispose]: () => rmSync(folder, { recursive: true, force: true }),
   }
 }

@@ -20,6 +20,7 @@ import { delimiter, dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { text } from 'node:stream/consumers'
 import t, { type Test } from 'tap'
+import { barePath } from './bare-path.ts'
 
 const CHECKOUT = join(import.meta.dirname, '../..')
 const PROGRAMS = ['culvert', 'proxy-server', 'proxy-agent']
@@ -35,19 +36,7 @@ type Machine = {
 function machine(t: Test): Machine {
   const folder = realpathSync(mkdtempSync(join(tmpdir(), 'culvert launch-')))
   t.teardown(() => rmSync(folder, { recursive: true }))
-  const path = join(folder, 'path')
-  mkdirSync(path)
-  for (const tool of ['dirname', 'readlink']) symlinkSync(found(tool), join(path, tool))
-  return { folder, path }
-}
-
-function found(tool: string): string {
-  for (const folder of (process.env.PATH ?? '').split(delimiter)) {
-    try {
-      return realpathSync(join(folder, tool))
-    } catch {} // not in this one
-  }
-  throw new Error(`${tool} is not on the path: the launchers need it`)
+  return { folder, path: barePath(folder) }
 }
 
 /** Puts the launchers, and programs of the given kind, into `root`. */
