@@ -98,6 +98,7 @@ export function createSocket(options: SocketOptions): ModelSocket {
     },
     giveUp() {
       if (socket.ending?.kind !== 'finished') fail(`${name} was given up before it had finished`)
+      socket.gaveUp = true
     },
   }
 
