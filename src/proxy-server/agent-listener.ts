@@ -9,7 +9,7 @@ import type { TlsMaterial } from '../platform/tls-material.ts'
 import { EXTENSIONS_KEY } from '../tunnel/extensions.ts'
 import { type AgentStream, type AgentStreamDeps, refuseStream, serveAgentStream } from './agent-stream.ts'
 import { admit } from './core/admission.ts'
-import { readRegistration } from './core/registration.ts'
+import { headerListBytes, readRegistration } from './core/registration.ts'
 import { createHandshakeGate } from './handshake-gate.ts'
 import { createTlsListener, peerCertificate } from './tls-listener.ts'
 
@@ -59,6 +59,7 @@ export function createAgentListener(
     minVersion: options.minVersion,
     alpn: ['h2'],
     handshakeTimeoutMs: options.handshakeTimeoutMs,
+    halfOpen: false,
     connected,
     failed(why, error) {
       metrics.handshakeFailed('agent', why)
@@ -118,10 +119,16 @@ export function createAgentListener(
       http.close()
       clock.after(REFUSAL_GRACE_MS, () => http.destroy())
     }
+    if (headerListBytes(rawHeaders) > options.maxHeaderListBytes) {
+      const limit = `the header list is over the limit of ${options.maxHeaderListBytes} bytes`
+      refuse('metadata', stream, 'RESOURCE_EXHAUSTED', limit)
+      return lastWords()
+    }
     if (method !== 'POST' || path !== METHOD) {
-      const [, service = '', name = ''] = /^\/([^/]*)\/(.*)$/.exec(path ?? '') ?? []
-      const what =
+      const [, service, name] = /^\/([^/]+)\/(.*)$/.exec(path ?? '') ?? []
+      const unknown =
         service === 'AgentService' ? `unknown method ${name} for service ${service}` : `unknown service ${service}`
+      const what = service === undefined ? `malformed method name: ${JSON.stringify(path ?? '')}` : unknown
       refuse('unknown_method', stream, 'UNIMPLEMENTED', what)
       return lastWords()
     }

@@ -50,6 +50,7 @@ export function createFrontendListener(
       minVersion: options.minVersion,
       alpn: ['http/1.1'],
       handshakeTimeoutMs: options.handshakeTimeoutMs,
+      halfOpen: true,
       connected: (socket) =>
         serve(socket, admit(peerCertificate(socket, true), ['apiserver', 'user'], options.trustDomain)),
       failed(why, error) {

@@ -26,6 +26,8 @@ export type TlsListenerOptions = {
   readonly minVersion: 'TLSv1.2' | 'TLSv1.3'
   readonly alpn: readonly string[]
   readonly handshakeTimeoutMs: number
+  /** Whether a peer that ends its side goes on reading. Else its end is the connection's, as HTTP/2 needs it to notice. */
+  readonly halfOpen: boolean
   /** A handshake is done, whatever the certificate is worth: ask `peerCertificate`. The listener reads nothing. */
   readonly connected: (socket: TLSSocket) => void
   readonly failed: (why: 'failed' | 'slow', error: Error) => void
@@ -60,7 +62,7 @@ export function createTlsListener(options: TlsListenerOptions): TlsListener {
     noDelay: true,
   })
   server.on('secureConnection', (socket) => {
-    socket.allowHalfOpen = true // not before: who hangs up during the handshake is gone at once
+    socket.allowHalfOpen = options.halfOpen // not before: who hangs up during the handshake is gone at once
     options.connected(socket)
   })
   server.on('tlsClientError', (error: NodeJS.ErrnoException, socket) => {

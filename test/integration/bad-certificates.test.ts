@@ -109,7 +109,7 @@ for (const { what, leaf, cause } of agentCases) {
     const forbidden = await figure(server, 'culvert_server_forbidden_clients_total{port="agent"}')
     await counts(server, 'culvert_server_refused_agents_total{why="unauthenticated"}', 1, async () => {
       const peer = await openWireAgent(t, server, { leaf })
-      t.strictSame(await peer.ended, { code: 16, message: `client certificate not accepted: ${cause}` })
+      t.strictSame(await peer.ended(), { code: 16, message: `client certificate not accepted: ${cause}` })
     })
     t.equal(await figure(server, 'culvert_server_forbidden_clients_total{port="agent"}'), forbidden + 1)
     t.equal(await figure(server, 'konnectivity_network_proxy_server_ready_backends{proxy_strategy="default"}'), 1)

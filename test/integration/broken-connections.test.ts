@@ -5,7 +5,7 @@ import { Duplex } from 'node:stream'
 import { connect as connectTls } from 'node:tls'
 import t, { type Test } from 'tap'
 import { makePki } from './certificates.ts'
-import { connectHead, echoOver, openTunnel } from './client.ts'
+import { connectHead, echoOver, endOf, openTunnel } from './client.ts'
 import { event, eventually, within } from './deadline.ts'
 import { figureBecomes, SERVER } from './figures.ts'
 import { echo, listenTarget } from './target.ts'
@@ -130,11 +130,10 @@ t.test('on a Unix socket an agent that dies in a transfer ends the connection at
   const { server, agent } = await startTunnel(t, { pki, transport: 'uds' })
   const flooding = await listenTarget(t, flood)
   const socket = await openTunnel(server, flooding.address)
-  socket.on('error', () => undefined)
-  socket.resume()
+  const ended = endOf(socket)
   await event(socket, 'data')
   agent.signal('SIGKILL')
-  await within(Promise.race([once(socket, 'end'), once(socket, 'close')]), 'the end of the connection')
+  await ended
   await eventually(
     'the target hears of it',
     () => flooding.sockets.size,

@@ -77,6 +77,13 @@ export function readAnswer(text: string): FrontendAnswer {
   return { status: Number(status), reason, headers, body: rest.join('\r\n\r\n') }
 }
 
+/** Reads on and waits until nothing more can come, however that ends. Asked for before it may happen. */
+export function endOf(socket: Socket): Promise<unknown> {
+  socket.on('error', () => undefined)
+  socket.resume()
+  return within(Promise.race([once(socket, 'end'), once(socket, 'close')]), 'the end of a connection')
+}
+
 /** All bytes up to a clean end. @throws the socket's error */
 export async function readAll(socket: Socket, deadlineMs = DEADLINE_MS): Promise<Buffer> {
   const chunks: Buffer[] = []

@@ -4,7 +4,7 @@ import type { Socket } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
 import { makePki } from './certificates.ts'
-import { connectFrontend, connectHead, openTunnel, readAll } from './client.ts'
+import { connectFrontend, connectHead, endOf, openTunnel, readAll } from './client.ts'
 import { event, eventually } from './deadline.ts'
 import { AGENT, figure, figureBecomes, SERVER } from './figures.ts'
 import type { Program } from './program.ts'
@@ -36,9 +36,9 @@ const endings: readonly ((server: Server) => Promise<unknown>)[] = [
   },
   async function targetResets(server) {
     const socket = await openTunnel(server, resets.address)
-    socket.on('error', () => undefined)
+    const ended = endOf(socket)
     socket.write('hello')
-    await Promise.race([event(socket, 'end'), event(socket.resume(), 'close')])
+    await ended
     socket.destroy()
   },
   (server) => answered(server, connectHead(refuses)),

@@ -21,10 +21,10 @@ export type WireAgent = Wire & {
   readonly http: ClientHttp2Session
   readonly stream: ClientHttp2Stream
   /** What the server answered to the registration. */
-  readonly answer: Promise<IncomingHttpHeaders>
+  readonly answer: () => Promise<IncomingHttpHeaders>
   /** How the server ended the stream. */
-  readonly ended: Promise<GrpcEnd>
-  /** Hangs up; the server has forgotten the agent afterwards. */
+  readonly ended: () => Promise<GrpcEnd>
+  /** Ends the connection without a word; the server has forgotten the agent afterwards. */
   readonly leave: () => Promise<void>
 }
 
@@ -61,7 +61,7 @@ export async function openWireAgent(t: Test, server: Server, options: WireAgentO
   const http = connectHttp2('https://127.0.0.1', { createConnection: () => socket })
   http.on('error', () => undefined)
   t.teardown(() => http.destroy())
-  return { ...openStream(http, options), leave: () => leave(server, http) }
+  return { ...openStream(http, options), leave: () => leave(server, socket) }
 }
 
 export function openStream(http: ClientHttp2Session, options: WireAgentOptions = {}): Omit<WireAgent, 'leave'> {
@@ -79,32 +79,31 @@ export function openStream(http: ClientHttp2Session, options: WireAgentOptions =
   }
   stream.on('response', read)
   stream.on('trailers', read)
+  stream.on('end', () => stream.end())
   stream.on('error', () => undefined)
   stream.on('close', () => ended.reject(new Error('the stream ended without a status')))
   ended.promise.catch(() => undefined)
-  const answer = within(once(stream, 'response'), 'the answer of the server').then(([headers]) => headers)
+  const answer = once(stream, 'response').then(([headers]) => headers as IncomingHttpHeaders)
   answer.catch(() => undefined)
   return {
     ...speakGrpc(stream),
     http,
     stream,
-    answer,
-    ended: within(ended.promise, 'the end of the stream'),
+    answer: () => within(answer, 'the answer of the server'),
+    ended: () => within(ended.promise, 'the end of the stream'),
   }
 }
 
 /** One that the server has taken. */
 export async function joinWireAgent(t: Test, server: Server, headers: OutgoingHttpHeaders = {}): Promise<WireAgent> {
   const agent = await openWireAgent(t, server, { headers: { agentid: 'by-hand', ...headers } })
-  await agent.answer
+  await agent.answer()
   return agent
 }
 
-async function leave(server: Server, http: ClientHttp2Session): Promise<void> {
-  const gone = server.logged(
-    'agent disconnected',
-    server.log.filter(({ msg }) => msg === 'agent disconnected').length + 1,
-  )
-  http.destroy()
+async function leave(server: Server, socket: TLSSocket): Promise<void> {
+  const before = server.log.filter(({ msg }) => msg === 'agent disconnected').length
+  const gone = server.logged('agent disconnected', before + 1)
+  socket.destroy()
   await gone
 }

@@ -35,6 +35,12 @@ export function readRegistration(rawHeaders: readonly string[], extensionsKey: s
   return { kind: 'agent', agentId, identifiers, extensions: valuesOf(rawHeaders, extensionsKey)[0] }
 }
 
+/** As HTTP/2 counts it: RFC 9113 section 6.5.2. Node does not hold a peer to our setting before the peer has acknowledged it. */
+export function headerListBytes(rawHeaders: readonly string[]): number {
+  const fieldOverhead = 32
+  return rawHeaders.reduce((sum, text) => sum + text.length, (rawHeaders.length / 2) * fieldOverhead)
+}
+
 function valuesOf(rawHeaders: readonly string[], name: string): string[] {
   return rawHeaders.filter((_, index) => index % 2 === 1 && rawHeaders[index - 1]?.toLowerCase() === name)
 }
