@@ -45,7 +45,8 @@ export function createOutbox(): Outbox {
   function reserve(bytes: number): void {
     const wanted = fill.at + bytes
     if (wanted <= fill.bytes.length) return
-    const size = wanted <= SMALL_BYTES ? SMALL_BYTES : Math.max(LARGE_BYTES, wanted)
+    const beyond = Math.max(wanted, fill.bytes.length * 2) // ordered frames are never refused, and may be many
+    const size = wanted <= SMALL_BYTES ? SMALL_BYTES : wanted <= LARGE_BYTES ? LARGE_BYTES : beyond
     const larger = spare.length >= size ? spare : Buffer.allocUnsafeSlow(size)
     if (larger === spare) spare = nothing
     if (fill.at > AHEAD_BYTES) fill.bytes.copy(larger, AHEAD_BYTES, AHEAD_BYTES, fill.at)
