@@ -79,9 +79,12 @@ export function readAnswer(text: string): FrontendAnswer {
 
 /** Reads on and waits until nothing more can come, however that ends. Asked for before it may happen. */
 export function endOf(socket: Socket): Promise<unknown> {
+  const ended = new Promise((resolve) => {
+    for (const name of ['end', 'error', 'close']) socket.once(name, resolve)
+  })
   socket.on('error', () => undefined)
   socket.resume()
-  return within(Promise.race([once(socket, 'end'), once(socket, 'close')]), 'the end of a connection')
+  return within(ended, 'the end of a connection')
 }
 
 /** All bytes up to a clean end. @throws the socket's error */

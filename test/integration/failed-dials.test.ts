@@ -1,12 +1,14 @@
 /** Targets that cannot be reached: what the client is told, what is counted, and that nobody goes on dialling for nobody. */
-import { readFileSync } from 'node:fs'
 import t, { type Test } from 'tap'
 import { makePki } from './certificates.ts'
 import { askFor, connectFrontend, connectHead, echoOver, openTunnel } from './client.ts'
 import { eventually } from './deadline.ts'
 import { AGENT, counts, figure, figureBecomes, SERVER } from './figures.ts'
-import { closedPort, echo, listenTarget, stuckTarget } from './target.ts'
+import { closedPort, dialsUnderWay, echo, listenTarget, stuckTarget } from './target.ts'
 import { startServer, startTunnel, TRANSPORTS, type Tunnel } from './tunnel.ts'
+
+const CANCELLED = '{segment="from_server",packet_type="DIAL_CLS"}'
+const none = (found: readonly string[]): boolean => found.length === 0
 
 const pki = await makePki(t)
 const target = await listenTarget(t, echo)
@@ -132,18 +134,4 @@ for (const transport of TRANSPORTS) {
     })
     t.equal(await figure(server, `${SERVER}dial_failure_count{reason="no_agent"}`), 1)
   })
-}
-
-const CANCELLED = '{segment="from_server",packet_type="DIAL_CLS"}'
-const none = (found: readonly string[]): boolean => found.length === 0
-
-/** The sockets of this machine that wait for that port to accept: lines of the kernel's table in state SYN_SENT. */
-function dialsUnderWay(port: number): string[] {
-  const remote = `0100007F:${port.toString(16).toUpperCase().padStart(4, '0')}`
-  return readFileSync('/proc/net/tcp', 'latin1')
-    .split('\n')
-    .filter((line) => {
-      const [, , peer, state] = line.trim().split(/\s+/)
-      return peer === remote && state === '02'
-    })
 }

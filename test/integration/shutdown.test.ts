@@ -15,6 +15,9 @@ const MEBIBYTE = 1024 * 1024
 const BULK_BYTES = 32 * MEBIBYTE
 const hash = expectedHash(BULK_BYTES)
 const whole = { bytes: BULK_BYTES, hash }
+const piece = Buffer.alloc(128 * 1024, 'slow')
+/** The target has something else to do, for far longer than the agent takes to end. */
+const BUSY_MS = 500
 const pki = await makePki(t)
 const target = await listenTarget(t, echo)
 
@@ -153,7 +156,3 @@ t.test('an agent that drains writes out what a slow target has not read yet, bef
   t.equal(received.length, sentBytes)
   t.strictSame(await within(agent.ended, 'its end', 5_000), { code: 0, signal: null })
 })
-
-const piece = Buffer.alloc(128 * 1024, 'slow')
-/** The target has something else to do, for far longer than the agent takes to end. */
-const BUSY_MS = 500

@@ -1,6 +1,7 @@
 /** What the agent connects to: servers in the test's own process, each with one habit. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
 import { createInterface } from 'node:readline'
 import type { Test } from 'tap'
@@ -89,4 +90,15 @@ export async function stuckTarget(t: Test): Promise<Stuck> {
     await event(filler, 'connect')
   }
   return { address: `127.0.0.1:${port}`, port, release: () => void child.kill('SIGCONT') }
+}
+
+/** The sockets of this machine that wait for that port to accept: lines of the kernel's table in state SYN_SENT. */
+export function dialsUnderWay(port: number): string[] {
+  const remote = `0100007F:${port.toString(16).toUpperCase().padStart(4, '0')}`
+  return readFileSync('/proc/net/tcp', 'latin1')
+    .split('\n')
+    .filter((line) => {
+      const [, , peer, state] = line.trim().split(/\s+/)
+      return peer === remote && state === '02'
+    })
 }
