@@ -72,7 +72,7 @@ export type NewAgent = {
   readonly remoteAddress: string
 }
 
-/** Takes the stream over. `gone` is called once, when the stream has ended. */
+/** Takes the stream over. `gone` is called once, before the dials of an ending stream are told. */
 export function serveAgentStream(
   http: ServerHttp2Session,
   stream: ServerHttp2Stream,
@@ -86,6 +86,7 @@ export function serveAgentStream(
   const record = newRecord(agent, extensions, clock.unixMs())
   let trailers: Record<string, string> = grpcStatus('OK', '')
   let ending: StreamEnd | undefined
+  let left = false
 
   const session = createSession(
     {
@@ -140,9 +141,16 @@ export function serveAgentStream(
     ending = how
     trailers = grpcStatus(status, message)
     log.warn({ status, reason: message }, 'agent stream ended by the server')
-    session.lost(carrier, message)
+    leave(message)
     carrier.end()
     clock.after(END_GRACE_MS, () => http.destroy())
+  }
+
+  /** Takes no more dials, and only then breaks what it has: what is dialled again goes to another agent. */
+  function leave(reason: string): void {
+    if (!left) gone(self)
+    left = true
+    session.lost(carrier, reason)
   }
 
   stream.respond(
@@ -172,10 +180,9 @@ export function serveAgentStream(
   stream.once('close', () => {
     clearInterval(ticker)
     const how = ending ?? (stream.rstCode === constants.NGHTTP2_NO_ERROR ? 'closed' : 'lost')
-    session.lost(carrier, 'the agent stream ended')
+    leave('the agent stream ended')
     metrics.streamEnded(how)
     log.info({ how }, 'agent disconnected')
-    gone(self)
     http.close()
     clock.after(END_GRACE_MS, () => http.destroy())
   })
