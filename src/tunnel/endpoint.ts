@@ -137,10 +137,11 @@ export function createEndpoint({ socket, count, held, over }: EndpointOptions): 
 
 /**
  * A broken connection must not look like a finished one: a TCP peer gets RST, not FIN; TLS gets no close_notify. Once our
- * FIN is out, libuv refuses to reset and Node then leaves the descriptor open, so there it is a plain close.
+ * FIN is out, behind the last byte, libuv refuses to reset and Node then leaves the descriptor open: there it is a plain close.
  */
 export function reset(socket: Socket): void {
   const plainTcp = !('encrypted' in socket) && socket.remoteFamily !== undefined
-  if (plainTcp && !socket.destroyed && !socket.writableEnded) socket.resetAndDestroy()
+  const finIsOut = socket.writableEnded && socket.writableLength === 0
+  if (plainTcp && !socket.destroyed && !finIsOut) socket.resetAndDestroy()
   else socket.destroy()
 }

@@ -128,6 +128,25 @@ t.test('resets a TCP peer whose connection the session gave up: its bytes must n
   t.match(await ending, { kind: 'reset', by: 'self', reason: 'over-budget' })
 })
 
+t.test('resets a TCP peer also when the last bytes and the end were still waiting to go out', async (t) => {
+  const { peer, session, carrier, fromTunnel } = await plug(t, { extensions: new Set(['half-close'] as const) })
+  fromTunnel(Buffer.alloc(32 * MIB)) // more than the kernel keeps for the two of them
+  session.receive(carrier, { type: 'END_OF_DATA', connectId: 1 })
+  await new Promise((resolve) => setImmediate(resolve))
+  session.receive(carrier, { type: 'CLOSE_RSP', connectId: 1, error: 'ECONNRESET' })
+  t.match(await readAll(peer), { error: 'ECONNRESET' })
+})
+
+t.test('resets a TCP peer that has finished and whose last bytes are given up', async (t) => {
+  const { peer, socket, session, carrier, endpoint, fromTunnel } = await plug(t, { extensions: noExtensions })
+  fromTunnel(Buffer.alloc(32 * MIB)) // more than the kernel keeps for the two of them
+  session.receive(carrier, { type: 'CLOSE_RSP', connectId: 1, error: '' })
+  await new Promise((resolve) => setImmediate(resolve))
+  endpoint.events.giveUp()
+  t.ok(socket.destroyed)
+  t.match(await readAll(peer), { error: 'ECONNRESET' })
+})
+
 t.test('tells the tunnel why its socket broke', async (t) => {
   const { peer, carrier, ending } = await plug(t)
   peer.resetAndDestroy()

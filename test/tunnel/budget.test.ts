@@ -1,0 +1,66 @@
+import t from 'tap'
+import { type Budget, createBudget, isTight, removeBudget, spend, spendWithin } from '../../src/tunnel/budget.ts'
+
+/** A stream's budget that gives back `gives` bytes when it must close its largest connection. */
+function stream(
+  limitBytes: number,
+  parent: Budget | undefined,
+  gives: number,
+): { budget: Budget; closed: () => number } {
+  const budget = createBudget(limitBytes, parent)
+  let closed = 0
+  budget.closeLargest = () => {
+    closed++
+    spend(budget, -gives)
+  }
+  return { budget, closed: () => closed }
+}
+
+t.test('closes the largest connection of a stream one byte over its limit', async (t) => {
+  const { budget, closed } = stream(100, undefined, 60)
+  spendWithin(budget, 100)
+  t.equal(closed(), 0, 'at the limit')
+  spendWithin(budget, 1)
+  t.equal(closed(), 1)
+  t.equal(budget.usedBytes, 41)
+})
+
+t.test('takes from the stream that holds most when all together hold too much', async (t) => {
+  const all = createBudget(100)
+  const [large, small] = [stream(100, all, 50), stream(100, all, 10)]
+  spendWithin(large.budget, 70)
+  spendWithin(small.budget, 30)
+  t.strictSame([large.closed(), small.closed()], [0, 0])
+  spendWithin(small.budget, 1)
+  t.strictSame([large.closed(), small.closed()], [1, 0], 'not from the one that came last')
+  t.equal(all.usedBytes, 51)
+})
+
+t.test('counts for the whole process what all streams hold, and gives all of a stream back with it', async (t) => {
+  const all = createBudget(100)
+  const [one, other] = [createBudget(100, all), createBudget(100, all)]
+  spend(one, 30)
+  spend(other, 20)
+  t.equal(all.usedBytes, 50)
+  removeBudget(one)
+  t.equal(all.usedBytes, 20)
+  spend(one, -30)
+  spend(one, 7)
+  t.equal(all.usedBytes, 20, 'what is counted late no longer reaches it')
+  t.equal(all.children.size, 1)
+})
+
+t.test('is tight from three quarters on, of the stream or of the process', async (t) => {
+  const all = createBudget(200)
+  const [one, other] = [createBudget(100, all), createBudget(1_000, all)]
+  spend(one, 74)
+  t.notOk(isTight(one))
+  spend(one, 1)
+  t.ok(isTight(one))
+  t.notOk(isTight(other))
+  spend(one, -75)
+  spend(other, 149)
+  t.notOk(isTight(one))
+  spend(other, 1)
+  t.ok(isTight(one), 'others have used up the process')
+})
