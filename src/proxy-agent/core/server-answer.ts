@@ -11,6 +11,8 @@ export type ServerAnswer =
 
 /** Longest text of a server that is shown: characters. */
 const MAX_TEXT_CHARS = 300
+/** As Go's strconv.Atoi takes it; Number() alone would take nothing, blanks and hexadecimal too. */
+const WHOLE_NUMBER = /^[+-]?\d+$/
 
 /** @param rawHeaders names and values in turn, as node:http2 gives them */
 export function readServerAnswer(rawHeaders: readonly string[], extensionsKey: string): ServerAnswer {
@@ -23,7 +25,7 @@ export function readServerAnswer(rawHeaders: readonly string[], extensionsKey: s
   const [serverId] = ids
   if (ids.length !== 1 || serverId === undefined)
     return refused(`expected one server ID in the context, got [${ids.join(' ')}]`)
-  const serverCount = Number(counts[0])
+  const serverCount = WHOLE_NUMBER.test(counts[0] ?? '') ? Number(counts[0]) : Number.NaN
   if (counts.length !== 1 || !Number.isSafeInteger(serverCount)) {
     return refused(`expected one server count, got [${counts.join(' ')}]`)
   }
@@ -32,7 +34,7 @@ export function readServerAnswer(rawHeaders: readonly string[], extensionsKey: s
 
 /** A gRPC status as people read it. */
 export function statusText(code: string, message: string | undefined): string {
-  return `gRPC status ${code}${message === undefined ? '' : `: ${percentDecode(message)}`}`
+  return `gRPC status ${code}${message === undefined ? '' : `: ${percentDecode(message)}`}`.slice(0, MAX_TEXT_CHARS)
 }
 
 function percentDecode(text: string): string {
