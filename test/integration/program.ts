@@ -37,7 +37,7 @@ export type Launch = {
 
 /** Does not wait for anything. */
 export function launch(t: Test, { name, flags, env = {}, nodeFlags = [] }: Launch): Program {
-  const args = [...nodeFlags, join(ENTRIES, `${name}.ts`), ...flags, '--log-format=json', '--log-level=debug']
+  const args = [...nodeFlags, join(ENTRIES, `${name}.ts`), '--log-format=json', '--log-level=debug', ...flags]
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } })
   const log: Logged[] = []
   const lines: string[] = []
