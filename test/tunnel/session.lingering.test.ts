@@ -65,6 +65,19 @@ t.test('a finished connection whose bytes nobody takes is given up before a live
   t.equal(budget.usedBytes, 50_000)
 })
 
+t.test('too much waiting closes one whose socket has stalled, not a larger one whose socket takes', async (t) => {
+  const { session, open } = setup(200_000)
+  const stalled = open(1)
+  const fast = open(2)
+  session.receiveData(carrier, 1, Buffer.alloc(60_000))
+  session.heard(1_000)
+  session.receiveData(carrier, 2, Buffer.alloc(100_000))
+  taken(fast.connection, 1_000)
+  session.receiveData(carrier, 2, Buffer.alloc(50_000))
+  t.match(stalled.heard.endings, [{ kind: 'reset', by: 'self', reason: 'over-budget' }])
+  t.strictSame(fast.heard.endings, [])
+})
+
 t.test('a finished connection that was taken to the last byte is forgotten', async (t) => {
   const { session, budget, open } = setup(100_000)
   const done = open(1)
