@@ -79,6 +79,8 @@ export type Connection = {
   window: Window
   /** Bytes handed to the owner and not taken yet. */
   backlog: number
+  /** When the socket last took bytes, or last had nothing to take. */
+  tookMs: number
   early: Early[]
   /** The peer has sent something about this connection, so it knows its id. */
   peerKnows: boolean
@@ -105,6 +107,7 @@ export function createConnection(id: Int64, link: Link, home: Outlet, events: Co
     receiving: 'open',
     window: createWindow(),
     backlog: 0,
+    tookMs: link.nowMs,
     early: [],
     peerKnows: link.role === 'server',
     closing: 'none',
@@ -145,6 +148,7 @@ export function taken(connection: Connection, bytes: number): void {
   const { link } = connection
   const count = Math.min(bytes, connection.backlog)
   connection.backlog -= count
+  connection.tookMs = link.nowMs
   spend(link.budget, -count)
   if (connection.over || !link.flowControl) link.backlogChanged(connection, count)
   if (connection.over) return
@@ -333,6 +337,7 @@ function endReceiving(connection: Connection): void {
 function deliver(connection: Connection, bytes: Uint8Array): void {
   const { link } = connection
   connection.activeMs = link.nowMs
+  if (connection.backlog === 0) connection.tookMs = link.nowMs
   connection.backlog += bytes.length
   connection.events.data(bytes)
   if (!link.flowControl) link.backlogChanged(connection, 0)

@@ -39,6 +39,8 @@ import { INITIAL_WINDOW_BYTES, LONG_PATH_MS, MAX_LONG_PATH_WINDOW_BYTES, MAX_WIN
 /** A connection without traffic for this long gives back what its window had grown: milliseconds. */
 const IDLE_WINDOW_MS = 10_000
 const MINUTE_MS = 60_000
+/** When too much waits in all, sockets that took nothing for this long go first: milliseconds. */
+const STALLED_MS = 1_000
 /** A stock agent that does not answer CLOSE_REQ, and sends nothing, for this long is taken to have closed: milliseconds. */
 const CLOSE_ANSWER_MS = 30_000
 
@@ -169,11 +171,11 @@ export function createSession(options: SessionOptions, events: SessionEvents): S
   }
 
   function closeLargest(): void {
-    let most: Connection | undefined
-    for (const holders of [connections.values(), lingering]) {
-      for (const connection of holders) if (connection.backlog > (most?.backlog ?? 0)) most = connection
-    }
-    if (!most) return
+    const holders = [...connections.values(), ...lingering].filter(({ backlog }) => backlog > 0)
+    const stalled = holders.filter(({ tookMs }) => link.nowMs - tookMs >= STALLED_MS)
+    const [first, ...others] = stalled.length > 0 ? stalled : holders
+    if (!first) return
+    const most = others.reduce((largest, next) => (next.backlog > largest.backlog ? next : largest), first)
     if (most.over) most.events.giveUp()
     close(most, 'over-budget')
   }
