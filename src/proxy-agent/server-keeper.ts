@@ -36,14 +36,16 @@ export function createServerKeeper({ servers, clock, log, random, failed, open }
     else lookLater()
   }
 
-  function lookLater(): void {
+  /** The one look that is ahead: an earlier plan is dropped. */
+  function lookLater(waitMs = servers.waitMs(random())): void {
     timer?.[Symbol.dispose]()
-    if (state === 'running') timer = clock.after(servers.waitMs(random()), look)
+    timer = state === 'running' ? clock.after(waitMs, look) : undefined
   }
 
   const events: LinkEvents = {
     connected(link, count) {
       opening = undefined
+      if (state !== 'running') return link.end(state) // it answered while it was being ended
       if (servers.connected(link, count) === 'duplicate') link.end(`duplicate server: ${link.serverId}`)
       lookLater()
     },
@@ -55,7 +57,7 @@ export function createServerKeeper({ servers, clock, log, random, failed, open }
           log.warn({ server_id: link.serverId, reason }, 'disconnected')
         }
         servers.gone(link)
-      } else {
+      } else if (state === 'running') {
         failed('to_server')
         servers.failed()
         log.warn({ reason }, 'could not connect')
@@ -64,8 +66,7 @@ export function createServerKeeper({ servers, clock, log, random, failed, open }
       lookLater()
     },
     leaving(link, reconnectAfterMs) {
-      servers.leaving(link)
-      if (state === 'running') timer = clock.after(reconnectAfterMs, look)
+      lookLater(servers.leaving(link, reconnectAfterMs))
     },
     drained: (link) => link.finish(),
   }
@@ -74,6 +75,7 @@ export function createServerKeeper({ servers, clock, log, random, failed, open }
     start: look,
     drain() {
       state = 'draining'
+      timer?.[Symbol.dispose]()
       opening?.end('draining')
       return new Promise((resolve) => {
         drained = resolve

@@ -15,8 +15,13 @@ export type ServerSet<S extends HeldServer> = {
   /** A server answered. `duplicate`: it is held already, so let the new one go and keep the old. */
   readonly connected: (server: S, serverCount: number) => 'kept' | 'duplicate'
   readonly failed: () => void
-  /** It will end its stream: another one is wanted before it does. */
-  readonly leaving: (server: S) => void
+  /**
+   * It will end its stream: another one is wanted before it does.
+   *
+   * @param reconnectAfterMs what the server asks for
+   * @returns until the next look: milliseconds. No server can have us wait for longer than the longest back-off.
+   */
+  readonly leaving: (server: S, reconnectAfterMs: number) => number
   readonly gone: (server: S) => void
   /** All that are there, those that are leaving included. */
   readonly all: () => S[]
@@ -43,10 +48,12 @@ export function createServerSet<S extends HeldServer>(limits: BackoffLimits): Se
     failed() {
       failures++
     },
-    leaving(server) {
-      if (held.get(server.serverId) !== server) return
-      held.delete(server.serverId)
-      leaving.add(server)
+    leaving(server, reconnectAfterMs) {
+      if (held.get(server.serverId) === server) {
+        held.delete(server.serverId)
+        leaving.add(server)
+      }
+      return Math.min(limits.capMs, Math.max(0, reconnectAfterMs))
     },
     gone(server) {
       leaving.delete(server)

@@ -55,7 +55,7 @@ t.test('the end of a duplicate, in whatever way, leaves the one that was kept', 
   const [old, duplicate] = [server('a'), server('a')]
   servers.connected(old, 1)
   servers.connected(duplicate, 1)
-  servers.leaving(duplicate)
+  servers.leaving(duplicate, 0)
   servers.gone(duplicate)
   t.strictSame(servers.all(), [old])
   t.notOk(servers.wants())
@@ -66,10 +66,10 @@ t.test('wants another one as soon as one says that it leaves, and counts that on
   const servers = set()
   const a = server('a')
   servers.connected(a, 1)
-  servers.leaving(a)
+  servers.leaving(a, 0)
   t.ok(servers.wants())
   t.strictSame(servers.all(), [a])
-  servers.leaving(a)
+  servers.leaving(a, 0)
   t.strictSame(servers.all(), [a], 'saying it twice changes nothing')
   servers.gone(a)
   t.strictSame(servers.all(), [])
@@ -80,7 +80,7 @@ t.test('a server that leaves may be held anew under its id, and its end does not
   const servers = set()
   const [leaving, anew] = [server('a'), server('a')]
   servers.connected(leaving, 1)
-  servers.leaving(leaving)
+  servers.leaving(leaving, 0)
   t.equal(servers.connected(anew, 1), 'kept')
   t.strictSame(servers.all(), [anew, leaving])
   servers.gone(leaving)
@@ -95,7 +95,7 @@ t.test('hears of the end of a server twice without harm', async (t) => {
   servers.connected(b, 2)
   servers.gone(a)
   servers.gone(a)
-  servers.leaving(a)
+  servers.leaving(a, 0)
   t.strictSame(servers.all(), [b])
 })
 
@@ -128,3 +128,17 @@ t.test('spreads out after the loss of a server, and does not forget failures for
   servers.gone(b)
   t.equal(servers.waitMs(1), 1_500)
 })
+
+t.test(
+  'waits after a server that leaves as long as it asks for, but no longer than the longest back-off',
+  async (t) => {
+    const servers = set()
+    const a = server('a')
+    servers.connected(a, 1)
+    const asked = [0, 2_500, 10_000, 10_001, Number.MAX_SAFE_INTEGER, -1]
+    t.strictSame(
+      asked.map((ms) => servers.leaving(a, ms)),
+      [0, 2_500, 10_000, 10_000, 10_000, 0],
+    )
+  },
+)

@@ -1,0 +1,308 @@
+import t from 'tap'
+import { createServerSet } from '../../src/proxy-agent/core/server-set.ts'
+import type { Link, LinkEvents } from '../../src/proxy-agent/link.ts'
+import { createServerKeeper, type ServerKeeper } from '../../src/proxy-agent/server-keeper.ts'
+import { manualClock } from '../platform/manual-clock.ts'
+import { recordedLog } from '../platform/recorded-log.ts'
+
+/** A link that does what the test says: it ends only when told `gone`, as a real one does some time after `end`. */
+type TestLink = Link & {
+  serverId: string
+  readonly asked: string[]
+  readonly answer: (serverId: string, count?: number) => void
+  readonly leave: (reconnectAfterMs: number) => void
+  readonly drained: () => void
+  readonly gone: (reason?: string) => void
+}
+
+function testLink(events: LinkEvents): TestLink {
+  let connected = false
+  const asked: string[] = []
+  const link: TestLink = {
+    serverId: '',
+    asked,
+    session: () => undefined,
+    drain: () => void asked.push('drain'),
+    finish: () => void asked.push('finish'),
+    end: (reason) => void asked.push(`end: ${reason}`),
+    answer(serverId, count = 1) {
+      link.serverId = serverId
+      connected = true
+      events.connected(link, count)
+    },
+    leave: (reconnectAfterMs) => events.leaving(link, reconnectAfterMs),
+    drained: () => events.drained(link),
+    gone: (reason = 'the connection closed') => events.gone(link, reason, connected),
+  }
+  return link
+}
+
+function setup() {
+  const clock = manualClock()
+  const log = recordedLog()
+  const links: TestLink[] = []
+  const failures: string[] = []
+  const servers = createServerSet<Link>({ baseMs: 1_000, capMs: 10_000 })
+  const keeper = createServerKeeper({
+    servers,
+    clock,
+    log,
+    random: () => 0.5,
+    failed: (direction) => failures.push(direction),
+    open(events) {
+      const link = testLink(events)
+      links.push(link)
+      return link
+    },
+  })
+  return { clock, log, links, failures, servers, keeper }
+}
+
+/** One server is held and no other is wanted. */
+function connected() {
+  const world = setup()
+  world.keeper.start()
+  world.links[0]!.answer('a')
+  return { ...world, first: world.links[0]! }
+}
+
+/** Whether the promise has resolved by the end of this turn. */
+async function settled(promise: Promise<unknown>): Promise<boolean> {
+  let done = false
+  promise.then(() => {
+    done = true
+  })
+  await new Promise((resolve) => setImmediate(resolve))
+  return done
+}
+
+const drain = (keeper: ServerKeeper): Promise<void> => keeper.drain()
+
+t.test('opens one link at a time until it holds all servers there are', async (t) => {
+  const { clock, links, servers, keeper } = setup()
+  keeper.start()
+  clock.advance(60_000)
+  t.equal(links.length, 1, 'no second attempt while the first is under way')
+  links[0]!.answer('a', 2)
+  t.equal(links.length, 1)
+  clock.advance(1_050)
+  t.equal(links.length, 2)
+  links[1]!.answer('b', 2)
+  for (let look = 0; look < 10; look++) clock.advance(1_050)
+  t.equal(links.length, 2)
+  t.strictSame(
+    servers.all().map(({ serverId }) => serverId),
+    ['a', 'b'],
+  )
+  t.equal(clock.waiting(), 1, 'one look is ahead')
+})
+
+t.test('tries again after a failure, later each time, and tells of it once each', async (t) => {
+  const { clock, log, links, failures, keeper } = setup()
+  keeper.start()
+  const waits = [550, 825, 1_237.5]
+  for (const [index, waitMs] of waits.entries()) {
+    links[index]!.gone('connect ECONNREFUSED')
+    clock.advance(waitMs - 0.5)
+    t.equal(links.length, index + 1, 'not yet')
+    clock.advance(0.5)
+    t.equal(links.length, index + 2)
+  }
+  t.strictSame(failures, ['to_server', 'to_server', 'to_server'])
+  t.strictSame(log.messages('warn'), ['could not connect', 'could not connect', 'could not connect'])
+  t.match(log.lines[0], { fields: { reason: 'connect ECONNREFUSED' } })
+})
+
+t.test('comes back after a loss, and tells of it', async (t) => {
+  const { clock, log, links, failures, servers, first } = connected()
+  first.gone('read ECONNRESET')
+  t.strictSame(servers.all(), [])
+  t.strictSame(failures, ['from_server'])
+  t.match(log.lines, [{ message: 'disconnected', fields: { server_id: 'a', reason: 'read ECONNRESET' } }])
+  clock.advance(550)
+  t.equal(links.length, 2)
+  t.equal(clock.waiting(), 0)
+})
+
+t.test('lets a duplicate go and keeps the old one; the end of the duplicate is no failure', async (t) => {
+  const { clock, log, links, failures, servers, keeper } = setup()
+  keeper.start()
+  links[0]!.answer('a', 2)
+  clock.advance(1_050)
+  links[1]!.answer('a', 2)
+  t.strictSame(links[1]!.asked, ['end: duplicate server: a'])
+  links[1]!.gone('duplicate server: a')
+  t.strictSame(servers.all(), [links[0]])
+  t.strictSame(links[0]!.asked, [])
+  t.strictSame([failures, log.messages('warn')], [[], []])
+  t.equal(clock.waiting(), 1)
+  clock.advance(1_050)
+  t.equal(links.length, 3, 'it goes on looking for the second server')
+})
+
+t.test('goes on looking also while a duplicate takes its time to end', async (t) => {
+  const { clock, links, keeper } = setup()
+  keeper.start()
+  links[0]!.answer('a', 2)
+  clock.advance(1_050)
+  links[1]!.answer('a', 2)
+  clock.advance(1_050)
+  t.equal(links.length, 3)
+  links[1]!.gone()
+  t.equal(clock.waiting(), 1, 'armed, though it changes nothing while one is opening')
+  clock.advance(60_000)
+  t.equal(links.length, 3)
+  links[2]!.answer('b', 2)
+  t.equal(clock.waiting(), 1)
+})
+
+t.test('connects elsewhere when a server leaves, before that one ends', async (t) => {
+  const { clock, links, servers, first } = connected()
+  first.leave(0)
+  t.equal(links.length, 1)
+  clock.advance(0)
+  t.equal(links.length, 2)
+  links[1]!.answer('b')
+  t.strictSame(
+    servers.all().map(({ serverId }) => serverId),
+    ['b', 'a'],
+  )
+  first.gone('the agent stream ended')
+  t.strictSame(servers.all(), [links[1]])
+  t.strictSame(first.asked, [], 'its connections live until they end')
+  t.equal(clock.waiting(), 1)
+  clock.advance(60_000)
+  t.equal(links.length, 2)
+})
+
+t.test('waits as long as a server that leaves says', async (t) => {
+  const { clock, links, first } = connected()
+  first.leave(5_000)
+  t.equal(clock.waiting(), 1, 'one look is ahead, not two')
+  clock.advance(4_999)
+  t.equal(links.length, 1)
+  clock.advance(1)
+  t.equal(links.length, 2)
+})
+
+t.test('does not stay without a server because one that left said to wait for ever', async (t) => {
+  const { clock, links, first } = connected()
+  first.leave(Number.MAX_SAFE_INTEGER)
+  clock.advance(10_000)
+  t.equal(links.length, 2, 'no longer than the longest back-off')
+})
+
+t.test('a server that leaves while another one is being opened is replaced too', async (t) => {
+  const { clock, links, keeper } = setup()
+  keeper.start()
+  links[0]!.answer('a', 2)
+  clock.advance(1_050)
+  links[0]!.leave(0)
+  clock.advance(0)
+  t.equal(links.length, 2, 'one at a time')
+  links[1]!.answer('b', 2)
+  clock.advance(1_050)
+  t.equal(links.length, 3)
+})
+
+t.test('hears of the end of a server twice in a row and of no server at all', async (t) => {
+  const { clock, links, failures, first } = connected()
+  first.gone()
+  first.gone()
+  t.strictSame(failures, ['from_server'])
+  t.equal(clock.waiting(), 1)
+  clock.advance(550)
+  t.equal(links.length, 2)
+})
+
+t.test('a drain asks every link, those that leave too, and resolves when the last is gone', async (t) => {
+  const { clock, links, failures, log, keeper, first } = connected()
+  first.leave(0)
+  clock.advance(0)
+  links[1]!.answer('b')
+  const drained = drain(keeper)
+  t.strictSame([first.asked, links[1]!.asked], [['drain'], ['drain']])
+  first.drained()
+  t.strictSame(first.asked, ['drain', 'finish'])
+  first.gone()
+  t.notOk(await settled(drained))
+  links[1]!.drained()
+  links[1]!.gone()
+  t.ok(await settled(drained))
+  t.strictSame([failures, log.messages('warn')], [[], []], 'who ends because we asked has not failed')
+  t.equal(clock.waiting(), 0)
+})
+
+t.test('a drain without any server is over at once', async (t) => {
+  const { keeper } = setup()
+  t.ok(await settled(drain(keeper)))
+})
+
+t.test('opens nothing any more once it drains, whoever is lost', async (t) => {
+  const { clock, links, keeper, first } = connected()
+  const drained = drain(keeper)
+  t.equal(clock.waiting(), 0)
+  first.leave(0)
+  first.gone()
+  clock.advance(60_000)
+  t.ok(await settled(drained))
+  t.equal(links.length, 1)
+  t.equal(clock.waiting(), 0)
+})
+
+t.test('a drain ends the attempt that is under way, and that is no failure', async (t) => {
+  const { clock, links, failures, log, keeper } = setup()
+  keeper.start()
+  const drained = drain(keeper)
+  t.strictSame(links[0]!.asked, ['end: draining'])
+  links[0]!.gone('draining')
+  t.ok(await settled(drained))
+  t.strictSame([failures, log.messages('warn')], [[], []])
+  clock.advance(60_000)
+  t.equal(links.length, 1)
+})
+
+t.test('a server that answers after the drain began is not kept waiting for', async (t) => {
+  const { links, servers, keeper } = setup()
+  keeper.start()
+  const drained = drain(keeper)
+  links[0]!.answer('a')
+  t.strictSame(servers.all(), [])
+  t.equal(links[0]!.asked.at(-1), 'end: draining')
+  links[0]!.gone()
+  t.ok(await settled(drained))
+})
+
+t.test('a stop ends every link, the one being opened too, and nothing is opened after it', async (t) => {
+  const { clock, links, failures, log, keeper, first } = connected()
+  first.leave(0)
+  clock.advance(0)
+  keeper.stop()
+  t.strictSame([first.asked, links[1]!.asked], [['end: stopped'], ['end: stopped']])
+  first.gone('stopped')
+  links[1]!.gone('stopped')
+  clock.advance(60_000)
+  t.equal(links.length, 2)
+  t.equal(clock.waiting(), 0)
+  t.strictSame([failures, log.messages('warn')], [[], []])
+})
+
+t.test('a stop leaves no timer, not even of a server that left before or leaves after it', async (t) => {
+  const { clock, links, keeper, first } = connected()
+  first.leave(5_000)
+  keeper.stop()
+  t.equal(clock.waiting(), 0)
+  first.leave(0)
+  clock.advance(60_000)
+  t.equal(clock.waiting(), 0)
+  t.equal(links.length, 1)
+})
+
+t.test('a stop after a drain ends what still drains', async (t) => {
+  const { keeper, first } = connected()
+  const drained = drain(keeper)
+  keeper.stop()
+  t.strictSame(first.asked, ['drain', 'end: stopped'])
+  first.gone('stopped')
+  t.ok(await settled(drained))
+})
