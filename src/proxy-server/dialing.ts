@@ -50,6 +50,7 @@ export function createDialing(deps: DialDeps): Dialing {
 
   function dial(cluster: string, principal: string, address: string, waiter: Waiter): () => void {
     if ((pending.get(principal) ?? 0) >= deps.maxPendingPerFrontend) {
+      metrics.dialRefused('frontend')
       waiter.failed({ kind: 'too-many-dials' })
       return () => {}
     }
@@ -101,7 +102,7 @@ export function createDialing(deps: DialDeps): Dialing {
               metrics.dialFailed('error_response')
               fail({ kind: 'dial-error', text: failure.text })
             } else if (failure.kind === 'too-many') {
-              metrics.dialFailed('send_rsp')
+              metrics.dialRefused('stream')
               fail({ kind: 'too-many-dials' })
             } else if (lost) {
               metrics.dialFailed('backend_close')

@@ -25,6 +25,8 @@ export type ServerMetrics = {
   /** @param ms from the DIAL_REQ to its answer */
   readonly dialSucceeded: (ms: number) => void
   readonly dialFailed: (reason: DialFailureReason) => void
+  /** A dial that was not even tried: its frontend, or the agent's stream, has as many pending as it may have. */
+  readonly dialRefused: (limit: 'frontend' | 'stream') => void
   readonly connectionEnded: (ms: number, how: 'finished' | 'reset') => void
   /** A head that is no good CONNECT; `why` is one of the parser's words, or `slow`. */
   readonly headRefused: (why: string) => void
@@ -137,6 +139,7 @@ export function createServerMetrics(state: ServerState): { metrics: ServerMetric
     registers,
   })
   const dialFailures = counter(`${PREFIX}dial_failure_count`, 'Dials that failed, by reason.', ['reason'])
+  const refusedDials = counter('culvert_server_refused_dials_total', 'Dials over a limit, by limit.', ['limit'])
   const ends = counter('culvert_server_connection_ends_total', 'Ends of tunnelled connections, by kind.', ['how'])
   const heads = counter('culvert_server_refused_heads_total', 'Requests that are no good CONNECT, by fault.', ['why'])
   const forbidden = counter('culvert_server_forbidden_clients_total', 'Certificates not accepted, by port.', ['port'])
@@ -151,6 +154,7 @@ export function createServerMetrics(state: ServerState): { metrics: ServerMetric
     bytes,
     dialSucceeded: (ms) => dialSeconds.observe(ms / 1000),
     dialFailed: (reason) => dialFailures.inc({ reason }),
+    dialRefused: (limit) => refusedDials.inc({ limit }),
     connectionEnded(ms, how) {
       lifetimeSeconds.observe(ms / 1000)
       ends.inc({ how })

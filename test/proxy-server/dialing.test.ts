@@ -1,0 +1,327 @@
+import t from 'tap'
+import type { AgentStream } from '../../src/proxy-server/agent-stream.ts'
+import type { Failure } from '../../src/proxy-server/core/answers.ts'
+import { createClusters } from '../../src/proxy-server/core/clusters.ts'
+import { createDialing } from '../../src/proxy-server/dialing.ts'
+import type { Int64 } from '../../src/tunnel/packet.ts'
+import { manualClock } from '../platform/manual-clock.ts'
+import { hearing, type OneSession, oneSession } from '../tunnel/one-session.ts'
+import { recordedMetrics } from './recorded-metrics.ts'
+
+/** A real session over a recorded carrier, dressed as an agent. */
+type TestAgent = OneSession & {
+  readonly agent: AgentStream
+  /** The dials that reached it since the last look. */
+  readonly dialled: () => Int64[]
+  readonly cancelled: () => Int64[]
+  readonly connect: (random: Int64, connectId: number) => void
+  readonly refuse: (random: Int64, text: string) => void
+  readonly lose: (reason?: string) => void
+}
+
+function testAgent(agentId: string, limits: { pendingDials?: number } = {}): TestAgent {
+  const one = oneSession({ role: 'server', limits })
+  const agent = { agentId, cluster: 'default', draining: false, session: one.session } as AgentStream
+  const frames = { DIAL_REQ: [] as Int64[], DIAL_CLS: [] as Int64[] }
+  const take = (type: 'DIAL_REQ' | 'DIAL_CLS'): Int64[] => {
+    for (const frame of one.carrier.frames()) {
+      if (frame.type === 'DIAL_REQ' || frame.type === 'DIAL_CLS') frames[frame.type].push(frame.random)
+    }
+    return frames[type].splice(0)
+  }
+  return {
+    ...one,
+    agent,
+    dialled: () => take('DIAL_REQ'),
+    cancelled: () => take('DIAL_CLS'),
+    connect: (random, connectId) =>
+      one.session.receive(one.carrier, { type: 'DIAL_RSP', error: '', connectId, random }),
+    refuse: (random, error) => one.session.receive(one.carrier, { type: 'DIAL_RSP', error, connectId: 0, random }),
+    lose: (reason = 'the agent stream ended') => one.session.lost(one.carrier, reason),
+  }
+}
+
+function setup(agents: readonly TestAgent[], options: { timeoutMs?: number; maxPendingPerFrontend?: number } = {}) {
+  const clock = manualClock()
+  const metrics = recordedMetrics()
+  const clusters = createClusters<AgentStream>()
+  for (const { agent } of agents) clusters.add('default', agent)
+  let number = 100
+  const dialing = createDialing({
+    clusters,
+    clock,
+    metrics,
+    random: () => 0,
+    dialNumber: () => number++,
+    timeoutMs: options.timeoutMs ?? 30_000,
+    maxPendingPerFrontend: options.maxPendingPerFrontend ?? 10,
+  })
+  const dial = (principal = 'user/alice', cluster = 'default') => {
+    const outcomes: (string | Failure)[] = []
+    const cancel = dialing.dial(cluster, principal, '10.0.0.1:443', {
+      connected(connection, agent) {
+        outcomes.push(`connected ${connection.id} by ${agent.agentId}`)
+        return hearing().events
+      },
+      failed: (failure) => void outcomes.push(failure),
+    })
+    return { outcomes, cancel }
+  }
+  return { clock, metrics, clusters, dial }
+}
+
+/** Nothing is left of any dial: no timer, no table, no count. */
+function clean(t: Tap, world: ReturnType<typeof setup>, ...agents: TestAgent[]): void {
+  t.equal(world.clock.waiting(), 0, 'no timer')
+  for (const { session } of agents) t.equal(session.dialCount(), 0, 'no dial in a table')
+}
+type Tap = Pick<typeof t, 'equal'>
+
+t.test('has the agent dial and hands over the connection', async (t) => {
+  const a = testAgent('a')
+  const world = setup([a])
+  const { outcomes, cancel } = world.dial()
+  t.match(a.carrier.frames(), [{ type: 'DIAL_REQ', protocol: 'tcp', address: '10.0.0.1:443', random: 100 }])
+  world.clock.advance(70)
+  a.connect(100, 1)
+  t.strictSame(outcomes, ['connected 1 by a'])
+  t.strictSame(world.metrics.counted, [['dialSucceeded', 70]])
+  cancel()
+  t.equal(a.session.connectionCount(), 1, 'a cancel that comes too late breaks nothing')
+  t.strictSame(a.carrier.frames(), [])
+  clean(t, world, a)
+  world.clock.advance(60_000)
+  t.equal(outcomes.length, 1)
+})
+
+t.test('fails where no agent is, and in a cluster of which none is', async (t) => {
+  const world = setup([testAgent('a')])
+  const { outcomes } = world.dial('user/alice', 'eu-1')
+  t.strictSame(outcomes, [{ kind: 'no-agent' }])
+  t.strictSame(world.metrics.counted, [['dialFailed', 'no_agent']])
+  clean(t, world)
+})
+
+t.test("passes on the agent's words", async (t) => {
+  const a = testAgent('a')
+  const world = setup([a])
+  const { outcomes, cancel } = world.dial()
+  a.refuse(100, 'dial tcp 10.0.0.1:443: connect: connection refused')
+  cancel()
+  t.strictSame(outcomes, [{ kind: 'dial-error', text: 'dial tcp 10.0.0.1:443: connect: connection refused' }])
+  t.strictSame(world.metrics.counted, [['dialFailed', 'error_response']])
+  clean(t, world, a)
+})
+
+t.test('gives up at the deadline, not before, and tells the agent', async (t) => {
+  const a = testAgent('a')
+  const world = setup([a])
+  const { outcomes, cancel } = world.dial()
+  world.clock.advance(29_999)
+  t.strictSame([outcomes, a.cancelled()], [[], []])
+  world.clock.advance(1)
+  t.strictSame(outcomes, [{ kind: 'dial-timeout' }])
+  t.strictSame(a.cancelled(), [100])
+  t.strictSame(world.metrics.counted, [['dialFailed', 'backend_dial_timeout']])
+  cancel()
+  a.refuse(100, 'too late')
+  a.connect(100, 1)
+  t.strictSame(outcomes.length, 1)
+  t.equal(world.metrics.counted.length, 1)
+  clean(t, world, a)
+})
+
+t.test('a connection that comes after the deadline is closed, not leaked', async (t) => {
+  const a = testAgent('a')
+  const world = setup([a])
+  world.dial()
+  world.clock.advance(30_000)
+  a.carrier.frames()
+  a.connect(100, 1)
+  t.equal(a.session.connectionCount(), 0)
+  t.match(a.carrier.frames(), [{ type: 'CLOSE_REQ', connectId: 1 }])
+})
+
+t.test('waits for ever when the deadline is turned off', async (t) => {
+  const a = testAgent('a')
+  const world = setup([a], { timeoutMs: 0 })
+  const { outcomes } = world.dial()
+  t.equal(world.clock.waiting(), 0)
+  world.clock.advance(1e9)
+  t.strictSame(outcomes, [])
+  a.connect(100, 1)
+  t.strictSame(outcomes, ['connected 1 by a'])
+})
+
+t.test('a cancelled dial is heard of no more, and the agent is told', async (t) => {
+  const a = testAgent('a')
+  const world = setup([a])
+  const { outcomes, cancel } = world.dial()
+  cancel()
+  cancel()
+  t.strictSame(a.cancelled(), [100])
+  a.refuse(100, 'too late')
+  a.connect(100, 1)
+  a.lose()
+  world.clock.advance(60_000)
+  t.strictSame(outcomes, [])
+  t.strictSame(world.metrics.counted, [['dialFailed', 'frontend_close']])
+  clean(t, world, a)
+})
+
+t.test('tries another agent once when the first one is lost before it answers', async (t) => {
+  const [a, b] = [testAgent('a'), testAgent('b')]
+  const world = setup([a, b])
+  const { outcomes } = world.dial()
+  t.strictSame([a.dialled(), b.dialled()], [[100], []])
+  a.lose()
+  t.strictSame(b.dialled(), [101], 'under a number of its own')
+  b.connect(101, 1)
+  t.strictSame(outcomes, ['connected 1 by b'])
+  t.strictSame(world.metrics.counted, [['dialSucceeded', 0]])
+  clean(t, world, a, b)
+})
+
+t.test('tries at most two agents, and tells how the second was lost', async (t) => {
+  const agents = ['a', 'b', 'c'].map((id) => testAgent(id))
+  const [a, b, c] = agents as [TestAgent, TestAgent, TestAgent]
+  const world = setup(agents)
+  const { outcomes } = world.dial()
+  a.lose('the first reason')
+  b.lose('the second reason')
+  t.strictSame(outcomes, [{ kind: 'agent-lost', cause: 'the second reason' }])
+  t.strictSame(c.dialled(), [])
+  t.strictSame(world.metrics.counted, [['dialFailed', 'backend_close']])
+  clean(t, world, ...agents)
+})
+
+t.test('tells how the agent was lost when there is no other', async (t) => {
+  const a = testAgent('a')
+  const world = setup([a])
+  const { outcomes } = world.dial()
+  a.lose('nothing heard from the agent for too long')
+  t.strictSame(outcomes, [{ kind: 'agent-lost', cause: 'nothing heard from the agent for too long' }])
+  t.strictSame(world.metrics.counted, [['dialFailed', 'backend_close']])
+  clean(t, world, a)
+})
+
+t.test('takes a second stream of the same agent id for another agent', async (t) => {
+  const [old, anew] = [testAgent('a'), testAgent('a')]
+  const world = setup([old, anew])
+  const { outcomes } = world.dial()
+  old.lose()
+  t.strictSame(anew.dialled(), [101])
+  anew.connect(101, 1)
+  t.strictSame(outcomes, ['connected 1 by a'])
+})
+
+t.test('passes over an agent whose stream has ended but is still in the pool', async (t) => {
+  const [a, b] = [testAgent('a'), testAgent('b')]
+  a.lose()
+  const world = setup([a, b])
+  const { outcomes, cancel } = world.dial()
+  t.strictSame(b.dialled(), [100 + 1])
+  cancel()
+  t.strictSame([outcomes, b.cancelled()], [[], [101]], 'the dial that is cancelled is the second one')
+  clean(t, world, a, b)
+})
+
+t.test('both attempts share one deadline', async (t) => {
+  const [a, b] = [testAgent('a'), testAgent('b')]
+  const world = setup([a, b])
+  const { outcomes } = world.dial()
+  world.clock.advance(20_000)
+  a.lose()
+  world.clock.advance(9_999)
+  t.strictSame(outcomes, [])
+  world.clock.advance(1)
+  t.strictSame(outcomes, [{ kind: 'dial-timeout' }])
+  t.strictSame([a.cancelled(), b.cancelled()], [[], [101]])
+  clean(t, world, a, b)
+})
+
+t.test('an agent lost after the deadline is not replaced', async (t) => {
+  const [a, b] = [testAgent('a'), testAgent('b')]
+  const world = setup([a, b])
+  const { outcomes } = world.dial()
+  world.clock.advance(30_000)
+  a.lose()
+  t.equal(outcomes.length, 1)
+  t.strictSame(b.dialled(), [])
+})
+
+t.test('refuses the dial over the limit of an agent', async (t) => {
+  const a = testAgent('a', { pendingDials: 1 })
+  const world = setup([a])
+  const first = world.dial()
+  const second = world.dial()
+  t.strictSame(second.outcomes, [{ kind: 'too-many-dials' }])
+  t.equal(world.clock.waiting(), 1, 'only the first one is waited for')
+  t.strictSame(world.metrics.counted, [['dialRefused', 'stream']])
+  a.connect(100, 1)
+  t.strictSame(first.outcomes, ['connected 1 by a'])
+  clean(t, world, a)
+})
+
+t.test('bounds the dials of one principal, and counts what it refuses', async (t) => {
+  const a = testAgent('a')
+  const world = setup([a], { maxPendingPerFrontend: 2 })
+  const dials = [world.dial(), world.dial(), world.dial()]
+  t.strictSame(
+    dials.map(({ outcomes }) => outcomes),
+    [[], [], [{ kind: 'too-many-dials' }]],
+  )
+  t.strictSame(a.dialled(), [100, 101])
+  t.strictSame(world.metrics.counted, [['dialRefused', 'frontend']])
+  const other = world.dial('user/bob')
+  t.strictSame(other.outcomes, [], 'another principal has dials of its own')
+})
+
+t.test('gives a dial back to its principal in whatever way it ends, and once', async (t) => {
+  const a = testAgent('a')
+  const b = testAgent('b')
+  const endings: Record<string, (dial: { readonly cancel: () => void }, random: number) => void> = {
+    connected: (_dial, random) => a.connect(random, random),
+    refused: (_dial, random) => a.refuse(random, 'no'),
+    'at the deadline': () => world.clock.advance(30_000),
+    cancelled: ({ cancel }) => cancel(),
+    'refused, then cancelled': ({ cancel }, random) => {
+      a.refuse(random, 'no')
+      cancel()
+    },
+    'cancelled, then connected': ({ cancel }, random) => {
+      cancel()
+      a.connect(random, random)
+    },
+  }
+  const world = setup([a, b], { maxPendingPerFrontend: 1 })
+  for (const [name, end] of Object.entries(endings)) {
+    const dial = world.dial()
+    const [random] = a.dialled()
+    t.ok(random, `${name}: had room`)
+    t.match(world.dial().outcomes, [{ kind: 'too-many-dials' }], `${name}: exactly one`)
+    end(dial, Number(random))
+  }
+  const dial = world.dial()
+  a.lose()
+  t.match(world.dial().outcomes, [{ kind: 'too-many-dials' }], 'a second attempt is the same dial')
+  b.lose()
+  t.match(dial.outcomes, [{ kind: 'agent-lost' }])
+  t.match(world.dial().outcomes, [{ kind: 'agent-lost' }], 'and not too many')
+  clean(t, world, a, b)
+})
+
+t.test('the waiter may dial again while it hears of a failure', async (t) => {
+  const a = testAgent('a')
+  const world = setup([a], { maxPendingPerFrontend: 1 })
+  const again: (string | Failure)[] = []
+  const dialing = world.dial()
+  const push = dialing.outcomes.push.bind(dialing.outcomes)
+  dialing.outcomes.push = (...items) => {
+    again.push(...world.dial().outcomes)
+    return push(...items)
+  }
+  a.refuse(100, 'no')
+  t.strictSame(again, [], 'the room of the failed one is free by then')
+  t.strictSame(a.dialled(), [100, 101])
+})
