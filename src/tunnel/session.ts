@@ -148,6 +148,7 @@ export function createSession(options: SessionOptions, events: SessionEvents): S
   let unixOffsetMs = 0
   let minuteEndsMs = options.nowMs + MINUTE_MS
   let unknownThisMinute = 0
+  let cancelled = 0 // dials whose answer may have crossed the cancellation; a stock agent answers each
   let idleLookMs = options.nowMs + IDLE_WINDOW_MS
   const pulse = createPulse({
     role,
@@ -182,6 +183,10 @@ export function createSession(options: SessionOptions, events: SessionEvents): S
 
   function violate(violation: Violation): void {
     events.violation(violation)
+    if (violation === 'unknown-dial' && cancelled > 0) {
+      cancelled--
+      return
+    }
     unknownThisMinute++
     if (unknownThisMinute === limits.unknownFramesPerMinute + 1) events.broken('too-many-unknown-frames')
   }
@@ -392,7 +397,10 @@ export function createSession(options: SessionOptions, events: SessionEvents): S
       outlet.carrier.control({ type: 'DIAL_REQ', ...request })
     },
     cancel(random) {
-      dials.take(random)?.outlet.carrier.control({ type: 'DIAL_CLS', random })
+      const dial = dials.take(random)
+      if (!dial) return
+      cancelled++
+      dial.outlet.carrier.control({ type: 'DIAL_CLS', random })
     },
     accept(random, connectionEvents) {
       const dial = dials.take(random)
