@@ -84,12 +84,17 @@ export function createServerMetrics(state: ServerState): { metrics: ServerMetric
   gauge(`${PREFIX}pending_backend_dials`, 'Dials that no agent has answered yet.', state.dials)
   gauge(`${PREFIX}established_connections`, 'Tunnelled connections that are open.', state.connections)
   gauge('culvert_server_buffered_bytes', 'Bytes from agents that clients have not taken yet.', state.bufferedBytes)
-  labelled(registry, `${PREFIX}ready_backends`, 'Agents that can be chosen, by strategy.', 'proxy_strategy', () => ({
-    default: state.agents(),
-  }))
-  labelled(registry, `${PREFIX}grpc_connections`, 'Open gRPC streams, by method.', 'service_method', () => ({
-    Connect: state.agents(),
-  }))
+  let agentCame = false
+  /** Absent until the first agent came, as konnectivity's series with labels are. */
+  const agentsAs = (label: string) => (): Record<string, number> => {
+    const agents = state.agents()
+    agentCame ||= agents > 0
+    return agentCame ? { [label]: agents } : {}
+  }
+  const backendsHelp = 'Agents that can be chosen, by strategy.'
+  labelled(registry, `${PREFIX}ready_backends`, backendsHelp, 'proxy_strategy', agentsAs('default'))
+  const streamsHelp = 'Open gRPC streams, by method.'
+  labelled(registry, `${PREFIX}grpc_connections`, streamsHelp, 'service_method', agentsAs('Connect'))
   labelled(
     registry,
     'culvert_server_certificate_expiry_seconds',
@@ -163,7 +168,10 @@ export function createServerMetrics(state: ServerState): { metrics: ServerMetric
     clientForbidden: (port) => forbidden.inc({ port }),
     handshakeFailed: (port, why) => handshakes.inc({ port, why }),
     agentRefused: (why) => refusedAgents.inc({ why }),
-    streamEnded: (how) => streamEnds.inc({ how }),
+    streamEnded(how) {
+      agentCame = true
+      streamEnds.inc({ how })
+    },
     violation(kind) {
       violations.inc({ kind })
       if (kind === 'unknown-dial') dialFailures.inc({ reason: 'unrecognized_response' })

@@ -1,0 +1,203 @@
+import t from 'tap'
+import { createServerMetrics, type ServerState } from '../../src/proxy-server/metrics.ts'
+import { expose } from '../platform/exposition.ts'
+
+const KONNECTIVITY = 'konnectivity_network_proxy_server_'
+const OURS = 'culvert_server_'
+
+function setup(state: Partial<ServerState> = {}) {
+  return createServerMetrics({
+    agents: () => 0,
+    frontends: () => 0,
+    connections: () => 0,
+    dials: () => 0,
+    bufferedBytes: () => 0,
+    certificateSeconds: () => ({}),
+    tlsAlarms: () => ({ frontend: false, agent: false }),
+    ...state,
+  })
+}
+
+t.test('has the families of konnectivity, by name and type', async (t) => {
+  const { families } = await expose(setup().registry)
+  const expected = {
+    dial_duration_seconds: 'histogram',
+    connection_duration_seconds: 'histogram',
+    grpc_connections: 'gauge',
+    http_connections: 'gauge',
+    ready_backend_connections: 'gauge',
+    ready_backends: 'gauge',
+    pending_backend_dials: 'gauge',
+    established_connections: 'gauge',
+    dial_failure_count: 'counter',
+    stream_packets_total: 'counter',
+  }
+  const theirs = Object.entries(families).filter(([name]) => name.startsWith(KONNECTIVITY))
+  t.strictSame(Object.fromEntries(theirs.map(([name, type]) => [name.slice(KONNECTIVITY.length), type])), expected)
+  for (const name of Object.keys(families)) t.match(name, /^(konnectivity_network_proxy|culvert)_server_[a-z_]+$/)
+})
+
+t.test('has the buckets of konnectivity', async (t) => {
+  const { buckets } = await expose(setup().registry)
+  t.strictSame(buckets(`${KONNECTIVITY}dial_duration_seconds`).map(Number), [
+    1e-6,
+    1e-5,
+    1e-4,
+    0.005,
+    0.025,
+    0.1,
+    0.5,
+    2.5,
+    12.5,
+    Number.NaN,
+  ])
+  t.strictSame(buckets(`${KONNECTIVITY}connection_duration_seconds`), [
+    ...['1', '5', '15', '30', '60', '300', '900', '1800', '3600', '14400', '43200', '86400'],
+    '+Inf',
+  ])
+})
+
+t.test('shows plain gauges and histograms at zero before anything has happened', async (t) => {
+  const { series } = await expose(setup().registry)
+  const plain = [
+    ...['http_connections', 'ready_backend_connections', 'pending_backend_dials', 'established_connections'],
+    ...['dial_duration_seconds_count', 'connection_duration_seconds_count'],
+  ]
+  for (const name of plain) t.equal(series[KONNECTIVITY + name], 0, name)
+  t.equal(series[`${OURS}buffered_bytes`], 0)
+})
+
+t.test('shows no series with labels before it has happened', async (t) => {
+  const { families, series } = await expose(setup().registry)
+  const labelled = Object.keys(series).filter((name) => name.includes('{') && !name.includes('_bucket{le='))
+  const own = labelled.filter((name) => (name.split('{')[0] ?? '') in families)
+  t.strictSame(
+    own,
+    [`${OURS}tls_files_broken{port="frontend"}`, `${OURS}tls_files_broken{port="agent"}`],
+    'but an alarm',
+  )
+})
+
+t.test('asks for what there is whenever somebody looks', async (t) => {
+  const now = { agents: 2, frontends: 3, connections: 4, dials: 5, bufferedBytes: 6 }
+  const { registry } = setup({
+    agents: () => now.agents,
+    frontends: () => now.frontends,
+    connections: () => now.connections,
+    dials: () => now.dials,
+    bufferedBytes: () => now.bufferedBytes,
+    certificateSeconds: () => ({ 'server-cert': 3_600, 'cluster-cert': -5 }),
+    tlsAlarms: () => ({ frontend: true, agent: false }),
+  })
+  const figures = (agents: number) => ({
+    [`${KONNECTIVITY}ready_backend_connections`]: agents,
+    [`${KONNECTIVITY}ready_backends{proxy_strategy="default"}`]: agents,
+    [`${KONNECTIVITY}grpc_connections{service_method="Connect"}`]: agents,
+    [`${KONNECTIVITY}http_connections`]: 3,
+    [`${KONNECTIVITY}established_connections`]: 4,
+    [`${KONNECTIVITY}pending_backend_dials`]: 5,
+    [`${OURS}buffered_bytes`]: 6,
+    [`${OURS}certificate_expiry_seconds{flag="server-cert"}`]: 3_600,
+    [`${OURS}certificate_expiry_seconds{flag="cluster-cert"}`]: -5,
+    [`${OURS}tls_files_broken{port="frontend"}`]: 1,
+    [`${OURS}tls_files_broken{port="agent"}`]: 0,
+  })
+  t.match((await expose(registry)).series, figures(2))
+  now.agents = 0
+  t.match((await expose(registry)).series, figures(0), 'none any more is zero, not absent')
+})
+
+t.test('shows no agents as zero when the only one came and went between two looks', async (t) => {
+  const { metrics, registry } = setup()
+  metrics.streamEnded('closed')
+  t.match((await expose(registry)).series, {
+    [`${KONNECTIVITY}ready_backends{proxy_strategy="default"}`]: 0,
+    [`${KONNECTIVITY}grpc_connections{service_method="Connect"}`]: 0,
+  })
+})
+
+t.test('forgets a certificate that is no longer in use', async (t) => {
+  const certificates: Record<string, number> = { 'server-cert': 1 }
+  const { registry } = setup({ certificateSeconds: () => certificates })
+  await expose(registry)
+  delete certificates['server-cert']
+  t.strictSame((await expose(registry)).of(`${OURS}certificate_expiry_seconds`), [])
+})
+
+t.test('counts what happens, in seconds where it is a time', async (t) => {
+  const { metrics, registry } = setup()
+  metrics.dialSucceeded(30)
+  metrics.connectionEnded(61_000, 'finished')
+  metrics.connectionEnded(1, 'reset')
+  metrics.roundTrip(2)
+  metrics.dialFailed('no_agent')
+  metrics.dialFailed('no_agent')
+  metrics.dialFailed('frontend_close')
+  metrics.dialRefused('stream')
+  metrics.headRefused('method')
+  metrics.clientForbidden('agent')
+  metrics.handshakeFailed('frontend', 'slow')
+  metrics.agentRefused('metadata')
+  metrics.streamEnded('heartbeat_timeout')
+  metrics.badProbe('slow')
+  const { series } = await expose(registry)
+  t.match(series, {
+    [`${KONNECTIVITY}dial_duration_seconds_sum`]: 0.03,
+    [`${KONNECTIVITY}dial_duration_seconds_bucket{le="0.025"}`]: 0,
+    [`${KONNECTIVITY}dial_duration_seconds_bucket{le="0.1"}`]: 1,
+    [`${KONNECTIVITY}connection_duration_seconds_sum`]: 61.001,
+    [`${KONNECTIVITY}connection_duration_seconds_count`]: 2,
+    [`${OURS}connection_ends_total{how="finished"}`]: 1,
+    [`${OURS}connection_ends_total{how="reset"}`]: 1,
+    [`${OURS}round_trip_seconds_sum`]: 0.002,
+    [`${KONNECTIVITY}dial_failure_count{reason="no_agent"}`]: 2,
+    [`${KONNECTIVITY}dial_failure_count{reason="frontend_close"}`]: 1,
+    [`${OURS}refused_dials_total{limit="stream"}`]: 1,
+    [`${OURS}refused_heads_total{why="method"}`]: 1,
+    [`${OURS}forbidden_clients_total{port="agent"}`]: 1,
+    [`${OURS}failed_handshakes_total{port="frontend",why="slow"}`]: 1,
+    [`${OURS}refused_agents_total{why="metadata"}`]: 1,
+    [`${OURS}agent_stream_ends_total{how="heartbeat_timeout"}`]: 1,
+    [`${OURS}bad_probes_total{why="slow"}`]: 1,
+  })
+  t.equal(series[`${KONNECTIVITY}dial_failure_count{reason="error_response"}`], undefined)
+})
+
+t.test('counts an answer to no dial under the name that konnectivity has for it, too', async (t) => {
+  const { metrics, registry } = setup()
+  metrics.violation('unknown-dial')
+  metrics.violation('unknown-type')
+  const { series, of } = await expose(registry)
+  t.equal(series[`${OURS}violations_total{kind="unknown-dial"}`], 1)
+  t.equal(series[`${OURS}violations_total{kind="unknown-type"}`], 1)
+  t.strictSame(of(`${KONNECTIVITY}dial_failure_count`), [
+    `${KONNECTIVITY}dial_failure_count{reason="unrecognized_response"}`,
+  ])
+})
+
+t.test('counts packets by direction and type, and payload bytes by direction', async (t) => {
+  const { metrics, registry } = setup()
+  metrics.packets.sent.DIAL_REQ += 2
+  metrics.packets.received.UNKNOWN++
+  metrics.bytes.fromSockets += 100
+  const name = `${KONNECTIVITY}stream_packets_total`
+  const first = await expose(registry)
+  t.strictSame(first.of(name), [
+    `${name}{segment="to_agent",packet_type="DIAL_REQ"}`,
+    `${name}{segment="from_agent",packet_type="UNKNOWN"}`,
+  ])
+  t.strictSame(first.of(`${OURS}payload_bytes_total`), [`${OURS}payload_bytes_total{segment="to_agent"}`])
+  metrics.packets.sent.DIAL_REQ++
+  metrics.bytes.toSockets += 7
+  t.match((await expose(registry)).series, {
+    [`${name}{segment="to_agent",packet_type="DIAL_REQ"}`]: 3,
+    [`${OURS}payload_bytes_total{segment="to_agent"}`]: 100,
+    [`${OURS}payload_bytes_total{segment="from_agent"}`]: 7,
+  })
+})
+
+t.test('two servers in one process count apart', async (t) => {
+  const [one, other] = [setup(), setup()]
+  one.metrics.dialFailed('no_agent')
+  t.strictSame((await expose(other.registry)).of(`${KONNECTIVITY}dial_failure_count`), [])
+})
