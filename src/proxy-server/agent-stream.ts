@@ -107,7 +107,12 @@ export function serveAgentStream(
         else end('RESOURCE_EXHAUSTED', 'too many frames that mean nothing here', 'protocol_error')
       },
       violation: metrics.violation,
-      ping: () => pingStock(http, session, clock),
+      ping: () =>
+        pingStock(http, (ms) => {
+          session.heard(clock.now())
+          record.heardUnixMs = clock.unixMs()
+          record.roundTripMs = ms
+        }),
       roundTrip(ms) {
         record.roundTripMs = ms
         metrics.roundTrip(ms)
@@ -200,10 +205,11 @@ function endFor(error: unknown, end: AgentStream['end']): void {
   else end('RESOURCE_EXHAUSTED', message, 'protocol_error')
 }
 
-function pingStock(http: ServerHttp2Session, session: Session, clock: Clock): void {
+/** A stock agent knows no heartbeat: that it answers a PING is what its record has. */
+function pingStock(http: ServerHttp2Session, answered: (roundTripMs: number) => void): void {
   if (http.destroyed) return
-  http.ping((error) => {
-    if (!error) session.heard(clock.now())
+  http.ping((error, ms) => {
+    if (!error) answered(ms)
   })
 }
 

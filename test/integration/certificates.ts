@@ -36,7 +36,11 @@ export async function makePki(t: Test): Promise<Pki> {
   const issue = async (name: string, request: LeafRequest, by = authority): Promise<Leaf> =>
     saveLeaf(folder, name, await issueLeaf(by, request))
   const [server, agent, apiserver] = await Promise.all([
-    issue('server', { identity: { role: 'server', id: 'hub-0' }, ipAddresses: ['127.0.0.1'] }),
+    issue('server', {
+      identity: { role: 'server', id: 'hub-0' },
+      dnsNames: ['hub.example'],
+      ipAddresses: ['127.0.0.1'],
+    }),
     issue('agent', { identity: { role: 'agent', cluster: 'eu-1', name: 'a1' } }),
     issue('apiserver', { identity: { role: 'apiserver', cluster: 'eu-1' } }),
   ])
