@@ -13,16 +13,23 @@ const UMASK = 0o007
  */
 export async function listenOnUnixSocket(server: Server, name: string, deleteExisting: boolean): Promise<void> {
   const abstract = name.startsWith('@')
-  const listening = once(server, 'listening')
-  const umask = process.umask(UMASK)
   try {
     if (deleteExisting && !abstract && isSocket(name)) unlinkSync(name)
-    server.listen({ path: abstract ? `\0${name.slice(1)}` : name })
+    const listening = once(server, 'listening')
+    bind(server, abstract ? `\0${name.slice(1)}` : name)
     await listening
   } catch (cause) {
     const why =
       (cause as NodeJS.ErrnoException).code === 'EADDRINUSE' ? 'it is there already' : (cause as Error).message
     throw new TunnelError('bad-option', `--uds-name: could not listen on ${name}: ${why}`, { cause })
+  }
+}
+
+/** The socket's file is made within this call, so nothing else is made with our umask. */
+function bind(server: Server, path: string): void {
+  const umask = process.umask(UMASK)
+  try {
+    server.listen({ path })
   } finally {
     process.umask(umask)
   }
