@@ -31,7 +31,8 @@ export async function connectFrontend(server: Server, leaf: Leaf | 'none' = serv
 export const connectHead = (address: string): string => `CONNECT ${address} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n`
 
 /**
- * A tunnel to the target, paused; the 200 was all that the first read gave.
+ * A tunnel to the target, paused. Over TLS the 200 must be all that the first read gives; on a Unix socket a target that
+ * speaks first may be read together with it, which no server can prevent.
  *
  * @param early sent right behind the head
  * @throws Error for any other answer
@@ -39,12 +40,15 @@ export const connectHead = (address: string): string => `CONNECT ${address} HTTP
 export async function openTunnel(server: Server, address: string, early: string | Buffer = ''): Promise<Socket> {
   const socket = await connectFrontend(server)
   socket.write(Buffer.concat([Buffer.from(connectHead(address)), Buffer.from(early)]))
-  const [first] = (await within(Promise.race([once(socket, 'data'), once(socket, 'close')]), 'an answer')) as [Buffer]
+  const [first] = (await within(Promise.race([once(socket, 'data'), once(socket, 'close')]), 'an answer')) as [unknown]
   socket.pause()
-  if (first?.toString?.('latin1') !== ESTABLISHED) {
+  const bytes = Buffer.isBuffer(first) ? first : Buffer.alloc(0)
+  const [head, rest] = [bytes.subarray(0, ESTABLISHED.length), bytes.subarray(ESTABLISHED.length)]
+  if (head.toString('latin1') !== ESTABLISHED || (rest.length > 0 && server.transport === 'tls')) {
     socket.destroy()
-    throw new Error(`expected the 200 alone, got ${JSON.stringify(String(first))}`)
+    throw new Error(`expected the 200 alone, got ${JSON.stringify(bytes.toString('latin1', 0, 500))}`)
   }
+  if (rest.length > 0) socket.unshift(rest)
   return socket
 }
 
