@@ -12,6 +12,8 @@ import { type OneSession, type OneSessionOptions, oneSession } from './one-sessi
 
 const DEADLINE_MS = 10_000
 const MIB = 2 ** 20
+/** How long the endpoint lets a peer go on after a stock close. */
+const LINGER_MS = 10_000
 
 type Plugged = OneSession & {
   /** The peer of the socket that the endpoint owns; paused until it is read. */
@@ -191,6 +193,24 @@ t.test('gives bytes back as taken when the peer has made room for them, not befo
   t.equal(budget.usedBytes, 0)
 })
 
+t.test('counts only what has been written out, also while more waits behind it', async (t) => {
+  const { peer, fromTunnel, budget, session, carrier } = await plug(t, { extensions: noExtensions })
+  const batch = 24 * MIB
+  for (let count = 0; count < 2; count++) {
+    fromTunnel(Buffer.alloc(batch))
+    await new Promise((resolve) => setImmediate(resolve)) // each is a write of its own
+  }
+  session.receive(carrier, { type: 'CLOSE_RSP', connectId: 1, error: '' })
+  let received = 0
+  let most = 0
+  peer.on('data', (chunk) => {
+    received += chunk.length
+    most = Math.max(most, 2 * batch - received - budget.usedBytes)
+  })
+  t.strictSame(await readAll(peer), { bytes: 2 * batch, error: undefined })
+  t.ok(most < 20 * MIB, `${most} bytes were neither here nor there: the kernel keeps less`)
+})
+
 t.test('grants credit as the peer takes bytes', async (t) => {
   const { peer, fromTunnel, carrier } = await plug(t)
   peer.resume()
@@ -206,6 +226,9 @@ t.test('loses none of the last bytes when the peer has sent more than was read',
   fromTunnel(Buffer.alloc(8 * MIB))
   session.receive(carrier, { type: 'CLOSE_RSP', connectId: 1, error: '' })
   t.strictSame(await readAll(peer), { bytes: 8 * MIB, error: undefined })
+  const closed = once(socket, 'close', { signal: AbortSignal.timeout(LINGER_MS / 2) })
+  peer.end()
+  t.strictSame(await closed, [false], 'what was unread is read, so the end behind it is seen')
 })
 
 t.test('drops what a peer still sends after a stock close, and closes when it ends', async (t) => {

@@ -148,6 +148,7 @@ t.test('refuses what is not protobuf', async (t) => {
     '12ffffffffffffffffff01': 'a length of 2^64-1',
     '08418a040208': 'a payload that is cut',
     '08418a040208801001': 'a varint that ends beyond its payload',
+    '080332040a056e6f9a060401020304': 'a text that ends beyond its payload',
     '990601020304050607': 'seven of eight bytes',
     '9d06010203': 'three of four bytes',
     '9b060801': 'a group that does not end',

@@ -78,6 +78,14 @@ t.test(
   },
 )
 
+t.test('breaks a connection of which something came over the lost lane ahead of its MOVE', async (t) => {
+  const { session, lane, open } = withLane('server')
+  const { heard } = open(1)
+  session.receiveData(lane, 1, Buffer.from('early'))
+  session.lost(lane, 'ECONNRESET')
+  t.match(heard.endings, [{ kind: 'reset', by: 'tunnel', reason: 'carrier-lost' }])
+})
+
 t.test('breaks a connection that moves to a carrier which is not there', async (t) => {
   const { session, carrier, open } = withLane('agent')
   const { heard } = open(1)
