@@ -20,6 +20,8 @@ const STREAM_WINDOW_BYTES = 4 * 1024 * 1024
 const SESSION_WINDOW_BYTES = 16 * 1024 * 1024
 /** Node refuses streams when a session holds more than this: MiB. Our own budgets are far below. */
 const SESSION_MEMORY_MIB = 1024
+/** Whoever opens more on one connection is hung up on: a stream that the peer leaves open costs memory, refused or not. */
+const MAX_STREAMS = 16
 /** Lets an answer reach an agent that is refused before the connection ends: milliseconds. */
 const REFUSAL_GRACE_MS = 1_000
 
@@ -90,10 +92,18 @@ export function createAgentListener(
     http.on('stream', (stream, headers, _flags, rawHeaders) => {
       deadline[Symbol.dispose]()
       stream.on('error', (error) => log.debug({ err: error }, 'agent stream error'))
-      if (++streams > 1) return refuse('second_stream', stream, 'RESOURCE_EXHAUSTED', 'one stream per connection')
+      streams++
+      if (streams > MAX_STREAMS) return hangUp(http)
+      if (streams > 1) return refuse('second_stream', stream, 'RESOURCE_EXHAUSTED', 'one stream per connection')
       serve(socket, http, stream, headers[':path'], headers[':method'], rawHeaders as unknown as string[])
     })
     http.on('close', () => deadline[Symbol.dispose]())
+  }
+
+  function hangUp(http: ServerHttp2Session): void {
+    if (http.destroyed) return // by an earlier stream that came in the same read
+    metrics.agentRefused('second_stream')
+    http.destroy()
   }
 
   function refuse(
