@@ -4,7 +4,9 @@
  */
 import { randomUUID } from 'node:crypto'
 import { formatDuration } from '../platform/duration.ts'
+import { ipBytes } from '../platform/ip-address.ts'
 import { logOptions } from '../platform/log-options.ts'
+import { isMetadataText } from '../platform/metadata-text.ts'
 import { filesAreReadable } from '../platform/option-files.ts'
 import { bytes, duration, file, list, oneOf, port, text } from '../platform/option-types.ts'
 import type { Rule, Values } from '../platform/options.ts'
@@ -104,8 +106,16 @@ export const agentRules: Rule<AgentOptions>[] = [
   ({ caCert }) => (caCert === '' ? '--ca-cert must be set: the server is known by its certificate' : undefined),
   ({ agentCert, agentKey }) =>
     (agentCert === '') === (agentKey === '') ? undefined : '--agent-cert and --agent-key must be set together',
-  ({ proxyServerHost }) => (proxyServerHost === '' ? '--proxy-server-host must not be empty' : undefined),
+  ({ proxyServerHost }) => hostProblem(proxyServerHost),
+  ({ agentId }) =>
+    isMetadataText(agentId)
+      ? undefined
+      : `--agent-id: expected printable ASCII without spaces at its ends, got ${JSON.stringify(agentId)}`,
   ({ agentIdentifiers }) => identifiersProblem(agentIdentifiers),
+  ({ alpnProto }) =>
+    alpnProto.some((name) => Buffer.byteLength(name) > MAX_ALPN_BYTES)
+      ? `--alpn-proto: expected names of at most ${MAX_ALPN_BYTES} bytes`
+      : undefined,
   ({ syncIntervalMs, syncIntervalCapMs }) =>
     syncIntervalMs > syncIntervalCapMs
       ? `sync interval ${formatDuration(syncIntervalMs)} must be less than sync interval cap ${formatDuration(syncIntervalCapMs)}`
@@ -130,11 +140,22 @@ export function agentWarnings({ tlsMinVersion }: AgentOptions): string[] {
   return [tlsVersionWarning(tlsMinVersion)].filter((line) => line !== undefined)
 }
 
+/** RFC 7301, section 3.1. */
+const MAX_ALPN_BYTES = 255
+
+/** Refuses here what would fail at each attempt to connect, or end the program. */
+function hostProblem(given: string): string | undefined {
+  if (given === '') return '--proxy-server-host must not be empty'
+  const isName = /^[\w.-]+$/.test(given) && URL.canParse(`https://${given}`)
+  if (isName || ipBytes(given) !== undefined) return undefined
+  return `--proxy-server-host: expected a host name or an IP address, without port and brackets, got ${JSON.stringify(given)}`
+}
+
 const IDENTIFIERS = ['ipv4', 'ipv6', 'host', 'cidr', 'default-route']
 
 function identifiersProblem(given: string): string | undefined {
-  // The two mistakes that a server's parser refuses and URLSearchParams lets through.
-  if (given.includes(';') || /%(?![0-9a-fA-F]{2})/.test(given)) {
+  // What a server's parser, or HTTP/2 before it, refuses and URLSearchParams lets through.
+  if (given.includes(';') || /%(?![0-9a-fA-F]{2})/.test(given) || !isMetadataText(given)) {
     return `agent address is invalid: expected a query string such as ipv4=10.0.0.1&host=node-1, got ${JSON.stringify(given)}`
   }
   const unknown = [...new URLSearchParams(given).keys()].filter((name) => !IDENTIFIERS.includes(name))

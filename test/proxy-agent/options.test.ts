@@ -120,6 +120,30 @@ t.test('reports every mistake at once, in konnectivity’s words where it has so
   ])
 })
 
+t.test('refuses hosts, ids and protocols that would only fail once it connects', async (t) => {
+  const host = (given: string): string =>
+    `--proxy-server-host: expected a host name or an IP address, without port and brackets, got ${JSON.stringify(given)}`
+  for (const given of [
+    'hub.example:8091',
+    '[::1]',
+    'https://hub.example',
+    'a b',
+    'h\u00fcb',
+    '10.0.0.256',
+    'fe80::1%eth0',
+  ]) {
+    t.strictSame(problemsOf(complete(t, `--proxy-server-host=${given}`)), [host(given)])
+  }
+  for (const given of ['hub.example', 'hub_0', '10.0.0.1', '::1', 'hub.example.']) {
+    t.strictSame(problemsOf(complete(t, `--proxy-server-host=${given}`)), [], given)
+  }
+  t.strictSame(problemsOf(complete(t, '--agent-id=a\nb', `--alpn-proto=h3,${'x'.repeat(256)}`)), [
+    '--agent-id: expected printable ASCII without spaces at its ends, got "a\\nb"',
+    '--alpn-proto: expected names of at most 255 bytes',
+  ])
+  t.match(problemsOf(complete(t, '--agent-identifiers=host=h\u00fcb')), [/^agent address is invalid: expected a query/])
+})
+
 t.test('takes both sides of each rule', async (t) => {
   t.strictSame(
     problemsOf(complete(t, '--sync-interval=10s', '--heartbeat-timeout=10s', '--connection-buffer-bytes=64MiB')),
