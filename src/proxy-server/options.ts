@@ -5,6 +5,7 @@
 import { randomUUID } from 'node:crypto'
 import { isTrustDomain } from '../pki/identity.ts'
 import { logOptions } from '../platform/log-options.ts'
+import { isMetadataText } from '../platform/metadata-text.ts'
 import { filesAreReadable } from '../platform/option-files.ts'
 import { boolean, bytes, duration, file, integer, list, oneOf, text } from '../platform/option-types.ts'
 import type { Rule, Values } from '../platform/options.ts'
@@ -98,7 +99,12 @@ const limits = {
     help: 'Longest head of a CONNECT.',
   }),
   connectHeadTimeoutMs: duration({ ...limiting, default: '10s', min: 1, help: 'Longest wait for that head.' }),
-  earlyDataBytes: bytes({ ...limiting, default: '64KiB', help: 'Bytes of a client kept while its target is dialled.' }),
+  earlyDataBytes: bytes({
+    ...limiting,
+    default: '64KiB',
+    max: 131_072, // with one read more it still fits into the credit of a new connection
+    help: 'Bytes of a client kept while its target is dialled.',
+  }),
   tlsHandshakeTimeoutMs: duration({ ...limiting, default: '10s', min: 1, help: 'Longest TLS handshake, on any port.' }),
   agentStreamTimeoutMs: duration({
     ...limiting,
@@ -182,6 +188,10 @@ export const serverRules: Rule<ServerOptions>[] = [
       ? '--cluster-cert and --cluster-key must be set: the agent port speaks TLS only'
       : undefined,
   strategyRule,
+  ({ serverId }) =>
+    isMetadataText(serverId)
+      ? undefined
+      : `--server-id: expected printable ASCII without spaces at its ends, got ${JSON.stringify(serverId)}`,
   ({ trustDomain }) =>
     trustDomain === '' || isTrustDomain(trustDomain)
       ? undefined

@@ -169,6 +169,14 @@ t.test('refuses buffers that do not fit into each other, and a trust domain that
   )
 })
 
+t.test('refuses an id that agents would not hear, and early bytes beyond the credit of a new connection', async (t) => {
+  t.strictSame(problemsOf(complete(t, '--server-id=h\u00fc-0', '--early-data-bytes=131073')), [
+    '--early-data-bytes: expected a size such as 512, 16KiB or 4MiB, at most 128KiB, got "131073"',
+    '--server-id: expected printable ASCII without spaces at its ends, got "h\u00fc-0"',
+  ])
+  t.strictSame(problemsOf(complete(t, '--server-id=hub 0', '--early-data-bytes=128KiB')), [])
+})
+
 t.test('refuses every number, size and duration below its range', async (t) => {
   const off = ['backend-dial-timeout', 'graceful-shutdown-timeout', 'early-data-bytes', 'unknown-frames-per-minute']
   for (const [key, option] of Object.entries(serverOptions)) {
