@@ -171,7 +171,7 @@ t.test('refuses buffers that do not fit into each other, and a trust domain that
 
 t.test('refuses an id that agents would not hear, and early bytes beyond the credit of a new connection', async (t) => {
   t.strictSame(problemsOf(complete(t, '--server-id=h\u00fc-0', '--early-data-bytes=131073')), [
-    '--early-data-bytes: expected a size such as 512, 16KiB or 4MiB, at most 128KiB, got "131073"',
+    '--early-data-bytes: expected a size such as 512, 16KiB or 4MiB from 0B to 128KiB, got "131073"',
     '--server-id: expected printable ASCII without spaces at its ends, got "h\u00fc-0"',
   ])
   t.strictSame(problemsOf(complete(t, '--server-id=hub 0', '--early-data-bytes=128KiB')), [])
