@@ -65,6 +65,20 @@ const frontendCases: readonly Refused[] = [
   },
 ]
 
+const agentCases: readonly Refused[] = [
+  ...(await worthNothing(agent)),
+  {
+    what: "a user's",
+    leaf: await pki.issue('bob', { identity: user }),
+    cause: 'it is a user certificate, and this port is for agent certificates',
+  },
+  {
+    what: "an API server's",
+    leaf: pki.apiserver,
+    cause: 'it is an apiserver certificate, and this port is for agent certificates',
+  },
+]
+
 for (const { what, leaf, cause } of frontendCases) {
   t.test(`the frontend answers a client that brings ${what} with 403 and the cause`, async (t) => {
     await counts(server, 'culvert_server_forbidden_clients_total{port="frontend"}', 1, async () => {
@@ -89,20 +103,6 @@ t.test('the frontend takes a user and a certificate that names nobody', async (t
     t.match(await ask(server, bytes, await pki.issue(name, request)), { status: 405 }, name)
   }
 })
-
-const agentCases: readonly Refused[] = [
-  ...(await worthNothing(agent)),
-  {
-    what: "a user's",
-    leaf: await pki.issue('bob', { identity: user }),
-    cause: 'it is a user certificate, and this port is for agent certificates',
-  },
-  {
-    what: "an API server's",
-    leaf: pki.apiserver,
-    cause: 'it is an apiserver certificate, and this port is for agent certificates',
-  },
-]
 
 for (const { what, leaf, cause } of agentCases) {
   t.test(`the agent port answers a peer that brings ${what} with UNAUTHENTICATED and the cause`, async (t) => {

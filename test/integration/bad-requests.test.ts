@@ -1,11 +1,10 @@
 /** What is no good CONNECT: each gets its own answer, is counted, and a tunnel that is open beside it goes on. */
-import type { Socket } from 'node:net'
 import t from 'tap'
 import { makePki } from './certificates.ts'
 import { ask, connectFrontend, connectHead, echoOver, openTunnel, readAll, readAnswer } from './client.ts'
 import { counts, figureBecomes } from './figures.ts'
 import { echo, listenTarget } from './target.ts'
-import { startTunnel, TRANSPORTS } from './tunnel.ts'
+import { startTunnels } from './tunnel.ts'
 
 type Bad = {
   readonly what: string
@@ -95,10 +94,13 @@ const bad: readonly Bad[] = [
 const pki = await makePki(t)
 const target = await listenTarget(t, echo)
 
-for (const transport of TRANSPORTS) {
-  const { server } = await startTunnel(t, { transport, pki, flags: ['--connect-head-timeout=500ms'] })
-  const beside: Socket = await openTunnel(server, target.address)
-  t.teardown(() => beside.destroy())
+const tunnels = await startTunnels(t, { pki, flags: ['--connect-head-timeout=500ms'] })
+const open = await Promise.all(tunnels.map(({ server }) => openTunnel(server, target.address)))
+t.teardown(() => open.forEach((socket) => void socket.destroy()))
+
+for (const [index, { server }] of tunnels.entries()) {
+  const { transport } = server
+  const beside = open[index]!
 
   for (const { what, bytes, status, why, reason } of bad) {
     t.test(`${transport}: ${what} is answered with ${status}`, async (t) => {

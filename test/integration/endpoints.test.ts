@@ -5,10 +5,20 @@ import { echoOver, openTunnel } from './client.ts'
 import { eventually } from './deadline.ts'
 import { AGENT, type Figures, fetchFrom, readFigures, SERVER } from './figures.ts'
 import { echo, listenTarget } from './target.ts'
-import { launchAgent, startAgent, startServer } from './tunnel.ts'
+import { launchAgent, startServer, startTunnel } from './tunnel.ts'
 
-const server = await startServer(t, { flags: ['--server-id=s-1', '--server-count=1'] })
+const lonely = await startServer(t)
+const { server, agent } = await startTunnel(
+  t,
+  { pki: lonely.pki },
+  {
+    flags: ['--agent-id=a-1', '--heartbeat-interval=500ms', '--agent-identifiers=host=node-1&ipv4=10.0.0.1'],
+  },
+)
 const target = await listenTarget(t, echo)
+const socket = await openTunnel(server, target.address)
+t.teardown(() => socket.destroy())
+await echoOver(socket, 'twelve bytes')
 
 async function answer(port: number, path: string, init?: RequestInit): Promise<{ status: number; body: string }> {
   const response = await fetchFrom(port, path, init)
@@ -20,7 +30,7 @@ const namesOf = (figures: Figures): Set<string> =>
   new Set([...figures.keys()].map((series) => series.replace(/\{.*/, '')))
 
 t.test('before any agent a server is alive and not ready', async (t) => {
-  const { healthPort, adminPort } = server
+  const { healthPort, adminPort } = lonely
   const report = '[+]ping ok\n[-]agent-connected failed: no connection to any proxy agent\n[+]not-shutting-down ok\n'
   t.strictSame(await answer(healthPort, '/healthz'), { status: 200, body: 'ok' })
   for (const path of ['/readyz', '/ready']) {
@@ -36,13 +46,6 @@ t.test('before any server an agent is alive and not ready', async (t) => {
   t.strictSame(await answer(agent.healthPort, '/healthz'), { status: 200, body: 'ok' })
   t.strictSame(await answer(agent.healthPort, '/readyz'), { status: 503, body: report })
 })
-
-const agent = await startAgent(t, server, {
-  flags: ['--agent-id=a-1', '--heartbeat-interval=500ms', '--agent-identifiers=host=node-1&ipv4=10.0.0.1'],
-})
-const socket = await openTunnel(server, target.address)
-t.teardown(() => socket.destroy())
-await echoOver(socket, 'twelve bytes')
 
 t.test('with a tunnel both are ready, and say so in detail when asked', async (t) => {
   t.strictSame(await answer(server.healthPort, '/readyz'), { status: 200, body: 'ok' })

@@ -5,7 +5,7 @@ import { askFor, connectFrontend, connectHead, echoOver, openTunnel } from './cl
 import { eventually } from './deadline.ts'
 import { AGENT, counts, figure, figureBecomes, SERVER } from './figures.ts'
 import { closedPort, dialsUnderWay, echo, listenTarget, stuckTarget } from './target.ts'
-import { startServer, startTunnel, TRANSPORTS, type Tunnel } from './tunnel.ts'
+import { startServer, startTunnel, startTunnels, TRANSPORTS, type Tunnel } from './tunnel.ts'
 
 const CANCELLED = '{segment="from_server",packet_type="DIAL_CLS"}'
 const none = (found: readonly string[]): boolean => found.length === 0
@@ -13,8 +13,8 @@ const none = (found: readonly string[]): boolean => found.length === 0
 const pki = await makePki(t)
 const target = await listenTarget(t, echo)
 
-for (const transport of TRANSPORTS) {
-  const { server, agent } = await startTunnel(t, { transport, pki }, { flags: ['--endpoint-dial-timeout=300ms'] })
+for (const { server, agent } of await startTunnels(t, { pki }, { flags: ['--endpoint-dial-timeout=300ms'] })) {
+  const { transport } = server
   const failures = `${SERVER}dial_failure_count{reason="error_response"}`
   const stillEchoes = async (t: Test): Promise<void> => {
     const socket = await openTunnel(server, target.address)

@@ -8,15 +8,15 @@ import { connectFrontend, connectHead, openTunnel, readAll } from './client.ts'
 import { within } from './deadline.ts'
 import { listenTarget } from './target.ts'
 import { expectedHash, receiveAll, sendAll } from './transfer.ts'
-import { startTunnel, TRANSPORTS } from './tunnel.ts'
+import { startTunnels } from './tunnel.ts'
 
 const MEBIBYTE = 1024 * 1024
 const ROUNDS = 100
 const ESTABLISHED = 'HTTP/1.1 200 Connection Established\r\n\r\n'
 const pki = await makePki(t)
 
-for (const transport of TRANSPORTS) {
-  const { server } = await startTunnel(t, { transport, pki })
+for (const { server } of await startTunnels(t, { pki })) {
+  const { transport } = server
 
   t.test(`${transport}: a client that stops sending gets the answer to all it sent`, async (t) => {
     const target = await listenTarget(t, async (socket) => {

@@ -16,6 +16,8 @@ const MEBIBYTE = 1024 * 1024
 const flood = Buffer.alloc(16 * MEBIBYTE, 'flood')
 const HEALTHY_BYTES = 16 * MEBIBYTE
 const hash = expectedHash(HEALTHY_BYTES)
+/** Who takes nothing for this long is called stalled, with room for a busy machine. */
+const STALLED_MS = 1_500
 /** Room for the windows of all who stall, which have grown by the time that the kernel's buffers are full. */
 const roomy = { flags: ['--stream-buffer-bytes=1GiB', '--process-buffer-bytes=1GiB'] }
 
@@ -80,6 +82,8 @@ t.test('at the limit of what is held, those who hold most are closed and one tha
   const flooding = await listenTarget(t, (socket) => void socket.end(flood))
   const stalled = await openMany(server, flooding.address, STALLED.uds)
   t.teardown(() => stalled.forEach((socket) => void socket.destroy()))
+  const fromAgent = 'culvert_server_payload_bytes_total{segment="from_agent"}'
+  await untilStill('the bytes from the agent', () => figure(server, fromAgent), STALLED_MS)
   const socket = await openTunnel(server, source.address)
   t.strictSame(await receiveAll(socket), { bytes: HEALTHY_BYTES, hash })
   socket.destroy()
@@ -104,18 +108,18 @@ async function openMany(server: Server, address: string, count: number): Promise
   return sockets
 }
 
-/** Waits until a counter that has begun to count gives the same figure ten times in a row. */
-async function untilStill(what: string, read: () => Promise<number>): Promise<void> {
+/** Waits until a counter that has begun to count has given the same figure for so long. */
+async function untilStill(what: string, read: () => Promise<number>, stillMs = 200): Promise<void> {
   let last = 0
-  let same = 0
+  let sinceMs = performance.now()
   await eventually(
     `${what} have come to rest`,
     async () => {
       const now = await read()
-      same = now > 0 && now === last ? same + 1 : 0
+      if (now === 0 || now !== last) sinceMs = performance.now()
       last = now
-      return same
+      return performance.now() - sinceMs
     },
-    (count) => count >= 10,
+    (ms) => ms >= stillMs,
   )
 }

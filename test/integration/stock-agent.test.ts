@@ -76,8 +76,8 @@ async function open(t: Test, server: Server): Promise<Open> {
   return { agent, socket, connectID }
 }
 
-for (const transport of TRANSPORTS) {
-  const server = await startServer(t, { pki, transport })
+for (const server of await Promise.all(TRANSPORTS.map((transport) => startServer(t, { pki, transport })))) {
+  const { transport } = server
   const gone = (count = 0): Promise<number> => figureBecomes(server, `${SERVER}established_connections`, count)
 
   t.test(`${transport}: the metadata comes at once, and no word of Culvert in it`, async (t) => {

@@ -5,7 +5,7 @@ import { makePki } from './certificates.ts'
 import { echoOver, openTunnel, readAll } from './client.ts'
 import { echo, listenTarget } from './target.ts'
 import { expectedHash, receiveAll, sendAll } from './transfer.ts'
-import { startTunnel, TRANSPORTS } from './tunnel.ts'
+import { startTunnels } from './tunnel.ts'
 
 const BULK_BYTES = 64 * 1024 * 1024
 const hash = expectedHash(BULK_BYTES)
@@ -15,8 +15,8 @@ const sinks = new Map<Socket, Promise<unknown>>()
 const sink = await listenTarget(t, (socket) => sinks.set(socket, receiveAll(socket)))
 const source = await listenTarget(t, (socket) => void sendAll(socket, BULK_BYTES))
 
-for (const transport of TRANSPORTS) {
-  const { server } = await startTunnel(t, { transport, pki })
+for (const { server } of await startTunnels(t, { pki })) {
+  const { transport } = server
 
   t.test(`${transport}: a target gives back what it is sent, early bytes first`, async (t) => {
     const socket = await openTunnel(server, target.address, 'early,')

@@ -121,3 +121,14 @@ export async function startTunnel(
   const server = await startServer(t, options)
   return { server, agent: await startAgent(t, server, agentOptions) }
 }
+
+/**
+ * One over each frontend, when all are ready. A file starts what its tests share before it has the first of them: tap ends
+ * when it sees none left to run.
+ */
+export const startTunnels = (
+  t: Test,
+  options: ServerOptions = {},
+  agentOptions: AgentOptions = {},
+): Promise<Tunnel[]> =>
+  Promise.all(TRANSPORTS.map((transport) => startTunnel(t, { ...options, transport }, agentOptions)))

@@ -5,7 +5,7 @@ import { makePki } from './certificates.ts'
 import { openTunnel } from './client.ts'
 import { within } from './deadline.ts'
 import { listenTarget } from './target.ts'
-import { startTunnel, TRANSPORTS } from './tunnel.ts'
+import { startTunnels } from './tunnel.ts'
 
 const TRANSFERS = 1_000 // over each frontend, half of them each way
 const AT_ONCE = 16
@@ -20,8 +20,8 @@ const sizes = Array.from({ length: TRANSFERS / 2 }, (_, index) =>
 
 const pki = await makePki(t)
 
-for (const transport of TRANSPORTS) {
-  const { server } = await startTunnel(t, { transport, pki })
+for (const { server } of await startTunnels(t, { pki })) {
+  const { transport } = server
 
   t.test(`${transport}: ${sizes.length} clients write and close, 0 bytes are lost`, async (t) => {
     const arrived: number[] = []
