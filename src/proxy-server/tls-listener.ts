@@ -24,6 +24,9 @@ const CIPHERS = [
 /** No client of ours resumes, and two tickets cost 8 % of a CONNECT. Renegotiation is the peer's way to make us work. */
 const SECURE_OPTIONS = constants.SSL_OP_NO_TICKET | constants.SSL_OP_NO_RENEGOTIATION
 
+/** Silence after which the kernel asks an accepted connection whether it is still there; as Go's listeners: milliseconds. */
+const KEEP_ALIVE_MS = 15_000
+
 export type TlsListenerOptions = {
   readonly material: TlsMaterial
   readonly minVersion: 'TLSv1.2' | 'TLSv1.3'
@@ -63,6 +66,8 @@ export function createTlsListener(options: TlsListenerOptions): TlsListener {
     rejectUnauthorized: false, // with true Node hangs up without a word
     handshakeTimeout: handshakeTimeoutMs,
     noDelay: true,
+    keepAlive: true, // a client whose machine is gone says nothing more, and an idle tunnel sends it nothing
+    keepAliveInitialDelay: KEEP_ALIVE_MS,
   })
   server.on('secureConnection', (socket) => {
     socket.allowHalfOpen = options.halfOpen // not before: who hangs up during the handshake is gone at once
