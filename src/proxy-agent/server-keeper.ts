@@ -66,7 +66,8 @@ export function createServerKeeper({ servers, clock, log, random, failed, open }
       lookLater()
     },
     leaving(link, reconnectAfterMs) {
-      lookLater(servers.leaving(link, reconnectAfterMs))
+      const waitMs = servers.leaving(link, reconnectAfterMs)
+      if (waitMs !== undefined) lookLater(waitMs)
     },
     drained: (link) => link.finish(),
   }

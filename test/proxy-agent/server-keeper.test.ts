@@ -192,6 +192,15 @@ t.test('does not stay without a server because one that left said to wait for ev
   t.equal(links.length, 2, 'no longer than the longest back-off')
 })
 
+t.test('does not stay without a server because one that left says it again and again', async (t) => {
+  const { clock, links, first } = connected()
+  for (let second = 0; second < 11; second++) {
+    first.leave(10_000)
+    clock.advance(1_000)
+  }
+  t.equal(links.length, 2)
+})
+
 t.test('a server that leaves while another one is being opened is replaced too', async (t) => {
   const { clock, links, keeper } = setup()
   keeper.start()

@@ -19,9 +19,10 @@ export type ServerSet<S extends HeldServer> = {
    * It will end its stream: another one is wanted before it does.
    *
    * @param reconnectAfterMs what the server asks for
-   * @returns until the next look: milliseconds. No server can have us wait for longer than the longest back-off.
+   * @returns until the next look: milliseconds. No server can have us wait for longer than the longest back-off, nor longer
+   *   by saying it again: `undefined` when that is no news
    */
-  readonly leaving: (server: S, reconnectAfterMs: number) => number
+  readonly leaving: (server: S, reconnectAfterMs: number) => number | undefined
   readonly gone: (server: S) => void
   /** All that are there, those that are leaving included. */
   readonly all: () => S[]
@@ -49,10 +50,9 @@ export function createServerSet<S extends HeldServer>(limits: BackoffLimits): Se
       failures++
     },
     leaving(server, reconnectAfterMs) {
-      if (held.get(server.serverId) === server) {
-        held.delete(server.serverId)
-        leaving.add(server)
-      }
+      if (held.get(server.serverId) !== server) return undefined
+      held.delete(server.serverId)
+      leaving.add(server)
       return Math.min(limits.capMs, Math.max(0, reconnectAfterMs))
     },
     gone(server) {
