@@ -1,9 +1,8 @@
 /** The gRPC carrier beside an independent implementation: @grpc/grpc-js as client and as server, over sockets on loopback. */
 import { Buffer } from 'node:buffer'
 import { once } from 'node:events'
-import { connect, createServer, type Http2Stream, type ServerHttp2Stream } from 'node:http2'
+import { connect, createServer, type ServerHttp2Stream } from 'node:http2'
 import type { AddressInfo } from 'node:net'
-import { Duplex } from 'node:stream'
 import {
   Client,
   type ClientDuplexStream,
@@ -17,19 +16,13 @@ import {
 } from '@grpc/grpc-js'
 import t, { type Test } from 'tap'
 import { TunnelError } from '../../src/platform/errors.ts'
-import { createBudget } from '../../src/tunnel/budget.ts'
 import { type Connection, type ConnectionEvents, type Ending, end, send, taken } from '../../src/tunnel/connection.ts'
-import { noExtensions } from '../../src/tunnel/extensions.ts'
-import { grpcDecoder } from '../../src/tunnel/grpc-messages.ts'
-import { carryOverGrpc, type GrpcStream } from '../../src/tunnel/grpc-stream.ts'
-import { createPacketCount, type Packet, type PacketCount } from '../../src/tunnel/packet.ts'
-import { createSession, type Session, type SessionEvents } from '../../src/tunnel/session.ts'
+import type { Packet } from '../../src/tunnel/packet.ts'
+import { carry, MAX_MESSAGE_BYTES } from './carried.ts'
 import { decodeByProtobufjs, encodeByProtobufjs } from './culvert-proto.ts'
 import { patternAt } from './model/pattern.ts'
-import { roomyLimits } from './one-session.ts'
 
 const DEADLINE_MS = 20_000
-const MAX_MESSAGE_BYTES = 4 * 2 ** 20
 const BULK_BYTES = 24 * 2 ** 20
 const STATUS = { 'bad-frame': 13, 'message-too-large': 8 } as const
 
@@ -41,51 +34,6 @@ const method: MethodDefinition<Packet | Buffer, Packet> = {
   requestDeserialize: decodeByProtobufjs,
   responseSerialize: encodeByProtobufjs,
   responseDeserialize: decodeByProtobufjs,
-}
-
-type Ours = {
-  readonly session: Session
-  readonly carrier: GrpcStream
-  readonly count: PacketCount
-  readonly failures: unknown[]
-}
-
-/** Our end on a stream of node:http2, towards a stock peer. */
-function carry(stream: Http2Stream, role: 'server' | 'agent', events: Partial<SessionEvents> = {}): Ours {
-  const count = createPacketCount()
-  const failures: unknown[] = []
-  const session = createSession(
-    {
-      role,
-      extensions: noExtensions,
-      limits: roomyLimits,
-      liveness: { intervalMs: 1e9, timeoutMs: 1e9 },
-      budget: createBudget(256 * 2 ** 20),
-      nowMs: 0,
-    },
-    {
-      broken: (reason) => failures.push(reason),
-      violation: (violation) => failures.push(violation),
-      ping: () => {},
-      roundTrip: () => {},
-      ...events,
-    },
-  )
-  const carrier = carryOverGrpc({
-    stream,
-    session,
-    maxMessageBytes: MAX_MESSAGE_BYTES,
-    count,
-    now: () => 0,
-    failed(error) {
-      failures.push(error)
-      session.lost(carrier, 'failed')
-      carrier.end()
-    },
-  })
-  stream.on('error', () => {})
-  stream.once('close', () => session.lost(carrier, 'closed'))
-  return { session, carrier, count, failures }
 }
 
 /** A socket's owner that sends `bytes` of the pattern and checks what it is given against it; it ends when both are done. */
@@ -126,30 +74,6 @@ function talker(
     over,
     heard: () => heard,
   }
-}
-
-/** Our end on a stream of which the test decides when bytes come and when a write is done. */
-function onPaper() {
-  const written: Buffer[] = []
-  const done: (() => void)[] = []
-  const stream = new Duplex({
-    read() {},
-    write(chunk: Buffer, _encoding, callback) {
-      written.push(Buffer.from(chunk))
-      done.push(callback)
-    },
-  })
-  const ours = carry(stream as unknown as Http2Stream, 'server')
-  /** What the next write holds, by type. */
-  const next = (): string[] => {
-    const types: string[] = []
-    grpcDecoder(MAX_MESSAGE_BYTES, {
-      packet: ({ type }) => types.push(type),
-      data: (_, payload) => types.push(`DATA ${payload.length}`),
-    })(written.shift() ?? Buffer.alloc(0))
-    return types
-  }
-  return { ...ours, stream, next, writeDone: () => done.shift()?.() }
 }
 
 /** Our server, and a client of grpc-js on it. */
@@ -218,80 +142,6 @@ async function until<T>(waiting: Set<() => void>, look: () => T | undefined, wha
     clearTimeout(deadline)
   }
 }
-
-t.test('has one write under way, and sends what came meanwhile as one, control frames in front', async (t) => {
-  const { carrier, next, writeDone } = onPaper()
-  carrier.data(1, Buffer.alloc(10))
-  t.strictSame(next(), ['DATA 10'], 'a quiet stream writes at once')
-  carrier.data(1, Buffer.alloc(20))
-  carrier.ordered({ type: 'CLOSE_REQ', connectId: 1, reason: '' })
-  carrier.control({ type: 'DIAL_CLS', random: 1 })
-  t.strictSame(next(), [])
-  writeDone()
-  t.strictSame(next(), ['DIAL_CLS', 'DATA 20', 'CLOSE_REQ'])
-  writeDone()
-  t.strictSame(next(), [])
-})
-
-t.test('ends behind all that waits', async (t) => {
-  const { carrier, stream, next, writeDone } = onPaper()
-  carrier.data(1, Buffer.alloc(10))
-  carrier.data(1, Buffer.alloc(20))
-  carrier.end()
-  t.notOk(stream.writableEnded)
-  t.strictSame(next(), ['DATA 10'])
-  writeDone()
-  t.strictSame(next(), ['DATA 20'])
-  t.notOk(stream.writableEnded)
-  writeDone()
-  t.ok(stream.writableEnded)
-})
-
-t.test('calls the session when a write has left, or at the end of the turn when none is under way', async (t) => {
-  const { carrier, session, writeDone } = onPaper()
-  const calls: number[] = []
-  const { writable } = session
-  Object.assign(session, { writable: (it: never) => void calls.push(writable(it) as never) })
-  carrier.wake()
-  carrier.wake()
-  t.equal(calls.length, 0)
-  await new Promise((resolve) => setImmediate(resolve))
-  t.equal(calls.length, 1)
-  carrier.data(1, Buffer.alloc(10))
-  carrier.wake()
-  await new Promise((resolve) => setImmediate(resolve))
-  t.equal(calls.length, 1)
-  writeDone()
-  t.equal(calls.length, 2)
-})
-
-t.test(
-  'reads half a mebibyte in one turn, the rest in the next ones, and nothing while the session says so',
-  async (t) => {
-    const { carrier, count, stream } = onPaper()
-    const message = encodeByProtobufjs({ type: 'DATA', connectId: 0, error: '', data: Buffer.alloc(64 * 1024 - 5 - 9) })
-    const chunk = Buffer.concat([Buffer.from([0, 0, 0, message.length >> 8, message.length & 0xff]), message])
-    for (let chunks = 0; chunks < 20; chunks++) stream.push(chunk)
-    await new Promise((resolve) => process.nextTick(resolve))
-    t.ok(count.received.DATA >= 8 && count.received.DATA <= 9, `${count.received.DATA} in the first turn`)
-    carrier.read(false)
-    for (let turn = 0; turn < 3; turn++) await new Promise((resolve) => setImmediate(resolve))
-    t.ok(count.received.DATA <= 9, 'told not to read')
-    carrier.read(true)
-    for (let turn = 0; turn < 9 && count.received.DATA < 20; turn++)
-      await new Promise((resolve) => setImmediate(resolve))
-    t.equal(count.received.DATA, 20)
-  },
-)
-
-t.test('gives up a peer that does not read what it makes us answer', async (t) => {
-  const { carrier, failures } = onPaper()
-  const answer: Packet = { type: 'CLOSE_RSP', connectId: 1, error: 'x'.repeat(1_000) }
-  for (let count = 0; count < 8_000; count++) carrier.ordered(answer)
-  t.strictSame(failures, [])
-  for (let count = 0; count < 1_000; count++) carrier.control(answer)
-  t.match(failures, [{ message: 'the peer does not read' }], 'once')
-})
 
 t.test('serves a client of grpc-js: headers, dials, bulk both ways, close, status', async (t) => {
   const { session, call, next, settled, packets, count, failures, carrier, setStatus, status } = await withGrpcClient(t)

@@ -2,10 +2,11 @@
  * Every order in which the actions of a small story and the arrivals of frames can happen. Stateless: each order is played
  * from the start, in a world where frames arrive one by one.
  */
+
+import { checkEnd } from './outcome.ts'
 import type { Random } from './random.ts'
-import { checkEnd, settle } from './schedule.ts'
+import { windUp } from './rest.ts'
 import type { Step } from './step.ts'
-import { socketsOf } from './tunnel.ts'
 import { createWorld, type Setup, type World } from './world.ts'
 
 /** What one party does, in order; an action that cannot happen yet waits, one that no longer can is left out. */
@@ -76,7 +77,7 @@ function play(story: Story, path: readonly number[], widths: number[]): void {
       world.check()
       eagerly(world)
     }
-    windUp(world)
+    windUp(world, trace)
     checkEnd(world)
   } catch (error) {
     throw new Error(`${(error as Error).message}\n  ${trace.join('\n  ')}`, { cause: error })
@@ -118,9 +119,4 @@ function calmDown(world: World): void {
     steps[0]!.run()
     world.check()
   }
-}
-
-function windUp(world: World): void {
-  for (const tunnel of world.tunnels) for (const socket of socketsOf(tunnel)) socket.windingUp = true
-  settle(world, [])
 }

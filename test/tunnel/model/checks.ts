@@ -1,0 +1,52 @@
+/** What must hold after every step. */
+import type { Connection } from '../../../src/tunnel/connection.ts'
+import { ROLES, type Role } from './side.ts'
+import { backlogOf } from './socket.ts'
+import { socketsOf, wrongEnding } from './tunnel.ts'
+import type { World } from './world.ts'
+
+export function checkWorld(world: World): void {
+  const { tunnels, setup, fail } = world
+  const flowControl = setup.extensions.has('flow-control')
+  const halfClose = setup.extensions.has('half-close')
+  for (const role of ROLES) checkSide(world, role)
+  for (const tunnel of tunnels) {
+    const { client, target } = tunnel
+    if ((client?.received ?? 0) > (target?.sent ?? 0) || (target?.received ?? 0) > (client?.sent ?? 0)) {
+      fail(`more bytes arrived on ${tunnel.random} than were sent`)
+    }
+    const wrong = wrongEnding(tunnel, halfClose)
+    if (wrong !== undefined) fail(wrong)
+    for (const { ending, name, connection } of socketsOf(tunnel)) {
+      if (flowControl && connection) checkWindow(world, name, connection)
+      if (ending?.kind === 'reset' && ending.reason === 'flow-control-violation')
+        fail(`${name} broke the rules of credit`)
+    }
+  }
+}
+
+function checkSide({ sides, tunnels, fail }: World, role: Role): void {
+  const { session, budget, over } = sides[role]
+  let open = 0
+  let waiting = 0
+  for (const tunnel of tunnels) {
+    const socket = role === 'server' ? tunnel.client : tunnel.target
+    if (!socket) continue
+    if (!socket.ending) open++
+    waiting += backlogOf(socket)
+  }
+  if (session.connectionCount() !== open) fail(`the ${role} counts ${session.connectionCount()} of ${open} connections`)
+  const dials = tunnels.filter((it) => (role === 'server' ? it.dial : it.asked) === 'pending').length
+  if (session.dialCount() !== dials) fail(`the ${role} counts ${session.dialCount()} of ${dials} dials`)
+  const used = over ? 0 : waiting
+  if (!over && budget.usedBytes !== used) fail(`the ${role} counts ${budget.usedBytes} of ${used} bytes waiting`)
+  if (over && budget.parent) fail(`the ${role}'s budget outlives its session`)
+}
+
+/** What a sender may have under way is spoken for to the byte: still to send, waiting here, or owed to the sender. */
+function checkWindow({ fail }: World, name: string, { window, backlog, early, receiving, over }: Connection): void {
+  if (over || receiving === 'ended') return
+  const earlyBytes = early.reduce((sum, frame) => sum + (frame.kind === 'data' ? frame.bytes.length : 0), 0)
+  const known = window.allowance + window.owed + backlog + earlyBytes
+  if (known !== window.size) fail(`the window of ${name} has ${window.size} bytes, of which ${known} are known`)
+}

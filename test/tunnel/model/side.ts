@@ -1,0 +1,83 @@
+/** One end of the model: a real session, and an owner that checks what it is told. */
+import { type Budget, createBudget } from '../../../src/tunnel/budget.ts'
+import type { Int64 } from '../../../src/tunnel/packet.ts'
+import { createSession, type Session, type SessionEvents } from '../../../src/tunnel/session.ts'
+import type { Tunnel } from './tunnel.ts'
+import type { World } from './world.ts'
+
+export type Role = 'server' | 'agent'
+
+export type Side = {
+  readonly role: Role
+  readonly session: Session
+  readonly budget: Budget
+  /** Credit by connection, as counted from outside. */
+  readonly credit: Map<Int64, number>
+  over: boolean
+  /** Pings of a session without heartbeats that were not answered yet; `drained`: sent after the drain. */
+  readonly pongs: { readonly drained: boolean }[]
+}
+
+export const ROLES = ['server', 'agent'] as const
+export const otherOf = (role: Role): Role => (role === 'server' ? 'agent' : 'server')
+
+export function createSide(world: World, role: Role): Side {
+  const { setup, tunnels, lanes, violations, told, fail } = world
+  const budget = createBudget(setup.budgetBytes, createBudget(setup.budgetBytes * 4))
+  const side: { current?: Side } = {}
+  const tunnelOf = (number: Int64): Tunnel =>
+    tunnels.find((it) => it.random === number) ?? fail(`nobody dialled ${number}`)
+
+  const events: SessionEvents = {
+    broken() {
+      told.broken++
+      if (lanes[0]?.state === 'open') world.cut(lanes[0])
+    },
+    violation: (violation) => violations.set(violation, (violations.get(violation) ?? 0) + 1),
+    ping: () => side.current?.pongs.push({ drained: world.drainAsked && role === 'agent' }),
+    roundTrip: (ms) => ms >= 0 || fail(`a round trip of ${ms} ms`),
+    beat: ({ seq }) => seq > 0 || fail('a beat without a number'),
+    draining: () => told.draining++,
+    dial({ random: number, address, protocol }) {
+      const tunnel = tunnelOf(number)
+      if (tunnel.asked !== 'not-yet') fail(`dial ${number} was asked twice`)
+      if (address !== `10.0.0.${number}:80` || protocol !== 'tcp') fail(`dial ${number} asks for ${address}`)
+      tunnel.asked = 'pending'
+    },
+    dialCancelled(number) {
+      const tunnel = tunnelOf(number)
+      if (tunnel.asked !== 'pending') fail(`dial ${number} was cancelled when it was ${tunnel.asked}`)
+      tunnel.asked = 'cancelled'
+    },
+    goingAway: () => told.goingAway++,
+    drained() {
+      told.drained++
+      const { session } = world.sides.agent
+      if (told.drained > 1 || session.connectionCount() + session.dialCount() > 0) fail('drained too early or twice')
+    },
+  }
+  const session = createSession(
+    {
+      role,
+      extensions: setup.extensions,
+      limits: {
+        pendingDials: 1_000,
+        connections: 1_000,
+        unknownFramesPerMinute: 1_000,
+        stock: {
+          connectionBytes: setup.stockConnectionBytes,
+          streamBytes: setup.budgetBytes,
+          slowBytes: 640 * 1024,
+          slowMs: 10_000,
+        },
+      },
+      liveness: { intervalMs: 5_000, timeoutMs: setup.timeoutMs },
+      budget,
+      nowMs: world.nowMs,
+      health: () => ({ uptimeMs: world.nowMs }),
+    },
+    events,
+  )
+  side.current = { role, session, budget, credit: new Map(), over: false, pongs: [] }
+  return side.current
+}
