@@ -1,0 +1,85 @@
+import t from 'tap'
+import type { AgentStream } from '../../src/proxy-server/agent-stream.ts'
+import { createClusters } from '../../src/proxy-server/core/clusters.ts'
+import { fleetRoute } from '../../src/proxy-server/fleet.ts'
+import { oneSession } from '../tunnel/one-session.ts'
+
+const asked = { query: new URLSearchParams(), hostname: '127.0.0.1' }
+
+function stream(agentId: string, more: Partial<AgentStream['record']> = {}): AgentStream {
+  const { session, open } = oneSession({ role: 'server' })
+  open(1)
+  session.dial({ random: 2, protocol: 'tcp', address: 'a:1' }, { connected: () => ({}) as never, failed: () => {} })
+  return {
+    agentId,
+    cluster: 'default',
+    identifiers: 'host=n1',
+    draining: false,
+    session,
+    end: () => {},
+    record: {
+      agentId,
+      principal: 'cluster/eu-1/agent/a1',
+      remoteAddress: '10.0.0.1',
+      connectedUnixMs: 0,
+      extensions: ['heartbeat'],
+      heardUnixMs: 61_000,
+      heartbeatSeq: 12,
+      roundTripMs: 1.5,
+      clockSkewMs: -3,
+      health: { agentVersion: '1.2.3', openConnections: 1 },
+      ...more,
+    },
+  }
+}
+
+t.test('lists the agents of each cluster, with what their heartbeats said', async (t) => {
+  const clusters = createClusters<AgentStream>()
+  clusters.add('default', stream('a'))
+  clusters.add('eu-1', stream('b'))
+  const { status, body, headers } = await fleetRoute(clusters)(asked)
+  t.equal(status, 200)
+  t.strictSame(headers, { 'Content-Type': 'application/json' })
+  const list = JSON.parse(body)
+  t.strictSame(
+    list.clusters.map((cluster: { id: string; agents: { agentId: string }[] }) => [
+      cluster.id,
+      cluster.agents.map(({ agentId }) => agentId),
+    ]),
+    [
+      ['default', ['a']],
+      ['eu-1', ['b']],
+    ],
+  )
+  t.strictSame(list.clusters[0].agents[0], {
+    agentId: 'a',
+    principal: 'cluster/eu-1/agent/a1',
+    remoteAddress: '10.0.0.1',
+    extensions: ['heartbeat'],
+    heartbeatSeq: 12,
+    roundTripMs: 1.5,
+    clockSkewMs: -3,
+    health: { agentVersion: '1.2.3', openConnections: 1 },
+    identifiers: 'host=n1',
+    draining: false,
+    connectedAt: '1970-01-01T00:00:00.000Z',
+    lastHeardAt: '1970-01-01T00:01:01.000Z',
+    connections: 1,
+    pendingDials: 1,
+  })
+})
+
+t.test('leaves out what is not known of a stock agent', async (t) => {
+  const clusters = createClusters<AgentStream>()
+  clusters.add(
+    'default',
+    stream('a', { heartbeatSeq: undefined, roundTripMs: undefined, clockSkewMs: undefined, health: undefined }),
+  )
+  const [agent] = JSON.parse((await fleetRoute(clusters)(asked)).body).clusters[0].agents
+  for (const name of ['heartbeatSeq', 'roundTripMs', 'clockSkewMs', 'health']) t.notOk(name in agent, name)
+})
+
+t.test('lists nobody when nobody is there', async (t) => {
+  const { body } = await fleetRoute(createClusters<AgentStream>())(asked)
+  t.strictSame(JSON.parse(body), { clusters: [] })
+})
