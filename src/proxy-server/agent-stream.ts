@@ -22,6 +22,9 @@ const STOCK_PING_MS = 5_000
 /** How long a stream that was ended may take to bring its status out: milliseconds. */
 const END_GRACE_MS = 1_000
 
+/** Longest text of a heartbeat that is kept: characters. The agent wrote it, and it stays in memory until the next one. */
+const MAX_HEALTH_CHARS = 256
+
 export type AgentStreamOptions = {
   readonly serverId: string
   readonly serverCount: number
@@ -121,7 +124,7 @@ export function serveAgentStream(
         const now = clock.unixMs()
         record.heartbeatSeq = seq
         record.heardUnixMs = now
-        record.health = health
+        record.health = withoutLongTexts(health)
         if (record.roundTripMs !== undefined) record.clockSkewMs = sentUnixMs + record.roundTripMs / 2 - now
       },
       draining() {
@@ -226,6 +229,12 @@ function newRecord(agent: NewAgent, extensions: Extensions, unixMs: number): Age
     clockSkewMs: undefined,
     health: undefined,
   }
+}
+
+/** A text that is too long is left out: a piece of it would keep the whole in memory. */
+function withoutLongTexts(health: Health): Health {
+  const short = Object.entries(health).filter(([, figure]) => String(figure).length <= MAX_HEALTH_CHARS)
+  return Object.fromEntries(short)
 }
 
 /** Answers a stream that does not become an agent: a status and nothing else. */
