@@ -85,6 +85,7 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
   let session: Session | undefined
   let carrier: GrpcStream | undefined
   let reason = 'the connection closed'
+  let ended = false // by us: what comes then is not why
   let ticker: NodeJS.Timeout | undefined
   let lose = (_reason: string): void => {}
   const socket = connectSocket(options)
@@ -106,19 +107,22 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
   }
 
   function end(why: string): void {
-    reason = why
+    note(why)
+    ended = true
     lose(why)
     if (carrier) carrier.end()
     else if (!stream.destroyed) stream.end()
     clock.after(session ? END_GRACE_MS : 0, () => http.destroy())
   }
 
-  function note(error: Error): void {
-    reason = error.message
+  function note(why: string): void {
+    if (!ended) reason = why
   }
 
+  const failed = (error: Error): void => note(error.message)
+
   http.once('connect', () => http.setLocalWindowSize(SESSION_WINDOW_BYTES))
-  http.on('error', note)
+  http.on('error', failed)
   const stream = http.request({
     ':method': 'POST',
     ':path': METHOD,
@@ -129,9 +133,9 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
     agentidentifiers: options.identifiers,
     [EXTENSIONS_KEY]: writeExtensions(offered),
   })
-  stream.on('error', note)
+  stream.on('error', failed)
   stream.on('trailers', (headers) => {
-    reason = statusText(String(headers['grpc-status']), headers['grpc-message'] as string | undefined)
+    note(statusText(String(headers['grpc-status']), headers['grpc-message'] as string | undefined))
   })
   stream.once('response', (_headers, _flags, rawHeaders) => answered(rawHeaders as unknown as string[]))
   stream.on('end', () => carrier?.end())

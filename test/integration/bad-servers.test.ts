@@ -95,6 +95,15 @@ const refusals: readonly { what: string; reply: Reply; reason: RegExp }[] = [
     reason: /^expected one server ID in the context, got \[\]$/,
   },
   {
+    what: 'names no server id and ends in good order',
+    reply: (stream) => {
+      stream.respond({ ':status': 200, servercount: '1' }, { waitForTrailers: true })
+      stream.on('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0' }))
+      stream.end()
+    },
+    reason: /^expected one server ID in the context, got \[\]$/,
+  },
+  {
     what: 'names two server ids',
     reply: (stream) => stream.respond({ ...taken, serverid: ['a', 'b'] }),
     reason: /^expected one server ID in the context, got \[a b\]$/,
