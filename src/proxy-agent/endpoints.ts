@@ -43,10 +43,10 @@ export function createTargetDialer(
     } catch (error) {
       if (abort.signal.aborted) return
       const text = error instanceof Error ? error.message : String(error)
-      metrics.dialFailed(text.includes('timeout') ? 'timeout' : 'unknown')
+      metrics.dialFailed(text.endsWith('i/o timeout') ? 'timeout' : 'unknown') // a name may say "timeout", too
       session.refuse(random, text)
     } finally {
-      pending.delete(random)
+      if (pending.get(random) === abort) pending.delete(random) // the number may name a newer dial by now
     }
   }
 

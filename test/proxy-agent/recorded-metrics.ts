@@ -1,0 +1,28 @@
+/** Metrics that write down what they are told, for tests of what is counted. */
+import type { AgentMetrics } from '../../src/proxy-agent/metrics.ts'
+import { createPacketCount } from '../../src/tunnel/packet.ts'
+
+export type RecordedMetrics = AgentMetrics & {
+  /** Each call as the verb and what it was given. */
+  readonly counted: (readonly [verb: string, ...given: unknown[]])[]
+}
+
+export function recordedMetrics(): RecordedMetrics {
+  const counted: RecordedMetrics['counted'] = []
+  const record =
+    (verb: string) =>
+    (...given: unknown[]): void =>
+      void counted.push([verb, ...given])
+  return {
+    counted,
+    packets: createPacketCount(),
+    bytes: { fromSockets: 0, toSockets: 0 },
+    connectionOpened: record('connectionOpened'),
+    connectionEnded: record('connectionEnded'),
+    dialFailed: record('dialFailed'),
+    serverFailed: record('serverFailed'),
+    violation: record('violation'),
+    roundTrip: record('roundTrip'),
+    badProbe: record('badProbe'),
+  }
+}
