@@ -149,6 +149,7 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
   })
 
   function answered(rawHeaders: readonly string[]): void {
+    if (ended) return // too late
     deadline[Symbol.dispose]()
     const answer = readServerAnswer(rawHeaders, EXTENSIONS_KEY)
     if (answer.kind === 'refused') return end(answer.text)

@@ -1,0 +1,357 @@
+import { once } from 'node:events'
+import {
+  createSecureServer,
+  type IncomingHttpHeaders,
+  type OutgoingHttpHeaders,
+  type ServerHttp2Stream,
+} from 'node:http2'
+import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
+import t, { type Test } from 'tap'
+import { createAuthority } from '../../src/pki/authority.ts'
+import { issueLeaf } from '../../src/pki/leaf.ts'
+import { type Link, type LinkOptions, openLink } from '../../src/proxy-agent/link.ts'
+import { createOpenSockets } from '../../src/proxy-agent/open-sockets.ts'
+import { createBudget } from '../../src/tunnel/budget.ts'
+import { offered, writeExtensions } from '../../src/tunnel/extensions.ts'
+import { eventually, within } from '../integration/deadline.ts'
+import { speakGrpc } from '../integration/wire.ts'
+import { manualClock } from '../platform/manual-clock.ts'
+import { recordedLog } from '../platform/recorded-log.ts'
+import { roomyLimits } from '../tunnel/one-session.ts'
+import { recordedMetrics } from './recorded-metrics.ts'
+
+const authority = await createAuthority({ trustDomain: 'hub.example' })
+const server = await issueLeaf(authority, {
+  identity: { role: 'server', id: 'hub-0' },
+  dnsNames: ['localhost'],
+  ipAddresses: ['127.0.0.1'],
+})
+const ca = authority.certificatePem
+const taken: OutgoingHttpHeaders = {
+  ':status': 200,
+  'content-type': 'application/grpc',
+  serverid: 's-1',
+  servercount: '3',
+  'culvert-extensions': writeExtensions(offered),
+}
+
+type Asked = { readonly stream: ServerHttp2Stream; readonly headers: IncomingHttpHeaders }
+
+/** A server made by hand, which answers nothing by itself, and a link to it. */
+async function setup(t: Test, options: Partial<LinkOptions> = {}) {
+  const listener = createSecureServer({ cert: server.certificatePem, key: server.keyPem, ALPNProtocols: ['h2'] })
+  const asked = Promise.withResolvers<Asked>()
+  listener.on('stream', (stream: ServerHttp2Stream, headers) => {
+    stream.on('error', () => undefined)
+    asked.resolve({ stream, headers })
+  })
+  listener.on('session', (session) => {
+    session.on('error', () => undefined)
+    t.teardown(() => session.destroy())
+  })
+  listener.listen(0, '127.0.0.1')
+  t.teardown(() => listener.close())
+  await once(listener, 'listening')
+  const world = open(t, (listener.address() as AddressInfo).port, options)
+  return { ...world, listener, asked: () => within(asked.promise, 'a stream') }
+}
+
+function open(t: Test, port: number, options: Partial<LinkOptions> = {}) {
+  const clock = manualClock()
+  const metrics = recordedMetrics()
+  const log = recordedLog()
+  /** What the link told its owner, in order. */
+  const told: unknown[][] = []
+  const link: Link = openLink(
+    {
+      host: '127.0.0.1',
+      port,
+      material: { ca },
+      minVersion: 'TLSv1.2',
+      alpn: [],
+      agentId: 'a-1',
+      identifiers: 'host=n1',
+      userAgent: 'test/1',
+      maxMessageBytes: 65_536,
+      heartbeatIntervalMs: 5_000,
+      heartbeatTimeoutMs: 12_000,
+      dialTimeoutMs: 5_000,
+      streamBufferBytes: 64 * 2 ** 20,
+      limits: roomyLimits,
+      ...options,
+    },
+    {
+      clock,
+      log,
+      metrics,
+      processBudget: createBudget(256 * 2 ** 20),
+      sockets: createOpenSockets(),
+      health: ({ roundTripMs }) => ({ uptimeMs: 1, ...(roundTripMs !== undefined && { roundTripUs: roundTripMs }) }),
+    },
+    {
+      connected: (self, count) => told.push(['connected', self === link && self.serverId, count]),
+      gone: (self, reason, wasConnected) => told.push(['gone', reason, wasConnected, self === link]),
+      leaving: (self, reconnectAfterMs) => told.push(['leaving', self === link, reconnectAfterMs]),
+      drained: (self) => told.push(['drained', self === link]),
+    },
+  )
+  t.teardown(() => {
+    link.end('the test is over')
+    clock.advance(60_000)
+  })
+  const told_ = (count: number): Promise<unknown> =>
+    eventually(
+      `${count} events`,
+      () => told,
+      ({ length }) => length >= count,
+    )
+  /** Time passes for as long as something is still waited for. */
+  const gone = (): Promise<unknown> =>
+    eventually(
+      'the end',
+      () => {
+        clock.advance(0)
+        return told
+      },
+      (events) => events.some(([event]) => event === 'gone'),
+    )
+  return { link, clock, metrics, log, told, tells: told_, gone }
+}
+
+/** A link whose server has taken it. */
+async function connected(t: Test, answer: OutgoingHttpHeaders = taken) {
+  const world = await setup(t)
+  const { stream } = await world.asked()
+  stream.respond(answer, { waitForTrailers: true })
+  await world.tells(1)
+  return { ...world, stream, wire: speakGrpc(stream) }
+}
+
+/** The link has read what was sent to it. */
+const read = (stream: ServerHttp2Stream): Promise<unknown> =>
+  within(new Promise((resolve) => stream.session?.ping(resolve)), 'the answer to a ping')
+
+t.test('asks for the stream as a stock agent does, and offers what it can', async (t) => {
+  const { headers } = await (await setup(t)).asked()
+  t.match(headers, {
+    ':method': 'POST',
+    ':path': '/AgentService/Connect',
+    'content-type': 'application/grpc',
+    te: 'trailers',
+    'user-agent': 'test/1',
+    agentid: 'a-1',
+    agentidentifiers: 'host=n1',
+    'culvert-extensions': writeExtensions(offered),
+  })
+})
+
+t.test('is connected when the server answers, not before', async (t) => {
+  const { link, told, asked, tells, clock } = await setup(t)
+  const { stream } = await asked()
+  t.strictSame([told, link.session(), link.serverId], [[], undefined, ''])
+  stream.respond(taken)
+  await tells(1)
+  t.strictSame(told, [['connected', 's-1', 3]])
+  t.ok(link.session())
+  t.equal(clock.waiting(), 0, 'the wait for the answer is over')
+})
+
+t.test('tells why a server does not take it, and counts as never connected', async (t) => {
+  const answers: [OutgoingHttpHeaders, string][] = [
+    [{ ':status': 200, 'grpc-status': '16', 'grpc-message': 'no 100%25' }, 'gRPC status 16: no 100%'],
+    [{ ':status': 503 }, 'the server answered with HTTP status 503'],
+    [{ ...taken, serverid: undefined }, 'expected one server ID in the context, got []'],
+    [{ ...taken, servercount: 'many' }, 'expected one server count, got [many]'],
+  ]
+  for (const [answer, reason] of answers) {
+    const { asked, gone, told } = await setup(t)
+    const { stream } = await asked()
+    stream.respond(answer, { endStream: answer['grpc-status'] !== undefined })
+    await gone()
+    t.strictSame(told, [['gone', reason, false, true]])
+  }
+})
+
+t.test('tells why it cannot reach a server', async (t) => {
+  const closed = createServer().listen(0, '127.0.0.1')
+  await once(closed, 'listening')
+  const { port } = closed.address() as AddressInfo
+  closed.close()
+  await once(closed, 'close')
+  const { gone, told, clock } = open(t, port)
+  await gone()
+  t.match(told, [['gone', /ECONNREFUSED/, false, true]])
+  clock.advance(60_000)
+  t.equal(clock.waiting(), 0)
+  t.equal(told.length, 1)
+})
+
+t.test('trusts no server of another CA or of another name', async (t) => {
+  const stranger = await createAuthority({ trustDomain: 'hub.example' })
+  const other = await setup(t, { material: { ca: stranger.certificatePem } })
+  await other.gone()
+  t.match(other.told, [['gone', /self-signed certificate in certificate chain|unable to verify|local issuer/, false]])
+  const { listener } = await setup(t)
+  const named = open(t, (listener.address() as AddressInfo).port, { host: '127.0.0.1', material: { ca } })
+  t.teardown(() => named.link.end('the test is over'))
+  const elsewhere = await issueLeaf(authority, {
+    identity: { role: 'server', id: 'x' },
+    dnsNames: ['elsewhere.example'],
+  })
+  const wrong = createSecureServer({ cert: elsewhere.certificatePem, key: elsewhere.keyPem }).listen(0, '127.0.0.1')
+  t.teardown(() => wrong.close())
+  await once(wrong, 'listening')
+  const misled = open(t, (wrong.address() as AddressInfo).port)
+  await misled.gone()
+  t.match(misled.told, [['gone', /does not match certificate's altnames/, false]])
+})
+
+/** Accepts connections and says nothing. */
+async function silent(t: Test): Promise<{ readonly port: number; readonly sockets: Socket[] }> {
+  const sockets: Socket[] = []
+  const listener: Server = createServer((socket) => sockets.push(socket.on('error', () => undefined))).listen(
+    0,
+    '127.0.0.1',
+  )
+  t.teardown(() => {
+    listener.close()
+    for (const socket of sockets) socket.destroy()
+  })
+  await once(listener, 'listening')
+  return { port: (listener.address() as AddressInfo).port, sockets }
+}
+
+t.test('waits ten seconds for a server that does not even speak TLS, and says so', async (t) => {
+  const { port, sockets } = await silent(t)
+  const { clock, told, gone } = open(t, port)
+  await eventually('the connection', () => sockets.length, Boolean)
+  clock.advance(9_999)
+  t.strictSame(told, [])
+  clock.advance(1)
+  await gone()
+  t.strictSame(told, [['gone', 'no answer within 10000 ms', false, true]])
+})
+
+t.test('waits ten seconds for the answer of a server that is half dead, and heeds none that comes later', async (t) => {
+  const { clock, told, asked, gone } = await setup(t)
+  const { stream } = await asked()
+  clock.advance(10_000)
+  stream.respond(taken)
+  await read(stream)
+  t.strictSame(told, [])
+  await gone()
+  t.strictSame(told, [['gone', 'no answer within 10000 ms', false, true]])
+})
+
+t.test('an end that we ask for before the answer is told of with our reason, once', async (t) => {
+  const { clock, link, told, asked, gone } = await setup(t)
+  await asked()
+  link.end('draining')
+  link.end('stopped')
+  await gone()
+  clock.advance(60_000)
+  t.strictSame(told, [['gone', 'draining', false, true]])
+  t.equal(clock.waiting(), 0)
+})
+
+t.test('an end that we ask for later breaks its connections and closes what it has', async (t) => {
+  const { link, clock, told, stream, gone } = await connected(t)
+  const closed = once(stream.session!, 'close')
+  link.end('duplicate server: s-1')
+  clock.advance(500)
+  await gone()
+  await within(closed, 'the end of the connection')
+  t.strictSame(told.slice(1), [['gone', 'duplicate server: s-1', true, true]])
+  clock.advance(60_000)
+  t.equal(clock.waiting(), 0)
+})
+
+t.test("tells the server's reason when that ends the stream", async (t) => {
+  const { told, stream, gone } = await connected(t)
+  stream.on('wantTrailers', () =>
+    stream.sendTrailers({ 'grpc-status': '14', 'grpc-message': 'the server is shutting down' }),
+  )
+  stream.end()
+  await gone()
+  t.strictSame(told.slice(1), [['gone', 'gRPC status 14: the server is shutting down', true, true]])
+})
+
+t.test('tells of a connection that is lost', async (t) => {
+  const { told, stream, gone } = await connected(t)
+  stream.session?.destroy()
+  await gone()
+  t.match(told.slice(1), [['gone', /./, true, true]])
+})
+
+t.test('says how it is at once and then in its interval, with the round trip of the last one', async (t) => {
+  const { clock, wire } = await connected(t)
+  t.match(await wire.next('HEARTBEAT'), { seq: 1, sentUnixMs: 0, health: { uptimeMs: 1 } })
+  clock.advance(4)
+  wire.send({ type: 'HEARTBEAT_ACK', seq: 1, serverUnixMs: 0 })
+  clock.advance(4_996)
+  t.match(await wire.next('HEARTBEAT'), { seq: 2, sentUnixMs: 5_000 })
+})
+
+t.test('gives up a server that has said nothing for too long', async (t) => {
+  const { clock, told, gone, wire } = await connected(t)
+  await wire.next('HEARTBEAT')
+  clock.advance(12_000)
+  await eventually('the end', () => clock.waiting(), Boolean)
+  clock.advance(500)
+  await gone()
+  t.strictSame(told.slice(1), [['gone', 'nothing heard from the server for too long', true, true]])
+})
+
+t.test('passes on that the server leaves, and stays', async (t) => {
+  const { told, tells, wire, log } = await connected(t)
+  wire.send({ type: 'GOING_AWAY', reason: 'shutdown', deadlineMs: 25_000, reconnectAfterMs: 250 })
+  await tells(2)
+  t.strictSame(told.slice(1), [['leaving', true, 250]])
+  t.ok(log.messages('info').includes('server goes away'))
+  wire.send({ type: 'PING', nonce: 5 })
+  t.match(await wire.next('PONG'), { nonce: 5 })
+})
+
+t.test('has drained when the server has read of it and nothing is left, and can then be finished', async (t) => {
+  const { link, told, tells, gone, wire, stream } = await connected(t)
+  await wire.next('HEARTBEAT')
+  link.drain()
+  await wire.next('DRAIN')
+  const { seq } = await wire.next('HEARTBEAT')
+  t.equal(told.length, 1, 'not before the server has answered')
+  wire.send({ type: 'HEARTBEAT_ACK', seq, serverUnixMs: 0 })
+  await tells(2)
+  t.strictSame(told.slice(1), [['drained', true]])
+  const ended = once(stream, 'end')
+  link.finish()
+  await within(ended, 'the end of our side')
+  stream.on('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0' }))
+  stream.end()
+  await gone()
+  t.equal(told.length, 3)
+})
+
+t.test('with a stock server it has drained when a ping that was sent after DRAIN is answered', async (t) => {
+  const { link, told, tells, wire } = await connected(t, { ...taken, 'culvert-extensions': undefined })
+  link.drain()
+  await wire.next('DRAIN')
+  await tells(2)
+  t.strictSame(told.slice(1), [['drained', true]])
+})
+
+t.test('finishing and draining a link that is not connected is nothing', async (t) => {
+  const { link, asked, told } = await setup(t)
+  await asked()
+  link.drain()
+  link.finish()
+  t.strictSame(told, [])
+})
+
+t.test('ends a link whose server sends what makes no sense', async (t) => {
+  const { told, gone, wire, clock } = await connected(t)
+  wire.sendRaw(Buffer.from('0000000001ff', 'hex'))
+  await eventually('the end', () => clock.waiting(), Boolean)
+  clock.advance(500)
+  await gone()
+  t.match(told.slice(1), [['gone', /varint/, true, true]])
+})
