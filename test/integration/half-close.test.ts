@@ -3,17 +3,21 @@
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import t from 'tap'
+import { encodePacket, type Packet } from '../../src/tunnel/packet.ts'
 import { makePki } from './certificates.ts'
 import { connectFrontend, connectHead, openTunnel, readAll } from './client.ts'
 import { within } from './deadline.ts'
 import { listenTarget } from './target.ts'
 import { expectedHash, receiveAll, sendAll } from './transfer.ts'
-import { startTunnels } from './tunnel.ts'
+import { startServer, startTunnels, TRANSPORTS } from './tunnel.ts'
+import { grpcMessage } from './wire.ts'
+import { joinWireAgent } from './wire-agent.ts'
 
 const MEBIBYTE = 1024 * 1024
 const ROUNDS = 100
 const ESTABLISHED = 'HTTP/1.1 200 Connection Established\r\n\r\n'
 const pki = await makePki(t)
+const servers = await Promise.all(TRANSPORTS.map((transport) => startServer(t, { pki, transport })))
 
 for (const { server } of await startTunnels(t, { pki })) {
   const { transport } = server
@@ -82,4 +86,28 @@ for (const { server } of await startTunnels(t, { pki })) {
 
 function sha256(bytes: Buffer): string {
   return createHash('sha256').update(bytes).digest('hex')
+}
+
+for (const server of servers) {
+  t.test(
+    `${server.transport}: the 200 comes first when the agent's answer and the target's first bytes come as one`,
+    async (t) => {
+      const agent = await joinWireAgent(t, server)
+      const answers = new Set<string>()
+      for (let connectId = 1; connectId <= 20; connectId++) {
+        const socket = await connectFrontend(server)
+        socket.write(connectHead('10.0.0.1:443'))
+        const { random } = await agent.next('DIAL_REQ')
+        const packets: Packet[] = [
+          { type: 'DIAL_RSP', error: '', connectId, random },
+          { type: 'DATA', connectId, error: '', data: Buffer.from('220 ready') },
+          { type: 'CLOSE_RSP', connectId, error: '' },
+        ]
+        agent.sendRaw(Buffer.concat(packets.map((packet) => grpcMessage(encodePacket(packet)))))
+        answers.add((await readAll(socket)).toString())
+        socket.destroy()
+      }
+      t.strictSame([...answers], [`${ESTABLISHED}220 ready`])
+    },
+  )
 }
