@@ -5,6 +5,8 @@ import type { Health } from '../tunnel/packet.ts'
 
 /** Between two samples of the event loop: milliseconds. */
 const SAMPLE_MS = 20
+/** Reports closer to each other than this share a figure: every link sends one. */
+const WINDOW_MS = 1_000
 const NS_PER_US = 1000
 const DAY_SECONDS = 86_400
 
@@ -24,11 +26,17 @@ export function createHealthReport(sources: HealthSources): HealthReport {
   const delay = monitorEventLoopDelay({ resolution: SAMPLE_MS })
   delay.enable()
 
+  let delayUs: number | undefined
+  let takenMs = Number.NEGATIVE_INFINITY
+
   function eventLoopDelayUs(): number | undefined {
-    const samples = delay.count
+    const nowMs = sources.uptimeMs()
+    if (delay.count === 0 || nowMs - takenMs < WINDOW_MS) return delayUs
     const late = delay.percentile(99) / NS_PER_US - SAMPLE_MS * 1000 // a sample is the time between two, so as planned is zero
     delay.reset()
-    return samples === 0 ? undefined : Math.max(0, Math.round(late))
+    takenMs = nowMs
+    delayUs = Math.max(0, Math.round(late))
+    return delayUs
   }
 
   return {
