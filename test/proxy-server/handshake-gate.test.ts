@@ -46,6 +46,7 @@ t.test('admits the others at its rate, first come, first served', async (t) => {
   t.strictSame(inside(), upTo(11))
   come(1)
   t.strictSame(inside(), upTo(11), 'who comes now waits behind the others')
+  t.equal(clock.waiting(), 1, 'one timer for all who wait')
   for (let turn = 0; turn < 20; turn++) clock.advance(100)
   t.strictSame(inside(), upTo(26))
   t.strictSame([clock.waiting(), turnedAway], [0, []])
