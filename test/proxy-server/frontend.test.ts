@@ -208,15 +208,14 @@ t.test('keeps what the client sends early, and gives it to the target first and 
 })
 
 t.test('holds no more early data than it may, and loses none of it', async (t) => {
-  const { client, socket, dialled, dials, gets, target, targetGets } = await setup(t, {
-    options: { earlyDataBytes: 1_000 },
-  })
-  const early = Buffer.alloc(1_000_000, 'abcdefghij')
-  client.write(Buffer.concat([Buffer.from(HEAD), early]))
+  const { client, socket, dialled, gets, target, targetGets } = await setup(t, { options: { earlyDataBytes: 1_000 } })
+  client.write(HEAD)
   const dial = await dialled()
+  t.notOk(socket.isPaused())
+  const early = Buffer.alloc(1_000_000, 'abcdefghij')
+  client.write(early)
   await eventually('the pause', () => socket.isPaused(), Boolean)
   t.ok(socket.bytesRead < 300_000, `${socket.bytesRead} bytes were read of a million`)
-  t.equal(dials.length, 1)
   target.carrier.roomBytes = 2_000_000
   dial.connect()
   await gets(OK)
@@ -235,6 +234,22 @@ t.test('holds no more early data than it may, and loses none of it', async (t) =
     (bytes) => bytes.length >= early.length,
   )
   t.ok(all.equals(early))
+})
+
+t.test('early data that comes with the head counts, too', async (t) => {
+  for (const [bytes, paused] of [
+    [999, false],
+    [1_000, true],
+  ] as const) {
+    const { client, socket, dialled, gets, targetGets } = await setup(t, { options: { earlyDataBytes: 1_000 } })
+    client.write(HEAD + 'x'.repeat(bytes))
+    const dial = await dialled()
+    t.equal(socket.isPaused(), paused, `${bytes} bytes`)
+    dial.connect()
+    await gets(OK)
+    client.write('more')
+    t.equal((await targetGets(bytes + 4)).toString(), `${'x'.repeat(bytes)}more`)
+  }
 })
 
 t.test('sends the 200 before what the target says first', async (t) => {
