@@ -45,6 +45,7 @@ async function setup(t: Test, { transport = 'tcp', admission = admitted, options
   const sentBytes: Buffer[] = []
   const frames: string[] = []
   let done = 0
+  let wasOpen = false // when it was done
 
   function dial(cluster: string, principal: string, address: string, waiter: Waiter): () => void {
     const random = dials.length + 1
@@ -101,7 +102,10 @@ async function setup(t: Test, { transport = 'tcp', admission = admitted, options
     log,
     metrics,
   }
-  const frontend: Frontend = serveFrontend(socket, admission, deps, () => void done++)
+  const frontend: Frontend = serveFrontend(socket, admission, deps, () => {
+    done++
+    wasOpen ||= !socket.destroyed
+  })
   const chunks: Buffer[] = []
   client.on('data', (chunk: Buffer) => chunks.push(chunk))
 
@@ -139,12 +143,14 @@ async function setup(t: Test, { transport = 'tcp', admission = admitted, options
       return frames
     },
     /** The client is gone in every respect. */
-    over: () =>
-      eventually(
+    async over() {
+      await eventually(
         'the end',
         () => done,
         (count) => count > 0,
-      ),
+      )
+      t.notOk(wasOpen, 'its socket was closed by then')
+    },
     /** For what must not happen: what was under way on the sockets has arrived afterwards. */
     quiet: async () => {
       for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve))
@@ -505,6 +511,20 @@ t.test(
     t.equal(clock.waiting(), 0)
   },
 )
+
+t.test('a client that is refused after too much early data gets the answer, too', async (t) => {
+  const { client, socket, clock, dialled, gets, got, over } = await setup(t, { options: { earlyDataBytes: 1_000 } })
+  client.write(Buffer.concat([Buffer.from(HEAD), Buffer.alloc(1_000_000)]))
+  const dial = await dialled()
+  await eventually('the pause', () => socket.isPaused(), Boolean)
+  dial.fail({ kind: 'dial-timeout' })
+  const expected = answer({ kind: 'dial-timeout' }).toString()
+  await gets(expected)
+  client.end()
+  await over()
+  t.equal(got(), expected)
+  t.equal(clock.waiting(), 0)
+})
 
 t.test('a client that is refused and never leaves is hung up on', async (t) => {
   const { client, clock, gets, over, done } = await setup(t)
