@@ -7,30 +7,39 @@
 export type Budget = {
   readonly limitBytes: number
   usedBytes: number
-  /** Gone once the budget was removed. */
-  parent: Budget | undefined
+  readonly parent: Budget | undefined
   readonly children: Set<Budget>
+  /** It is done with: it leaves its parent when the last byte is given back. */
+  removed: boolean
   /** Closes the connection that holds most of this budget. */
   closeLargest: () => void
 }
 
 export function createBudget(limitBytes: number, parent?: Budget): Budget {
-  const budget: Budget = { limitBytes, usedBytes: 0, parent, children: new Set(), closeLargest: () => {} }
+  const budget: Budget = {
+    limitBytes,
+    usedBytes: 0,
+    parent,
+    children: new Set(),
+    removed: false,
+    closeLargest: () => {},
+  }
   parent?.children.add(budget)
   return budget
 }
 
-/** Gives back all it holds; what is counted later no longer reaches the parent. */
+/** What it still holds counts until it is given back: a stream may end before its last sockets have taken everything. */
 export function removeBudget(budget: Budget): void {
-  spend(budget, -budget.usedBytes)
-  budget.parent?.children.delete(budget)
-  budget.parent = undefined
+  budget.removed = true
+  if (budget.usedBytes === 0) budget.parent?.children.delete(budget)
 }
 
 /** @param bytes negative gives back */
 export function spend(budget: Budget, bytes: number): void {
   budget.usedBytes += bytes
-  if (budget.parent) spend(budget.parent, bytes)
+  if (!budget.parent) return
+  spend(budget.parent, bytes)
+  if (budget.removed && budget.usedBytes === 0) budget.parent.children.delete(budget)
 }
 
 /** Counts bytes that arrived, and makes room when they are too many. */

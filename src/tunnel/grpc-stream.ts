@@ -92,7 +92,7 @@ export function carryOverGrpc({ stream, session, maxMessageBytes, count, now, fa
     },
     data(connectId, payload, first) {
       if (first) count.received.DATA++
-      session.receiveData(carrier, connectId, payload)
+      session.receiveData(carrier, connectId, payload, first)
     },
   })
 

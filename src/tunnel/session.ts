@@ -95,7 +95,8 @@ export type Session = {
   /** Bytes came; called before the packets in them. */
   readonly heard: (nowMs: number) => void
   readonly receive: (carrier: Carrier, packet: Packet) => void
-  readonly receiveData: (carrier: Carrier, connectId: Int64, bytes: Uint8Array) => void
+  /** @param first whether these are the first bytes of their packet, which may come in pieces; else a later piece */
+  readonly receiveData: (carrier: Carrier, connectId: Int64, bytes: Uint8Array, first?: boolean) => void
   /** The carrier has room again, as `wake` asked. */
   readonly writable: (carrier: Carrier) => void
   /** Server: asks the agent for a connection. `random` must be new. */
@@ -319,12 +320,12 @@ export function createSession(options: SessionOptions, events: SessionEvents): S
     else close(connection, 'carrier-lost')
   }
 
-  function receiveBytes(carrier: Carrier, connectId: Int64, bytes: Uint8Array): void {
+  function receiveBytes(carrier: Carrier, connectId: Int64, bytes: Uint8Array, first = true): void {
     const from = outlets.get(carrier.index)
     if (over || from?.carrier !== carrier || bytes.length === 0) return
     const connection = connections.get(connectId)
     if (connection) receiveData(connection, from, bytes)
-    else strayFrame(connectId, 'DATA')
+    else if (first) strayFrame(connectId, 'DATA')
   }
 
   function endAll(reason: string): void {

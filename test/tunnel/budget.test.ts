@@ -43,11 +43,14 @@ t.test('counts for the whole process what all streams hold, and gives all of a s
   spend(other, 20)
   t.equal(all.usedBytes, 50)
   removeBudget(one)
-  t.equal(all.usedBytes, 20)
+  t.equal(all.usedBytes, 50, 'what sockets have not taken yet still counts')
+  t.equal(all.children.size, 2)
   spend(one, -30)
-  spend(one, 7)
-  t.equal(all.usedBytes, 20, 'what is counted late no longer reaches it')
+  t.equal(all.usedBytes, 20)
   t.equal(all.children.size, 1)
+  removeBudget(other)
+  spend(other, -20)
+  t.equal(all.children.size, 0)
 })
 
 t.test('is tight from three quarters on, of the stream or of the process', async (t) => {

@@ -20,6 +20,7 @@ const carrier: Carrier = {
 /** A server's session with two connections; `lost` bytes may wait in all. */
 function setup(limitBytes: number) {
   const budget = createBudget(limitBytes)
+  const violations: string[] = []
   const session = createSession(
     {
       role: 'server',
@@ -29,7 +30,7 @@ function setup(limitBytes: number) {
       budget,
       nowMs: 0,
     },
-    { broken: () => {}, violation: () => {}, ping: () => {}, roundTrip: () => {} },
+    { broken: () => {}, violation: (violation) => violations.push(violation), ping: () => {}, roundTrip: () => {} },
   )
   session.addCarrier(carrier)
   const open = (id: number) => {
@@ -43,7 +44,7 @@ function setup(limitBytes: number) {
     session.receive(carrier, { type: 'DIAL_RSP', error: '', connectId: id, random: id })
     return { heard, connection: connection! }
   }
-  return { session, budget, open }
+  return { session, budget, open, violations }
 }
 
 /** Brings bytes for a connection and ends it both ways; nothing of them is taken. */
@@ -89,4 +90,11 @@ t.test('a finished connection that was taken to the last byte is forgotten', asy
   session.receiveData(carrier, 2, Buffer.alloc(60_000))
   t.equal(done.heard.givenUp, 0)
   t.match(live.heard.endings, [{ kind: 'reset', by: 'self', reason: 'over-budget' }])
+})
+
+t.test('a packet for no connection that comes in pieces is one violation', async (t) => {
+  const { session, violations } = setup(100_000)
+  session.receiveData(carrier, 7, Buffer.alloc(10))
+  for (let piece = 0; piece < 5; piece++) session.receiveData(carrier, 7, Buffer.alloc(10), false)
+  t.strictSame(violations, ['unknown-connection'])
 })

@@ -74,3 +74,33 @@ t.test('starts the time when a socket goes over its limit, not before', async (t
   t.strictSame(stock.slow(18_999), [])
   t.strictSame(stock.slow(19_000), [waiting])
 })
+
+t.test(
+  'while all together are over their limit, calls slow whoever holds something and takes too little',
+  async (t) => {
+    const { carrier, stock, one, took } = backlog()
+    const small = Array.from({ length: 11 }, () => one(95))
+    const [lively] = small
+    t.notOk(carrier.reading, '1,045 bytes wait, none of them over its own limit')
+    t.strictSame(stock.slow(1_000), [], 'the time starts with the first look')
+    took(lively!, 40, 5_000)
+    lively!.backlog += 35
+    stock.changed(lively!, 0, 6_000)
+    took(lively!, 10, 7_000)
+    lively!.backlog += 10
+    stock.changed(lively!, 0, 7_000)
+    t.strictSame(stock.slow(10_999), [])
+    t.strictSame(stock.slow(11_000), small.slice(1))
+    for (const waiting of small.slice(1)) stock.forget(waiting)
+  },
+)
+
+t.test('forgets how slow somebody was when there is room again', async (t) => {
+  const { stock, one, took } = backlog()
+  const small = Array.from({ length: 11 }, () => one(95))
+  stock.slow(1_000)
+  took(small[0]!, 95, 2_000)
+  t.strictSame(stock.slow(11_000), [], 'room again')
+  one(95)
+  t.strictSame(stock.slow(12_000), [], 'crowded anew: the time starts anew')
+})

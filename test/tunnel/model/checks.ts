@@ -38,9 +38,10 @@ function checkSide({ sides, tunnels, fail }: World, role: Role): void {
   if (session.connectionCount() !== open) fail(`the ${role} counts ${session.connectionCount()} of ${open} connections`)
   const dials = tunnels.filter((it) => (role === 'server' ? it.dial : it.asked) === 'pending').length
   if (session.dialCount() !== dials) fail(`the ${role} counts ${session.dialCount()} of ${dials} dials`)
-  const used = over ? 0 : waiting
-  if (!over && budget.usedBytes !== used) fail(`the ${role} counts ${budget.usedBytes} of ${used} bytes waiting`)
-  if (over && budget.parent) fail(`the ${role}'s budget outlives its session`)
+  if (budget.usedBytes !== waiting) fail(`the ${role} counts ${budget.usedBytes} of ${waiting} bytes waiting`)
+  const counted = budget.parent === undefined || budget.parent.children.has(budget)
+  if (over && counted !== waiting > 0)
+    fail(`the ${role}'s budget is counted: ${counted}, with ${waiting} bytes waiting`)
 }
 
 /** What a sender may have under way is spoken for to the byte: still to send, waiting here, or owed to the sender. */
