@@ -29,6 +29,8 @@ export async function listen(server: Server, { flag, host, port }: ListenAddress
       { cause },
     )
   }
+  // A connection that cannot be accepted, for want of descriptors for example, must not end the program.
+  server.on('error', () => undefined)
   return (server.address() as AddressInfo).port
 }
 

@@ -91,6 +91,13 @@ const limits = {
     help: 'Bytes held for all connections of one server.',
   }),
   processBufferBytes: bytes({ ...limiting, default: '256MiB', min: 1_048_576, help: 'Bytes held in all.' }),
+  slowConsumerBytes: bytes({
+    ...limiting,
+    default: '640KiB',
+    min: 1,
+    help: 'A target over its buffer, from a stock server, that takes less than this is hung up.',
+  }),
+  slowConsumerTimeMs: duration({ ...limiting, default: '10s', min: 1, help: 'The time in which it has to take that.' }),
   connectionBufferBytes: bytes({
     ...limiting,
     default: '4MiB',

@@ -10,6 +10,7 @@ import type { Shutdown } from '../platform/shutdown.ts'
 import { type TlsWatch, watchTlsFiles } from '../platform/tls-files.ts'
 import { minTlsVersion } from '../platform/tls-version.ts'
 import { createBudget } from '../tunnel/budget.ts'
+import { PAUSE_SHARE } from '../tunnel/stock-backlog.ts'
 import { createServerSet } from './core/server-set.ts'
 import { createHealthReport } from './health.ts'
 import { type Link, type LinkDeps, type LinkOptions, openLink } from './link.ts'
@@ -20,8 +21,6 @@ import { createServerKeeper } from './server-keeper.ts'
 
 /** Between two looks at the TLS files: milliseconds. */
 const LOOK_MS = 5_000
-/** Buffers towards stock servers are bounded by slowness as well as by size: docs/protocol.md section 3. */
-const SLOW_CONSUMER = { slowBytes: 640 * 1024, slowMs: 10_000 }
 /** The server's own limits come first; these keep a server that has none from exhausting us. */
 const LIMITS = { pendingDials: 10_000, connections: 100_000, unknownFramesPerMinute: 1_000 }
 /** Lets the last frames leave before the process ends: milliseconds. */
@@ -86,9 +85,11 @@ export async function runAgent(options: AgentOptions, deps: AgentDeps): Promise<
     checks: [
       {
         name: 'server-connected',
-        problem: () => (servers.all().length > 0 ? undefined : 'no servers connected'),
+        problem: () => {
+          if (shutdown.drain.aborted) return 'draining'
+          return servers.all().length > 0 ? undefined : 'no servers connected'
+        },
       },
-      { name: 'not-draining', problem: () => (shutdown.drain.aborted ? 'draining' : undefined) },
     ],
   }
   const health = createEndpoints(healthRoutes(readiness, registry), metrics.badProbe)
@@ -160,8 +161,9 @@ function linkOptions(options: AgentOptions, version: string, tls: TlsWatch): Lin
       ...LIMITS,
       stock: {
         connectionBytes: options.connectionBufferBytes,
-        streamBytes: options.streamBufferBytes,
-        ...SLOW_CONSUMER,
+        streamBytes: options.streamBufferBytes * PAUSE_SHARE,
+        slowBytes: options.slowConsumerBytes,
+        slowMs: options.slowConsumerTimeMs,
       },
     },
   }

@@ -32,6 +32,7 @@ export type AgentListenerOptions = {
   readonly handshakeTimeoutMs: number
   readonly handshakesPerSecond: number
   readonly streamTimeoutMs: number
+  readonly maxStreamsPerIdentity: number
   readonly maxHeaderListBytes: number
 }
 
@@ -55,6 +56,7 @@ export function createAgentListener(
   events: AgentListenerEvents,
 ): AgentListener {
   const { clock, log, metrics } = deps
+  const byPrincipal = new Map<string, number>() // streams of each identity
   let open = true
   const tls = createTlsListener({
     material: options.material,
@@ -158,6 +160,12 @@ export function createAgentListener(
       refuse('shutdown', stream, 'UNAVAILABLE', 'the server is shutting down')
       return lastWords()
     }
+    const streams = byPrincipal.get(admission.principal) ?? 0
+    if (streams >= options.maxStreamsPerIdentity) {
+      refuse('too_many', stream, 'RESOURCE_EXHAUSTED', `${streams} agents are connected with this certificate`)
+      return lastWords()
+    }
+    byPrincipal.set(admission.principal, streams + 1)
     const agent = serveAgentStream(
       http,
       stream,
@@ -168,7 +176,12 @@ export function createAgentListener(
         remoteAddress: socket.remoteAddress ?? '',
       },
       deps,
-      events.gone,
+      (gone) => {
+        const left = (byPrincipal.get(admission.principal) ?? 1) - 1
+        if (left > 0) byPrincipal.set(admission.principal, left)
+        else byPrincipal.delete(admission.principal)
+        events.gone(gone)
+      },
     )
     events.connected(agent)
   }

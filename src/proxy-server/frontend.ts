@@ -12,7 +12,7 @@ import type { Admission } from './core/admission.ts'
 import { answer, established, type Failure } from './core/answers.ts'
 import { readConnectHead } from './core/connect-head.ts'
 import type { Dialing } from './dialing.ts'
-import type { ServerMetrics } from './metrics.ts'
+import { forcedReasons, type ServerMetrics } from './metrics.ts'
 
 /** How long a client that was refused may take to read the answer: milliseconds. */
 const LAST_WORDS_MS = 5_000
@@ -145,6 +145,8 @@ export function serveFrontend(socket: Socket, admission: Admission, deps: Fronte
 
   function over(ending: Ending): void {
     metrics.connectionEnded(clock.now() - openedMs, ending.kind)
+    const forced = ending.kind === 'reset' && ending.by === 'self' && forcedReasons.find((it) => it === ending.reason)
+    if (forced) metrics.connectionForced(forced)
     if (socketClosed) done()
     else socket.once('close', done)
     if (ending.kind === 'reset') deps.log.debug({ by: ending.by, reason: ending.reason }, 'connection reset')

@@ -17,6 +17,8 @@ export type DialFailureReason =
   | 'backend_close'
   | 'backend_dial_timeout'
   | 'frontend_close'
+export const forcedReasons = ['slow-consumer', 'over-budget', 'flow-control-violation'] as const
+export type ForcedReason = (typeof forcedReasons)[number]
 export type StreamEnd = 'closed' | 'lost' | 'heartbeat_timeout' | 'protocol_error' | 'too_large' | 'shutdown'
 
 export type ServerMetrics = {
@@ -31,11 +33,15 @@ export type ServerMetrics = {
   /** A head that is no good CONNECT; `why` is one of the parser's words, or `slow`. */
   readonly headRefused: (why: string) => void
   readonly clientForbidden: (port: Port) => void
+  /** A client that came when as many as may be were connected. */
+  readonly frontendDropped: () => void
+  /** A connection that this server broke for a rule or a limit of its own. */
+  readonly connectionForced: (reason: ForcedReason) => void
   /** A TLS handshake that failed or was not finished in time, or came when too many others did. */
   readonly handshakeFailed: (port: Port, why: 'failed' | 'slow' | 'too_many') => void
   /** A stream on the agent port that did not become an agent. */
   readonly agentRefused: (
-    why: 'unauthenticated' | 'metadata' | 'unknown_method' | 'second_stream' | 'slow' | 'shutdown',
+    why: 'too_many' | 'unauthenticated' | 'metadata' | 'unknown_method' | 'second_stream' | 'slow' | 'shutdown',
   ) => void
   readonly streamEnded: (how: StreamEnd) => void
   readonly violation: (violation: Violation) => void
@@ -148,6 +154,8 @@ export function createServerMetrics(state: ServerState): { metrics: ServerMetric
   const ends = counter('culvert_server_connection_ends_total', 'Ends of tunnelled connections, by kind.', ['how'])
   const heads = counter('culvert_server_refused_heads_total', 'Requests that are no good CONNECT, by fault.', ['why'])
   const forbidden = counter('culvert_server_forbidden_clients_total', 'Certificates not accepted, by port.', ['port'])
+  const dropped = counter('culvert_server_dropped_clients_total', 'Clients turned away, the frontend being full.', [])
+  const forced = counter('culvert_server_forced_closes_total', 'Connections broken for a limit, by reason.', ['reason'])
   const handshakes = counter('culvert_server_failed_handshakes_total', 'TLS handshakes that failed.', ['port', 'why'])
   const refusedAgents = counter('culvert_server_refused_agents_total', 'Streams that did not become an agent.', ['why'])
   const streamEnds = counter('culvert_server_agent_stream_ends_total', 'Ends of agent streams, by kind.', ['how'])
@@ -166,6 +174,8 @@ export function createServerMetrics(state: ServerState): { metrics: ServerMetric
     },
     headRefused: (why) => heads.inc({ why }),
     clientForbidden: (port) => forbidden.inc({ port }),
+    frontendDropped: () => dropped.inc(),
+    connectionForced: (reason) => forced.inc({ reason }),
     handshakeFailed: (port, why) => handshakes.inc({ port, why }),
     agentRefused: (why) => refusedAgents.inc({ why }),
     streamEnded(how) {

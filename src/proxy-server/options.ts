@@ -144,6 +144,25 @@ const limits = {
     help: 'Bytes held for all connections of one agent.',
   }),
   processBufferBytes: bytes({ ...limiting, default: '256MiB', min: 1_048_576, help: 'Bytes held in all.' }),
+  maxStreamsPerIdentity: integer({
+    ...limiting,
+    default: '5000',
+    min: 1,
+    help: 'Agents connected with one certificate.',
+  }),
+  maxFrontendConnections: integer({
+    ...limiting,
+    default: '200000',
+    min: 1,
+    help: 'Clients connected to the frontend.',
+  }),
+  slowConsumerBytes: bytes({
+    ...limiting,
+    default: '640KiB',
+    min: 1,
+    help: 'A client over its buffer, through a stock agent, that takes less than this is hung up.',
+  }),
+  slowConsumerTimeMs: duration({ ...limiting, default: '10s', min: 1, help: 'The time in which it has to take that.' }),
   connectionBufferBytes: bytes({
     ...limiting,
     default: '4MiB',

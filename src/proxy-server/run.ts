@@ -10,6 +10,7 @@ import { writePortsFile } from '../platform/ports-file.ts'
 import type { Shutdown } from '../platform/shutdown.ts'
 import { minTlsVersion } from '../platform/tls-version.ts'
 import { createBudget } from '../tunnel/budget.ts'
+import { PAUSE_SHARE } from '../tunnel/stock-backlog.ts'
 import { type AgentListener, createAgentListener } from './agent-listener.ts'
 import type { AgentStream, AgentStreamDeps } from './agent-stream.ts'
 import { type Clusters, createClusters } from './core/clusters.ts'
@@ -22,8 +23,6 @@ import type { ServerOptions } from './options.ts'
 import { watchTlsPorts } from './tls-ports.ts'
 import { listenOnUnixSocket } from './unix-socket.ts'
 
-/** A stock server's buffers were bounded by slowness as well as by size: docs/protocol.md section 3. */
-const SLOW_CONSUMER = { slowBytes: 640 * 1024, slowMs: 10_000 }
 /** Lets the last frames and statuses leave before the process ends: milliseconds. */
 const FAREWELL_MS = 100
 
@@ -64,6 +63,7 @@ export async function runServer(options: ServerOptions, deps: ServerDeps): Promi
       handshakeTimeoutMs: options.tlsHandshakeTimeoutMs,
       handshakesPerSecond: options.handshakesPerSecond,
       streamTimeoutMs: options.agentStreamTimeoutMs,
+      maxStreamsPerIdentity: options.maxStreamsPerIdentity,
       maxHeaderListBytes: options.maxHeaderListBytes,
     },
     agentStreamDeps(options, deps, metrics, processBudget),
@@ -96,6 +96,8 @@ export async function runServer(options: ServerOptions, deps: ServerDeps): Promi
       metrics,
     },
   )
+  frontend.server.maxConnections = options.maxFrontendConnections
+  frontend.server.on('drop', metrics.frontendDropped)
   tlsPorts.renewWith('agent', agents.renew)
   tlsPorts.renewWith('frontend', frontend.renew)
 
@@ -152,8 +154,9 @@ function agentStreamDeps(
         unknownFramesPerMinute: options.unknownFramesPerMinute,
         stock: {
           connectionBytes: options.connectionBufferBytes,
-          streamBytes: options.streamBufferBytes,
-          ...SLOW_CONSUMER,
+          streamBytes: options.streamBufferBytes * PAUSE_SHARE,
+          slowBytes: options.slowConsumerBytes,
+          slowMs: options.slowConsumerTimeMs,
         },
       },
     },

@@ -42,7 +42,7 @@ t.test('before any agent a server is alive and not ready', async (t) => {
 
 t.test('before any server an agent is alive and not ready', async (t) => {
   const agent = await launchAgent(t, { pki: server.pki, agentPort: 1 })
-  const report = '[+]ping ok\n[-]server-connected failed: no servers connected\n[+]not-draining ok\n'
+  const report = '[+]ping ok\n[-]server-connected failed: no servers connected\n'
   t.strictSame(await answer(agent.healthPort, '/healthz'), { status: 200, body: 'ok' })
   t.strictSame(await answer(agent.healthPort, '/readyz'), { status: 503, body: report })
 })
@@ -56,7 +56,7 @@ t.test('with a tunnel both are ready, and say so in detail when asked', async (t
   t.strictSame(await answer(agent.healthPort, '/readyz'), { status: 200, body: 'ok' })
   t.strictSame(await answer(agent.healthPort, '/readyz?verbose'), {
     status: 200,
-    body: '[+]ping ok\n[+]server-connected ok\n[+]not-draining ok\ncheck passed\n',
+    body: '[+]ping ok\n[+]server-connected ok\ncheck passed\n',
   })
 })
 

@@ -45,6 +45,8 @@ t.test('has the names and defaults of konnectivity, and ours', async (t) => {
     maxMessageBytes: 4_194_304,
     streamBufferBytes: 67_108_864,
     processBufferBytes: 268_435_456,
+    slowConsumerBytes: 655_360,
+    slowConsumerTimeMs: 10_000,
     connectionBufferBytes: 4_194_304,
   })
 })

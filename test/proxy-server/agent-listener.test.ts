@@ -49,6 +49,22 @@ t.test('takes two streams of one agent id for two agents', async (t) => {
   t.equal(gone[0], connected[0])
 })
 
+t.test('takes as many streams of one certificate as it may, and another one when one of them has ended', async (t) => {
+  const { port, gone, metrics } = await agentPort(t, { listener: { maxStreamsPerIdentity: 2 } })
+  const [one, two] = [await joinAgent(t, port), await joinAgent(t, port)]
+  await Promise.all([one.answer, two.answer])
+  const third = await joinAgent(t, port)
+  t.match(await third.status, ['8', '2 agents are connected with this certificate'])
+  t.strictSame(metrics.counted, [['agentRefused', 'too_many']])
+  one.stream.end()
+  await eventually(
+    'the end',
+    () => gone.length,
+    (count) => count === 1,
+  )
+  t.match(await (await joinAgent(t, port)).answer, { ':status': 200 })
+})
+
 t.test('tells whoever may not register why, counts it, and hangs up a little later', async (t) => {
   const refusals: readonly (readonly [
     CertificateAndKey | 'none',

@@ -72,6 +72,7 @@ export async function agentPort(t: Test, options: AgentPortOptions = {}): Promis
       handshakeTimeoutMs: 10_000,
       handshakesPerSecond: 200,
       streamTimeoutMs: 10_000,
+      maxStreamsPerIdentity: 5_000,
       maxHeaderListBytes: 16_384,
       ...options.listener,
     },

@@ -67,6 +67,10 @@ t.test('has the limits of the protocol as its defaults', async (t) => {
     heartbeatTimeoutMs: 12_000,
     streamBufferBytes: 67_108_864,
     processBufferBytes: 268_435_456,
+    maxStreamsPerIdentity: 5_000,
+    maxFrontendConnections: 200_000,
+    slowConsumerBytes: 655_360,
+    slowConsumerTimeMs: 10_000,
     connectionBufferBytes: 4_194_304,
   })
 })
