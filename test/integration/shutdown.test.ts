@@ -5,7 +5,7 @@ import { connect as connectTls } from 'node:tls'
 import t, { type Test } from 'tap'
 import { makePki } from './certificates.ts'
 import { connectFrontend, echoOver, openTunnel, readAll } from './client.ts'
-import { event, within } from './deadline.ts'
+import { event, eventually, within } from './deadline.ts'
 import { fetchFrom, figure, figureBecomes, SERVER } from './figures.ts'
 import { echo, listenTarget } from './target.ts'
 import { expectedHash, receiveAll, sendAll } from './transfer.ts'
@@ -60,7 +60,7 @@ for (const who of ['server', 'agent'] as const) {
     await tunnel[who].logged(ANNOUNCED[who])
     const ready = await fetchFrom(tunnel[who].healthPort, '/readyz')
     t.equal(ready.status, who === 'server' ? 500 : 503)
-    t.match(await ready.text(), who === 'server' ? 'shutting down' : '[-]not-draining failed: draining')
+    t.match(await ready.text(), who === 'server' ? 'shutting down' : '[-]server-connected failed: draining')
     await echoOver(socket, 'after')
     socket.end()
     t.equal((await readAll(socket)).length, 0)
@@ -140,6 +140,11 @@ t.test('an agent that drains writes out what a slow target has not read yet, bef
     if (held === 0) {
       socket.write(piece)
       sentBytes += piece.length
+      await eventually(
+        'what was sent is at the agent',
+        () => figure(agent, 'culvert_agent_payload_bytes_total{segment="from_server"}'),
+        (arrived) => arrived === sentBytes,
+      )
     }
     held = await figure(agent, 'culvert_agent_buffered_bytes')
   }
