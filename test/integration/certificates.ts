@@ -21,10 +21,19 @@ export type Pki = {
   readonly issue: (name: string, request: LeafRequest, authority?: Authority) => Promise<Leaf>
 }
 
+const folders = new Set<string>()
+process.once('exit', () => folders.forEach(remove)) // a file that fails before its first test has no teardown
+
+function remove(folder: string): void {
+  rmSync(folder, { recursive: true, force: true })
+  folders.delete(folder)
+}
+
 /** A folder under the system's own for such things: short enough for the path of a Unix socket. */
 export function temporaryFolder(t: Test): string {
   const folder = mkdtempSync(join(tmpdir(), 'culvert-'))
-  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+  folders.add(folder)
+  t.teardown(() => remove(folder))
   return folder
 }
 

@@ -11,6 +11,7 @@ import type { Test } from 'tap'
 import { DEADLINE_MS, within } from './deadline.ts'
 
 const ENTRIES = join(import.meta.dirname, '../../src/cli')
+const END_WITH_PARENT = join(import.meta.dirname, 'end-with-parent.ts')
 const SHOWN_LINES = 30
 
 export type Logged = { readonly msg: string; readonly [field: string]: unknown }
@@ -37,8 +38,9 @@ export type Launch = {
 
 /** Does not wait for anything. */
 export function launch(t: Test, { name, flags, env = {}, nodeFlags = [] }: Launch): Program {
-  const args = [...nodeFlags, join(ENTRIES, `${name}.ts`), '--log-format=json', '--log-level=debug', ...flags]
-  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } })
+  const entry = join(ENTRIES, `${name}.ts`)
+  const args = ['--import', END_WITH_PARENT, ...nodeFlags, entry, '--log-format=json', '--log-level=debug', ...flags]
+  const child = spawn(process.execPath, args, { stdio: 'pipe', env: { ...process.env, ...env } })
   const log: Logged[] = []
   const lines: string[] = []
   const waiting = new Set<() => void>()

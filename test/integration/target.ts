@@ -74,8 +74,11 @@ const BACKLOG = 2
 export async function stuckTarget(t: Test): Promise<Stuck> {
   const child = spawn(process.execPath, ['-e', STUCK], { stdio: ['ignore', 'pipe', 'inherit'] })
   const ended = once(child, 'close')
+  const kill = (): void => void child.kill('SIGKILL') // also what is stopped
+  process.once('exit', kill)
   t.teardown(async () => {
-    child.kill('SIGKILL')
+    process.off('exit', kill)
+    kill()
     await ended
   })
   const [line] = (await within(once(createInterface({ input: child.stdout }), 'line'), 'the stuck target listens')) as [
