@@ -60,11 +60,16 @@ t.test('connects, answers, and carries bytes both ways until both ends are done'
   const { session, carrier, dial, answer, accepted, metrics, sockets } = await setup(t, (socket) => socket.pipe(socket))
   dial(7)
   t.match(await answer(), { error: '', connectId: 1, random: 7 })
+  let empty = false
+  const emptied = sockets.whenEmpty().then(() => {
+    empty = true
+  })
   session.receive(carrier, { type: 'DATA', connectId: 1, error: '', data: Buffer.from('hello') })
   session.receive(carrier, { type: 'END_OF_DATA', connectId: 1 })
   t.match(await carrier.next(({ type }) => type === 'DATA'), { data: Buffer.from('hello') })
+  t.notOk(empty)
   await carrier.next(({ type }) => type === 'END_OF_DATA')
-  await sockets.whenEmpty()
+  await emptied
   t.strictSame(metrics.counted, [['connectionOpened', 1], ['connectionEnded']])
   t.strictSame(metrics.bytes, { toSockets: 5, fromSockets: 5 })
   t.equal(accepted.length, 1)

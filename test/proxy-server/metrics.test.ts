@@ -170,6 +170,7 @@ t.test('counts an answer to no dial under the name that konnectivity has for it,
   const { series, of } = await expose(registry)
   t.equal(series[`${OURS}violations_total{kind="unknown-dial"}`], 1)
   t.equal(series[`${OURS}violations_total{kind="unknown-type"}`], 1)
+  t.equal(series[`${KONNECTIVITY}dial_failure_count{reason="unrecognized_response"}`], 1)
   t.strictSame(of(`${KONNECTIVITY}dial_failure_count`), [
     `${KONNECTIVITY}dial_failure_count{reason="unrecognized_response"}`,
   ])
