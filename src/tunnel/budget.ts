@@ -7,6 +7,8 @@
 export type Budget = {
   readonly limitBytes: number
   usedBytes: number
+  /** Bytes by which windows have grown: what may come to wait besides. */
+  grownBytes: number
   readonly parent: Budget | undefined
   readonly children: Set<Budget>
   /** It is done with: it leaves its parent when the last byte is given back. */
@@ -19,6 +21,7 @@ export function createBudget(limitBytes: number, parent?: Budget): Budget {
   const budget: Budget = {
     limitBytes,
     usedBytes: 0,
+    grownBytes: 0,
     parent,
     children: new Set(),
     removed: false,
@@ -54,7 +57,21 @@ export function spendWithin(budget: Budget, bytes: number): void {
   }
 }
 
-/** From three quarters on windows do not grow. */
-export function isTight(budget: Budget): boolean {
-  return budget.usedBytes * 4 >= budget.limitBytes * 3 || (budget.parent !== undefined && isTight(budget.parent))
+/**
+ * Reserves room for a window that grows, so that those who stall later do not bring the stream over its limit: half of the
+ * limit may be reserved, and nothing from three quarters of it on.
+ *
+ * @returns whether there was room
+ */
+export function reserve(budget: Budget, bytes: number): boolean {
+  for (let each: Budget | undefined = budget; each; each = each.parent) {
+    if (each.usedBytes * 4 >= each.limitBytes * 3 || (each.grownBytes + bytes) * 2 > each.limitBytes) return false
+  }
+  release(budget, -bytes)
+  return true
+}
+
+/** Gives back what was reserved. */
+export function release(budget: Budget, bytes: number): void {
+  for (let each: Budget | undefined = budget; each; each = each.parent) each.grownBytes -= bytes
 }

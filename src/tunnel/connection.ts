@@ -4,11 +4,11 @@
  * Source: docs/protocol.md sections 3, 5 and 10.
  */
 import { Buffer } from 'node:buffer'
-import { type Budget, isTight, spend, spendWithin } from './budget.ts'
+import { type Budget, release, reserve, spend, spendWithin } from './budget.ts'
 import { type Carrier, READ_BYTES } from './carrier.ts'
 import type { Int64, Packet } from './packet.ts'
 import type { Need, Scheduler } from './scheduler.ts'
-import { arrive, blocked, createWindow, take, type Window } from './window.ts'
+import { arrive, createWindow, grow, grownBy, shrink, take, type Window, wantedGrowth } from './window.ts'
 
 /** Credit that no honest peer grants: far above the largest window. */
 const MAX_CREDIT_BYTES = 2 ** 31
@@ -233,8 +233,9 @@ export function receiveCredit(connection: Connection, credit: number): void {
 export function receiveBlocked(connection: Connection): void {
   connection.peerKnows = true
   const { link } = connection
-  if (isTight(link.budget) || connection.receiving === 'ended') return
-  grant(connection, blocked(connection.window, connection.backlog, link.maxWindowBytes))
+  if (connection.receiving === 'ended') return
+  const growth = wantedGrowth(connection.window, connection.backlog, link.maxWindowBytes)
+  if (growth > 0 && reserve(link.budget, growth)) grant(connection, grow(connection.window, growth))
 }
 
 /**
@@ -261,6 +262,12 @@ export function uses({ home, out, in: incoming, early }: Connection, outlet: Out
 /** The way to the peer is gone. */
 export function lose(connection: Connection, reason: string): void {
   finish(connection, { kind: 'reset', by: 'tunnel', reason })
+}
+
+/** Takes a grown window back to its first size, for a connection that does not use it. */
+export function shrinkWindow({ window, link }: Connection): void {
+  release(link.budget, grownBy(window))
+  shrink(window)
 }
 
 /** Tells the peer of a reset, over the first carrier that is still there. */
@@ -367,6 +374,7 @@ const refuse = (connection: Connection): void => close(connection, 'flow-control
 function finish(connection: Connection, ending: Ending): void {
   if (connection.over) return
   connection.over = true
+  shrinkWindow(connection)
   connection.held = []
   connection.early = []
   if (ending.kind === 'reset') dropBacklog(connection)

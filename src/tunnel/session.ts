@@ -23,6 +23,7 @@ import {
   receiveData,
   receiveEnd,
   receiveMove,
+  shrinkWindow,
   tellReset,
   uses,
 } from './connection.ts'
@@ -34,7 +35,7 @@ import type { Health, Int64, Packet } from './packet.ts'
 import { type Beat, createPulse } from './pulse.ts'
 import { createScheduler } from './scheduler.ts'
 import { createStockBacklog, type StockLimits } from './stock-backlog.ts'
-import { INITIAL_WINDOW_BYTES, LONG_PATH_MS, MAX_LONG_PATH_WINDOW_BYTES, MAX_WINDOW_BYTES, shrink } from './window.ts'
+import { INITIAL_WINDOW_BYTES, LONG_PATH_MS, MAX_LONG_PATH_WINDOW_BYTES, MAX_WINDOW_BYTES } from './window.ts'
 
 /** A connection without traffic for this long gives back what its window had grown: milliseconds. */
 const IDLE_WINDOW_MS = 10_000
@@ -356,7 +357,7 @@ export function createSession(options: SessionOptions, events: SessionEvents): S
   function lookAtIdle(): void {
     for (const connection of [...connections.values()]) {
       const idleMs = link.nowMs - connection.activeMs
-      if (connection.window.size > INITIAL_WINDOW_BYTES && idleMs >= IDLE_WINDOW_MS) shrink(connection.window)
+      if (connection.window.size > INITIAL_WINDOW_BYTES && idleMs >= IDLE_WINDOW_MS) shrinkWindow(connection)
       if (connection.closing === 'waits-for-peer' && idleMs >= CLOSE_ANSWER_MS) lose(connection, 'close-unanswered')
     }
   }

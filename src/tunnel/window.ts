@@ -38,15 +38,22 @@ export function take(window: Window, bytes: number): number {
  * The sender says that it ran out. A reader that has taken nearly all that came is not what holds it up: the window is.
  *
  * @param backlog bytes received that the socket has not taken
- * @returns the credit to grant now
+ * @returns the bytes by which the window should grow, if there is room for them; 0 for none
  */
-export function blocked(window: Window, backlog: number, maxBytes: number): number {
+export function wantedGrowth(window: Window, backlog: number, maxBytes: number): number {
   if (window.size >= maxBytes || backlog * 2 >= window.size) return 0
-  const size = Math.min(window.size * 2, maxBytes)
-  window.owed += size - window.size
-  window.size = size
+  return Math.min(window.size, maxBytes - window.size)
+}
+
+/** @returns the credit to grant now */
+export function grow(window: Window, bytes: number): number {
+  window.owed += bytes
+  window.size += bytes
   return grant(window)
 }
+
+/** By how much a window has grown: bytes. */
+export const grownBy = (window: Window): number => window.size - INITIAL_WINDOW_BYTES
 
 /** Takes a grown window back to its first size: what was granted above it is not granted again. */
 export function shrink(window: Window): void {

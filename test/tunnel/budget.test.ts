@@ -1,5 +1,13 @@
 import t from 'tap'
-import { type Budget, createBudget, isTight, removeBudget, spend, spendWithin } from '../../src/tunnel/budget.ts'
+import {
+  type Budget,
+  createBudget,
+  release,
+  removeBudget,
+  reserve,
+  spend,
+  spendWithin,
+} from '../../src/tunnel/budget.ts'
 
 /** A stream's budget that gives back `gives` bytes when it must close its largest connection. */
 function stream(
@@ -53,17 +61,30 @@ t.test('counts for the whole process what all streams hold, and gives all of a s
   t.equal(all.children.size, 0)
 })
 
-t.test('is tight from three quarters on, of the stream or of the process', async (t) => {
+t.test('lets no window grow from three quarters on, of the stream or of the process', async (t) => {
   const all = createBudget(200)
   const [one, other] = [createBudget(100, all), createBudget(1_000, all)]
   spend(one, 74)
-  t.notOk(isTight(one))
+  t.ok(reserve(one, 1))
   spend(one, 1)
-  t.ok(isTight(one))
-  t.notOk(isTight(other))
+  t.notOk(reserve(one, 1))
+  t.ok(reserve(other, 1))
   spend(one, -75)
   spend(other, 149)
-  t.notOk(isTight(one))
+  t.ok(reserve(one, 1))
   spend(other, 1)
-  t.ok(isTight(one), 'others have used up the process')
+  t.notOk(reserve(one, 1), 'others have used up the process')
+})
+
+t.test('promises half of a limit to windows that grow, and that again which is released', async (t) => {
+  const all = createBudget(300)
+  const [one, other] = [createBudget(200, all), createBudget(200, all)]
+  t.ok(reserve(one, 100))
+  t.notOk(reserve(one, 1))
+  t.ok(reserve(other, 50))
+  t.notOk(reserve(other, 1), 'the process has promised its half')
+  release(one, 60)
+  t.ok(reserve(other, 50))
+  t.ok(reserve(one, 10))
+  t.notOk(reserve(one, 1))
 })

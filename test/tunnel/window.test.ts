@@ -2,15 +2,23 @@ import t from 'tap'
 import { READ_BYTES } from '../../src/tunnel/carrier.ts'
 import {
   arrive,
-  blocked,
   createWindow,
+  grow,
   INITIAL_WINDOW_BYTES,
   MAX_WINDOW_BYTES,
   shrink,
   take,
+  type Window,
+  wantedGrowth,
 } from '../../src/tunnel/window.ts'
 
 const KIB = 1024
+
+/** The sender says that it ran out, and there is room for what the window wants to grow by. */
+function blocked(window: Window, backlog: number, maxBytes: number): number {
+  const growth = wantedGrowth(window, backlog, maxBytes)
+  return growth > 0 ? grow(window, growth) : 0
+}
 
 t.test('starts with 64 KiB', async (t) => {
   t.strictSame(createWindow(), { size: 65_536, allowance: 65_536, owed: 0 })

@@ -41,6 +41,8 @@ export function checkEnd(world: World): void {
   for (const { role, budget } of [sides.server, sides.agent]) {
     const process = budget.parent
     world.notice(world.lanes[0]!, role)
+    if (process && process.grownBytes !== 0)
+      fail(`${process.grownBytes} bytes stay reserved in the budget of the ${role}`)
     if (process && process.usedBytes !== 0) fail(`${process.usedBytes} bytes are left in the budget of the ${role}`)
   }
 }
