@@ -36,7 +36,7 @@ const CAUSES: Readonly<Record<string, string>> = {
 
 /** @param roles what a certificate with a URI SAN must be to use this port; one without is taken as the reference takes it */
 export function admit(peer: PeerCertificate, roles: readonly Role[], trustDomain: string | undefined): Admission {
-  if (!peer.required && !peer.present) return admitted('anonymous')
+  if (!peer.required) return admitted('anonymous') // what nobody has verified says nothing
   if (!peer.present) return refused('none was sent')
   if (peer.error !== undefined) return refused(CAUSES[peer.error] ?? `it does not verify (${peer.error})`)
   const identity = readIdentity(peer.subjectAltName, trustDomain)
