@@ -102,6 +102,11 @@ export function createAgentMetrics(state: AgentState): { metrics: AgentMetrics; 
   const serverFailures = counter(`${PREFIX}server_connection_failure_count`, 'Servers not reached or lost.', [
     'direction',
   ])
+  const streamErrors = counter(`${PREFIX}stream_errors_total`, 'Streams of servers that broke, by gRPC code.', [
+    'segment',
+    'code',
+    'packet_type',
+  ])
   const ends = counter('culvert_agent_connection_ends_total', 'Ends of tunnelled connections.', [])
   const violations = counter('culvert_agent_violations_total', 'Frames that broke the protocol, by kind.', ['kind'])
   const probes = counter('culvert_agent_bad_probes_total', 'Unreadable requests on health and admin ports.', ['why'])
@@ -112,7 +117,12 @@ export function createAgentMetrics(state: AgentState): { metrics: AgentMetrics; 
     connectionOpened: (ms) => dialSeconds.observe(ms / 1000),
     connectionEnded: () => ends.inc(),
     dialFailed: (reason) => dialFailures.inc({ reason }),
-    serverFailed: (direction) => serverFailures.inc({ direction }),
+    serverFailed(direction) {
+      serverFailures.inc({ direction })
+      if (direction === 'from_server') {
+        streamErrors.inc({ segment: direction, code: 'Unavailable', packet_type: 'Unknown' })
+      }
+    },
     violation: (kind) => violations.inc({ kind }),
     roundTrip: (ms) => roundTripSeconds.observe(ms / 1000),
     badProbe: (why) => probes.inc({ why }),

@@ -67,6 +67,14 @@ const PREFIX = 'konnectivity_network_proxy_server_'
 const DIAL_BUCKETS = [0.000001, 0.00001, 0.0001, 0.005, 0.025, 0.1, 0.5, 2.5, 12.5]
 const LIFETIME_BUCKETS = [1, 5, 15, 30, 60, 300, 900, 1800, 3600, 14_400, 43_200, 86_400]
 
+/** How konnectivity would name the ends that are errors: by the gRPC code with which its read fails. */
+const STREAM_ERROR_CODES: Partial<Record<StreamEnd, string>> = {
+  lost: 'Canceled',
+  heartbeat_timeout: 'Unavailable',
+  protocol_error: 'Internal',
+  too_large: 'ResourceExhausted',
+}
+
 export function createServerMetrics(state: ServerState): { metrics: ServerMetrics; registry: Registry } {
   const registry = new Registry()
   const registers = [registry]
@@ -159,6 +167,11 @@ export function createServerMetrics(state: ServerState): { metrics: ServerMetric
   const handshakes = counter('culvert_server_failed_handshakes_total', 'TLS handshakes that failed.', ['port', 'why'])
   const refusedAgents = counter('culvert_server_refused_agents_total', 'Streams that did not become an agent.', ['why'])
   const streamEnds = counter('culvert_server_agent_stream_ends_total', 'Ends of agent streams, by kind.', ['how'])
+  const streamErrors = counter(`${PREFIX}stream_errors_total`, 'Streams of agents that broke, by gRPC code.', [
+    'segment',
+    'code',
+    'packet_type',
+  ])
   const violations = counter('culvert_server_violations_total', 'Frames that broke the protocol, by kind.', ['kind'])
   const probes = counter('culvert_server_bad_probes_total', 'Unreadable requests on health and admin ports.', ['why'])
 
@@ -181,6 +194,8 @@ export function createServerMetrics(state: ServerState): { metrics: ServerMetric
     streamEnded(how) {
       agentCame = true
       streamEnds.inc({ how })
+      const code = STREAM_ERROR_CODES[how]
+      if (code) streamErrors.inc({ segment: 'from_agent', code, packet_type: 'Unknown' })
     },
     violation(kind) {
       violations.inc({ kind })

@@ -25,6 +25,7 @@ t.test('has the families of konnectivity, by name and type', async (t) => {
     known_server_count: 'gauge',
     open_endpoint_connections: 'gauge',
     stream_packets_total: 'counter',
+    stream_errors_total: 'counter',
     dial_duration_seconds: 'histogram',
     endpoint_dial_failure_total: 'counter',
     server_connection_failure_count: 'counter',
@@ -85,6 +86,7 @@ t.test('counts what happens, in seconds where it is a time', async (t) => {
   metrics.dialFailed('timeout')
   metrics.serverFailed('to_server')
   metrics.serverFailed('to_server')
+  metrics.serverFailed('from_server')
   metrics.violation('unexpected')
   metrics.roundTrip(2)
   metrics.badProbe('malformed')
@@ -94,6 +96,7 @@ t.test('counts what happens, in seconds where it is a time', async (t) => {
   metrics.bytes.toSockets += 20
   const { series } = await expose(registry)
   t.match(series, {
+    [`${KONNECTIVITY}stream_errors_total{segment="from_server",code="Unavailable",packet_type="Unknown"}`]: 1,
     [`${KONNECTIVITY}dial_duration_seconds_sum`]: 0.03,
     [`${KONNECTIVITY}dial_duration_seconds_bucket{le="0.1"}`]: 1,
     [`${OURS}connection_ends_total`]: 1,
@@ -108,7 +111,7 @@ t.test('counts what happens, in seconds where it is a time', async (t) => {
     [`${OURS}payload_bytes_total{segment="from_server"}`]: 20,
   })
   t.equal(series[`${KONNECTIVITY}endpoint_dial_failure_total{reason="unknown"}`], undefined)
-  t.equal(series[`${KONNECTIVITY}server_connection_failure_count{direction="from_server"}`], undefined)
+  t.equal(series[`${KONNECTIVITY}server_connection_failure_count{direction="from_server"}`], 1)
 })
 
 t.test('counts again from where it was when somebody looked', async (t) => {

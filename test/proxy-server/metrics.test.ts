@@ -31,6 +31,7 @@ t.test('has the families of konnectivity, by name and type', async (t) => {
     established_connections: 'gauge',
     dial_failure_count: 'counter',
     stream_packets_total: 'counter',
+    stream_errors_total: 'counter',
   }
   const theirs = Object.entries(families).filter(([name]) => name.startsWith(KONNECTIVITY))
   t.strictSame(Object.fromEntries(theirs.map(([name, type]) => [name.slice(KONNECTIVITY.length), type])), expected)
@@ -201,4 +202,20 @@ t.test('two servers in one process count apart', async (t) => {
   const [one, other] = [setup(), setup()]
   one.metrics.dialFailed('no_agent')
   t.strictSame((await expose(other.registry)).of(`${KONNECTIVITY}dial_failure_count`), [])
+})
+
+t.test('names the streams that broke as konnectivity does, and no stream that ended in order', async (t) => {
+  const { metrics, registry } = setup()
+  for (const how of ['closed', 'shutdown', 'lost', 'heartbeat_timeout', 'protocol_error', 'too_large'] as const) {
+    metrics.streamEnded(how)
+  }
+  const { series } = await expose(registry)
+  const errors = Object.entries(series).filter(([name]) => name.startsWith(`${KONNECTIVITY}stream_errors_total`))
+  t.strictSame(Object.fromEntries(errors.map(([name, value]) => [/code="(\w+)"/.exec(name)?.[1], value])), {
+    Canceled: 1,
+    Unavailable: 1,
+    Internal: 1,
+    ResourceExhausted: 1,
+  })
+  for (const [name] of errors) t.match(name, 'segment="from_agent"')
 })

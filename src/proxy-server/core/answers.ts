@@ -22,8 +22,6 @@ export type Failure =
   | { readonly kind: 'dial-error'; readonly text: string }
   /** The agent answered nothing in time. */
   | { readonly kind: 'dial-timeout' }
-  /** The dial could not be handed to the agent; `timed-out` when it waited for the whole deadline. */
-  | { readonly kind: 'send-failed' | 'send-timed-out'; readonly cause: string }
   /** The agent's stream ended while the dial was pending. */
   | { readonly kind: 'agent-lost'; readonly cause: string }
 
@@ -98,10 +96,6 @@ function describe(failure: Failure): Description {
       return readDialError(failure.text)
     case 'dial-timeout':
       return agentSilent('Backend dial timeout: timed out waiting for backend dial\r\n')
-    case 'send-failed':
-      return agentLost(`Failed to tunnel dial request: ${failure.cause}\r\n`)
-    case 'send-timed-out':
-      return agentSilent(`Failed to tunnel dial request: ${failure.cause}\r\n`)
     case 'agent-lost':
       return agentLost(`Backend context error: ${failure.cause}\r\n`)
   }

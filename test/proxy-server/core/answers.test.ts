@@ -45,18 +45,6 @@ const golden: readonly (readonly [Failure, string])[] = [
       '\r\nBackend context error: context canceled\r\n',
   ],
   [
-    { kind: 'send-failed', cause: 'EOF' },
-    'HTTP/1.1 502 Failed to tunnel dial request: EOF\r\nContent-Type: text/plain; charset=utf-8\r\n' +
-      'Proxy-Status: culvert; error=connection_terminated; details="Failed to tunnel dial request: EOF"\r\n' +
-      '\r\nFailed to tunnel dial request: EOF\r\n',
-  ],
-  [
-    { kind: 'send-timed-out', cause: 'no room' },
-    'HTTP/1.1 504 Failed to tunnel dial request: no room\r\nContent-Type: text/plain; charset=utf-8\r\n' +
-      'Proxy-Status: culvert; error=connection_timeout; details="Failed to tunnel dial request: no room"\r\n' +
-      '\r\nFailed to tunnel dial request: no room\r\n',
-  ],
-  [
     { kind: 'forbidden', cause: 'CERT_HAS_EXPIRED' },
     'HTTP/1.1 403 Forbidden: client certificate not accepted: CERT_HAS_EXPIRED\r\nConnection: close\r\n' +
       'Content-Type: text/plain; charset=utf-8\r\nProxy-Status: culvert; error=http_request_denied; ' +
