@@ -26,24 +26,33 @@ export type ServerSet<S extends HeldServer> = {
   readonly gone: (server: S) => void
   /** All that are there, those that are leaving included. */
   readonly all: () => S[]
+  /** How many there should be. */
   readonly knownCount: () => number
   /** Until the next look: milliseconds. @param random from 0 up to, not including, 1 */
   readonly waitMs: (random: number) => number
 }
 
-export function createServerSet<S extends HeldServer>(limits: BackoffLimits): ServerSet<S> {
+/** How many servers to hold, from the number that they reported last: 0 before any has answered. Less than 1 counts as 1. */
+export type WantedCount = (reportedCount: number) => number
+
+export function createServerSet<S extends HeldServer>(
+  limits: BackoffLimits,
+  wantedCount: WantedCount = (reportedCount) => reportedCount,
+): ServerSet<S> {
   const held = new Map<string, S>()
   const leaving = new Set<S>()
-  let serverCount = 1
+  let reportedCount = 0
   let failures = 0 // since a server last answered
 
+  const knownCount = (): number => Math.max(1, wantedCount(reportedCount))
+
   return {
-    wants: () => held.size < serverCount,
+    wants: () => held.size < knownCount(),
     connected(server, count) {
       failures = 0
       if (held.has(server.serverId)) return 'duplicate'
       held.set(server.serverId, server)
-      serverCount = Math.max(1, count)
+      reportedCount = Math.max(0, count)
       return 'kept'
     },
     failed() {
@@ -62,7 +71,7 @@ export function createServerSet<S extends HeldServer>(limits: BackoffLimits): Se
       failures = Math.max(failures, 1) // they may have lost it together: come back spread out
     },
     all: () => [...held.values(), ...leaving],
-    knownCount: () => serverCount,
+    knownCount,
     waitMs: (random) => (failures > 0 ? backoffMs(failures, limits, random) : limits.baseMs * (1 + SPREAD * random)),
   }
 }

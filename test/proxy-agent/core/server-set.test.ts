@@ -32,6 +32,23 @@ t.test('takes a count of nothing for one', async (t) => {
   }
 })
 
+t.test('holds as many as another source makes of what servers reported', async (t) => {
+  let leases = 0
+  const asked: number[] = []
+  const servers = createServerSet<HeldServer>(limits, (reportedCount) => {
+    asked.push(reportedCount)
+    return leases
+  })
+  t.equal(servers.knownCount(), 1, 'never none')
+  servers.connected(server('a'), 3)
+  t.notOk(servers.wants())
+  leases = 2
+  t.ok(servers.wants(), 'asked each time')
+  servers.connected(server('b'), 0)
+  t.notOk(servers.wants())
+  t.strictSame([...new Set(asked)], [0, 3], 'a count of nothing is not reported')
+})
+
 t.test('keeps those it has when there are fewer than it holds', async (t) => {
   const servers = set()
   const [a, b] = [server('a'), server('b')]
