@@ -1,6 +1,6 @@
 /**
- * What `npm run test:e2e` runs: looks for what is missing, builds the real programs, runs the test files one after the
- * other, removes what a killed one left behind, and closes with one line of counts.
+ * What `npm run test:e2e` runs: looks for what is missing, builds the real programs, runs the test files of this folder and
+ * of test/conformance one after the other, removes what a killed one left behind, and closes with one line of counts.
  *
  *   npm run test:e2e -- [--tunnel=ours|stock] [part of a file's name…]    stock: konnectivity's own server and agent
  */
@@ -19,6 +19,7 @@ import { missingPrerequisites } from './prerequisites.ts'
 /** The watch alone takes two minutes, and a busy machine longer for the rest. */
 const FILE_DEADLINE_S = 600
 const CHECKOUT = join(import.meta.dirname, '../..')
+const FOLDERS = ['test/e2e', 'test/conformance']
 
 async function main(): Promise<Counts> {
   const { values, positionals } = parseArgs({
@@ -41,10 +42,12 @@ async function main(): Promise<Counts> {
 }
 
 function testFiles(wanted: readonly string[]): string[] {
-  const names = readdirSync(import.meta.dirname).filter((name) => name.endsWith('.test.ts'))
-  return names
-    .filter((name) => wanted.length === 0 || wanted.some((part) => name.includes(part)))
-    .map((name) => join('test/e2e', name))
+  return FOLDERS.flatMap((folder) =>
+    readdirSync(join(CHECKOUT, folder))
+      .filter((name) => name.endsWith('.test.ts'))
+      .filter((name) => wanted.length === 0 || wanted.some((part) => name.includes(part)))
+      .map((name) => join(folder, name)),
+  )
 }
 
 /** tap's own report passes through; its closing counts are read from it. */
