@@ -2,7 +2,7 @@
  * Which proxy-servers an agent holds, and whether it wants another one: as many as they say there are, each once. Pure.
  * Source: docs/protocol.md section 8, konnectivity's sync loop.
  */
-import { type BackoffLimits, backoffMs } from './backoff.ts'
+import { type BackoffLimits, backoffMs } from '../../platform/backoff.ts'
 
 /** Share of the interval by which looks are spread, so that agents do not move in step. */
 const SPREAD = 0.1

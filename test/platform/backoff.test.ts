@@ -1,5 +1,5 @@
 import t from 'tap'
-import { backoffMs } from '../../../src/proxy-agent/core/backoff.ts'
+import { backoffMs } from '../../src/platform/backoff.ts'
 
 const limits = { baseMs: 1_000, capMs: 10_000 }
 const almostOne = 1 - Number.EPSILON

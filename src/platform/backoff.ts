@@ -1,7 +1,7 @@
 /**
- * How long to wait before the next attempt to reach a server. Pure. Source: docs/protocol.md section 8.
+ * How long to wait before the next attempt to reach somebody. Pure. Source: docs/protocol.md section 8.
  *
- * The ceiling grows by half with each failure, the wait is drawn from 0.1 to 1 times the ceiling: agents that lost the same
+ * The ceiling grows by half with each failure, the wait is drawn from 0.1 to 1 times the ceiling: those who lost the same
  * server together come back spread out.
  */
 
