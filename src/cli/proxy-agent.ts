@@ -6,7 +6,8 @@ import { helpText, problemText } from '../platform/option-help.ts'
 import { readOptions } from '../platform/options.ts'
 import { shutdownSignals } from '../platform/shutdown.ts'
 import { readVersion } from '../platform/version.ts'
-import { agentOptions, agentRules, agentWarnings } from '../proxy-agent/options.ts'
+import { agentRules, agentWarnings } from '../proxy-agent/option-rules.ts'
+import { agentOptions } from '../proxy-agent/options.ts'
 import { runAgent } from '../proxy-agent/run.ts'
 
 const about = {

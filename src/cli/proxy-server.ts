@@ -6,7 +6,8 @@ import { helpText, problemText } from '../platform/option-help.ts'
 import { readOptions } from '../platform/options.ts'
 import { shutdownSignals } from '../platform/shutdown.ts'
 import { readVersion } from '../platform/version.ts'
-import { serverOptions, serverRules, serverWarnings } from '../proxy-server/options.ts'
+import { serverRules, serverWarnings } from '../proxy-server/option-rules.ts'
+import { serverOptions } from '../proxy-server/options.ts'
 import { runServer } from '../proxy-server/run.ts'
 
 const about = {

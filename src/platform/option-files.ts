@@ -1,18 +1,33 @@
-/** The rules that files named by flags can be read, so that a wrong path is reported beside all other mistakes. */
+/** The rule that a file named by a flag can be read, so that a wrong path is reported beside all other mistakes. */
 import { closeSync, constants, fstatSync, openSync } from 'node:fs'
-import { flagOf, type OptionTable, type Rule, type Values } from './options.ts'
+import { flagOf, type Option, type OptionTable, type Rule, type Values } from './options.ts'
 
-/** One rule for each option of type `file`. An empty value names no file. What is inside is for its reader to judge. */
-export function filesAreReadable<Table extends OptionTable>(table: Table): Rule<Values<Table>>[] {
-  const files = Object.entries(table).filter(([, option]) => option.takes === 'file')
-  return files.map(([key, option]) => (values) => {
+/**
+ * The rule for one option of type `file`. An empty value names no file. What is inside is for its reader to judge.
+ *
+ * @param missing the sentence for a path where nothing is
+ */
+export function fileRule<Table extends OptionTable>(
+  table: Table,
+  key: keyof Table & string,
+  missing?: (path: string) => string,
+): Rule<Values<Table>> {
+  const flag = flagOf(key, table[key] as Option<unknown>)
+  return (values) => {
     const path = String(values[key])
     const why = path === '' ? undefined : whyUnreadable(path)
-    return why === undefined
-      ? undefined
-      : `--${flagOf(key, option)}: expected a file that can be read, got ${path}: ${why}`
-  })
+    if (why === undefined) return undefined
+    if (why === NO_SUCH_FILE && missing !== undefined) return missing(path)
+    return `--${flag}: expected a file that can be read, got ${path}: ${why}`
+  }
 }
+
+/** What Go says of such a path. */
+export function noSuchFile(path: string): string {
+  return `stat ${path}: no such file or directory`
+}
+
+const NO_SUCH_FILE = 'there is no such file'
 
 function whyUnreadable(path: string): string | undefined {
   try {
@@ -24,7 +39,7 @@ function whyUnreadable(path: string): string | undefined {
     }
   } catch (cause) {
     const { code } = cause as NodeJS.ErrnoException
-    if (code === 'ENOENT') return 'there is no such file'
+    if (code === 'ENOENT') return NO_SUCH_FILE
     return code === 'EACCES' ? 'permission denied' : String(code)
   }
 }

@@ -28,7 +28,9 @@ export function problemText(role: 'server' | 'agent', problems: readonly string[
 
 function entry(flag: string, option: Option<unknown>): string {
   const takes = option.shape === 'boolean' ? '' : ` ${option.takes}`
-  return `  --${flag}${takes}${defaultNote(option)}\n${wrap(option.help, '      ')}`
+  const own = `  --${flag}${takes}${defaultNote(option)}\n${wrap(option.help, '      ')}`
+  if (option.formerly === undefined) return own
+  return `${own}\n  --${option.formerly}${takes}${defaultNote(option)}\n      The former name of --${flag}.`
 }
 
 function defaultNote(option: Option<unknown>): string {

@@ -8,6 +8,7 @@ type About = {
   readonly help: string
   readonly group?: string
   readonly flag?: string
+  readonly formerly?: string
   readonly environment?: string
   readonly secret?: boolean
 }
@@ -20,7 +21,7 @@ export function text(about: About): Option<string> {
   return { ...about, takes: 'text', shape: 'single', parse: (given) => ({ value: given }) }
 }
 
-/** The path of a file that must exist when it is named; `filesAreReadable` (option-files.ts) is the rule for it. */
+/** The path of a file that must exist when it is named; `fileRule` (option-files.ts) makes the rule for it. */
 export function file(about: About): Option<string> {
   return { ...text(about), takes: 'file' }
 }
@@ -33,6 +34,15 @@ export function integer({
   const bounded = min > Number.MIN_SAFE_INTEGER || max < Number.MAX_SAFE_INTEGER
   const expected = bounded ? `a whole number${bounds(min, max, Number.MAX_SAFE_INTEGER, String)}` : 'a whole number'
   return { ...about, takes: 'number', shape: 'single', parse: (given) => within(min, max, whole(given), expected) }
+}
+
+/** With a fraction, as in `2.5`. */
+export function number(about: About): Option<number> {
+  const parse = (given: string): Parsed<number> => {
+    const value = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(given) ? Number(given) : Number.NaN
+    return Number.isFinite(value) ? { value } : { expected: 'a number such as 5 or 2.5' }
+  }
+  return { ...about, takes: 'number', shape: 'single', parse }
 }
 
 /** @param anyFree whether 0 is accepted and means any free port */
@@ -68,11 +78,16 @@ export function boolean(about: About): Option<boolean> {
   return { ...about, takes: 'boolean', shape: 'boolean', parse }
 }
 
-export function oneOf<const Choice extends string>(choices: readonly Choice[], about: About): Option<Choice> {
+/** @param refusal the sentence for what is none of them, where konnectivity has one */
+export function oneOf<const Choice extends string>(
+  choices: readonly Choice[],
+  { refusal, ...about }: About & { readonly refusal?: (given: string) => string },
+): Option<Choice> {
   const words = choices.filter((choice) => choice !== '') // empty stands for the default and is not worth a word
   const parse = (given: string): Parsed<Choice> => {
     const value = choices.find((choice) => choice === given)
-    return value === undefined ? { expected: `one of ${words.join(', ')}` } : { value }
+    if (value !== undefined) return { value }
+    return refusal === undefined ? { expected: `one of ${words.join(', ')}` } : { refused: refusal(given) }
   }
   return { ...about, takes: words.join('|'), shape: 'single', parse }
 }

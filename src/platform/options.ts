@@ -14,6 +14,8 @@ export type Option<T> = {
   readonly group?: string | undefined
   /** Only where it is not derived from the key. */
   readonly flag?: string | undefined
+  /** The name that the flag had before, without dashes; it is still taken. */
+  readonly formerly?: string | undefined
   /** Variable that gives the default when it is set and not empty. */
   readonly environment?: string | undefined
   /** The value is never shown: not in problems, not by `shownOptions`. */
@@ -23,7 +25,8 @@ export type Option<T> = {
   readonly shape: 'single' | 'boolean' | 'list'
 }
 export type Made = { readonly shown: string; readonly make: () => string }
-export type Parsed<T> = { readonly value: T } | { readonly expected: string }
+/** A mistake is told by what was expected, or by a sentence of its own. */
+export type Parsed<T> = { readonly value: T } | { readonly expected: string } | { readonly refused: string }
 export type OptionTable = Readonly<Record<string, Option<unknown>>>
 export type Values<Table extends OptionTable> = {
   readonly [Key in keyof Table]: Table[Key] extends Option<infer T> ? T : never
@@ -64,6 +67,7 @@ export function readOptions<Table extends OptionTable>(
     const where = from === 'environment' ? ` from ${option.environment}` : ''
     const shown = option.secret ? 'a value that is not shown' : JSON.stringify(text)
     if (parsed === undefined) problems.push(`--${flag}: must be set`)
+    else if ('refused' in parsed) problems.push(parsed.refused)
     else problems.push(`--${flag}: expected ${parsed.expected}, got ${shown}${where}`)
     Object.defineProperty(values, key, { get: () => panic(unread) })
   }
@@ -86,7 +90,12 @@ type Arguments = {
 }
 
 function readArguments(table: OptionTable, argv: readonly string[]): Arguments {
-  const options = new Map(Object.entries(table).map(([key, option]) => [flagOf(key, option), option]))
+  const options = new Map(
+    Object.entries(table).flatMap(([key, option]) => {
+      const known = { name: flagOf(key, option), option }
+      return [known.name, option.formerly ?? known.name].map((flag) => [flag, known] as const)
+    }),
+  )
   const given = new Map<string, string[]>()
   const problems: string[] = []
   const rest = [...argv]
@@ -99,14 +108,15 @@ function readArguments(table: OptionTable, argv: readonly string[]): Arguments {
     }
     const equals = word.indexOf('=')
     const flag = word.slice(2, equals === -1 ? undefined : equals)
-    const option = options.get(flag)
-    if (option === undefined) {
+    const known = options.get(flag)
+    if (known === undefined) {
       problems.push(`unknown flag: --${flag}`)
       continue
     }
+    const { name, option } = known
     const value = equals !== -1 ? word.slice(equals + 1) : option.shape === 'boolean' ? 'true' : rest.shift()
     if (value === undefined) problems.push(`--${flag}: needs a value`)
-    else given.set(flag, [...(given.get(flag) ?? []), value])
+    else given.set(name, [...(given.get(name) ?? []), value])
   }
   return { given, asked: undefined, problems }
 }

@@ -12,6 +12,12 @@ const VERSIONS = {
 export type TlsVersionName = keyof typeof VERSIONS
 export const tlsVersionNames = Object.keys(VERSIONS) as TlsVersionName[]
 
+/** In konnectivity's words. */
+export function tlsVersionRefusal(given: string): string {
+  const known = tlsVersionNames.filter((name) => name !== '').join(', ')
+  return `unsupported TLS version ${JSON.stringify(given)}, supported values are: ${known}`
+}
+
 export function minTlsVersion(name: TlsVersionName): 'TLSv1.2' | 'TLSv1.3' {
   return VERSIONS[name]
 }

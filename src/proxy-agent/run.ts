@@ -2,6 +2,7 @@
 import { certificateSeconds } from '../platform/certificate-expiry.ts'
 import type { Clock } from '../platform/clock.ts'
 import { createEndpoints } from '../platform/endpoints.ts'
+import { TunnelError } from '../platform/errors.ts'
 import { healthRoutes, movedMetricsRoute } from '../platform/health.ts'
 import { listen } from '../platform/listen.ts'
 import type { Log } from '../platform/log.ts'
@@ -17,6 +18,7 @@ import { type Link, type LinkDeps, type LinkOptions, openLink } from './link.ts'
 import { createAgentMetrics } from './metrics.ts'
 import { createOpenSockets } from './open-sockets.ts'
 import type { AgentOptions } from './options.ts'
+import { readServerAddress, type ServerAddress } from './server-address.ts'
 import { createServerKeeper } from './server-keeper.ts'
 
 /** Between two looks at the TLS files: milliseconds. */
@@ -142,10 +144,16 @@ function watchAgentTls(options: AgentOptions, clock: Clock, log: Log): TlsWatch 
   })
 }
 
+/** The first that was given. */
+function serverAddress({ proxyServerHost, proxyServerPort }: AgentOptions): ServerAddress {
+  const address = readServerAddress(proxyServerHost[0] ?? '', proxyServerPort)
+  if (address === undefined) throw new TunnelError('bad-option', '--proxy-server-host must be set') // by the rules: never
+  return address
+}
+
 function linkOptions(options: AgentOptions, version: string, tls: TlsWatch): LinkOptions {
   return {
-    host: options.proxyServerHost,
-    port: options.proxyServerPort,
+    ...serverAddress(options),
     material: tls.current(),
     minVersion: minTlsVersion(options.tlsMinVersion),
     alpn: options.alpnProto,

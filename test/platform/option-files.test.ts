@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { filesAreReadable } from '../../src/platform/option-files.ts'
+import { fileRule, noSuchFile } from '../../src/platform/option-files.ts'
 import { file, text } from '../../src/platform/option-types.ts'
 import { readOptions } from '../../src/platform/options.ts'
 
@@ -11,7 +11,11 @@ const table = {
   serverKey: file({ default: '', help: 'Key.' }),
   portsFile: text({ default: '', help: 'Written, so it need not exist.' }),
 }
-const read = (...argv: string[]) => readOptions(table, argv, filesAreReadable(table))
+const rules = [
+  fileRule(table, 'serverCert'),
+  fileRule(table, 'serverKey', (path) => `error checking server key ${path}, got ${noSuchFile(path)}`),
+]
+const read = (...argv: string[]) => readOptions(table, argv, rules)
 
 t.test('accepts files that can be read, and flags that name none', async (t) => {
   const cert = join(t.testdir(), 'cert.pem')
@@ -28,6 +32,14 @@ t.test('reports every file that is missing or is none, with its flag', async (t)
       `--server-key: expected a file that can be read, got ${folder}: it is no regular file`,
     ],
   })
+})
+
+t.test('says in words of the caller’s that a file is missing, and only that', async (t) => {
+  const path = join(t.testdir({ folder: {} }), 'folder')
+  t.match(read(`--server-key=${path}.pem`), {
+    problems: [`error checking server key ${path}.pem, got stat ${path}.pem: no such file or directory`],
+  })
+  t.match(read(`--server-key=${path}`), { problems: [/^--server-key: .*no regular file$/] })
 })
 
 t.test('names the system’s reason for what else is wrong', async (t) => {

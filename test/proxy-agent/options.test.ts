@@ -2,7 +2,8 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { helpText } from '../../src/platform/option-help.ts'
 import { type Environment, flagOf, readOptions } from '../../src/platform/options.ts'
-import { type AgentOptions, agentOptions, agentRules, agentWarnings } from '../../src/proxy-agent/options.ts'
+import { agentRules, agentWarnings } from '../../src/proxy-agent/option-rules.ts'
+import { type AgentOptions, agentOptions } from '../../src/proxy-agent/options.ts'
 
 /** A command line that is accepted; `more` comes after it. */
 function complete(t: Test, ...more: string[]): string[] {
@@ -24,7 +25,7 @@ t.test('has the names and defaults of konnectivity, and ours', async (t) => {
   t.strictSame(values, {
     agentCert: '',
     agentKey: '',
-    proxyServerHost: '127.0.0.1',
+    proxyServerHost: ['127.0.0.1'],
     proxyServerPort: 8091,
     alpnProto: [],
     healthServerHost: '',
@@ -32,6 +33,21 @@ t.test('has the names and defaults of konnectivity, and ours', async (t) => {
     adminServerPort: 8094,
     adminBindAddress: '127.0.0.1',
     agentIdentifiers: '',
+    enableProfiling: false,
+    enableContentionProfiling: false,
+    probeIntervalMs: 1_000,
+    keepaliveTimeMs: 3_600_000,
+    serviceAccountTokenPath: '',
+    warnOnChannelLimit: false,
+    syncForever: false,
+    xfrChannelSize: 150,
+    countServerLeases: false,
+    leaseNamespace: 'kube-system',
+    leaseLabelSelector: 'k8s-app=konnectivity-server',
+    serverCountSource: 'default',
+    kubeconfig: '',
+    kubeApiContentType: 'application/vnd.kubernetes.protobuf',
+    cipherSuites: [],
     syncIntervalMs: 1_000,
     syncIntervalCapMs: 10_000,
     tlsMinVersion: '',
@@ -93,8 +109,8 @@ t.test('refuses identifiers that a server would refuse or overlook', async (t) =
 t.test('needs a CA, a host, and a certificate with its key', async (t) => {
   const pem = join(t.testdir({ pem: '' }), 'pem')
   t.strictSame(problemsOf(['--proxy-server-host=', `--agent-cert=${pem}`]), [
+    `cannot have agent key empty when agent cert is set to ${JSON.stringify(pem)}`,
     '--ca-cert must be set: the server is known by its certificate',
-    '--agent-cert and --agent-key must be set together',
     '--proxy-server-host must not be empty',
   ])
   t.strictSame(problemsOf([`--ca-cert=${pem}`, `--agent-cert=${pem}`, `--agent-key=${pem}`]), [])
@@ -105,29 +121,43 @@ t.test('reports every mistake at once, in konnectivity’s words where it has so
   const argv = [
     `--ca-cert=${missing}`,
     '--proxy-server-port=0',
-    '--health-server-port=65536',
+    '--health-server-port=-1',
+    '--admin-server-port=65536',
+    '--xfr-channel-size=0',
+    '--enable-contention-profiling',
+    '--service-account-token-path=/nonexistent/token',
+    '--kubeconfig=/nonexistent/config',
+    '--server-count-source=min',
+    '--cipher-suites=TLS_RSA_WITH_RC4_128_SHA',
     '--sync-interval=11s',
     '--heartbeat-timeout=9.9s',
     '--connection-buffer-bytes=65MiB',
     '--process-buffer-bytes=63MiB',
   ]
   t.strictSame(problemsOf(argv), [
-    '--proxy-server-port: expected a port from 1 to 65535, got "0"',
-    '--health-server-port: expected a port from 1 to 65535, or 0 for any free one, got "65536"',
+    "--server-count-source must be one of '', 'default', 'max', got min",
+    `error checking agent CA cert ${missing}, got stat ${missing}: no such file or directory`,
+    'proxy server port 0 must be greater than 0',
+    'health server port -1 must be greater than 0',
+    'admin server port 65536 must not be over 65535',
+    'channel size 0 must be greater than 0',
+    'if --enable-contention-profiling is set, --enable-profiling must also be set',
     'sync interval 11s must be less than sync interval cap 10s',
+    'error checking service account token path /nonexistent/token, got stat /nonexistent/token: no such file or directory',
+    'error checking KubeconfigPath "/nonexistent/config", got stat /nonexistent/config: no such file or directory',
+    "cipher suite TLS_RSA_WITH_RC4_128_SHA not supported, doesn't exist or considered as insecure",
     '--heartbeat-timeout must be at least twice --heartbeat-interval, got 9.9s for 5s',
     '--connection-buffer-bytes must not be over --stream-buffer-bytes',
     '--stream-buffer-bytes must not be over --process-buffer-bytes',
-    `--ca-cert: expected a file that can be read, got ${missing}: there is no such file`,
   ])
 })
 
 t.test('refuses hosts, ids and protocols that would only fail once it connects', async (t) => {
   const host = (given: string): string =>
-    `--proxy-server-host: expected a host name or an IP address, without port and brackets, got ${JSON.stringify(given)}`
+    `--proxy-server-host: expected host, host:port or [IPv6 address]:port, got ${JSON.stringify(given)}`
   for (const given of [
-    'hub.example:8091',
-    '[::1]',
+    'hub.example:0',
+    '[hub.example]:8091',
     'https://hub.example',
     'a b',
     'h\u00fcb',
@@ -136,7 +166,7 @@ t.test('refuses hosts, ids and protocols that would only fail once it connects',
   ]) {
     t.strictSame(problemsOf(complete(t, `--proxy-server-host=${given}`)), [host(given)])
   }
-  for (const given of ['hub.example', 'hub_0', '10.0.0.1', '::1', 'hub.example.']) {
+  for (const given of ['hub.example', 'hub_0', '10.0.0.1', '::1', 'hub.example.', 'hub:8091', '[::1]:8091']) {
     t.strictSame(problemsOf(complete(t, `--proxy-server-host=${given}`)), [], given)
   }
   t.strictSame(problemsOf(complete(t, '--agent-id=a\nb', `--alpn-proto=h3,${'x'.repeat(256)}`)), [
@@ -144,6 +174,15 @@ t.test('refuses hosts, ids and protocols that would only fail once it connects',
     '--alpn-proto: expected names of at most 255 bytes',
   ])
   t.match(problemsOf(complete(t, '--agent-identifiers=host=h\u00fcb')), [/^agent address is invalid: expected a query/])
+})
+
+t.test('takes several hosts, comma-separated or one flag each', async (t) => {
+  const argv = complete(t, '--proxy-server-host=hub-0.example,hub-1.example:443', '--proxy-server-host', '[fd00::1]:1')
+  t.strictSame(valuesOf(argv).proxyServerHost, ['hub-0.example', 'hub-1.example:443', '[fd00::1]:1'])
+})
+
+t.test('takes the former name of --lease-label-selector', async (t) => {
+  t.equal(valuesOf(complete(t, '--lease-label=a=b')).leaseLabelSelector, 'a=b')
 })
 
 t.test('takes both sides of each rule', async (t) => {

@@ -2,7 +2,8 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { helpText } from '../../src/platform/option-help.ts'
 import { type Environment, flagOf, readOptions } from '../../src/platform/options.ts'
-import { type ServerOptions, serverOptions, serverRules, serverWarnings } from '../../src/proxy-server/options.ts'
+import { serverRules, serverWarnings } from '../../src/proxy-server/option-rules.ts'
+import { type ServerOptions, serverOptions } from '../../src/proxy-server/options.ts'
 
 const read = (argv: string[], environment: Environment = {}) =>
   readOptions(serverOptions, argv, serverRules, environment)
@@ -45,6 +46,24 @@ t.test('has the names and defaults of konnectivity', async (t) => {
     serverCount: 1,
     proxyStrategies: ['default'],
     tlsMinVersion: '',
+    keepaliveTimeMs: 3_600_000,
+    frontendKeepaliveTimeMs: 3_600_000,
+    enableProfiling: false,
+    enableContentionProfiling: false,
+    agentNamespace: '',
+    agentServiceAccount: '',
+    authenticationAudience: '',
+    kubeconfig: '',
+    kubeconfigQps: 0,
+    kubeconfigBurst: 0,
+    kubeApiContentType: 'application/vnd.kubernetes.protobuf',
+    cipherSuites: [],
+    xfrChannelSize: 10,
+    frontendWriteChannelSize: 10,
+    warnOnChannelLimit: true,
+    enableLeaseController: false,
+    leaseNamespace: 'kube-system',
+    leaseLabel: 'k8s-app=konnectivity-server',
     gracefulShutdownTimeoutMs: 25_000,
     backendDialTimeoutMs: 30_000,
   })
@@ -130,9 +149,9 @@ t.test('serves a Unix socket without port and without certificates', async (t) =
   t.match(valuesOf(overSocket(t)), { udsName: '@frontend', serverPort: 0, serverCert: '' })
   const pem = join(t.testdir({ pem: '' }), 'pem')
   t.strictSame(problemsOf([...overSocket(t), '--server-port=8090', `--server-ca-cert=${pem}`, '--server-listen-any']), [
-    '--uds-name serves the frontend on a Unix socket: --server-port must be 0, got 8090',
+    'server port should be set to 0 not 8090 for UDS',
+    'server ca cert should not be set for UDS',
     '--uds-name and --server-listen-any exclude each other',
-    '--uds-name serves the frontend without TLS: leave out --server-cert, --server-key and --server-ca-cert',
   ])
 })
 
@@ -148,18 +167,69 @@ t.test('reports a file that cannot be read beside all other mistakes', async (t)
   const missing = join(t.testdir(), 'missing.pem')
   t.strictSame(problemsOf(complete(t, `--cluster-key=${missing}`, '--agent-port=80', '--server-count=0')), [
     '--server-count: expected a whole number, at least 1, got "0"',
+    `error checking cluster key ${missing}, got stat ${missing}: no such file or directory`,
     'please do not try to use reserved port 80 for the agent port',
-    `--cluster-key: expected a file that can be read, got ${missing}: there is no such file`,
   ])
 })
 
-t.test('knows the strategies of konnectivity, and has one of them', async (t) => {
+t.test('takes the strategies of konnectivity, in any order', async (t) => {
   t.strictSame(valuesOf(complete(t, '--proxy-strategies=default,')).proxyStrategies, ['default'])
-  t.strictSame(problemsOf(complete(t, '--proxy-strategies=')), ['proxy strategies cannot be empty'])
-  t.strictSame(problemsOf(complete(t, '--proxy-strategies=default,random')), ['unknown proxy strategy: random'])
-  t.strictSame(problemsOf(complete(t, '--proxy-strategies=destHost,default,defaultRoute')), [
-    '--proxy-strategies: there is no destHost, defaultRoute yet: pass --proxy-strategies=default',
+  t.strictSame(valuesOf(complete(t, '--proxy-strategies=destHost,defaultRoute,default')).proxyStrategies, [
+    'destHost',
+    'defaultRoute',
+    'default',
   ])
+  t.strictSame(problemsOf(complete(t, '--proxy-strategies=')), ['ProxyStrategies cannot be empty'])
+  t.strictSame(problemsOf(complete(t, '--proxy-strategies=default,random')), [
+    'invalid proxy strategies: unknown proxy strategy: random',
+  ])
+})
+
+t.test('asks for all three parts of agent authentication, or for none, and for no CA beside it', async (t) => {
+  const withoutCa = complete(t, '--cluster-ca-cert=')
+  const whole = ['--agent-namespace=kube-system', '--agent-service-account=agent', '--authentication-audience=server']
+  t.strictSame(problemsOf([...withoutCa, ...whole]), [])
+  t.strictSame(problemsOf(complete(t, ...whole)), [
+    '--cluster-ca-cert can not be used when agent authentication is enabled',
+  ])
+  for (const [index, flag] of ['agent-namespace', 'agent-service-account', 'authentication-audience'].entries()) {
+    t.strictSame(problemsOf([...withoutCa, ...whole.toSpliced(index, 1)]), [
+      `--${flag} cannot be empty when agent authentication is enabled`,
+    ])
+  }
+})
+
+t.test('refuses the rest of what konnectivity refuses, in its words and in its order', async (t) => {
+  const pem = join(t.testdir({ pem: '' }), 'pem')
+  t.strictSame(
+    problemsOf([
+      ...overSocket(t),
+      '--backend-dial-timeout=-1s',
+      '--graceful-shutdown-timeout=-1.5s',
+      '--lease-label=a=b,c',
+      '--cipher-suites=TLS_AES_128_GCM_SHA256,TLS_RSA_WITH_AES_128_CBC_SHA',
+      '--frontend-write-channel-size=-1',
+      '--xfr-channel-size=0',
+      '--kubeconfig=/nonexistent/config',
+      '--enable-contention-profiling',
+      `--server-cert=${pem}`,
+      `--cluster-cert=`,
+    ]),
+    [
+      `cannot have server key empty when server cert is set to ${JSON.stringify(pem)}`,
+      `cannot have cluster cert empty when cluster key is set to ${JSON.stringify(pem)}`,
+      'server cert should not be set for UDS',
+      'if --enable-contention-profiling is set, --enable-profiling must also be set',
+      'checking KubeconfigPath "/nonexistent/config", got stat /nonexistent/config: no such file or directory',
+      'channel size 0 must be greater than 0',
+      'channel size -1 must be greater than 0',
+      "cipher suite TLS_RSA_WITH_AES_128_CBC_SHA not supported, doesn't exist or considered as insecure",
+      'invalid label format: c',
+      'graceful-shutdown-timeout must be >= 0, got -1.5s',
+      'backend-dial-timeout must be >= 0, got -1s',
+    ],
+  )
+  t.strictSame(problemsOf(complete(t, '--lease-label=')), ['empty string provided'])
 })
 
 t.test('refuses buffers that do not fit into each other, and a trust domain that is none', async (t) => {
@@ -181,13 +251,12 @@ t.test('refuses an id that agents would not hear, and early bytes beyond the cre
   t.strictSame(problemsOf(complete(t, '--server-id=hub 0', '--early-data-bytes=128KiB')), [])
 })
 
-t.test('refuses every number, size and duration below its range', async (t) => {
-  const off = ['backend-dial-timeout', 'graceful-shutdown-timeout', 'early-data-bytes', 'unknown-frames-per-minute']
+t.test('refuses every number, size and duration of ours below its range', async (t) => {
+  const off = ['early-data-bytes', 'unknown-frames-per-minute']
   for (const [key, option] of Object.entries(serverOptions)) {
-    if (!['number', 'size', 'duration'].includes(option.takes)) continue
+    if (option.group === undefined || !['number', 'size', 'duration'].includes(option.takes)) continue
     const flag = flagOf(key, option)
     const low = off.includes(flag) ? '-1' : '0'
-    if (flag.endsWith('-port')) continue // the rules above
     t.match(problemsOf(complete(t, `--${flag}=${low}`)), [new RegExp(`^--${flag}: expected`)], flag)
   }
 })
@@ -196,9 +265,11 @@ t.test('warns of what it accepts but should not be', async (t) => {
   t.strictSame(serverWarnings(valuesOf(complete(t, '--tls-min-version=VersionTLS13'))), [])
   t.strictSame(serverWarnings(valuesOf(complete(t, '--tls-min-version=VersionTLS10', '--cluster-ca-cert='))), [
     '--tls-min-version=VersionTLS10 means TLS 1.2 here: older versions are not spoken',
-    'without --cluster-ca-cert anyone who reaches the agent port may be an agent',
+    'without --cluster-ca-cert or --agent-namespace anyone who reaches the agent port may be an agent',
   ])
-  t.match(problemsOf(complete(t, '--tls-min-version=TLS13')), [/expected one of VersionTLS10, VersionTLS11/])
+  t.match(problemsOf(complete(t, '--tls-min-version=TLS13')), [
+    'unsupported TLS version "TLS13", supported values are: VersionTLS10, VersionTLS11, VersionTLS12, VersionTLS13',
+  ])
 })
 
 t.test('explains every flag in its help', async (t) => {

@@ -1,0 +1,112 @@
+/**
+ * What proxy-agent refuses or warns of on its command line. Rules that konnectivity has come first, in its order and in its
+ * words, so that what looks for those finds them; ours follow.
+ */
+import { cipherSuiteProblem } from '../platform/cipher-suites.ts'
+import { formatDuration } from '../platform/duration.ts'
+import { isMetadataText } from '../platform/metadata-text.ts'
+import { fileRule, noSuchFile } from '../platform/option-files.ts'
+import type { Rule } from '../platform/options.ts'
+import { tlsVersionWarning } from '../platform/tls-version.ts'
+import { type AgentOptions, agentOptions } from './options.ts'
+import { readServerAddress } from './server-address.ts'
+
+const MAX_PORT = 65_535
+/** RFC 7301, section 3.1. */
+const MAX_ALPN_BYTES = 255
+const quoted = JSON.stringify
+
+const theirs: Rule<AgentOptions>[] = [
+  fileRule(agentOptions, 'agentKey', (path) => `error checking agent key ${path}, got ${noSuchFile(path)}`),
+  ({ agentKey, agentCert }) =>
+    agentKey !== '' && agentCert === ''
+      ? `cannot have agent cert empty when agent key is set to ${quoted(agentKey)}`
+      : undefined,
+  fileRule(agentOptions, 'agentCert', (path) => `error checking agent cert ${path}, got ${noSuchFile(path)}`),
+  ({ agentKey, agentCert }) =>
+    agentCert !== '' && agentKey === ''
+      ? `cannot have agent key empty when agent cert is set to ${quoted(agentCert)}`
+      : undefined,
+  fileRule(agentOptions, 'caCert', (path) => `error checking agent CA cert ${path}, got ${noSuchFile(path)}`),
+  ({ proxyServerPort }) => portProblem('proxy server', proxyServerPort),
+  ({ healthServerPort }) => (healthServerPort === 0 ? undefined : portProblem('health server', healthServerPort)),
+  ({ adminServerPort }) => (adminServerPort === 0 ? undefined : portProblem('admin server', adminServerPort)),
+  ({ xfrChannelSize }) => (xfrChannelSize > 0 ? undefined : `channel size ${xfrChannelSize} must be greater than 0`),
+  ({ enableProfiling, enableContentionProfiling }) =>
+    enableContentionProfiling && !enableProfiling
+      ? 'if --enable-contention-profiling is set, --enable-profiling must also be set'
+      : undefined,
+  ({ syncIntervalMs, syncIntervalCapMs }) =>
+    syncIntervalMs > syncIntervalCapMs
+      ? `sync interval ${formatDuration(syncIntervalMs)} must be less than sync interval cap ${formatDuration(syncIntervalCapMs)}`
+      : undefined,
+  fileRule(
+    agentOptions,
+    'serviceAccountTokenPath',
+    (path) => `error checking service account token path ${path}, got ${noSuchFile(path)}`,
+  ),
+  ({ agentIdentifiers }) => identifiersProblem(agentIdentifiers),
+  fileRule(
+    agentOptions,
+    'kubeconfig',
+    (path) => `error checking KubeconfigPath ${quoted(path)}, got ${noSuchFile(path)}`,
+  ),
+]
+
+const ours: Rule<AgentOptions>[] = [
+  ({ caCert }) => (caCert === '' ? '--ca-cert must be set: the server is known by its certificate' : undefined),
+  ({ proxyServerHost, proxyServerPort }) => hostsProblem(proxyServerHost, proxyServerPort),
+  ({ agentId }) =>
+    isMetadataText(agentId)
+      ? undefined
+      : `--agent-id: expected printable ASCII without spaces at its ends, got ${quoted(agentId)}`,
+  ({ alpnProto }) =>
+    alpnProto.some((name) => Buffer.byteLength(name) > MAX_ALPN_BYTES)
+      ? `--alpn-proto: expected names of at most ${MAX_ALPN_BYTES} bytes`
+      : undefined,
+  ({ cipherSuites }) => cipherSuiteProblem(cipherSuites),
+  ({ heartbeatIntervalMs, heartbeatTimeoutMs }) =>
+    heartbeatTimeoutMs < 2 * heartbeatIntervalMs
+      ? `--heartbeat-timeout must be at least twice --heartbeat-interval, got ${formatDuration(heartbeatTimeoutMs)} for ${formatDuration(heartbeatIntervalMs)}`
+      : undefined,
+  ({ connectionBufferBytes, streamBufferBytes }) =>
+    connectionBufferBytes > streamBufferBytes
+      ? '--connection-buffer-bytes must not be over --stream-buffer-bytes'
+      : undefined,
+  ({ streamBufferBytes, processBufferBytes }) =>
+    streamBufferBytes > processBufferBytes
+      ? '--stream-buffer-bytes must not be over --process-buffer-bytes'
+      : undefined,
+]
+
+export const agentRules: Rule<AgentOptions>[] = [...theirs, ...ours]
+
+/** What an operator should know about options that are accepted; for the log, at every start. */
+export function agentWarnings({ tlsMinVersion }: AgentOptions): string[] {
+  return [tlsVersionWarning(tlsMinVersion)].filter((line) => line !== undefined)
+}
+
+/** konnectivity's agent bounds ports below only; it fails later, where a port is out of TCP's range. */
+function portProblem(name: string, given: number): string | undefined {
+  if (given <= 0) return `${name} port ${given} must be greater than 0`
+  return given > MAX_PORT ? `${name} port ${given} must not be over ${MAX_PORT}` : undefined
+}
+
+/** Refuses here what would fail at each attempt to connect, or end the program. */
+function hostsProblem(given: readonly string[], port: number): string | undefined {
+  if (given.length === 0) return '--proxy-server-host must not be empty'
+  const wrong = given.filter((host) => readServerAddress(host, port) === undefined)
+  if (wrong.length === 0) return undefined
+  return `--proxy-server-host: expected host, host:port or [IPv6 address]:port, got ${wrong.map((host) => quoted(host)).join(', ')}`
+}
+
+const IDENTIFIERS = ['ipv4', 'ipv6', 'host', 'cidr', 'default-route']
+
+function identifiersProblem(given: string): string | undefined {
+  // What a server's parser, or HTTP/2 before it, refuses and URLSearchParams lets through.
+  if (given.includes(';') || /%(?![0-9a-fA-F]{2})/.test(given) || !isMetadataText(given)) {
+    return `agent address is invalid: expected a query string such as ipv4=10.0.0.1&host=node-1, got ${quoted(given)}`
+  }
+  const unknown = [...new URLSearchParams(given).keys()].filter((name) => !IDENTIFIERS.includes(name))
+  return unknown.length === 0 ? undefined : `agent address is invalid: unknown address type: ${unknown.join(', ')}`
+}

@@ -1,0 +1,104 @@
+/** The limits of proxy-server as flags. Source of their defaults: docs/protocol.md, section 9. */
+import { bytes, duration, integer } from '../platform/option-types.ts'
+
+const limiting = { group: 'Limits' }
+export const limitOptions = {
+  maxMessageBytes: bytes({
+    ...limiting,
+    default: '4MiB',
+    min: 1_024,
+    max: 268_435_456,
+    help: 'Longest message of an agent.',
+  }),
+  maxPendingDialsPerStream: integer({ ...limiting, default: '10000', min: 1, help: 'Unanswered dials of one agent.' }),
+  maxPendingDialsPerFrontend: integer({
+    ...limiting,
+    default: '10000',
+    min: 1,
+    help: 'Unanswered dials of one client identity.',
+  }),
+  maxConnectionsPerStream: integer({
+    ...limiting,
+    default: '100000',
+    min: 1,
+    help: 'Open connections through one agent.',
+  }),
+  connectHeadBytes: bytes({
+    ...limiting,
+    default: '16KiB',
+    min: 64,
+    max: 1_048_576,
+    help: 'Longest head of a CONNECT.',
+  }),
+  connectHeadTimeoutMs: duration({ ...limiting, default: '10s', min: 1, help: 'Longest wait for that head.' }),
+  earlyDataBytes: bytes({
+    ...limiting,
+    default: '64KiB',
+    max: 131_072, // with one read more it still fits into the credit of a new connection
+    help: 'Bytes of a client kept while its target is dialled.',
+  }),
+  tlsHandshakeTimeoutMs: duration({ ...limiting, default: '10s', min: 1, help: 'Longest TLS handshake, on any port.' }),
+  agentStreamTimeoutMs: duration({
+    ...limiting,
+    default: '10s',
+    min: 1,
+    help: 'Longest wait for the stream of an agent that connected.',
+  }),
+  maxHeaderListBytes: bytes({
+    ...limiting,
+    default: '16KiB',
+    min: 1_024,
+    max: 1_048_576,
+    help: 'Longest header list on the agent port.',
+  }),
+  unknownFramesPerMinute: integer({
+    ...limiting,
+    default: '1000',
+    min: 0,
+    help: 'Frames of unknown types before an agent is hung up.',
+  }),
+  handshakesPerSecond: integer({
+    ...limiting,
+    default: '200',
+    min: 1,
+    help: 'TLS handshakes begun per second on the agent port.',
+  }),
+  heartbeatTimeoutMs: duration({
+    ...limiting,
+    default: '12s',
+    min: 1,
+    help: 'Silence after which an agent is dead; at least twice its --heartbeat-interval.',
+  }),
+  streamBufferBytes: bytes({
+    ...limiting,
+    default: '64MiB',
+    min: 1_048_576,
+    help: 'Bytes held for all connections of one agent.',
+  }),
+  processBufferBytes: bytes({ ...limiting, default: '256MiB', min: 1_048_576, help: 'Bytes held in all.' }),
+  maxStreamsPerIdentity: integer({
+    ...limiting,
+    default: '5000',
+    min: 1,
+    help: 'Agents connected with one certificate.',
+  }),
+  maxFrontendConnections: integer({
+    ...limiting,
+    default: '200000',
+    min: 1,
+    help: 'Clients connected to the frontend.',
+  }),
+  slowConsumerBytes: bytes({
+    ...limiting,
+    default: '640KiB',
+    min: 1,
+    help: 'A client over its buffer, through a stock agent, that takes less than this is hung up.',
+  }),
+  slowConsumerTimeMs: duration({ ...limiting, default: '10s', min: 1, help: 'The time in which it has to take that.' }),
+  connectionBufferBytes: bytes({
+    ...limiting,
+    default: '4MiB',
+    min: 65_536,
+    help: 'Bytes held for one connection through a stock agent.',
+  }),
+}

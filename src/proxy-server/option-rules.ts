@@ -1,0 +1,165 @@
+/**
+ * What proxy-server refuses or warns of on its command line. Rules that konnectivity has come first, in its order and in its
+ * words, so that what looks for those finds them; ours follow.
+ */
+import { isTrustDomain } from '../pki/identity.ts'
+import { cipherSuiteProblem } from '../platform/cipher-suites.ts'
+import { formatDuration } from '../platform/duration.ts'
+import { isMetadataText } from '../platform/metadata-text.ts'
+import { fileRule, noSuchFile } from '../platform/option-files.ts'
+import type { Rule } from '../platform/options.ts'
+import { tlsVersionWarning } from '../platform/tls-version.ts'
+import { type ServerOptions, serverOptions } from './options.ts'
+
+/** The highest port that is not ephemeral, by IANA. */
+const MAX_PORT = 49_151
+const quoted = JSON.stringify
+
+const theirs: Rule<ServerOptions>[] = [
+  fileRule(serverOptions, 'serverKey', (path) => `error checking server key ${path}, got ${noSuchFile(path)}`),
+  ({ serverKey, serverCert }) =>
+    serverKey !== '' && serverCert === ''
+      ? `cannot have server cert empty when server key is set to ${quoted(serverKey)}`
+      : undefined,
+  fileRule(serverOptions, 'serverCert', (path) => `error checking server cert ${path}, got ${noSuchFile(path)}`),
+  ({ serverKey, serverCert }) =>
+    serverCert !== '' && serverKey === ''
+      ? `cannot have server key empty when server cert is set to ${quoted(serverCert)}`
+      : undefined,
+  fileRule(serverOptions, 'serverCaCert', (path) => `error checking server CA cert ${path}, got ${noSuchFile(path)}`),
+  fileRule(serverOptions, 'clusterKey', (path) => `error checking cluster key ${path}, got ${noSuchFile(path)}`),
+  ({ clusterKey, clusterCert }) =>
+    clusterKey !== '' && clusterCert === ''
+      ? `cannot have cluster cert empty when cluster key is set to ${quoted(clusterKey)}`
+      : undefined,
+  fileRule(serverOptions, 'clusterCert', (path) => `error checking cluster cert ${path}, got ${noSuchFile(path)}`),
+  ({ clusterKey, clusterCert }) =>
+    clusterCert !== '' && clusterKey === ''
+      ? `cannot have cluster key empty when cluster cert is set to ${quoted(clusterCert)}`
+      : undefined,
+  fileRule(serverOptions, 'clusterCaCert', (path) => `error checking cluster CA cert ${path}, got ${noSuchFile(path)}`),
+  modeRule,
+  ({ udsName, serverPort }) =>
+    udsName !== '' && serverPort !== 0 ? `server port should be set to 0 not ${serverPort} for UDS` : undefined,
+  ({ udsName, serverKey }) => (udsName !== '' && serverKey !== '' ? 'server key should not be set for UDS' : undefined),
+  ({ udsName, serverCert }) =>
+    udsName !== '' && serverCert !== '' ? 'server cert should not be set for UDS' : undefined,
+  ({ udsName, serverCaCert }) =>
+    udsName !== '' && serverCaCert !== '' ? 'server ca cert should not be set for UDS' : undefined,
+  ({ udsName, serverCaCert }) =>
+    udsName === '' && serverCaCert === ''
+      ? 'server ca cert must be set when in TCP mode (uds-name is empty)'
+      : undefined,
+  ({ serverPort, serverListenAny }) => (serverListenAny ? undefined : ephemeralProblem('server', serverPort)),
+  ({ agentPort }) => ephemeralProblem('agent', agentPort),
+  ({ adminPort }) => ephemeralProblem('admin', adminPort),
+  ({ healthPort }) => ephemeralProblem('health', healthPort),
+  ({ serverPort, udsName, serverListenAny }) =>
+    udsName !== '' || serverListenAny ? undefined : reservedProblem('server', serverPort),
+  ({ agentPort }) => (agentPort === 0 ? undefined : reservedProblem('agent', agentPort)),
+  ({ adminPort }) => (adminPort === 0 ? undefined : reservedProblem('admin', adminPort)),
+  ({ healthPort }) => (healthPort === 0 ? undefined : reservedProblem('health', healthPort)),
+  ({ enableProfiling, enableContentionProfiling }) =>
+    enableContentionProfiling && !enableProfiling
+      ? 'if --enable-contention-profiling is set, --enable-profiling must also be set'
+      : undefined,
+  (options) =>
+    asksForTokens(options) && options.clusterCaCert !== ''
+      ? '--cluster-ca-cert can not be used when agent authentication is enabled'
+      : undefined,
+  (options) => missingForTokens(options, '--agent-namespace', options.agentNamespace),
+  (options) => missingForTokens(options, '--agent-service-account', options.agentServiceAccount),
+  (options) => missingForTokens(options, '--authentication-audience', options.authenticationAudience),
+  fileRule(serverOptions, 'kubeconfig', (path) => `checking KubeconfigPath ${quoted(path)}, got ${noSuchFile(path)}`),
+  strategyRule,
+  ({ xfrChannelSize }) => channelProblem(xfrChannelSize),
+  ({ frontendWriteChannelSize }) => channelProblem(frontendWriteChannelSize),
+  ({ cipherSuites }) => cipherSuiteProblem(cipherSuites),
+  ({ leaseLabel }) => labelsProblem(leaseLabel),
+  ({ gracefulShutdownTimeoutMs }) =>
+    gracefulShutdownTimeoutMs < 0
+      ? `graceful-shutdown-timeout must be >= 0, got ${formatDuration(gracefulShutdownTimeoutMs)}`
+      : undefined,
+  ({ backendDialTimeoutMs }) =>
+    backendDialTimeoutMs < 0
+      ? `backend-dial-timeout must be >= 0, got ${formatDuration(backendDialTimeoutMs)}`
+      : undefined,
+]
+
+const ours: Rule<ServerOptions>[] = [
+  ({ udsName, serverListenAny }) =>
+    udsName !== '' && serverListenAny ? '--uds-name and --server-listen-any exclude each other' : undefined,
+  ({ udsName, serverCert, serverKey }) =>
+    udsName === '' && serverCert === '' && serverKey === ''
+      ? '--server-cert and --server-key must be set: the frontend over TCP speaks TLS only'
+      : undefined,
+  ({ clusterCert, clusterKey }) =>
+    clusterCert === '' && clusterKey === ''
+      ? '--cluster-cert and --cluster-key must be set: the agent port speaks TLS only'
+      : undefined,
+  ({ serverId }) =>
+    isMetadataText(serverId)
+      ? undefined
+      : `--server-id: expected printable ASCII without spaces at its ends, got ${quoted(serverId)}`,
+  ({ trustDomain }) =>
+    trustDomain === '' || isTrustDomain(trustDomain)
+      ? undefined
+      : `--trust-domain: expected lower-case letters, digits, dots, dashes and underscores, got ${quoted(trustDomain)}`,
+  ({ connectionBufferBytes, streamBufferBytes }) =>
+    connectionBufferBytes > streamBufferBytes
+      ? '--connection-buffer-bytes must not be over --stream-buffer-bytes'
+      : undefined,
+  ({ streamBufferBytes, processBufferBytes }) =>
+    streamBufferBytes > processBufferBytes
+      ? '--stream-buffer-bytes must not be over --process-buffer-bytes'
+      : undefined,
+]
+
+export const serverRules: Rule<ServerOptions>[] = [...theirs, ...ours]
+
+/** What an operator should know about options that are accepted; for the log, at every start. */
+export function serverWarnings({ tlsMinVersion, clusterCaCert, agentNamespace }: ServerOptions): string[] {
+  const anyone = 'without --cluster-ca-cert or --agent-namespace anyone who reaches the agent port may be an agent'
+  return [tlsVersionWarning(tlsMinVersion), clusterCaCert === '' && agentNamespace === '' ? anyone : undefined].filter(
+    (line) => line !== undefined,
+  )
+}
+
+function modeRule({ mode }: ServerOptions): string | undefined {
+  if (mode === 'http-connect') return undefined
+  if (mode === 'grpc') return '--mode=grpc, which is also the default, is not there yet: pass --mode=http-connect'
+  return `mode must be set to either 'grpc' or 'http-connect' not ${quoted(mode)}`
+}
+
+function ephemeralProblem(name: string, given: number): string | undefined {
+  return given > MAX_PORT ? `please do not try to use ephemeral port ${given} for the ${name} port` : undefined
+}
+
+function reservedProblem(name: string, given: number): string | undefined {
+  return given < 1_024 ? `please do not try to use reserved port ${given} for the ${name} port` : undefined
+}
+
+function asksForTokens({ agentNamespace, agentServiceAccount, authenticationAudience }: ServerOptions): boolean {
+  return agentNamespace !== '' || agentServiceAccount !== '' || authenticationAudience !== ''
+}
+
+function missingForTokens(options: ServerOptions, flag: string, given: string): string | undefined {
+  if (given !== '' || !asksForTokens(options)) return undefined
+  return `${flag} cannot be empty when agent authentication is enabled`
+}
+
+function strategyRule({ proxyStrategies }: ServerOptions): string | undefined {
+  if (proxyStrategies.length === 0) return 'ProxyStrategies cannot be empty'
+  const unknown = proxyStrategies.find((name) => !['default', 'destHost', 'defaultRoute'].includes(name))
+  return unknown === undefined ? undefined : `invalid proxy strategies: unknown proxy strategy: ${unknown}`
+}
+
+function channelProblem(size: number): string | undefined {
+  return size > 0 ? undefined : `channel size ${size} must be greater than 0`
+}
+
+function labelsProblem(given: string): string | undefined {
+  if (given === '') return 'empty string provided'
+  const wrong = given.split(',').find((pair) => pair.split('=').length !== 2)
+  return wrong === undefined ? undefined : `invalid label format: ${wrong}`
+}
