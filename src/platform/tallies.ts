@@ -1,5 +1,5 @@
-/** Plain numbers that grow while the program runs, shown to Prometheus as one counter when somebody looks. */
-import { Counter, type Registry } from 'prom-client'
+/** Plain numbers that a program keeps, shown to Prometheus when somebody looks: nothing is looked up when they change. */
+import { Counter, Gauge, type Registry } from 'prom-client'
 
 export type Tally = { readonly labels: Readonly<Record<string, string>>; readonly value: number }
 
@@ -19,6 +19,38 @@ export function tallyCounter(
     collect() {
       this.reset()
       for (const { labels, value } of read()) if (value > 0) this.inc(labels, value)
+    },
+  })
+}
+
+/** One number, which is there from the start. */
+export function tallyGauge(registry: Registry, name: string, help: string, read: () => number): void {
+  new Gauge({
+    name,
+    help,
+    registers: [registry],
+    collect() {
+      this.set(read())
+    },
+  })
+}
+
+/** A number for each value of a label; a value that `read` does not give has no series. */
+export function labelledGauge(
+  registry: Registry,
+  name: string,
+  help: string,
+  label: string,
+  read: () => Readonly<Record<string, number>>,
+): void {
+  new Gauge({
+    name,
+    help,
+    labelNames: [label],
+    registers: [registry],
+    collect() {
+      this.reset()
+      for (const [value, figure] of Object.entries(read())) this.set({ [label]: value }, figure)
     },
   })
 }

@@ -2,8 +2,9 @@
  * What proxy-agent counts, in its own words, and the Prometheus form of it: konnectivity's names where they exist, ours
  * (`culvert_agent_…`) for the rest. Label values come from closed sets.
  */
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
-import { type Tally, tallyCounter } from '../platform/tallies.ts'
+import { Counter, collectDefaultMetrics, Histogram, Registry } from 'prom-client'
+import { createStreamFigures } from '../platform/stream-figures.ts'
+import { labelledGauge, tallyCounter, tallyGauge } from '../platform/tallies.ts'
 import type { ByteCount } from '../tunnel/endpoint.ts'
 import { createPacketCount, type PacketCount } from '../tunnel/packet.ts'
 import type { Violation } from '../tunnel/session.ts'
@@ -15,8 +16,10 @@ export type AgentMetrics = {
   readonly connectionOpened: (ms: number) => void
   readonly connectionEnded: () => void
   readonly dialFailed: (reason: 'timeout' | 'unknown') => void
-  /** An attempt to reach a server failed, or a stream that stood was lost. */
-  readonly serverFailed: (direction: 'to_server' | 'from_server') => void
+  /** An attempt to reach a server failed. */
+  readonly connectFailed: () => void
+  /** A stream that stood was lost; not one that we ended. */
+  readonly streamLost: () => void
   readonly violation: (violation: Violation) => void
   readonly roundTrip: (ms: number) => void
   /** A request on the health or admin port that could not be read. */
@@ -41,16 +44,7 @@ export function createAgentMetrics(state: AgentState): { metrics: AgentMetrics; 
   const registers = [registry]
   collectDefaultMetrics({ register: registry })
 
-  const gauge = (name: string, help: string, read: () => number): void => {
-    new Gauge({
-      name,
-      help,
-      registers,
-      collect() {
-        this.set(read())
-      },
-    })
-  }
+  const gauge = (name: string, help: string, read: () => number): void => tallyGauge(registry, name, help, read)
   gauge(`${PREFIX}open_server_connections`, 'Servers that are connected.', state.servers)
   gauge(`${PREFIX}known_server_count`, 'Servers that there are, as one of them said last.', state.knownServers)
   gauge(`${PREFIX}open_endpoint_connections`, 'Connections to targets that are open.', state.connections)
@@ -58,30 +52,19 @@ export function createAgentMetrics(state: AgentState): { metrics: AgentMetrics; 
   gauge('culvert_agent_tls_files_broken', '1 while the TLS files are broken and the ones before are in use.', () =>
     state.tlsAlarm() ? 1 : 0,
   )
-  new Gauge({
-    name: 'culvert_agent_certificate_expiry_seconds',
-    help: 'Seconds until a certificate in use expires, by flag.',
-    labelNames: ['flag'],
-    registers,
-    collect() {
-      this.reset()
-      for (const [flag, seconds] of Object.entries(state.certificateSeconds())) this.set({ flag }, seconds)
-    },
-  })
+  const expiryHelp = 'Seconds until a certificate in use expires, by flag.'
+  labelledGauge(registry, 'culvert_agent_certificate_expiry_seconds', expiryHelp, 'flag', state.certificateSeconds)
 
   const packets = createPacketCount()
   const bytes: ByteCount = { fromSockets: 0, toSockets: 0 }
-  const typed = (segment: string, counts: Readonly<Record<string, number>>): Tally[] =>
-    Object.entries(counts).map(([packet_type, value]) => ({ labels: { segment, packet_type }, value }))
-  const packetHelp = 'Packets exchanged with servers, by type.'
-  tallyCounter(registry, `${PREFIX}stream_packets_total`, packetHelp, ['segment', 'packet_type'], () => [
-    ...typed('to_server', packets.sent),
-    ...typed('from_server', packets.received),
-  ])
+  const { streamBroke } = createStreamFigures(registry, PREFIX, {
+    from_agent: packets.sent,
+    to_agent: packets.received,
+  })
   const byteHelp = 'Payload bytes of tunnelled connections.'
   tallyCounter(registry, 'culvert_agent_payload_bytes_total', byteHelp, ['segment'], () => [
-    { labels: { segment: 'to_server' }, value: bytes.fromSockets },
-    { labels: { segment: 'from_server' }, value: bytes.toSockets },
+    { labels: { segment: 'from_agent' }, value: bytes.fromSockets },
+    { labels: { segment: 'to_agent' }, value: bytes.toSockets },
   ])
 
   const dialSeconds = new Histogram({
@@ -99,14 +82,10 @@ export function createAgentMetrics(state: AgentState): { metrics: AgentMetrics; 
   const counter = <L extends string>(name: string, help: string, labelNames: readonly L[]): Counter<L> =>
     new Counter({ name, help, labelNames: [...labelNames], registers })
   const dialFailures = counter(`${PREFIX}endpoint_dial_failure_total`, 'Targets not reached, by reason.', ['reason'])
-  const serverFailures = counter(`${PREFIX}server_connection_failure_count`, 'Servers not reached or lost.', [
+  const serverFailures = counter(`${PREFIX}server_connection_failure_count`, 'Streams of servers that broke.', [
     'direction',
   ])
-  const streamErrors = counter(`${PREFIX}stream_errors_total`, 'Streams of servers that broke, by gRPC code.', [
-    'segment',
-    'code',
-    'packet_type',
-  ])
+  const failedConnects = counter('culvert_agent_failed_connects_total', 'Attempts that reached no server.', [])
   const ends = counter('culvert_agent_connection_ends_total', 'Ends of tunnelled connections.', [])
   const violations = counter('culvert_agent_violations_total', 'Frames that broke the protocol, by kind.', ['kind'])
   const probes = counter('culvert_agent_bad_probes_total', 'Unreadable requests on health and admin ports.', ['why'])
@@ -117,11 +96,10 @@ export function createAgentMetrics(state: AgentState): { metrics: AgentMetrics; 
     connectionOpened: (ms) => dialSeconds.observe(ms / 1000),
     connectionEnded: () => ends.inc(),
     dialFailed: (reason) => dialFailures.inc({ reason }),
-    serverFailed(direction) {
-      serverFailures.inc({ direction })
-      if (direction === 'from_server') {
-        streamErrors.inc({ segment: direction, code: 'Unavailable', packet_type: 'Unknown' })
-      }
+    connectFailed: () => failedConnects.inc(),
+    streamLost() {
+      serverFailures.inc({ direction: 'from_server' })
+      streamBroke('to_agent', 'Unavailable')
     },
     violation: (kind) => violations.inc({ kind }),
     roundTrip: (ms) => roundTripSeconds.observe(ms / 1000),

@@ -78,7 +78,7 @@ export async function runAgent(options: AgentOptions, deps: AgentDeps): Promise<
     clock,
     log,
     random: Math.random,
-    failed: metrics.serverFailed,
+    metrics,
     open: (events) => openLink(linkOptions(options, deps.version, tls), linkDeps, events),
   })
 

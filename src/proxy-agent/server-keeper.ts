@@ -3,6 +3,7 @@ import type { Clock } from '../platform/clock.ts'
 import type { Log } from '../platform/log.ts'
 import type { ServerSet } from './core/server-set.ts'
 import type { Link, LinkEvents } from './link.ts'
+import type { AgentMetrics } from './metrics.ts'
 
 export type KeeperDeps = {
   readonly servers: ServerSet<Link>
@@ -10,7 +11,7 @@ export type KeeperDeps = {
   readonly log: Log
   /** From 0 up to, not including, 1. */
   readonly random: () => number
-  readonly failed: (direction: 'to_server' | 'from_server') => void
+  readonly metrics: Pick<AgentMetrics, 'connectFailed' | 'streamLost'>
   readonly open: (events: LinkEvents) => Link
 }
 
@@ -22,7 +23,7 @@ export type ServerKeeper = {
   readonly stop: () => void
 }
 
-export function createServerKeeper({ servers, clock, log, random, failed, open }: KeeperDeps): ServerKeeper {
+export function createServerKeeper({ servers, clock, log, random, metrics, open }: KeeperDeps): ServerKeeper {
   let state: 'running' | 'draining' | 'stopped' = 'running'
   let opening: Link | undefined
   let timer: Disposable | undefined
@@ -53,12 +54,12 @@ export function createServerKeeper({ servers, clock, log, random, failed, open }
       if (link === opening) opening = undefined
       if (wasConnected) {
         if (state === 'running' && servers.all().includes(link)) {
-          failed('from_server')
+          metrics.streamLost()
           log.warn({ server_id: link.serverId, reason }, 'disconnected')
         }
         servers.gone(link)
       } else if (state === 'running') {
-        failed('to_server')
+        metrics.connectFailed()
         servers.failed()
         log.warn({ reason }, 'could not connect')
       }

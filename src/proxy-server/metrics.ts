@@ -2,8 +2,9 @@
  * What proxy-server counts, in its own words, and the Prometheus form of it: konnectivity's names where they exist, ours
  * (`culvert_server_…`) for the rest. Label values come from closed sets.
  */
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
-import { type Tally, tallyCounter } from '../platform/tallies.ts'
+import { Counter, collectDefaultMetrics, Histogram, Registry } from 'prom-client'
+import { createStreamFigures, type StreamErrorCode } from '../platform/stream-figures.ts'
+import { labelledGauge, tallyCounter, tallyGauge } from '../platform/tallies.ts'
 import type { ByteCount } from '../tunnel/endpoint.ts'
 import { createPacketCount, type PacketCount } from '../tunnel/packet.ts'
 import type { Violation } from '../tunnel/session.ts'
@@ -22,7 +23,10 @@ export type ForcedReason = (typeof forcedReasons)[number]
 export type StreamEnd = 'closed' | 'lost' | 'heartbeat_timeout' | 'protocol_error' | 'too_large' | 'shutdown'
 
 export type ServerMetrics = {
+  /** Exchanged with agents. */
   readonly packets: PacketCount
+  /** Exchanged with gRPC frontends; an http-connect frontend has none. */
+  readonly frontendPackets: PacketCount
   readonly bytes: ByteCount
   /** @param ms from the DIAL_REQ to its answer */
   readonly dialSucceeded: (ms: number) => void
@@ -33,6 +37,14 @@ export type ServerMetrics = {
   /** A head that is no good CONNECT; `why` is one of the parser's words, or `slow`. */
   readonly headRefused: (why: string) => void
   readonly clientForbidden: (port: Port) => void
+  /** A stream of a gRPC frontend began. */
+  readonly frontendStreamOpened: () => void
+  /** And ended: with the code by which a read of it failed, or in order. */
+  readonly frontendStreamEnded: (code: StreamErrorCode | 'OK') => void
+  /** @param ms from handing bytes for a client to its socket or stream until that had taken them */
+  readonly frontendWrote: (ms: number) => void
+  /** A gRPC frontend is not read until what waits of it has been taken (1), or read again or gone (-1). */
+  readonly frontendPaused: (change: 1 | -1) => void
   /** A client that came when as many as may be were connected. */
   readonly frontendDropped: () => void
   /** A connection that this server broke for a rule or a limit of its own. */
@@ -68,7 +80,7 @@ const DIAL_BUCKETS = [0.000001, 0.00001, 0.0001, 0.005, 0.025, 0.1, 0.5, 2.5, 12
 const LIFETIME_BUCKETS = [1, 5, 15, 30, 60, 300, 900, 1800, 3600, 14_400, 43_200, 86_400]
 
 /** How konnectivity would name the ends that are errors: by the gRPC code with which its read fails. */
-const STREAM_ERROR_CODES: Partial<Record<StreamEnd, string>> = {
+const STREAM_ERROR_CODES: Partial<Record<StreamEnd, StreamErrorCode>> = {
   lost: 'Canceled',
   heartbeat_timeout: 'Unavailable',
   protocol_error: 'Internal',
@@ -80,59 +92,45 @@ export function createServerMetrics(state: ServerState): { metrics: ServerMetric
   const registers = [registry]
   collectDefaultMetrics({ register: registry })
 
-  const gauge = (name: string, help: string, read: () => number): void => {
-    new Gauge({
-      name,
-      help,
-      registers,
-      collect() {
-        this.set(read())
-      },
-    })
-  }
   const counter = <L extends string>(name: string, help: string, labelNames: readonly L[]): Counter<L> =>
     new Counter({ name, help, labelNames: [...labelNames], registers })
 
-  gauge(`${PREFIX}ready_backend_connections`, 'Streams of agents that are connected.', state.agents)
+  const gauge = (name: string, help: string, read: () => number): void => tallyGauge(registry, name, help, read)
+  const gauges = (name: string, help: string, label: string, read: () => Readonly<Record<string, number>>): void =>
+    labelledGauge(registry, name, help, label, read)
+
+  gauge(`${PREFIX}ready_backend_connections`, 'Agents that are connected.', state.agents)
+  gauges(`${PREFIX}ready_backends`, 'Agents that can be chosen, by strategy.', 'proxy_strategy', () => ({
+    default: state.agents(),
+  }))
   gauge(`${PREFIX}http_connections`, 'Clients connected to the http-connect frontend.', state.frontends)
   gauge(`${PREFIX}pending_backend_dials`, 'Dials that no agent has answered yet.', state.dials)
   gauge(`${PREFIX}established_connections`, 'Tunnelled connections that are open.', state.connections)
   gauge('culvert_server_buffered_bytes', 'Bytes from agents that clients have not taken yet.', state.bufferedBytes)
-  let agentCame = false
-  /** Absent until the first agent came, as konnectivity's series with labels are. */
-  const agentsAs = (label: string) => (): Record<string, number> => {
-    const agents = state.agents()
-    agentCame ||= agents > 0
-    return agentCame ? { [label]: agents } : {}
-  }
-  const backendsHelp = 'Agents that can be chosen, by strategy.'
-  labelled(registry, `${PREFIX}ready_backends`, backendsHelp, 'proxy_strategy', agentsAs('default'))
-  const streamsHelp = 'Open gRPC streams, by method.'
-  labelled(registry, `${PREFIX}grpc_connections`, streamsHelp, 'service_method', agentsAs('Connect'))
-  labelled(
-    registry,
-    'culvert_server_certificate_expiry_seconds',
-    'Seconds until a certificate in use expires, by flag.',
-    'flag',
-    state.certificateSeconds,
-  )
-  labelled(
-    registry,
-    'culvert_server_tls_files_broken',
-    '1 while the TLS files of a port are broken and the ones before are in use.',
-    'port',
-    () => Object.fromEntries(Object.entries(state.tlsAlarms()).map(([port, up]) => [port, up ? 1 : 0])),
+  const streams: Partial<Record<'Proxy' | 'Connect', number>> = {} // a method is absent until its first stream
+  gauges(`${PREFIX}grpc_connections`, 'Open gRPC streams, by method.', 'service_method', () => {
+    if (state.agents() > 0) streams.Connect = 0
+    return { ...streams, ...(streams.Connect !== undefined && { Connect: state.agents() }) }
+  })
+  const paused: Partial<Record<'Proxy', number>> = {}
+  const pausedHelp = 'gRPC streams that are not read until what waits of them has been taken, by method.'
+  gauges(`${PREFIX}full_receive_channels`, pausedHelp, 'service_method', () => paused)
+  const expiryHelp = 'Seconds until a certificate in use expires, by flag.'
+  gauges('culvert_server_certificate_expiry_seconds', expiryHelp, 'flag', state.certificateSeconds)
+  const brokenHelp = '1 while the TLS files of a port are broken and the ones before are in use.'
+  gauges('culvert_server_tls_files_broken', brokenHelp, 'port', () =>
+    Object.fromEntries(Object.entries(state.tlsAlarms()).map(([port, up]) => [port, up ? 1 : 0])),
   )
 
   const packets = createPacketCount()
   const bytes: ByteCount = { fromSockets: 0, toSockets: 0 }
-  const typed = (segment: string, counts: Readonly<Record<string, number>>): Tally[] =>
-    Object.entries(counts).map(([packet_type, value]) => ({ labels: { segment, packet_type }, value }))
-  const packetHelp = 'Packets exchanged with agents, by type.'
-  tallyCounter(registry, `${PREFIX}stream_packets_total`, packetHelp, ['segment', 'packet_type'], () => [
-    ...typed('to_agent', packets.sent),
-    ...typed('from_agent', packets.received),
-  ])
+  const frontendPackets = createPacketCount()
+  const { streamBroke } = createStreamFigures(registry, PREFIX, {
+    from_client: frontendPackets.received,
+    to_client: frontendPackets.sent,
+    from_agent: packets.received,
+    to_agent: packets.sent,
+  })
   const byteHelp = 'Payload bytes of tunnelled connections.'
   tallyCounter(registry, 'culvert_server_payload_bytes_total', byteHelp, ['segment'], () => [
     { labels: { segment: 'to_agent' }, value: bytes.fromSockets },
@@ -142,6 +140,12 @@ export function createServerMetrics(state: ServerState): { metrics: ServerMetric
   const dialSeconds = new Histogram({
     name: `${PREFIX}dial_duration_seconds`,
     help: 'Time from the dial to the answer of the agent, where it connected.',
+    buckets: DIAL_BUCKETS,
+    registers,
+  })
+  const writeSeconds = new Histogram({
+    name: `${PREFIX}frontend_write_duration_seconds`,
+    help: 'Time until a client had taken what was written to it, one write at a time of each.',
     buckets: DIAL_BUCKETS,
     registers,
   })
@@ -167,16 +171,12 @@ export function createServerMetrics(state: ServerState): { metrics: ServerMetric
   const handshakes = counter('culvert_server_failed_handshakes_total', 'TLS handshakes that failed.', ['port', 'why'])
   const refusedAgents = counter('culvert_server_refused_agents_total', 'Streams that did not become an agent.', ['why'])
   const streamEnds = counter('culvert_server_agent_stream_ends_total', 'Ends of agent streams, by kind.', ['how'])
-  const streamErrors = counter(`${PREFIX}stream_errors_total`, 'Streams of agents that broke, by gRPC code.', [
-    'segment',
-    'code',
-    'packet_type',
-  ])
   const violations = counter('culvert_server_violations_total', 'Frames that broke the protocol, by kind.', ['kind'])
   const probes = counter('culvert_server_bad_probes_total', 'Unreadable requests on health and admin ports.', ['why'])
 
   const metrics: ServerMetrics = {
     packets,
+    frontendPackets,
     bytes,
     dialSucceeded: (ms) => dialSeconds.observe(ms / 1000),
     dialFailed: (reason) => dialFailures.inc({ reason }),
@@ -187,15 +187,26 @@ export function createServerMetrics(state: ServerState): { metrics: ServerMetric
     },
     headRefused: (why) => heads.inc({ why }),
     clientForbidden: (port) => forbidden.inc({ port }),
+    frontendStreamOpened() {
+      streams.Proxy = (streams.Proxy ?? 0) + 1
+    },
+    frontendStreamEnded(code) {
+      streams.Proxy = (streams.Proxy ?? 0) - 1
+      if (code !== 'OK') streamBroke('from_client', code)
+    },
+    frontendWrote: (ms) => writeSeconds.observe(ms / 1000),
+    frontendPaused(change) {
+      paused.Proxy = (paused.Proxy ?? 0) + change
+    },
     frontendDropped: () => dropped.inc(),
     connectionForced: (reason) => forced.inc({ reason }),
     handshakeFailed: (port, why) => handshakes.inc({ port, why }),
     agentRefused: (why) => refusedAgents.inc({ why }),
     streamEnded(how) {
-      agentCame = true
+      streams.Connect ??= 0
       streamEnds.inc({ how })
       const code = STREAM_ERROR_CODES[how]
-      if (code) streamErrors.inc({ segment: 'from_agent', code, packet_type: 'Unknown' })
+      if (code) streamBroke('from_agent', code)
     },
     violation(kind) {
       violations.inc({ kind })
@@ -205,24 +216,4 @@ export function createServerMetrics(state: ServerState): { metrics: ServerMetric
     badProbe: (why) => probes.inc({ why }),
   }
   return { metrics, registry }
-}
-
-/** A gauge with one label whose values are read when somebody looks. */
-function labelled(
-  registry: Registry,
-  name: string,
-  help: string,
-  label: string,
-  read: () => Readonly<Record<string, number>>,
-): void {
-  new Gauge({
-    name,
-    help,
-    labelNames: [label],
-    registers: [registry],
-    collect() {
-      this.reset()
-      for (const [value, figure] of Object.entries(read())) this.set({ [label]: value }, figure)
-    },
-  })
 }

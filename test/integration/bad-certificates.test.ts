@@ -123,9 +123,7 @@ t.test('an agent whose certificate has expired says so, is not ready and tries a
   const { reason } = await late.logged('could not connect', 2)
   t.equal(reason, 'gRPC status 16: client certificate not accepted: it has expired')
   t.equal((await fetchFrom(late.healthPort, '/readyz')).status, 503)
-  t.ok(
-    (await figure(late, 'konnectivity_network_proxy_agent_server_connection_failure_count{direction="to_server"}')) > 1,
-  )
+  t.ok((await figure(late, 'culvert_agent_failed_connects_total')) > 1)
 })
 
 t.test('an agent does not connect to a server of another CA, nor to one under another name', async (t) => {

@@ -138,7 +138,7 @@ for (const { what, reply, reason } of refusals) {
     const agent = await launchAgent(t, { pki, agentPort })
     t.match(await agent.logged('could not connect', 2), { reason })
     t.equal((await fetchFrom(agent.healthPort, '/readyz')).status, 503)
-    t.ok((await figure(agent, `${AGENT}server_connection_failure_count{direction="to_server"}`)) >= 2)
+    t.ok((await figure(agent, 'culvert_agent_failed_connects_total')) >= 2)
   })
 }
 

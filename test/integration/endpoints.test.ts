@@ -125,8 +125,8 @@ t.test("the agent's metrics are konnectivity's by name, and ours", async (t) => 
     [`${AGENT}known_server_count`]: 1,
     [`${AGENT}open_endpoint_connections`]: 1,
     [`${AGENT}dial_duration_seconds_count`]: 1,
-    'culvert_agent_payload_bytes_total{segment="to_server"}': 12,
-    'culvert_agent_payload_bytes_total{segment="from_server"}': 12,
+    'culvert_agent_payload_bytes_total{segment="from_agent"}': 12,
+    'culvert_agent_payload_bytes_total{segment="to_agent"}': 12,
     culvert_agent_tls_files_broken: 0,
   })
   t.notOk(namesOf(figures).has(`${AGENT}endpoint_dial_failure_total`), 'not yet')

@@ -7,7 +7,7 @@ import { AGENT, counts, figure, figureBecomes, SERVER } from './figures.ts'
 import { closedPort, dialsUnderWay, echo, listenTarget, stuckTarget } from './target.ts'
 import { startServer, startTunnel, startTunnels, TRANSPORTS, type Tunnel } from './tunnel.ts'
 
-const CANCELLED = '{segment="from_server",packet_type="DIAL_CLS"}'
+const CANCELLED = '{segment="to_agent",packet_type="DIAL_CLS"}'
 const none = (found: readonly string[]): boolean => found.length === 0
 
 const pki = await makePki(t)

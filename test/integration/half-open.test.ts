@@ -97,7 +97,7 @@ t.test('an agent leaves a server that is stopped, and ends what is open and unde
 t.test('a tunnel that is busy or idle for longer than the heartbeat timeout stays', async (t) => {
   const { server, agent } = await startTunnel(t, { pki, flags: serverFlags }, { flags: agentFlags })
   const socket = await openTunnel(server, target.address)
-  const beats = '{segment="to_server",packet_type="HEARTBEAT"}'
+  const beats = '{segment="from_agent",packet_type="HEARTBEAT"}'
   await eventually(
     'two seconds of heartbeats',
     () => figure(agent, `${AGENT}stream_packets_total${beats}`),

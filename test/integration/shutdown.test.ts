@@ -142,7 +142,7 @@ t.test('an agent that drains writes out what a slow target has not read yet, bef
       sentBytes += piece.length
       await eventually(
         'what was sent is at the agent',
-        () => figure(agent, 'culvert_agent_payload_bytes_total{segment="from_server"}'),
+        () => figure(agent, 'culvert_agent_payload_bytes_total{segment="to_agent"}'),
         (arrived) => arrived === sentBytes,
       )
     }

@@ -58,9 +58,7 @@ t.test(`${STALLED.tls} targets that never read do not hold up one that does`, as
   const stalled = await openMany(server, stuck.address, STALLED.tls)
   t.teardown(() => stalled.forEach((socket) => void socket.destroy()))
   for (const socket of stalled) socket.end(flood)
-  await untilStill('the bytes to targets', () =>
-    figure(agent, 'culvert_agent_payload_bytes_total{segment="from_server"}'),
-  )
+  await untilStill('the bytes to targets', () => figure(agent, 'culvert_agent_payload_bytes_total{segment="to_agent"}'))
 
   const socket = await openTunnel(server, target.address)
   const [received] = await Promise.all([receiveAll(socket), sendAll(socket, HEALTHY_BYTES)])

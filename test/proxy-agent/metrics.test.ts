@@ -84,9 +84,9 @@ t.test('counts what happens, in seconds where it is a time', async (t) => {
   metrics.connectionOpened(30)
   metrics.connectionEnded()
   metrics.dialFailed('timeout')
-  metrics.serverFailed('to_server')
-  metrics.serverFailed('to_server')
-  metrics.serverFailed('from_server')
+  metrics.connectFailed()
+  metrics.connectFailed()
+  metrics.streamLost()
   metrics.violation('unexpected')
   metrics.roundTrip(2)
   metrics.badProbe('malformed')
@@ -96,19 +96,19 @@ t.test('counts what happens, in seconds where it is a time', async (t) => {
   metrics.bytes.toSockets += 20
   const { series } = await expose(registry)
   t.match(series, {
-    [`${KONNECTIVITY}stream_errors_total{segment="from_server",code="Unavailable",packet_type="Unknown"}`]: 1,
+    [`${KONNECTIVITY}stream_errors_total{segment="to_agent",code="Unavailable",packet_type="Unknown"}`]: 1,
     [`${KONNECTIVITY}dial_duration_seconds_sum`]: 0.03,
     [`${KONNECTIVITY}dial_duration_seconds_bucket{le="0.1"}`]: 1,
     [`${OURS}connection_ends_total`]: 1,
     [`${KONNECTIVITY}endpoint_dial_failure_total{reason="timeout"}`]: 1,
-    [`${KONNECTIVITY}server_connection_failure_count{direction="to_server"}`]: 2,
+    [`${OURS}failed_connects_total`]: 2,
     [`${OURS}violations_total{kind="unexpected"}`]: 1,
     [`${OURS}round_trip_seconds_sum`]: 0.002,
     [`${OURS}bad_probes_total{why="malformed"}`]: 1,
-    [`${KONNECTIVITY}stream_packets_total{segment="to_server",packet_type="DIAL_RSP"}`]: 3,
-    [`${KONNECTIVITY}stream_packets_total{segment="from_server",packet_type="DATA"}`]: 1,
-    [`${OURS}payload_bytes_total{segment="to_server"}`]: 10,
-    [`${OURS}payload_bytes_total{segment="from_server"}`]: 20,
+    [`${KONNECTIVITY}stream_packets_total{segment="from_agent",packet_type="DIAL_RSP"}`]: 3,
+    [`${KONNECTIVITY}stream_packets_total{segment="to_agent",packet_type="DATA"}`]: 1,
+    [`${OURS}payload_bytes_total{segment="from_agent"}`]: 10,
+    [`${OURS}payload_bytes_total{segment="to_agent"}`]: 20,
   })
   t.equal(series[`${KONNECTIVITY}endpoint_dial_failure_total{reason="unknown"}`], undefined)
   t.equal(series[`${KONNECTIVITY}server_connection_failure_count{direction="from_server"}`], 1)
@@ -116,7 +116,7 @@ t.test('counts what happens, in seconds where it is a time', async (t) => {
 
 t.test('counts again from where it was when somebody looked', async (t) => {
   const { metrics, registry } = setup()
-  const series = `${KONNECTIVITY}stream_packets_total{segment="to_server",packet_type="DATA"}`
+  const series = `${KONNECTIVITY}stream_packets_total{segment="from_agent",packet_type="DATA"}`
   for (const total of [1, 2, 3]) {
     metrics.packets.sent.DATA++
     t.equal((await expose(registry)).series[series], total)

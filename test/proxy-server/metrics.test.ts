@@ -22,7 +22,9 @@ t.test('has the families of konnectivity, by name and type', async (t) => {
   const { families } = await expose(setup().registry)
   const expected = {
     dial_duration_seconds: 'histogram',
+    frontend_write_duration_seconds: 'histogram',
     connection_duration_seconds: 'histogram',
+    full_receive_channels: 'gauge',
     grpc_connections: 'gauge',
     http_connections: 'gauge',
     ready_backend_connections: 'gauge',
@@ -52,6 +54,8 @@ t.test('has the buckets of konnectivity', async (t) => {
     12.5,
     Number.NaN,
   ])
+  const writes = buckets(`${KONNECTIVITY}frontend_write_duration_seconds`)
+  t.strictSame(writes, buckets(`${KONNECTIVITY}dial_duration_seconds`))
   t.strictSame(buckets(`${KONNECTIVITY}connection_duration_seconds`), [
     ...['1', '5', '15', '30', '60', '300', '900', '1800', '3600', '14400', '43200', '86400'],
     '+Inf',
@@ -62,7 +66,7 @@ t.test('shows plain gauges and histograms at zero before anything has happened',
   const { series } = await expose(setup().registry)
   const plain = [
     ...['http_connections', 'ready_backend_connections', 'pending_backend_dials', 'established_connections'],
-    ...['dial_duration_seconds_count', 'connection_duration_seconds_count'],
+    ...['dial_duration_seconds_count', 'connection_duration_seconds_count', 'frontend_write_duration_seconds_count'],
   ]
   for (const name of plain) t.equal(series[KONNECTIVITY + name], 0, name)
   t.equal(series[`${OURS}buffered_bytes`], 0)
@@ -74,8 +78,12 @@ t.test('shows no series with labels before it has happened', async (t) => {
   const own = labelled.filter((name) => (name.split('{')[0] ?? '') in families)
   t.strictSame(
     own,
-    [`${OURS}tls_files_broken{port="frontend"}`, `${OURS}tls_files_broken{port="agent"}`],
-    'but an alarm',
+    [
+      `${KONNECTIVITY}ready_backends{proxy_strategy="default"}`,
+      `${OURS}tls_files_broken{port="frontend"}`,
+      `${OURS}tls_files_broken{port="agent"}`,
+    ],
+    'but what an alert compares with zero',
   )
 })
 
@@ -131,6 +139,7 @@ t.test('counts what happens, in seconds where it is a time', async (t) => {
   metrics.connectionEnded(61_000, 'finished')
   metrics.connectionEnded(1, 'reset')
   metrics.roundTrip(2)
+  metrics.frontendWrote(4)
   metrics.dialFailed('no_agent')
   metrics.dialFailed('no_agent')
   metrics.dialFailed('frontend_close')
@@ -146,6 +155,9 @@ t.test('counts what happens, in seconds where it is a time', async (t) => {
     [`${KONNECTIVITY}dial_duration_seconds_sum`]: 0.03,
     [`${KONNECTIVITY}dial_duration_seconds_bucket{le="0.025"}`]: 0,
     [`${KONNECTIVITY}dial_duration_seconds_bucket{le="0.1"}`]: 1,
+    [`${KONNECTIVITY}frontend_write_duration_seconds_sum`]: 0.004,
+    [`${KONNECTIVITY}frontend_write_duration_seconds_bucket{le="0.0001"}`]: 0,
+    [`${KONNECTIVITY}frontend_write_duration_seconds_bucket{le="0.005"}`]: 1,
     [`${KONNECTIVITY}connection_duration_seconds_sum`]: 61.001,
     [`${KONNECTIVITY}connection_duration_seconds_count`]: 2,
     [`${OURS}connection_ends_total{how="finished"}`]: 1,
@@ -185,8 +197,8 @@ t.test('counts packets by direction and type, and payload bytes by direction', a
   const name = `${KONNECTIVITY}stream_packets_total`
   const first = await expose(registry)
   t.strictSame(first.of(name), [
-    `${name}{segment="to_agent",packet_type="DIAL_REQ"}`,
     `${name}{segment="from_agent",packet_type="UNKNOWN"}`,
+    `${name}{segment="to_agent",packet_type="DIAL_REQ"}`,
   ])
   t.strictSame(first.of(`${OURS}payload_bytes_total`), [`${OURS}payload_bytes_total{segment="to_agent"}`])
   metrics.packets.sent.DIAL_REQ++
@@ -196,6 +208,41 @@ t.test('counts packets by direction and type, and payload bytes by direction', a
     [`${OURS}payload_bytes_total{segment="to_agent"}`]: 100,
     [`${OURS}payload_bytes_total{segment="from_agent"}`]: 7,
   })
+})
+
+t.test('counts the streams of gRPC frontends and their packets from the first one on', async (t) => {
+  const { metrics, registry } = setup()
+  const streams = `${KONNECTIVITY}grpc_connections{service_method="Proxy"}`
+  const packets = `${KONNECTIVITY}stream_packets_total`
+  metrics.frontendStreamOpened()
+  metrics.frontendStreamOpened()
+  metrics.frontendPackets.received.DIAL_REQ++
+  metrics.frontendPackets.sent.DIAL_RSP++
+  metrics.frontendStreamEnded('OK')
+  const { series, of } = await expose(registry)
+  t.equal(series[streams], 1)
+  t.strictSame(of(packets), [
+    `${packets}{segment="from_client",packet_type="DIAL_REQ"}`,
+    `${packets}{segment="to_client",packet_type="DIAL_RSP"}`,
+  ])
+  t.strictSame(of(`${KONNECTIVITY}stream_errors_total`), [], 'an end in order is no error')
+  metrics.frontendStreamEnded('Canceled')
+  t.match((await expose(registry)).series, {
+    [streams]: 0,
+    [`${KONNECTIVITY}stream_errors_total{segment="from_client",code="Canceled",packet_type="Unknown"}`]: 1,
+  })
+})
+
+t.test('shows how many gRPC frontends are not read, once that has happened', async (t) => {
+  const { metrics, registry } = setup()
+  const full = `${KONNECTIVITY}full_receive_channels{service_method="Proxy"}`
+  t.notOk(full in (await expose(registry)).series)
+  metrics.frontendPaused(1)
+  metrics.frontendPaused(1)
+  t.equal((await expose(registry)).series[full], 2)
+  metrics.frontendPaused(-1)
+  metrics.frontendPaused(-1)
+  t.equal((await expose(registry)).series[full], 0)
 })
 
 t.test('two servers in one process count apart', async (t) => {

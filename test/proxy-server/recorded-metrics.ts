@@ -9,7 +9,12 @@ export type RecordedMetrics = ServerMetrics & {
 
 export function recordedMetrics(): RecordedMetrics {
   const counted: RecordedMetrics['counted'] = []
-  const figures: object = { counted, packets: createPacketCount(), bytes: { fromSockets: 0, toSockets: 0 } }
+  const figures: object = {
+    counted,
+    packets: createPacketCount(),
+    frontendPackets: createPacketCount(),
+    bytes: { fromSockets: 0, toSockets: 0 },
+  }
   const record =
     (verb: string) =>
     (...given: unknown[]): void =>
