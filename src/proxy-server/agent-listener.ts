@@ -7,14 +7,14 @@ import type { Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import type { TlsMaterial } from '../platform/tls-material.ts'
 import { EXTENSIONS_KEY } from '../tunnel/extensions.ts'
-import { type AgentStream, type AgentStreamDeps, refuseStream, serveAgentStream } from './agent-stream.ts'
+import { type AgentStream, type AgentStreamDeps, serveAgentStream } from './agent-stream.ts'
 import { admit } from './core/admission.ts'
+import { unknownMethod } from './core/grpc-status.ts'
 import { headerListBytes, readRegistration } from './core/registration.ts'
+import { refuseStream } from './grpc-refusal.ts'
 import { createHandshakeGate } from './handshake-gate.ts'
 import { createTlsListener, peerCertificate } from './tls-listener.ts'
 
-/** gRPC's own path for the one method of the agent port; there is no proto package. */
-const METHOD = '/AgentService/Connect'
 /** HTTP/2 windows for what agents send: bytes. The default of 64 KiB would be the limit of any path. */
 const STREAM_WINDOW_BYTES = 4 * 1024 * 1024
 const SESSION_WINDOW_BYTES = 16 * 1024 * 1024
@@ -136,12 +136,9 @@ export function createAgentListener(
       refuse('metadata', stream, 'RESOURCE_EXHAUSTED', limit)
       return lastWords()
     }
-    if (method !== 'POST' || path !== METHOD) {
-      const [, service, name] = /^\/([^/]+)\/(.*)$/.exec(path ?? '') ?? []
-      const unknown =
-        service === 'AgentService' ? `unknown method ${name} for service ${service}` : `unknown service ${service}`
-      const what = service === undefined ? `malformed method name: ${JSON.stringify(path ?? '')}` : unknown
-      refuse('unknown_method', stream, 'UNIMPLEMENTED', what)
+    const unknown = unknownMethod('AgentService', 'Connect', path, method)
+    if (unknown !== undefined) {
+      refuse('unknown_method', stream, 'UNIMPLEMENTED', unknown)
       return lastWords()
     }
     const required = options.material.ca !== undefined

@@ -4,7 +4,6 @@
  */
 import { constants, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2'
 import type { Clock } from '../platform/clock.ts'
-import { TunnelError } from '../platform/errors.ts'
 import type { Log } from '../platform/log.ts'
 import { type Budget, createBudget } from '../tunnel/budget.ts'
 import { EXTENSIONS_KEY, type Extensions, offered, readExtensions, writeExtensions } from '../tunnel/extensions.ts'
@@ -12,7 +11,7 @@ import { carryOverGrpc } from '../tunnel/grpc-stream.ts'
 import type { Health } from '../tunnel/packet.ts'
 import { createSession, type Session, type SessionLimits } from '../tunnel/session.ts'
 import type { PooledAgent } from './core/clusters.ts'
-import { type GrpcStatus, grpcStatus } from './core/grpc-status.ts'
+import { type GrpcStatus, grpcStatus, unreadable } from './core/grpc-status.ts'
 import type { ServerMetrics, StreamEnd } from './metrics.ts'
 
 /** How often a session looks at its clock: milliseconds. Silence is noticed that much late. */
@@ -178,7 +177,10 @@ export function serveAgentStream(
     maxMessageBytes: options.maxMessageBytes,
     count: metrics.packets,
     now: clock.now,
-    failed: (error) => endFor(error, end),
+    failed(error) {
+      const { status, message, how } = unreadable(error)
+      end(status, message, how)
+    },
   })
   const tick = (): void => session.tick(clock.now(), clock.unixMs())
   const ticker = setInterval(tick, TICK_MS)
@@ -196,16 +198,6 @@ export function serveAgentStream(
   })
   log.info({ extensions: record.extensions, principal: agent.principal }, 'agent connected')
   return self
-}
-
-function endFor(error: unknown, end: AgentStream['end']): void {
-  const code = error instanceof TunnelError ? error.code : undefined
-  const message = error instanceof Error ? error.message : String(error)
-  if (code === 'message-too-large')
-    end('RESOURCE_EXHAUSTED', `grpc: received message larger than max: ${message}`, 'too_large')
-  else if (code === 'bad-frame')
-    end('INTERNAL', `grpc: failed to unmarshal the received message: ${message}`, 'protocol_error')
-  else end('RESOURCE_EXHAUSTED', message, 'protocol_error')
 }
 
 /** A stock agent knows no heartbeat: that it answers a PING is what its record has. */
@@ -235,13 +227,4 @@ function newRecord(agent: NewAgent, extensions: Extensions, unixMs: number): Age
 function withoutLongTexts(health: Health): Health {
   const short = Object.entries(health).filter(([, figure]) => String(figure).length <= MAX_HEALTH_CHARS)
   return Object.fromEntries(short)
-}
-
-/** Answers a stream that does not become an agent: a status and nothing else. */
-export function refuseStream(stream: ServerHttp2Stream, status: GrpcStatus, message: string): void {
-  stream.respond(
-    { ':status': 200, 'content-type': 'application/grpc', ...grpcStatus(status, message) },
-    { endStream: true },
-  )
-  stream.resume()
 }

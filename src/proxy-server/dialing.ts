@@ -6,8 +6,8 @@ import type { Clock } from '../platform/clock.ts'
 import type { Connection, ConnectionEvents } from '../tunnel/connection.ts'
 import type { Int64 } from '../tunnel/packet.ts'
 import type { AgentStream } from './agent-stream.ts'
-import type { Failure } from './core/answers.ts'
 import type { Clusters } from './core/clusters.ts'
+import type { DialFailure } from './core/dial-response.ts'
 import type { ServerMetrics } from './metrics.ts'
 
 export type DialDeps = {
@@ -25,7 +25,7 @@ export type DialDeps = {
 
 export type Waiter = {
   readonly connected: (connection: Connection, agent: AgentStream) => ConnectionEvents
-  readonly failed: (failure: Failure) => void
+  readonly failed: (failure: DialFailure) => void
 }
 
 export type Dialing = {
@@ -33,9 +33,10 @@ export type Dialing = {
    * Dials; the waiter hears one of the two, once, unless it cancels.
    *
    * @param principal whose dial it is; each has a bounded number pending
+   * @param wanted the number that the agent sees, unless another dial of its stream has it
    * @returns cancels the dial
    */
-  readonly dial: (cluster: string, principal: string, address: string, waiter: Waiter) => () => void
+  readonly dial: (cluster: string, principal: string, address: string, waiter: Waiter, wanted?: Int64) => () => void
 }
 
 export function createDialing(deps: DialDeps): Dialing {
@@ -48,7 +49,7 @@ export function createDialing(deps: DialDeps): Dialing {
     else pending.delete(principal)
   }
 
-  function dial(cluster: string, principal: string, address: string, waiter: Waiter): () => void {
+  function dial(cluster: string, principal: string, address: string, waiter: Waiter, wanted?: Int64): () => void {
     if ((pending.get(principal) ?? 0) >= deps.maxPendingPerFrontend) {
       metrics.dialRefused('frontend')
       waiter.failed({ kind: 'too-many-dials' })
@@ -66,7 +67,7 @@ export function createDialing(deps: DialDeps): Dialing {
       count(principal, -1)
     }
 
-    function fail(failure: Failure): void {
+    function fail(failure: DialFailure): void {
       finish()
       waiter.failed(failure)
     }
@@ -87,7 +88,7 @@ export function createDialing(deps: DialDeps): Dialing {
         metrics.dialFailed(lost ? 'backend_close' : 'no_agent')
         return fail(lost ? { kind: 'agent-lost', cause: lost.reason } : { kind: 'no-agent' })
       }
-      const random = deps.dialNumber()
+      const random = wanted !== undefined && !agent.session.hasDial(wanted) ? wanted : deps.dialNumber()
       current = { agent, random }
       agent.session.dial(
         { random, protocol: 'tcp', address },

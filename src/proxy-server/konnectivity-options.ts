@@ -15,7 +15,7 @@ export const konnectivityOptions = {
   }),
   mode: text({
     default: 'grpc',
-    help: 'Protocol of the frontend. Only http-connect exists so far, so it must be given.',
+    help: 'Protocol of the frontend: grpc or http-connect, as the kube-apiserver is told to speak.',
   }),
   udsName: text({ default: '', help: 'Serve the frontend on this Unix socket instead of TCP; needs --server-port=0.' }),
   deleteExistingUdsFile: boolean({ default: 'true', help: 'Remove a socket that an earlier run left behind.' }),

@@ -126,8 +126,7 @@ export function serverWarnings({ tlsMinVersion, clusterCaCert, agentNamespace }:
 }
 
 function modeRule({ mode }: ServerOptions): string | undefined {
-  if (mode === 'http-connect') return undefined
-  if (mode === 'grpc') return '--mode=grpc, which is also the default, is not there yet: pass --mode=http-connect'
+  if (mode === 'grpc' || mode === 'http-connect') return undefined
   return `mode must be set to either 'grpc' or 'http-connect' not ${quoted(mode)}`
 }
 

@@ -18,6 +18,7 @@ import { createDialNumbers } from './dial-numbers.ts'
 import { createDialing } from './dialing.ts'
 import { fleetRoute } from './fleet.ts'
 import { createFrontendListener, type FrontendListener } from './frontend-listener.ts'
+import { createGrpcFrontendListener } from './grpc-frontend-listener.ts'
 import { createServerMetrics, type ServerMetrics } from './metrics.ts'
 import type { ServerOptions } from './options.ts'
 import { watchTlsPorts } from './tls-ports.ts'
@@ -81,21 +82,40 @@ export async function runServer(options: ServerOptions, deps: ServerDeps): Promi
     timeoutMs: options.backendDialTimeoutMs,
     maxPendingPerFrontend: options.maxPendingDialsPerFrontend,
   })
-  const frontend = createFrontendListener(
-    options.udsName === '' ? tlsPorts.material('frontend') : undefined,
-    { ...common, handshakeTimeoutMs: options.tlsHandshakeTimeoutMs },
-    {
-      options: {
-        headBytes: options.connectHeadBytes,
-        headTimeoutMs: options.connectHeadTimeoutMs,
-        earlyDataBytes: options.earlyDataBytes,
-      },
-      dialing,
-      clock,
-      log,
-      metrics,
-    },
-  )
+  const material = options.udsName === '' ? tlsPorts.material('frontend') : undefined
+  const frontendOptions = { ...common, handshakeTimeoutMs: options.tlsHandshakeTimeoutMs }
+  const frontend =
+    options.mode === 'grpc'
+      ? createGrpcFrontendListener(
+          material,
+          {
+            ...frontendOptions,
+            maxHeaderListBytes: options.maxHeaderListBytes,
+            maxCalls: options.maxFrontendConnections,
+            keepaliveMs: options.frontendKeepaliveTimeMs,
+          },
+          {
+            options: {
+              maxMessageBytes: options.maxMessageBytes,
+              maxViolations: options.unknownFramesPerMinute,
+            },
+            dialing,
+            clock,
+            log,
+            metrics,
+          },
+        )
+      : createFrontendListener(material, frontendOptions, {
+          options: {
+            headBytes: options.connectHeadBytes,
+            headTimeoutMs: options.connectHeadTimeoutMs,
+            earlyDataBytes: options.earlyDataBytes,
+          },
+          dialing,
+          clock,
+          log,
+          metrics,
+        })
   frontend.server.maxConnections = options.maxFrontendConnections
   frontend.server.on('drop', metrics.frontendDropped)
   tlsPorts.renewWith('agent', agents.renew)

@@ -54,7 +54,7 @@ export type Link = {
 
 type Early =
   | { readonly from: Outlet; readonly kind: 'data'; readonly bytes: Uint8Array }
-  | { readonly from: Outlet; readonly kind: 'end' }
+  | { readonly from: Outlet; readonly kind: 'end'; readonly close: boolean }
   | { readonly from: Outlet; readonly kind: 'move'; readonly to: Outlet }
 
 export type Connection = {
@@ -84,8 +84,8 @@ export type Connection = {
   early: Early[]
   /** The peer has sent something about this connection, so it knows its id. */
   peerKnows: boolean
-  /** The half of a stock close handshake that is still open. */
-  closing: 'none' | 'waits-for-peer' | 'waits-for-socket'
+  /** What its end still waits for: held bytes of an owner that is gone, or one half of a stock close handshake. */
+  closing: 'none' | 'after-sending' | 'waits-for-peer' | 'waits-for-socket'
   activeMs: number
   over: boolean
 }
@@ -132,6 +132,17 @@ export function send(connection: Connection, bytes: Uint8Array): boolean {
 /** The owner sends no more bytes. */
 export function end(connection: Connection): void {
   if (connection.over || connection.sending !== 'open') return
+  connection.sending = 'ending'
+  if (connection.held.length === 0) endSending(connection)
+}
+
+/**
+ * The owner has closed in good order: what it sent still arrives, what comes for it is its own to drop until `over`.
+ * A server's word: towards a stock agent it is what `end` is.
+ */
+export function leave(connection: Connection): void {
+  if (connection.over || connection.sending === 'ended') return
+  if (connection.link.halfClose) connection.closing = 'after-sending'
   connection.sending = 'ending'
   if (connection.held.length === 0) endSending(connection)
 }
@@ -200,11 +211,12 @@ export function receiveData(connection: Connection, from: Outlet, bytes: Uint8Ar
   else keepEarly(connection, { from, kind: 'data', bytes })
 }
 
-export function receiveEnd(connection: Connection, from: Outlet): void {
+/** @param close the peer wants no more bytes either: what it sent is written out, and that is all */
+export function receiveEnd(connection: Connection, from: Outlet, close: boolean): void {
   connection.peerKnows = true
-  if (from !== connection.in) return keepEarly(connection, { from, kind: 'end' })
+  if (from !== connection.in) return keepEarly(connection, { from, kind: 'end', close })
   endReceiving(connection)
-  if (connection.sending === 'ended' && !connection.over) finish(connection, { kind: 'finished' })
+  if ((close || connection.sending === 'ended') && !connection.over) finish(connection, { kind: 'finished' })
 }
 
 export function receiveMove(connection: Connection, from: Outlet, to: Outlet): void {
@@ -214,12 +226,13 @@ export function receiveMove(connection: Connection, from: Outlet, to: Outlet): v
   for (let next = takeEarly(connection); next && !connection.over; next = takeEarly(connection)) {
     if (next.kind === 'data') deliver(connection, next.bytes)
     else if (next.kind === 'move') connection.in = next.to
-    else return receiveEnd(connection, next.from)
+    else return receiveEnd(connection, next.from, next.close)
   }
 }
 
 export function receiveCredit(connection: Connection, credit: number): void {
   connection.peerKnows = true
+  connection.activeMs = connection.link.nowMs
   const before = connection.credit
   connection.credit += credit
   if (credit <= 0 || connection.credit > MAX_CREDIT_BYTES) return refuse(connection)
@@ -321,8 +334,9 @@ function endSending(connection: Connection): void {
   const { link, id, out } = connection
   connection.sending = 'ended'
   if (link.halfClose) {
-    out.carrier.ordered({ type: 'END_OF_DATA', connectId: id })
-    if (connection.receiving === 'ended') finish(connection, { kind: 'finished' })
+    const leaving = connection.closing === 'after-sending'
+    out.carrier.ordered({ type: 'END_OF_DATA', connectId: id, close: leaving ? 1 : 0 })
+    if (leaving || connection.receiving === 'ended') finish(connection, { kind: 'finished' })
   } else if (link.role === 'agent') answerClose(connection)
   else {
     out.carrier.ordered({ type: 'CLOSE_REQ', connectId: id, reason: '' })

@@ -166,10 +166,15 @@ export const dataOverheadBytes = (connectId: Int64, length: number): number =>
 
 /** Writes a DATA packet with its payload, copying it. */
 export function writeData(writer: Writer, connectId: Int64, payload: Uint8Array): void {
-  writer.bytes[writer.at] = 0
-  writer.bytes.writeUInt32BE(dataHeadBytes(connectId, payload.length) + payload.length, writer.at + 1)
-  writer.at += PREFIX_BYTES
-  writeDataHead(writer, connectId, payload.length)
+  writeDataStart(writer, connectId, payload.length)
   writer.bytes.set(payload, writer.at)
   writer.at += payload.length
+}
+
+/** Writes what stands before the payload in the message of a DATA packet. */
+export function writeDataStart(writer: Writer, connectId: Int64, length: number): void {
+  writer.bytes[writer.at] = 0
+  writer.bytes.writeUInt32BE(dataHeadBytes(connectId, length) + length, writer.at + 1)
+  writer.at += PREFIX_BYTES
+  writeDataHead(writer, connectId, length)
 }

@@ -42,6 +42,8 @@ const IDLE_WINDOW_MS = 10_000
 const MINUTE_MS = 60_000
 /** When too much waits in all, sockets that took nothing for this long go first: milliseconds. */
 const STALLED_MS = 1_000
+/** What an owner that has left still wanted to send is given up when the peer takes nothing of it for this long: milliseconds. */
+const LEFT_MS = 60_000
 /** A stock agent that does not answer CLOSE_REQ, and sends nothing, for this long is taken to have closed: milliseconds. */
 const CLOSE_ANSWER_MS = 30_000
 
@@ -118,6 +120,8 @@ export type Session = {
   readonly tick: (nowMs: number, unixMs: number) => void
   readonly connectionCount: () => number
   readonly dialCount: () => number
+  /** Whether a pending dial has this number. */
+  readonly hasDial: (random: Int64) => boolean
 }
 
 export function createSession(options: SessionOptions, events: SessionEvents): Session {
@@ -289,7 +293,7 @@ export function createSession(options: SessionOptions, events: SessionEvents): S
       case 'CLOSE_RSP':
         return receiveFor(packet.connectId, 'other', (it) => receiveClose(it, packet.type, packet.error))
       case 'END_OF_DATA':
-        return receiveFor(packet.connectId, 'other', (it) => receiveEnd(it, from))
+        return receiveFor(packet.connectId, 'other', (it) => receiveEnd(it, from, packet.close !== 0))
       case 'WINDOW_UPDATE':
         return receiveFor(packet.connectId, 'other', (it) => receiveCredit(it, packet.credit))
       case 'BLOCKED':
@@ -353,12 +357,13 @@ export function createSession(options: SessionOptions, events: SessionEvents): S
     checkDrained()
   }
 
-  /** Gives back grown windows of idle connections, and gives up on stock agents that never answer CLOSE_REQ. */
+  /** Gives back grown windows of idle connections, and gives up on peers that do not let a connection end. */
   function lookAtIdle(): void {
     for (const connection of [...connections.values()]) {
       const idleMs = link.nowMs - connection.activeMs
       if (connection.window.size > INITIAL_WINDOW_BYTES && idleMs >= IDLE_WINDOW_MS) shrinkWindow(connection)
       if (connection.closing === 'waits-for-peer' && idleMs >= CLOSE_ANSWER_MS) lose(connection, 'close-unanswered')
+      if (connection.closing === 'after-sending' && idleMs >= LEFT_MS) close(connection, 'peer-takes-nothing')
     }
   }
 
@@ -446,6 +451,7 @@ export function createSession(options: SessionOptions, events: SessionEvents): S
     },
     connectionCount: () => connections.size,
     dialCount: dials.size,
+    hasDial: dials.has,
   }
 }
 

@@ -49,7 +49,13 @@ export const agentService: ServiceDefinition = {
   },
 }
 
+const proxyService: ServiceDefinition = {
+  Proxy: { ...agentService.Connect!, path: '/ProxyService/Proxy' },
+}
+
 export const AgentClient = makeGenericClientConstructor(agentService, 'AgentService')
+
+export const FrontendClient = makeGenericClientConstructor(proxyService, 'ProxyService')
 
 type Call = ClientDuplexStream<object, StockPacket> | ServerDuplexStream<StockPacket, object>
 

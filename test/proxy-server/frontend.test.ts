@@ -6,7 +6,8 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import type { AgentStream } from '../../src/proxy-server/agent-stream.ts'
 import type { Admission } from '../../src/proxy-server/core/admission.ts'
-import { answer, established, type Failure } from '../../src/proxy-server/core/answers.ts'
+import { answer, established } from '../../src/proxy-server/core/answers.ts'
+import type { DialFailure } from '../../src/proxy-server/core/dial-response.ts'
 import type { Waiter } from '../../src/proxy-server/dialing.ts'
 import { type Frontend, type FrontendOptions, serveFrontend } from '../../src/proxy-server/frontend.ts'
 import { eventually, within } from '../integration/deadline.ts'
@@ -26,7 +27,7 @@ type Dial = {
   cancelled: number
   /** Connects it to a target that is played by a session; `first` comes from the target in the same turn. */
   readonly connect: (first?: string) => void
-  readonly fail: (failure: Failure) => void
+  readonly fail: (failure: DialFailure) => void
 }
 
 type Setup = {
@@ -305,7 +306,7 @@ t.test('carries bytes and both ends, and is over when all of it is', async (t) =
   fromTarget('answer')
   t.equal(await gets(`${OK}answer`), `${OK}answer`)
   t.equal(done(), 0)
-  target.session.receive(target.carrier, { type: 'END_OF_DATA', connectId: 1 })
+  target.session.receive(target.carrier, { type: 'END_OF_DATA', connectId: 1, close: 0 })
   await over()
   t.equal(done(), 1)
   t.equal(clock.waiting(), 0)
@@ -493,7 +494,7 @@ t.test(
   'a client that is refused gets all of the answer, however late it reads and whatever it goes on sending',
   async (t) => {
     const { client, clock, dialled, got, over, done } = await setup(t)
-    const failure: Failure = { kind: 'dial-error', text: 'x'.repeat(10_000) }
+    const failure: DialFailure = { kind: 'dial-error', text: 'x'.repeat(10_000) }
     client.pause()
     client.write(HEAD)
     const dial = await dialled()

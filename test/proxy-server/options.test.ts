@@ -107,10 +107,9 @@ t.test('takes its id from PROXY_SERVER_ID unless the flag says otherwise', async
   t.equal(valuesOf(complete(t, '--server-id=me'), { PROXY_SERVER_ID: 'pod-1' }).serverId, 'me')
 })
 
-t.test('refuses the mode that is not there yet, which is the default, and says what to pass', async (t) => {
-  const sentence = '--mode=grpc, which is also the default, is not there yet: pass --mode=http-connect'
-  t.strictSame(problemsOf(complete(t, '--mode=grpc')), [sentence])
-  t.ok(problemsOf([]).includes(sentence))
+t.test('speaks either mode, grpc unless told otherwise', async (t) => {
+  t.equal(valuesOf(complete(t, '--mode=grpc')).mode, 'grpc')
+  t.equal(valuesOf(complete(t).filter((flag) => !flag.startsWith('--mode'))).mode, 'grpc')
   t.strictSame(problemsOf(complete(t, '--mode=socks')), [
     `mode must be set to either 'grpc' or 'http-connect' not "socks"`,
   ])

@@ -89,7 +89,7 @@ t.test('brings bytes both ways, and each end on its own', async (t) => {
   t.match(carrier.frames(), [{ type: 'DATA', data: Buffer.from('question') }, { type: 'END_OF_DATA' }])
   fromTunnel(Buffer.from('an'))
   fromTunnel(Buffer.from('swer'))
-  session.receive(carrier, { type: 'END_OF_DATA', connectId: 1 })
+  session.receive(carrier, { type: 'END_OF_DATA', connectId: 1, close: 0 })
   t.strictSame(await readAll(peer), { bytes: 6, error: undefined })
   t.strictSame(await ending, { kind: 'finished' })
   t.strictSame(count, { fromSockets: 8, toSockets: 6 })
@@ -97,7 +97,7 @@ t.test('brings bytes both ways, and each end on its own', async (t) => {
 
 t.test('hands on the end of the tunnel while the socket goes on sending', async (t) => {
   const { peer, session, carrier } = await plug(t)
-  session.receive(carrier, { type: 'END_OF_DATA', connectId: 1 })
+  session.receive(carrier, { type: 'END_OF_DATA', connectId: 1, close: 0 })
   t.strictSame(await readAll(peer), { bytes: 0, error: undefined })
   peer.end('still here')
   await carrier.next(isType('END_OF_DATA'))
@@ -133,7 +133,7 @@ t.test('resets a TCP peer whose connection the session gave up: its bytes must n
 t.test('resets a TCP peer also when the last bytes and the end were still waiting to go out', async (t) => {
   const { peer, session, carrier, fromTunnel } = await plug(t, { extensions: new Set(['half-close'] as const) })
   fromTunnel(Buffer.alloc(32 * MIB)) // more than the kernel keeps for the two of them
-  session.receive(carrier, { type: 'END_OF_DATA', connectId: 1 })
+  session.receive(carrier, { type: 'END_OF_DATA', connectId: 1, close: 0 })
   await new Promise((resolve) => setImmediate(resolve))
   session.receive(carrier, { type: 'CLOSE_RSP', connectId: 1, error: 'ECONNRESET' })
   t.match(await readAll(peer), { error: 'ECONNRESET' })
@@ -159,7 +159,7 @@ t.test('tells the tunnel why its socket broke', async (t) => {
 t.test('holds bytes and end until they are released', async (t) => {
   const { peer, session, carrier, endpoint, fromTunnel, socket } = await plug(t, { held: true })
   fromTunnel(Buffer.from('early'))
-  session.receive(carrier, { type: 'END_OF_DATA', connectId: 1 })
+  session.receive(carrier, { type: 'END_OF_DATA', connectId: 1, close: 0 })
   t.equal(socket.writableLength, 0)
   socket.write('200 ')
   endpoint.release()

@@ -40,7 +40,7 @@ function frames(piece: Buffer | undefined): string[] {
 }
 
 const ping = (nonce: number): Packet => ({ type: 'PING', nonce })
-const endOf = (connectId: number): Packet => ({ type: 'END_OF_DATA', connectId })
+const endOf = (connectId: number): Packet => ({ type: 'END_OF_DATA', connectId, close: 0 })
 const add = (outbox: Outbox, id: number, length: number, byte = id): void => outbox.data(id, Buffer.alloc(length, byte))
 
 t.test('has nothing to take when nothing was put in', async (t) => {

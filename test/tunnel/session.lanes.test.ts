@@ -30,7 +30,7 @@ t.test('keeps what comes over the new carrier until the MOVE arrives on the old 
   const { session, carrier, lane, open } = withLane('server')
   const { heard } = open(1)
   session.receiveData(lane, 1, Buffer.from('after'))
-  session.receive(lane, { type: 'END_OF_DATA', connectId: 1 })
+  session.receive(lane, { type: 'END_OF_DATA', connectId: 1, close: 0 })
   t.strictSame([heard.bytes, heard.ended], [0, 0])
   session.receiveData(carrier, 1, Buffer.from('bef'))
   t.strictSame([heard.bytes, heard.ended], [3, 0])

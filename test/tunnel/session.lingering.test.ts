@@ -51,7 +51,7 @@ function setup(limitBytes: number) {
 function finishWith(session: ReturnType<typeof createSession>, connection: Connection, bytes: number): void {
   session.receiveData(carrier, connection.id, Buffer.alloc(bytes))
   end(connection)
-  session.receive(carrier, { type: 'END_OF_DATA', connectId: connection.id })
+  session.receive(carrier, { type: 'END_OF_DATA', connectId: connection.id, close: 0 })
 }
 
 t.test('a finished connection whose bytes nobody takes is given up before a live one that holds less', async (t) => {

@@ -1,8 +1,10 @@
 /** How a gRPC stream ends: a number and a sentence in the trailers. Pure. Source: gRPC over HTTP/2, "Responses". */
+import { TunnelError } from '../../platform/errors.ts'
 
 const CODES = {
   OK: 0,
   UNKNOWN: 2,
+  DEADLINE_EXCEEDED: 4,
   RESOURCE_EXHAUSTED: 8,
   UNIMPLEMENTED: 12,
   INTERNAL: 13,
@@ -11,6 +13,37 @@ const CODES = {
 } as const
 
 export type GrpcStatus = keyof typeof CODES
+
+/** The status of a stream whose bytes could not be read. Source: grpc-go's texts. */
+export function unreadable(error: unknown): Unreadable {
+  const code = error instanceof TunnelError ? error.code : undefined
+  const message = error instanceof Error ? error.message : String(error)
+  if (code === 'message-too-large') {
+    const text = `grpc: received message larger than max: ${message}`
+    return { status: 'RESOURCE_EXHAUSTED', message: text, how: 'too_large' }
+  }
+  if (code === 'bad-frame') {
+    const text = `grpc: failed to unmarshal the received message: ${message}`
+    return { status: 'INTERNAL', message: text, how: 'protocol_error' }
+  }
+  return { status: 'RESOURCE_EXHAUSTED', message, how: 'protocol_error' }
+}
+
+export type Unreadable = {
+  readonly status: GrpcStatus
+  readonly message: string
+  readonly how: 'too_large' | 'protocol_error'
+}
+
+/** Why a request is no call of the one method of a port; there is no proto package. Source: grpc-go's texts. */
+export function unknownMethod(service: string, name: string, path = '', method = 'POST'): string | undefined {
+  if (method === 'POST' && path === `/${service}/${name}`) return undefined
+  const [, givenService, givenName] = /^\/([^/]+)\/(.*)$/.exec(path) ?? []
+  if (givenService === undefined) return `malformed method name: ${JSON.stringify(path)}`
+  return givenService === service
+    ? `unknown method ${givenName} for service ${service}`
+    : `unknown service ${givenService}`
+}
 
 export function grpcStatus(status: GrpcStatus, message: string): Record<string, string> {
   const fields = { 'grpc-status': String(CODES[status]) }

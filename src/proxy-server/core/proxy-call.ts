@@ -1,0 +1,303 @@
+/**
+ * One call of `ProxyService/Proxy`, the frontend of gRPC mode: what its client's packets mean and what the client is told.
+ * A client opens one connection with it, and may open several. Numbers mean something inside the call only: a client cannot
+ * name what is not its own. Pure: packets, connections and time come in, actions go out.
+ * Source: docs/protocol.md section 12; the texts are konnectivity's, its clients look for them.
+ */
+import {
+  type Connection,
+  type ConnectionEvents,
+  close,
+  type Ending,
+  leave,
+  send,
+  taken,
+} from '../../tunnel/connection.ts'
+import type { Int64, Packet } from '../../tunnel/packet.ts'
+
+/** A client that sends something about a connection which has just ended does nothing wrong: so many ends are remembered. */
+const REMEMBERED_ENDS = 64
+/** Longest target that is asked for: characters. No name is longer than 253. */
+const MAX_ADDRESS_CHARS = 1_024
+
+export type CallViolation = 'unexpected' | 'unknown-connection' | 'unknown-dial' | 'duplicate-dial' | 'unknown-type'
+
+export type DialOutcome = {
+  readonly connected: (connection: Connection) => ConnectionEvents
+  /** @param final whether the call is worth nothing any more */
+  readonly failed: (text: string, final: boolean) => void
+}
+
+/** What the call does; its owner carries it out. */
+export type CallActions = {
+  /** Dials; one of the two outcomes follows, perhaps at once, unless the returned function cancels. */
+  readonly dial: (random: Int64, address: string, outcome: DialOutcome) => () => void
+  /** To the client, behind the data before it. */
+  readonly send: (packet: Packet) => void
+  /** To the client. `written` is called, perhaps in pieces, with the bytes that have left. */
+  readonly data: (connectId: Int64, bytes: Uint8Array, written: (bytes: number) => void) => void
+  /** Whether to go on reading what the client sends. */
+  readonly read: (on: boolean) => void
+  /** Calls back when a client that has just been told of its connection has had the time to note it. */
+  readonly noted: (callback: () => void) => void
+  /** Calls back when the frame that is being handled is done with. */
+  readonly later: (callback: () => void) => void
+  readonly violation: (kind: CallViolation) => void
+  /** A connection is there. @returns hears of its end, once */
+  readonly opened: () => (ending: Ending) => void
+  /** Something has ended; perhaps the call is no longer `busy`. */
+  readonly settled: () => void
+  /** A connection broke while the client leaves its bytes lie: it has to take them soon, or the call is cut. */
+  readonly hurry: () => void
+  /** Cuts the call: bytes that have not left are given up. */
+  readonly cut: () => void
+}
+
+export type ProxyCall = {
+  readonly receive: (packet: Packet) => void
+  readonly receiveData: (connectId: Int64, bytes: Uint8Array, first: boolean) => void
+  /** The call is over: dials are cancelled, connections closed. @param broken nobody said so: it may have been cut anywhere */
+  readonly ended: (broken: boolean) => void
+  /** Whether a dial or a connection is under way, or bytes of one. */
+  readonly busy: () => boolean
+  /** New dials are refused from now on. */
+  readonly drain: () => void
+}
+
+type Joined = {
+  /** By which the client knows it. */
+  readonly id: Int64
+  readonly random: Int64
+  readonly connection: Connection
+  readonly closed: (ending: Ending) => void
+  /** Bytes of the target that wait until the client has noted the connection. */
+  early: Uint8Array[] | undefined
+  /** Bytes handed on that have not left. */
+  unsent: number
+  /** `send` wants no more for now. */
+  blocked: boolean
+  /** The client wants no more bytes. */
+  left: boolean
+  /** The client knows that it is over. */
+  told: boolean
+}
+
+export function createProxyCall(actions: CallActions): ProxyCall {
+  const dials = new Map<Int64, () => void>() // by random, what cancels it
+  const joined = new Map<Int64, Joined>() // by id
+  const ends = new Set<Int64>()
+  let dialled = false
+  let pinned: Int64 = 0 // the one connection that the client sends to
+  let serving = true // else what comes is ignored until the client ends the call
+  let draining = false
+  let over = false
+  let unsent = 0
+
+  function dial({ random, protocol, address }: Extract<Packet, { type: 'DIAL_REQ' }>): void {
+    if (dials.has(random)) return actions.violation('duplicate-dial')
+    dialled = true
+    if (draining) return refuse(random, 'the server is shutting down')
+    if (protocol !== 'tcp') return refuse(random, `dial ${printable(protocol)}: protocol not supported, only tcp is`)
+    if (address.length > MAX_ADDRESS_CHARS) return refuse(random, 'dial tcp: address too long')
+    dials.set(random, () => {})
+    const cancel = actions.dial(random, address, {
+      connected: (connection) => connected(random, connection),
+      failed(text, final) {
+        dials.delete(random)
+        refuse(random, text)
+        if (final) serving = false
+        actions.settled()
+      },
+    })
+    if (dials.has(random)) dials.set(random, cancel)
+  }
+
+  function refuse(random: Int64, error: string): void {
+    actions.send({ type: 'DIAL_RSP', error, connectId: 0, random })
+  }
+
+  function connected(random: Int64, connection: Connection): ConnectionEvents {
+    dials.delete(random)
+    const one: Joined = {
+      id: freeId(connection.id),
+      random,
+      connection,
+      closed: actions.opened(),
+      early: [],
+      unsent: 0,
+      blocked: false,
+      left: false,
+      told: false,
+    }
+    joined.set(one.id, one)
+    actions.send({ type: 'DIAL_RSP', error: '', connectId: one.id, random })
+    actions.noted(() => release(one))
+    return {
+      data(bytes) {
+        if (one.left) return taken(connection, bytes.length)
+        if (one.early) one.early.push(bytes)
+        else forward(one, bytes)
+      },
+      end() {
+        if (one.told || one.left) return
+        tellClosed(one, '')
+        actions.later(() => leave(connection)) // a client of this protocol cannot half close
+      },
+      resume() {
+        one.blocked = false
+        readIfWanted()
+      },
+      giveUp: actions.cut,
+      over: (ending) => closed(one, ending),
+    }
+  }
+
+  /** The agent's own number, as konnectivity has it; two agents may have chosen the same. */
+  function freeId(wanted: Int64): Int64 {
+    let id = wanted
+    while (joined.has(id) || ends.has(id)) id = Number(id) + 1
+    return id
+  }
+
+  function forward(one: Joined, bytes: Uint8Array): void {
+    one.unsent += bytes.length
+    unsent += bytes.length
+    actions.data(one.id, bytes, (count) => {
+      one.unsent -= count
+      unsent -= count
+      taken(one.connection, count)
+      actions.settled()
+    })
+  }
+
+  function release(one: Joined): void {
+    const early = one.early ?? []
+    one.early = undefined
+    for (const bytes of early) {
+      if (one.left || over) taken(one.connection, bytes.length)
+      else forward(one, bytes)
+    }
+  }
+
+  function readIfWanted(): void {
+    for (const { blocked } of joined.values()) if (blocked) return
+    actions.read(true)
+  }
+
+  /** CLOSE_RSP: the client hears of the end once, after all data. */
+  function tellClosed(one: Joined, error: string): void {
+    if (one.told || over) return
+    one.told = true
+    release(one)
+    actions.send({ type: 'CLOSE_RSP', error, connectId: one.id })
+  }
+
+  function closed(one: Joined, ending: Ending): void {
+    tellClosed(one, errorOf(ending))
+    joined.delete(one.id)
+    ends.add(one.id)
+    if (ends.size > REMEMBERED_ENDS) for (const oldest of ends) if (ends.delete(oldest)) break
+    one.closed(ending)
+    if (!over && one.blocked) readIfWanted()
+    if (!over && ending.kind === 'reset' && one.unsent > 0) actions.hurry()
+    actions.settled()
+  }
+
+  function leaveInOrder(one: Joined): void {
+    one.left = true
+    release(one)
+    leave(one.connection)
+  }
+
+  function closeRequested(id: Int64): void {
+    if (!dialled) return actions.send({ type: 'CLOSE_RSP', error: 'backend uninitialized', connectId: id })
+    serving = false
+    const one = joined.get(id)
+    if (one) return leaveInOrder(one)
+    if (!ends.has(id)) actions.violation('unknown-connection')
+    actions.send({ type: 'CLOSE_RSP', error: 'Unknown connectID', connectId: id })
+  }
+
+  /** The client has given up a dial, which may just have succeeded. */
+  function dialCancelled(random: Int64): void {
+    const cancel = dials.get(random)
+    if (cancel) {
+      dials.delete(random)
+      cancel()
+      return actions.settled()
+    }
+    const late = [...joined.values()].find((one) => one.random === random)
+    if (!late) return actions.violation('unknown-dial')
+    late.told = true
+    leaveInOrder(late)
+  }
+
+  function mismatch(id: Int64): void {
+    const reason = 'mismatched connection IDs'
+    serving = false
+    actions.violation('unexpected')
+    for (const each of [id, pinned]) {
+      const one = joined.get(each)
+      if (one) one.told = true
+      actions.send({ type: 'CLOSE_RSP', error: reason, connectId: each })
+      if (one) close(one.connection, 'mismatched-connection-ids')
+    }
+  }
+
+  function receiveData(id: Int64, bytes: Uint8Array, first: boolean): void {
+    if (!serving) return
+    if (!dialled) {
+      serving = false
+      return actions.send({ type: 'CLOSE_RSP', error: 'backend not initialized', connectId: id })
+    }
+    if (id === 0) return
+    if (pinned === 0) pinned = id
+    else if (pinned !== id) return mismatch(id)
+    const one = joined.get(id)
+    if (!one) return first && !ends.has(id) ? actions.violation('unknown-connection') : undefined
+    if (one.early) release(one)
+    if (one.left || one.told || bytes.length === 0) return
+    if (send(one.connection, bytes) || one.connection.over) return
+    one.blocked = true
+    actions.read(false)
+  }
+
+  return {
+    receive(packet) {
+      if (!serving) return
+      switch (packet.type) {
+        case 'DIAL_REQ':
+          return dial(packet)
+        case 'CLOSE_REQ':
+          return closeRequested(packet.connectId)
+        case 'DIAL_CLS':
+          return dialCancelled(packet.random)
+        default:
+          return actions.violation(packet.type === 'UNKNOWN' ? 'unknown-type' : 'unexpected')
+      }
+    },
+    receiveData,
+    ended(broken) {
+      if (over) return
+      over = true
+      serving = false
+      for (const cancel of dials.values()) cancel()
+      dials.clear()
+      for (const one of [...joined.values()]) {
+        if (broken) close(one.connection, 'client-lost')
+        else leaveInOrder(one)
+      }
+    },
+    busy: () => dials.size > 0 || joined.size > 0 || unsent > 0,
+    drain() {
+      draining = true
+    },
+  }
+}
+
+/** The reference never says why; we do where we know, and nothing of an agent that is gone: its clients see the end alone. */
+function errorOf(ending: Ending): string {
+  return ending.kind === 'reset' && ending.by !== 'tunnel' ? ending.reason : ''
+}
+
+const printable = (text: string): string => JSON.stringify(text.slice(0, 20))

@@ -1,0 +1,166 @@
+/**
+ * The frontends of gRPC mode: HTTP/2 over TCP with mTLS, or in clear over a Unix socket, and on it any number of calls: some
+ * clients make a connection for each, others one for all. Source: docs/protocol.md section 12; gRPC over HTTP/2.
+ */
+import { performServerHandshake, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2'
+import { createServer, type Socket } from 'node:net'
+import type { TlsMaterial } from '../platform/tls-material.ts'
+import { type Admission, admit, DEFAULT_CLUSTER } from './core/admission.ts'
+import { type GrpcStatus, unknownMethod } from './core/grpc-status.ts'
+import { headerListBytes } from './core/registration.ts'
+import type { FrontendListener, FrontendListenerOptions } from './frontend-listener.ts'
+import { type GrpcFrontend, type GrpcFrontendDeps, serveGrpcFrontend } from './grpc-frontend.ts'
+import { refuseStream } from './grpc-refusal.ts'
+import { createTlsListener, peerCertificate } from './tls-listener.ts'
+
+/**
+ * HTTP/2 windows for what clients send: bytes. A call's bounds what may be lost of a client that closes and goes while its
+ * target takes nothing; a connection's must never be what one call waits for while another one fills it.
+ */
+const CALL_WINDOW_BYTES = 256 * 1024
+const CONNECTION_WINDOW_BYTES = 64 * 1024 * 1024
+/** Node refuses streams when a session holds more than this: MiB. Our own budgets are far below. */
+const SESSION_MEMORY_MIB = 1024
+/** A kube-apiserver cancels calls by the thousand on one connection: Node's own limit would hang up on it. Per second. */
+const STREAM_RESETS = 1_000_000
+/** From accepting a connection to the client's first SETTINGS: milliseconds. */
+const PREFACE_TIMEOUT_MS = 10_000
+/** Wait for the answer to a PING: milliseconds. As grpc-go's servers. */
+const PING_TIMEOUT_MS = 20_000
+
+export type GrpcFrontendListenerOptions = FrontendListenerOptions & {
+  readonly maxHeaderListBytes: number
+  /** Calls at once, of all clients. */
+  readonly maxCalls: number
+  /** Between two PINGs to a client: milliseconds. */
+  readonly keepaliveMs: number
+}
+
+/** @param material none: a Unix socket, whose permissions say who may use it */
+export function createGrpcFrontendListener(
+  material: TlsMaterial | undefined,
+  options: GrpcFrontendListenerOptions,
+  deps: GrpcFrontendDeps,
+): FrontendListener {
+  const { metrics, log, clock } = deps
+  const sessions = new Set<ServerHttp2Session>()
+  const calls = new Set<GrpcFrontend>()
+  let empty: (() => void) | undefined
+  let draining = false
+
+  function connected(socket: Socket, admission: Admission): void {
+    socket.on('error', (error) => log.debug({ err: error }, 'frontend connection error'))
+    const http = performServerHandshake(socket, {
+      settings: { initialWindowSize: CALL_WINDOW_BYTES, maxHeaderListSize: options.maxHeaderListBytes },
+      maxSessionMemory: SESSION_MEMORY_MIB,
+      streamResetBurst: STREAM_RESETS,
+      streamResetRate: STREAM_RESETS,
+    })
+    http.setLocalWindowSize(CONNECTION_WINDOW_BYTES)
+    sessions.add(http)
+    const preface = clock.after(PREFACE_TIMEOUT_MS, () => http.destroy())
+    let keepalive = clock.after(options.keepaliveMs, ping)
+
+    function ping(): void {
+      const unanswered = clock.after(PING_TIMEOUT_MS, () => http.destroy())
+      http.ping((error) => {
+        unanswered[Symbol.dispose]()
+        if (!error && !http.destroyed) keepalive = clock.after(options.keepaliveMs, ping)
+      })
+    }
+
+    http.once('remoteSettings', () => preface[Symbol.dispose]())
+    http.on('error', (error) => log.debug({ err: error }, 'frontend HTTP/2 error'))
+    http.on('stream', (stream, headers, _flags, rawHeaders) => {
+      stream.on('error', (error) => log.debug({ err: error }, 'frontend stream error'))
+      serve(stream, headers[':path'], headers[':method'], rawHeaders as unknown as string[], admission)
+    })
+    http.once('close', () => {
+      preface[Symbol.dispose]()
+      keepalive[Symbol.dispose]()
+      sessions.delete(http)
+      if (draining) lookIfEmpty()
+    })
+    if (admission.kind === 'refused') {
+      metrics.clientForbidden('frontend')
+      log.warn({ cause: admission.cause, remote: socket.remoteAddress }, 'client certificate not accepted')
+    }
+    if (draining) http.close()
+  }
+
+  function serve(
+    stream: ServerHttp2Stream,
+    path: string | undefined,
+    method: string | undefined,
+    rawHeaders: readonly string[],
+    admission: Admission,
+  ): void {
+    const refuse = (status: GrpcStatus, message: string, why: string): void => {
+      metrics.headRefused(why)
+      refuseStream(stream, status, message)
+    }
+    if (headerListBytes(rawHeaders) > options.maxHeaderListBytes) {
+      const limit = `the header list is over the limit of ${options.maxHeaderListBytes} bytes`
+      return refuse('RESOURCE_EXHAUSTED', limit, 'too-large')
+    }
+    const unknown = unknownMethod('ProxyService', 'Proxy', path, method)
+    if (unknown !== undefined) return refuse('UNIMPLEMENTED', unknown, 'unknown-method')
+    if (admission.kind === 'refused') {
+      return refuse('UNAUTHENTICATED', `client certificate not accepted: ${admission.cause}`, 'forbidden')
+    }
+    if (draining) return refuse('UNAVAILABLE', 'the server is shutting down', 'shutdown')
+    if (calls.size >= options.maxCalls) {
+      metrics.frontendDropped()
+      return refuseStream(stream, 'RESOURCE_EXHAUSTED', `the limit of ${options.maxCalls} calls is reached`)
+    }
+    const call = serveGrpcFrontend(stream, admission, deps, {
+      idle: lookIfEmpty,
+      done() {
+        calls.delete(call)
+        lookIfEmpty()
+      },
+    })
+    calls.add(call)
+  }
+
+  function lookIfEmpty(): void {
+    if (!empty) return
+    for (const call of calls) if (call.busy()) return
+    empty()
+  }
+
+  const tls =
+    material &&
+    createTlsListener({
+      material,
+      minVersion: options.minVersion,
+      alpn: ['h2'],
+      handshakeTimeoutMs: options.handshakeTimeoutMs,
+      halfOpen: false,
+      connected: (socket) =>
+        connected(socket, admit(peerCertificate(socket, true), ['apiserver', 'user'], options.trustDomain)),
+      failed(why, error) {
+        metrics.handshakeFailed('frontend', why)
+        log.debug({ err: error }, 'TLS handshake on the frontend failed')
+      },
+    })
+  const local: Admission = { kind: 'admitted', cluster: DEFAULT_CLUSTER, principal: 'unix-socket' }
+
+  return {
+    server: tls?.server ?? createServer((socket) => connected(socket, local)),
+    renew: (renewed) => tls?.renew(renewed),
+    count: () => calls.size,
+    dismissIdle() {
+      draining = true
+      for (const call of calls) call.drain()
+      for (const http of sessions) http.close()
+    },
+    whenEmpty(callback) {
+      empty = callback
+      lookIfEmpty()
+    },
+    destroyAll() {
+      for (const http of sessions) http.destroy()
+    },
+  }
+}

@@ -1,0 +1,246 @@
+/**
+ * One call of gRPC mode on its HTTP/2 stream: packets in and out, deadlines, the end. What they mean is in core/proxy-call.ts.
+ * Source: docs/protocol.md section 12; gRPC over HTTP/2.
+ */
+import { Buffer } from 'node:buffer'
+import { constants, type ServerHttp2Stream } from 'node:http2'
+import type { Clock } from '../platform/clock.ts'
+import type { Log } from '../platform/log.ts'
+import type { Ending } from '../tunnel/connection.ts'
+import { dataOverheadBytes, grpcDecoder, messageBytes, writeDataStart, writeMessage } from '../tunnel/grpc-messages.ts'
+import type { Int64, Packet } from '../tunnel/packet.ts'
+import type { Writer } from '../tunnel/wire-write.ts'
+import type { Admission } from './core/admission.ts'
+import { dialErrorText } from './core/dial-response.ts'
+import { type GrpcStatus, grpcStatus, unreadable } from './core/grpc-status.ts'
+import { createProxyCall } from './core/proxy-call.ts'
+import type { Dialing } from './dialing.ts'
+import { forcedReasons, type ServerMetrics } from './metrics.ts'
+
+/**
+ * A client notes its connection in another thread than the one that reads: bytes of the target right behind DIAL_RSP may
+ * find it unknown, and are lost then. They wait for the client's first byte or for this long: milliseconds.
+ */
+const NOTED_MS = 10
+/** How long a client whose connection broke may take to read what is left: milliseconds. */
+const LAST_WORDS_MS = 5_000
+/** A call without a dial or a connection is ended after this, and at most twice this: milliseconds. */
+const IDLE_MS = 60_000
+/** How long a call that was ended may take to bring its status out: milliseconds. */
+const END_GRACE_MS = 1_000
+/** Bytes gathered for one message at most: those of one turn, or this. */
+const GATHERED_BYTES = 256 * 1024
+
+export type GrpcFrontendOptions = {
+  readonly maxMessageBytes: number
+  /** Packets that mean nothing, in one call; more end it. */
+  readonly maxViolations: number
+}
+
+export type GrpcFrontendDeps = {
+  readonly options: GrpcFrontendOptions
+  readonly dialing: Dialing
+  readonly clock: Clock
+  readonly log: Log
+  readonly metrics: ServerMetrics
+}
+
+export type GrpcFrontendEvents = {
+  /** Nothing is under way any more, for now. */
+  readonly idle: () => void
+  /** The stream is closed, and what its client sent is on its way. Once. */
+  readonly done: () => void
+}
+
+export type GrpcFrontend = {
+  readonly busy: () => boolean
+  /** Takes no more dials. */
+  readonly drain: () => void
+}
+
+type Gathered = { readonly id: Int64; readonly pieces: Uint8Array[]; bytes: number; readonly written: Written }
+type Written = (bytes: number) => void
+
+/** Serves the call until its stream closes. */
+export function serveGrpcFrontend(
+  stream: ServerHttp2Stream,
+  { cluster, principal }: Extract<Admission, { kind: 'admitted' }>,
+  deps: GrpcFrontendDeps,
+  events: GrpcFrontendEvents,
+): GrpcFrontend {
+  const { options, clock, metrics } = deps
+  const count = metrics.frontendPackets
+  let trailers: Record<string, string> = grpcStatus('OK', '')
+  let gathered: Gathered | undefined
+  let flushAhead = false
+  let reading = true
+  let violations = 0
+  let state: 'open' | 'ending' | 'closed' = 'open'
+  let clientEnded = false
+  let toldDone = false
+  let hurried: Disposable | undefined
+  let idleTimer: Disposable
+
+  const call = createProxyCall({
+    dial: (random, address, { connected, failed }) =>
+      deps.dialing.dial(
+        cluster,
+        principal,
+        address,
+        { connected, failed: (failure) => failed(dialErrorText(failure), failure.kind === 'no-agent') },
+        random,
+      ),
+    send,
+    data: gather,
+    read: setReading,
+    noted: (callback) => void clock.after(NOTED_MS, callback),
+    later: (callback) => process.nextTick(callback),
+    violation(kind) {
+      metrics.violation(kind)
+      violations++
+      if (violations > options.maxViolations) end('RESOURCE_EXHAUSTED', 'too many packets that mean nothing here')
+    },
+    opened() {
+      const startMs = clock.now()
+      return (ending) => connectionEnded(clock.now() - startMs, ending)
+    },
+    settled,
+    hurry() {
+      hurried ??= clock.after(LAST_WORDS_MS, cut)
+    },
+    cut,
+  })
+
+  const decode = grpcDecoder(options.maxMessageBytes, {
+    packet(packet) {
+      count.received[packet.type]++
+      call.receive(packet)
+    },
+    data(connectId, payload, first) {
+      if (first) count.received.DATA++
+      metrics.bytes.fromSockets += payload.length
+      call.receiveData(connectId, payload, first)
+    },
+  })
+
+  function read(chunk: Buffer): void {
+    if (state !== 'open') return
+    try {
+      decode(chunk)
+    } catch (error) {
+      const { status, message } = unreadable(error)
+      end(status, message)
+    }
+  }
+
+  function setReading(on: boolean): void {
+    if (on === reading) return
+    reading = on
+    metrics.frontendPaused(on ? -1 : 1)
+    if (on) stream.resume()
+    else stream.pause()
+  }
+
+  function send(packet: Packet): void {
+    flush()
+    count.sent[packet.type]++
+    const writer: Writer = { bytes: Buffer.allocUnsafe(messageBytes(packet)), at: 0 }
+    writeMessage(writer, packet)
+    if (stream.writable) stream.write(writer.bytes)
+  }
+
+  /** All bytes of a connection that come in one turn leave in one message. */
+  function gather(id: Int64, bytes: Uint8Array, written: Written): void {
+    metrics.bytes.toSockets += bytes.length
+    if (gathered && (gathered.id !== id || gathered.bytes >= GATHERED_BYTES)) flush()
+    gathered ??= { id, pieces: [], bytes: 0, written }
+    gathered.pieces.push(bytes)
+    gathered.bytes += bytes.length
+    if (flushAhead) return
+    flushAhead = true
+    setImmediate(flushTurn)
+  }
+
+  function flushTurn(): void {
+    flushAhead = false
+    flush()
+  }
+
+  function flush(): void {
+    if (!gathered) return
+    const { id, pieces, bytes, written } = gathered
+    gathered = undefined
+    if (!stream.writable) return written(bytes)
+    count.sent.DATA++
+    const writer: Writer = { bytes: Buffer.allocUnsafe(dataOverheadBytes(id, bytes) + bytes), at: 0 }
+    writeDataStart(writer, id, bytes)
+    for (const piece of pieces) {
+      writer.bytes.set(piece, writer.at)
+      writer.at += piece.length
+    }
+    stream.write(writer.bytes, () => written(bytes)) // also when the stream has closed meanwhile
+  }
+
+  function connectionEnded(ms: number, ending: Ending): void {
+    metrics.connectionEnded(ms, ending.kind)
+    if (ending.kind !== 'reset') return
+    const forced = ending.by === 'self' && forcedReasons.find((reason) => reason === ending.reason)
+    if (forced) metrics.connectionForced(forced)
+    deps.log.debug({ by: ending.by, reason: ending.reason }, 'connection reset')
+  }
+
+  /** The server ends the call: with a status, and what is open breaks. */
+  function end(status: GrpcStatus, message: string): void {
+    if (state !== 'open') return
+    state = 'ending'
+    trailers = grpcStatus(status, message)
+    if (status !== 'OK') deps.log.warn({ status, reason: message, principal }, 'call ended by the server')
+    call.ended(status !== 'OK')
+    flush()
+    stream.end()
+    stream.resume() // what still comes is dropped: unread, it would keep the stream open
+    clock.after(END_GRACE_MS, cut)
+  }
+
+  function cut(): void {
+    if (!stream.destroyed) stream.close(constants.NGHTTP2_CANCEL)
+  }
+
+  function lookAtIdle(): void {
+    if (state === 'open' && !call.busy()) return end('OK', '')
+    idleTimer = clock.after(IDLE_MS, lookAtIdle)
+  }
+
+  function closed(): void {
+    const cancelled = stream.rstCode === constants.NGHTTP2_CANCEL && stream.session?.destroyed === false
+    state = 'closed'
+    idleTimer[Symbol.dispose]()
+    hurried?.[Symbol.dispose]()
+    setReading(true)
+    if (!clientEnded && !cancelled) metrics.frontendStreamEnded('Canceled')
+    call.ended(!clientEnded && !cancelled)
+    flush()
+    settled()
+  }
+
+  function settled(): void {
+    if (call.busy()) return
+    events.idle()
+    if (state === 'closed' && !toldDone) {
+      toldDone = true
+      events.done()
+    }
+  }
+
+  stream.respond({ ':status': 200, 'content-type': 'application/grpc' }, { waitForTrailers: true })
+  stream.on('wantTrailers', () => stream.sendTrailers(trailers))
+  stream.on('data', read)
+  stream.on('end', () => {
+    clientEnded = true
+    end('OK', '')
+  })
+  stream.once('close', closed)
+  idleTimer = clock.after(IDLE_MS, lookAtIdle)
+
+  return { busy: call.busy, drain: call.drain }
+}

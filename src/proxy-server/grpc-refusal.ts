@@ -1,0 +1,12 @@
+/** Refuses a gRPC stream of an agent or a client. Source: gRPC over HTTP/2, "Trailers-Only". */
+import type { ServerHttp2Stream } from 'node:http2'
+import { type GrpcStatus, grpcStatus } from './core/grpc-status.ts'
+
+/** Answers with a status and nothing else. */
+export function refuseStream(stream: ServerHttp2Stream, status: GrpcStatus, message: string): void {
+  stream.respond(
+    { ':status': 200, 'content-type': 'application/grpc', ...grpcStatus(status, message) },
+    { endStream: true },
+  )
+  stream.resume()
+}
