@@ -6,6 +6,7 @@ import { Buffer } from 'node:buffer'
 import { constants, type ServerHttp2Stream } from 'node:http2'
 import type { Clock } from '../platform/clock.ts'
 import type { Log } from '../platform/log.ts'
+import type { StreamErrorCode } from '../platform/stream-figures.ts'
 import type { Ending } from '../tunnel/connection.ts'
 import { dataOverheadBytes, grpcDecoder, messageBytes, writeDataStart, writeMessage } from '../tunnel/grpc-messages.ts'
 import type { Int64, Packet } from '../tunnel/packet.ts'
@@ -77,6 +78,7 @@ export function serveGrpcFrontend(
   let violations = 0
   let state: 'open' | 'ending' | 'closed' = 'open'
   let clientEnded = false
+  let fault: StreamErrorCode | 'OK' = 'Canceled' // unless the call ends in order, or for something worse
   let toldDone = false
   let hurried: Disposable | undefined
   let idleTimer: Disposable
@@ -128,7 +130,8 @@ export function serveGrpcFrontend(
     try {
       decode(chunk)
     } catch (error) {
-      const { status, message } = unreadable(error)
+      const { status, message, how } = unreadable(error)
+      fault = how === 'too_large' ? 'ResourceExhausted' : 'Internal'
       end(status, message)
     }
   }
@@ -178,7 +181,11 @@ export function serveGrpcFrontend(
       writer.bytes.set(piece, writer.at)
       writer.at += piece.length
     }
-    stream.write(writer.bytes, () => written(bytes)) // also when the stream has closed meanwhile
+    const startMs = clock.now()
+    stream.write(writer.bytes, (error) => {
+      if (!error) metrics.frontendWrote(clock.now() - startMs)
+      written(bytes) // also when the stream has closed meanwhile
+    })
   }
 
   function connectionEnded(ms: number, ending: Ending): void {
@@ -207,7 +214,10 @@ export function serveGrpcFrontend(
   }
 
   function lookAtIdle(): void {
-    if (state === 'open' && !call.busy()) return end('OK', '')
+    if (state === 'open' && !call.busy()) {
+      fault = 'OK'
+      return end('OK', '')
+    }
     idleTimer = clock.after(IDLE_MS, lookAtIdle)
   }
 
@@ -217,7 +227,7 @@ export function serveGrpcFrontend(
     idleTimer[Symbol.dispose]()
     hurried?.[Symbol.dispose]()
     setReading(true)
-    if (!clientEnded && !cancelled) metrics.frontendStreamEnded('Canceled')
+    metrics.frontendStreamEnded(clientEnded ? 'OK' : fault)
     call.ended(!clientEnded && !cancelled)
     flush()
     settled()
@@ -232,6 +242,7 @@ export function serveGrpcFrontend(
     }
   }
 
+  metrics.frontendStreamOpened()
   stream.respond({ ':status': 200, 'content-type': 'application/grpc' }, { waitForTrailers: true })
   stream.on('wantTrailers', () => stream.sendTrailers(trailers))
   stream.on('data', read)

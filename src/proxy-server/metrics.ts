@@ -28,12 +28,6 @@ export type ServerMetrics = {
   /** Exchanged with gRPC frontends; an http-connect frontend has none. */
   readonly frontendPackets: PacketCount
   readonly bytes: ByteCount
-  /** Packets exchanged with clients of gRPC mode. */
-  readonly frontendPackets: PacketCount
-  /** The client of a call is told to wait, or no longer. */
-  readonly frontendPaused: (change: 1 | -1) => void
-  /** A call broke; by gRPC code. */
-  readonly frontendStreamEnded: (code: string) => void
   /** @param ms from the DIAL_REQ to its answer */
   readonly dialSucceeded: (ms: number) => void
   readonly dialFailed: (reason: DialFailureReason) => void
@@ -184,9 +178,6 @@ export function createServerMetrics(state: ServerState): { metrics: ServerMetric
     packets,
     frontendPackets,
     bytes,
-    frontendPackets: createPacketCount(),
-    frontendPaused: () => {},
-    frontendStreamEnded: () => {},
     dialSucceeded: (ms) => dialSeconds.observe(ms / 1000),
     dialFailed: (reason) => dialFailures.inc({ reason }),
     dialRefused: (limit) => refusedDials.inc({ limit }),

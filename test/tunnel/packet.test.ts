@@ -98,8 +98,16 @@ t.test('skips a known field of the wrong wire type', async (t) => {
 })
 
 t.test('takes the last of a repeated field, and the payload that belongs to the type', async (t) => {
-  t.strictSame(decodePacket(hex('0840' + '0841' + '8a04020802' + '8a04020803')), { type: 'END_OF_DATA', connectId: 3, close: 0 })
-  t.strictSame(decodePacket(hex('2202' + '0807' + '0841' + '8a04020802')), { type: 'END_OF_DATA', connectId: 2, close: 0 })
+  t.strictSame(decodePacket(hex('0840' + '0841' + '8a04020802' + '8a04020803')), {
+    type: 'END_OF_DATA',
+    connectId: 3,
+    close: 0,
+  })
+  t.strictSame(decodePacket(hex('2202' + '0807' + '0841' + '8a04020802')), {
+    type: 'END_OF_DATA',
+    connectId: 2,
+    close: 0,
+  })
 })
 
 t.test('reads a missing payload, type or message as zeros', async (t) => {
