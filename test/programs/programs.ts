@@ -1,15 +1,16 @@
 /**
  * Builds the real programs that tests and benchmarks run, once, into a cache outside the checkout.
  *
- * Each folder beside this file pins one module by go.mod and go.sum. A program's place in the cache is named after the
- * hash of the two and of how it is built, so a change of either builds anew. A program is built under another name and
- * renamed: who finds it, finds it whole, and two runs at once only build it twice.
+ * Each folder beside this file pins one module by go.mod and go.sum; grpc-client, which is our own, has such a pair for each
+ * release of the library it is built with. A program's place in the cache is named after the hash of the two, of its own
+ * sources and of how it is built, so a change of any builds anew. A program is built under another name and renamed: who
+ * finds it, finds it whole, and two runs at once only build it twice.
  *
  *   node test/programs/programs.ts [name…]    builds the named programs, or all, and prints where they are
  */
 import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { access, mkdir, readFile, rename, rm } from 'node:fs/promises'
+import { access, mkdir, readdir, readFile, rename, rm } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -21,7 +22,14 @@ const OUTPUT_LIMIT_BYTES = 16 * 1024 * 1024
 /** A cold build of the largest takes about four minutes on two cores. */
 const BUILD_DEADLINE_MS = 30 * 60_000
 
-type Build = { readonly folder: string; readonly goPackage: string; readonly linkerFlags?: string }
+type Build = {
+  readonly folder: string
+  readonly goPackage: string
+  readonly linkerFlags?: string
+  /** In place of go.mod; go.sum's place is taken by the file beside it that ends in .sum. */
+  readonly modFile?: string
+  readonly tags?: string
+}
 
 // Clients parse the version that kube-apiserver reports; a build by `go build` alone reports none.
 const kubernetesVersion = Object.entries({ gitVersion: 'v1.36.3', gitMajor: '1', gitMinor: '36' })
@@ -30,9 +38,18 @@ const kubernetesVersion = Object.entries({ gitVersion: 'v1.36.3', gitMajor: '1',
 
 const konnectivity = 'sigs.k8s.io/apiserver-network-proxy/cmd'
 const kubernetes = 'k8s.io/kubernetes/cmd'
+const grpcClient = { folder: 'grpc-client', goPackage: '.' }
 const builds = {
   'konnectivity-server': { folder: 'konnectivity', goPackage: `${konnectivity}/server` },
   'konnectivity-agent': { folder: 'konnectivity', goPackage: `${konnectivity}/agent` },
+  'konnectivity-server-v0.33.0': { folder: 'konnectivity-v0.33.0', goPackage: `${konnectivity}/server` },
+  'konnectivity-agent-v0.33.0': { folder: 'konnectivity-v0.33.0', goPackage: `${konnectivity}/agent` },
+  'konnectivity-server-v0.31.4': { folder: 'konnectivity-v0.31.4', goPackage: `${konnectivity}/server` },
+  'konnectivity-agent-v0.31.4': { folder: 'konnectivity-v0.31.4', goPackage: `${konnectivity}/agent` },
+  'grpc-client-v0.37.0': { ...grpcClient, modFile: 'v0.37.0.mod', tags: 'reuse' },
+  'grpc-client': grpcClient,
+  'grpc-client-v0.33.0': { ...grpcClient, modFile: 'v0.33.0.mod' },
+  'grpc-client-v0.31.4': { ...grpcClient, modFile: 'v0.31.4.mod' },
   etcd: { folder: 'etcd', goPackage: 'go.etcd.io/etcd/server/v3' },
   kwok: { folder: 'kwok', goPackage: 'sigs.k8s.io/kwok/cmd/kwok' },
   'kube-apiserver': { folder: 'kubernetes', goPackage: `${kubernetes}/kube-apiserver`, linkerFlags: kubernetesVersion },
@@ -85,8 +102,9 @@ async function buildOnce(name: ProgramName, build: Build): Promise<string> {
   const started = performance.now()
   progress(`building ${name}`)
   try {
-    const linkerFlags = `-s -w ${build.linkerFlags ?? ''}`
-    await go(build.folder, ['build', '-buildvcs=false', '-ldflags', linkerFlags, '-o', unfinished, build.goPackage])
+    const flags = ['-buildvcs=false', '-ldflags', `-s -w ${build.linkerFlags ?? ''}`, '-tags', build.tags ?? '']
+    const modFile = build.modFile === undefined ? [] : [`-modfile=${build.modFile}`]
+    await go(build.folder, ['build', ...flags, ...modFile, '-o', unfinished, build.goPackage])
     await rename(unfinished, path)
   } finally {
     await rm(unfinished, { force: true })
@@ -104,7 +122,12 @@ function go(folder: string, args: readonly string[]): Promise<{ readonly stdout:
 
 async function pinnedBy(build: Build): Promise<string> {
   const hash = createHash('sha256').update(JSON.stringify(build))
-  for (const file of ['go.mod', 'go.sum']) hash.update(await readFile(join(import.meta.dirname, build.folder, file)))
+  const folder = join(import.meta.dirname, build.folder)
+  const modFile = build.modFile ?? 'go.mod'
+  const sources = (await readdir(folder)).filter((file) => file.endsWith('.go')).sort()
+  for (const file of [modFile, modFile.replace(/mod$/, 'sum'), ...sources]) {
+    hash.update(await readFile(join(folder, file)))
+  }
   return hash.digest('hex').slice(0, 16)
 }
 
