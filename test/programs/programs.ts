@@ -32,9 +32,11 @@ type Build = {
 }
 
 // Clients parse the version that kube-apiserver reports; a build by `go build` alone reports none.
-const kubernetesVersion = Object.entries({ gitVersion: 'v1.36.3', gitMajor: '1', gitMinor: '36' })
-  .map(([name, value]) => `-X k8s.io/component-base/version.${name}=${value}`)
-  .join(' ')
+function kubernetesVersion(minor: string, patch: string): string {
+  return Object.entries({ gitVersion: `v1.${minor}.${patch}`, gitMajor: '1', gitMinor: minor })
+    .map(([name, value]) => `-X k8s.io/component-base/version.${name}=${value}`)
+    .join(' ')
+}
 
 const konnectivity = 'sigs.k8s.io/apiserver-network-proxy/cmd'
 const kubernetes = 'k8s.io/kubernetes/cmd'
@@ -52,8 +54,17 @@ const builds = {
   'grpc-client-v0.31.4': { ...grpcClient, modFile: 'v0.31.4.mod' },
   etcd: { folder: 'etcd', goPackage: 'go.etcd.io/etcd/server/v3' },
   kwok: { folder: 'kwok', goPackage: 'sigs.k8s.io/kwok/cmd/kwok' },
-  'kube-apiserver': { folder: 'kubernetes', goPackage: `${kubernetes}/kube-apiserver`, linkerFlags: kubernetesVersion },
-  kubectl: { folder: 'kubernetes', goPackage: `${kubernetes}/kubectl`, linkerFlags: kubernetesVersion },
+  'kube-apiserver': {
+    folder: 'kubernetes',
+    goPackage: `${kubernetes}/kube-apiserver`,
+    linkerFlags: kubernetesVersion('36', '3'),
+  },
+  'kube-apiserver-1.33': {
+    folder: 'kubernetes-1.33',
+    goPackage: `${kubernetes}/kube-apiserver`,
+    linkerFlags: kubernetesVersion('33', '13'),
+  },
+  kubectl: { folder: 'kubernetes', goPackage: `${kubernetes}/kubectl`, linkerFlags: kubernetesVersion('36', '3') },
 } as const satisfies Record<string, Build>
 
 export type ProgramName = keyof typeof builds
