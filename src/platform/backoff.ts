@@ -20,6 +20,10 @@ const SMALLEST_SHARE = 0.1
  * @param random from 0 up to, not including, 1
  */
 export function backoffMs(failures: number, limits: BackoffLimits, random: number): number {
-  const ceilingMs = Math.min(limits.capMs, limits.baseMs * FACTOR ** (failures - 1))
-  return ceilingMs * (SMALLEST_SHARE + (1 - SMALLEST_SHARE) * random)
+  return backoffCeilingMs(failures, limits) * (SMALLEST_SHARE + (1 - SMALLEST_SHARE) * random)
+}
+
+/** The longest that `backoffMs` may give. */
+export function backoffCeilingMs(failures: number, { baseMs, capMs }: BackoffLimits): number {
+  return Math.min(capMs, baseMs * FACTOR ** (failures - 1))
 }

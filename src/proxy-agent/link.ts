@@ -9,10 +9,11 @@ import type { Clock } from '../platform/clock.ts'
 import type { Log } from '../platform/log.ts'
 import type { TlsMaterial } from '../platform/tls-material.ts'
 import { type Budget, createBudget } from '../tunnel/budget.ts'
-import { EXTENSIONS_KEY, offered, readExtensions, writeExtensions } from '../tunnel/extensions.ts'
+import { EXTENSIONS_KEY, type Extensions, offered, readExtensions, writeExtensions } from '../tunnel/extensions.ts'
 import { carryOverGrpc, type GrpcStream } from '../tunnel/grpc-stream.ts'
 import type { Health } from '../tunnel/packet.ts'
 import { createSession, type Session, type SessionLimits } from '../tunnel/session.ts'
+import { hostPort } from './core/go-errors.ts'
 import { readServerAnswer, statusText } from './core/server-answer.ts'
 import type { HeldServer } from './core/server-set.ts'
 import { createTargetDialer } from './endpoints.ts'
@@ -27,7 +28,9 @@ const STREAM_WINDOW_BYTES = 4 * 1024 * 1024
 const SESSION_WINDOW_BYTES = 16 * 1024 * 1024
 const SESSION_MEMORY_MIB = 1024
 const MAX_HEADER_LIST_BYTES = 16 * 1024
+/** A link is looked at this often, and no more often than the second, whatever `probeIntervalMs` says: milliseconds. */
 const TICK_MS = 500
+const MIN_TICK_MS = 50
 /** A stock server hangs up on clients that ping more often than every 30 s. */
 const STOCK_PING_MS = 31_000
 /** How long a stream that we end may take to bring its last frames out: milliseconds. */
@@ -45,6 +48,8 @@ export type LinkOptions = {
   readonly maxMessageBytes: number
   readonly heartbeatIntervalMs: number
   readonly heartbeatTimeoutMs: number
+  /** Longest time between two looks at a link. */
+  readonly probeIntervalMs: number
   readonly dialTimeoutMs: number
   readonly streamBufferBytes: number
   readonly limits: SessionLimits
@@ -79,7 +84,7 @@ export type Link = HeldServer & {
 
 export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvents): Link {
   const { clock, metrics } = deps
-  const authority = `${options.host.includes(':') ? `[${options.host}]` : options.host}:${options.port}`
+  const authority = hostPort(options.host, options.port)
   let log = deps.log.child({ server: authority })
   let serverId = ''
   let session: Session | undefined
@@ -155,12 +160,13 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
     if (answer.kind === 'refused') return end(answer.text)
     serverId = answer.serverId
     log = log.child({ server_id: serverId })
-    serve(answer.extensions)
+    const extensions = readExtensions(answer.extensions, offered)
+    serve(extensions)
     events.connected(link, answer.serverCount)
+    if (!ended) log.info({ extensions: [...extensions] }, 'connected')
   }
 
-  function serve(entry: string | undefined): void {
-    const extensions = readExtensions(entry, offered)
+  function serve(extensions: Extensions): void {
     const heartbeats = extensions.has('heartbeat')
     const dialer = createTargetDialer(options.dialTimeoutMs, { metrics, sockets: deps.sockets, now: clock.now })
     let roundTripMs: number | undefined
@@ -205,9 +211,8 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
     carrier = grpcStream
     lose = (why) => made.lost(grpcStream, why)
     const tick = (): void => made.tick(clock.now(), clock.unixMs())
-    ticker = setInterval(tick, TICK_MS)
+    ticker = setInterval(tick, Math.max(MIN_TICK_MS, Math.min(TICK_MS, options.probeIntervalMs)))
     tick()
-    log.info({ extensions: [...extensions] }, 'connected')
   }
 
   return link

@@ -2,7 +2,6 @@
 import { certificateSeconds } from '../platform/certificate-expiry.ts'
 import type { Clock } from '../platform/clock.ts'
 import { createEndpoints } from '../platform/endpoints.ts'
-import { TunnelError } from '../platform/errors.ts'
 import { healthRoutes, movedMetricsRoute } from '../platform/health.ts'
 import { listen } from '../platform/listen.ts'
 import type { Log } from '../platform/log.ts'
@@ -12,6 +11,7 @@ import { type TlsWatch, watchTlsFiles } from '../platform/tls-files.ts'
 import { minTlsVersion } from '../platform/tls-version.ts'
 import { createBudget } from '../tunnel/budget.ts'
 import { PAUSE_SHARE } from '../tunnel/stock-backlog.ts'
+import { hostPort } from './core/go-errors.ts'
 import { createServerSet } from './core/server-set.ts'
 import { createHealthReport } from './health.ts'
 import { type Link, type LinkDeps, type LinkOptions, openLink } from './link.ts'
@@ -44,7 +44,13 @@ export async function runAgent(options: AgentOptions, deps: AgentDeps): Promise<
   const { clock, log, shutdown } = deps
   using tls = watchAgentTls(options, clock, log)
   const startMs = clock.now()
-  const servers = createServerSet<Link>({ baseMs: options.syncIntervalMs, capMs: options.syncIntervalCapMs })
+  const addresses = serverAddresses(options)
+  const servers = createServerSet<Link>({
+    hosts: addresses.length,
+    baseMs: options.syncIntervalMs,
+    capMs: options.syncIntervalCapMs,
+    forever: options.syncForever,
+  })
   const processBudget = createBudget(options.processBufferBytes)
   const connections = (): number =>
     servers.all().reduce((sum, link) => sum + (link.session()?.connectionCount() ?? 0), 0)
@@ -75,11 +81,12 @@ export async function runAgent(options: AgentOptions, deps: AgentDeps): Promise<
   }
   const keeper = createServerKeeper({
     servers,
+    hosts: addresses.map(({ host, port }) => hostPort(host, port)),
     clock,
     log,
     random: Math.random,
     metrics,
-    open: (events) => openLink(linkOptions(options, deps.version, tls), linkDeps, events),
+    open: (host, events) => openLink(linkOptions(options, addresses[host]!, deps.version, tls), linkDeps, events),
   })
 
   const readiness = {
@@ -144,16 +151,17 @@ function watchAgentTls(options: AgentOptions, clock: Clock, log: Log): TlsWatch 
   })
 }
 
-/** The first that was given. */
-function serverAddress({ proxyServerHost, proxyServerPort }: AgentOptions): ServerAddress {
-  const address = readServerAddress(proxyServerHost[0] ?? '', proxyServerPort)
-  if (address === undefined) throw new TunnelError('bad-option', '--proxy-server-host must be set') // by the rules: never
-  return address
+/** Each once. */
+function serverAddresses({ proxyServerHost, proxyServerPort }: AgentOptions): ServerAddress[] {
+  const addresses = proxyServerHost.flatMap((given) => readServerAddress(given, proxyServerPort) ?? [])
+  return [
+    ...new Map(addresses.map((address) => [hostPort(address.host.toLowerCase(), address.port), address])).values(),
+  ]
 }
 
-function linkOptions(options: AgentOptions, version: string, tls: TlsWatch): LinkOptions {
+function linkOptions(options: AgentOptions, address: ServerAddress, version: string, tls: TlsWatch): LinkOptions {
   return {
-    ...serverAddress(options),
+    ...address,
     material: tls.current(),
     minVersion: minTlsVersion(options.tlsMinVersion),
     alpn: options.alpnProto,
@@ -163,6 +171,7 @@ function linkOptions(options: AgentOptions, version: string, tls: TlsWatch): Lin
     maxMessageBytes: options.maxMessageBytes,
     heartbeatIntervalMs: options.heartbeatIntervalMs,
     heartbeatTimeoutMs: options.heartbeatTimeoutMs,
+    probeIntervalMs: options.probeIntervalMs,
     dialTimeoutMs: options.endpointDialTimeoutMs,
     streamBufferBytes: options.streamBufferBytes,
     limits: {

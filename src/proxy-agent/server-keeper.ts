@@ -1,18 +1,34 @@
-/** Keeps the agent connected: opens links while the set wants one, waits in between, and drains them all at the end. */
+/**
+ * Keeps the agent connected: each host is asked in its own time for as long as the set wants a server from it, so that none
+ * waits for another; all links are drained at the end.
+ */
 import type { Clock } from '../platform/clock.ts'
 import type { Log } from '../platform/log.ts'
-import type { ServerSet } from './core/server-set.ts'
+import { createRepeats } from '../platform/repeats.ts'
+import type { HostIndex, ServerSet } from './core/server-set.ts'
 import type { Link, LinkEvents } from './link.ts'
 import type { AgentMetrics } from './metrics.ts'
 
+/**
+ * How long one attempt may be without an answer before its host is tried beside it: milliseconds. Behind a balancer another
+ * server may answer while one is half dead.
+ */
+const PATIENCE_MS = 3_000
+/** Attempts at one host without an answer. */
+const MOST_UNANSWERED = 2
+/** The same failure of a host is logged this often: milliseconds. */
+const LOG_EVERY_MS = 60_000
+
 export type KeeperDeps = {
   readonly servers: ServerSet<Link>
+  /** What the log calls them. */
+  readonly hosts: readonly string[]
   readonly clock: Clock
   readonly log: Log
   /** From 0 up to, not including, 1. */
   readonly random: () => number
   readonly metrics: Pick<AgentMetrics, 'connectFailed' | 'streamLost'>
-  readonly open: (events: LinkEvents) => Link
+  readonly open: (host: HostIndex, events: LinkEvents) => Link
 }
 
 export type ServerKeeper = {
@@ -23,62 +39,100 @@ export type ServerKeeper = {
   readonly stop: () => void
 }
 
-export function createServerKeeper({ servers, clock, log, random, metrics, open }: KeeperDeps): ServerKeeper {
+type Seeker = {
+  readonly look: () => void
+  readonly giveUp: (reason: string) => void
+}
+
+export function createServerKeeper({ servers, hosts, clock, log, random, metrics, open }: KeeperDeps): ServerKeeper {
+  const repeats = createRepeats(LOG_EVERY_MS, hosts.length)
+  const seekers = hosts.map(createSeeker)
   let state: 'running' | 'draining' | 'stopped' = 'running'
-  let opening: Link | undefined
-  let timer: Disposable | undefined
   let drained = (): void => {}
 
-  function look(): void {
-    timer?.[Symbol.dispose]()
-    timer = undefined
-    if (state !== 'running' || opening) return
-    if (servers.wants()) opening = open(events)
-    else lookLater()
-  }
+  function createSeeker(name: string, host: HostIndex): Seeker {
+    const unanswered = new Set<Link>()
+    let timer: Disposable | undefined
 
-  /** The one look that is ahead: an earlier plan is dropped. */
-  function lookLater(waitMs = servers.waitMs(random())): void {
-    timer?.[Symbol.dispose]()
-    timer = state === 'running' ? clock.after(waitMs, look) : undefined
-  }
+    function look(): void {
+      timer?.[Symbol.dispose]()
+      timer = undefined
+      if (state !== 'running' || unanswered.size >= MOST_UNANSWERED) return
+      if (!servers.wants(host)) return lookLater()
+      unanswered.add(open(host, events))
+      lookLater(PATIENCE_MS)
+    }
 
-  const events: LinkEvents = {
-    connected(link, count) {
-      opening = undefined
-      if (state !== 'running') return link.end(state) // it answered while it was being ended
-      if (servers.connected(link, count) === 'duplicate') link.end(`duplicate server: ${link.serverId}`)
-      lookLater()
-    },
-    gone(link, reason, wasConnected) {
-      if (link === opening) opening = undefined
-      if (wasConnected) {
-        if (state === 'running' && servers.all().includes(link)) {
+    /** The one look that is ahead: an earlier plan is dropped. */
+    function lookLater(waitMs = servers.waitMs(host, random())): void {
+      timer?.[Symbol.dispose]()
+      timer = state === 'running' ? clock.after(waitMs, look) : undefined
+    }
+
+    function giveUpUnanswered(reason: string): void {
+      const links = [...unanswered]
+      unanswered.clear()
+      for (const link of links) link.end(reason)
+    }
+
+    function tellOfFailure(reason: string): void {
+      metrics.connectFailed()
+      const untold = repeats.tell(name, reason, clock.now())
+      if (untold === undefined) log.debug({ server: name, reason }, 'could not connect')
+      else log.warn({ server: name, reason, ...(untold > 0 && { as_before: untold }) }, 'could not connect')
+    }
+
+    const events: LinkEvents = {
+      connected(link, count) {
+        unanswered.delete(link)
+        if (state !== 'running') return link.end(state) // it answered while it was being ended
+        repeats.forget(name)
+        const outcome = servers.connected(host, link, count, clock.now())
+        if (outcome === 'duplicate') link.end(`duplicate server: ${link.serverId}`)
+        if (!servers.wants(host)) giveUpUnanswered('another server answered')
+        lookLater()
+      },
+      gone(link, reason, wasConnected) {
+        const wasUnanswered = unanswered.delete(link)
+        const was = servers.gone(link, clock.now())
+        if (state === 'running' && wasUnanswered && !wasConnected) {
+          servers.failed(host)
+          tellOfFailure(reason)
+        } else if (state === 'running' && was === 'held') {
           metrics.streamLost()
-          log.warn({ server_id: link.serverId, reason }, 'disconnected')
-        }
-        servers.gone(link)
-      } else if (state === 'running') {
-        metrics.connectFailed()
-        servers.failed()
-        log.warn({ reason }, 'could not connect')
-      }
-      if (servers.all().length === 0) drained()
-      lookLater()
-    },
-    leaving(link, reconnectAfterMs) {
-      const waitMs = servers.leaving(link, reconnectAfterMs)
-      if (waitMs !== undefined) lookLater(waitMs)
-    },
-    drained: (link) => link.finish(),
+          log.warn({ server: name, server_id: link.serverId, reason }, 'disconnected')
+        } else if (was === 'leaving') log.info({ server: name, server_id: link.serverId, reason }, 'disconnected')
+        if (servers.all().length === 0) drained()
+        if (wasUnanswered || was === 'held' || !timer) lookLater()
+      },
+      leaving(link, reconnectAfterMs) {
+        const waitMs = servers.leaving(link, reconnectAfterMs, clock.now(), random())
+        servers.overstayed()?.end('it said long ago that it goes away')
+        if (waitMs !== undefined) lookLater(waitMs)
+      },
+      drained: (link) => link.finish(),
+    }
+
+    return {
+      look,
+      giveUp(reason) {
+        timer?.[Symbol.dispose]()
+        giveUpUnanswered(reason)
+      },
+    }
+  }
+
+  function giveUp(reason: 'draining' | 'stopped'): void {
+    state = reason
+    for (const seeker of seekers) seeker.giveUp(reason)
   }
 
   return {
-    start: look,
+    start() {
+      for (const { look } of seekers) look()
+    },
     drain() {
-      state = 'draining'
-      timer?.[Symbol.dispose]()
-      opening?.end('draining')
+      giveUp('draining')
       return new Promise((resolve) => {
         drained = resolve
         if (servers.all().length === 0) resolve()
@@ -86,9 +140,7 @@ export function createServerKeeper({ servers, clock, log, random, metrics, open 
       })
     },
     stop() {
-      state = 'stopped'
-      timer?.[Symbol.dispose]()
-      opening?.end('stopped')
+      giveUp('stopped')
       for (const link of servers.all()) link.end('stopped')
     },
   }

@@ -75,6 +75,7 @@ function open(t: Test, port: number, options: Partial<LinkOptions> = {}) {
       maxMessageBytes: 65_536,
       heartbeatIntervalMs: 5_000,
       heartbeatTimeoutMs: 12_000,
+      probeIntervalMs: 1_000,
       dialTimeoutMs: 5_000,
       streamBufferBytes: 64 * 2 ** 20,
       limits: roomyLimits,

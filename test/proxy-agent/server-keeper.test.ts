@@ -8,6 +8,7 @@ import { recordedLog } from '../platform/recorded-log.ts'
 /** A link that does what the test says: it ends only when told `gone`, as a real one does some time after `end`. */
 type TestLink = Link & {
   serverId: string
+  readonly host: number
   readonly asked: string[]
   readonly answer: (serverId: string, count?: number) => void
   readonly leave: (reconnectAfterMs: number) => void
@@ -15,11 +16,12 @@ type TestLink = Link & {
   readonly gone: (reason?: string) => void
 }
 
-function testLink(events: LinkEvents): TestLink {
+function testLink(host: number, events: LinkEvents): TestLink {
   let connected = false
   const asked: string[] = []
   const link: TestLink = {
     serverId: '',
+    host,
     asked,
     session: () => undefined,
     drain: () => void asked.push('drain'),
@@ -37,14 +39,15 @@ function testLink(events: LinkEvents): TestLink {
   return link
 }
 
-function setup() {
+function setup(hosts: readonly string[] = ['hub:8091']) {
   const clock = manualClock()
   const log = recordedLog()
   const links: TestLink[] = []
   const failures: string[] = []
-  const servers = createServerSet<Link>({ baseMs: 1_000, capMs: 10_000 })
+  const servers = createServerSet<Link>({ hosts: hosts.length, baseMs: 1_000, capMs: 10_000 })
   const keeper = createServerKeeper({
     servers,
+    hosts,
     clock,
     log,
     random: () => 0.5,
@@ -52,8 +55,8 @@ function setup() {
       connectFailed: () => failures.push('not connected'),
       streamLost: () => failures.push('lost'),
     },
-    open(events) {
-      const link = testLink(events)
+    open(host, events) {
+      const link = testLink(host, events)
       links.push(link)
       return link
     },
@@ -61,11 +64,12 @@ function setup() {
   return { clock, log, links, failures, servers, keeper }
 }
 
-/** One server is held and no other is wanted. */
+/** One server is held, for long enough to be one that stays, and no other is wanted. */
 function connected() {
   const world = setup()
   world.keeper.start()
   world.links[0]!.answer('a')
+  world.clock.advance(10_000)
   return { ...world, first: world.links[0]! }
 }
 
@@ -84,8 +88,8 @@ const drain = (keeper: ServerKeeper): Promise<void> => keeper.drain()
 t.test('opens one link at a time until it holds all servers there are', async (t) => {
   const { clock, links, servers, keeper } = setup()
   keeper.start()
-  clock.advance(60_000)
-  t.equal(links.length, 1, 'no second attempt while the first is under way')
+  clock.advance(2_999)
+  t.equal(links.length, 1, 'no second attempt while the first is young')
   links[0]!.answer('a', 2)
   t.equal(links.length, 1)
   clock.advance(1_050)
@@ -100,8 +104,38 @@ t.test('opens one link at a time until it holds all servers there are', async (t
   t.equal(clock.waiting(), 1, 'one look is ahead')
 })
 
-t.test('tries again after a failure, later each time, and tells of it once each', async (t) => {
-  const { clock, log, links, failures, keeper } = setup()
+t.test('tries once more beside an attempt that gets no answer, and no more often', async (t) => {
+  const { clock, links, failures, servers, keeper } = setup()
+  keeper.start()
+  clock.advance(3_000)
+  t.equal(links.length, 2)
+  clock.advance(60_000)
+  t.equal(links.length, 2)
+  links[1]!.answer('b')
+  t.strictSame(links[0]!.asked, ['end: another server answered'], 'none is wanted any more')
+  links[0]!.gone('another server answered')
+  t.strictSame(failures, [], 'which is no failure')
+  t.strictSame(servers.all(), [links[1]])
+  clock.advance(60_000)
+  t.equal(links.length, 2)
+})
+
+t.test('lets an attempt without an answer be while more servers are wanted', async (t) => {
+  const { clock, links, servers, keeper } = setup()
+  keeper.start()
+  clock.advance(3_000)
+  links[1]!.answer('b', 3)
+  clock.advance(1_050)
+  t.equal(links.length, 3)
+  links[0]!.answer('a', 3)
+  links[2]!.gone('no answer within 10000 ms')
+  t.equal(servers.all().length, 2)
+  clock.advance(550)
+  t.equal(links.length, 4)
+})
+
+t.test('tries again after a failure, later each time, and counts each', async (t) => {
+  const { clock, links, failures, keeper } = setup()
   keeper.start()
   const waits = [550, 825, 1_237.5]
   for (const [index, waitMs] of waits.entries()) {
@@ -112,8 +146,32 @@ t.test('tries again after a failure, later each time, and tells of it once each'
     t.equal(links.length, index + 2)
   }
   t.strictSame(failures, ['not connected', 'not connected', 'not connected'])
-  t.strictSame(log.messages('warn'), ['could not connect', 'could not connect', 'could not connect'])
-  t.match(log.lines[0], { fields: { reason: 'connect ECONNREFUSED' } })
+})
+
+t.test('tells of a failure, of another one, and once a minute of the same', async (t) => {
+  const { clock, log, links, keeper } = setup()
+  keeper.start()
+  const fail = (reason: string): void => {
+    links.at(-1)!.gone(reason)
+    clock.advance(5_500)
+  }
+  for (let count = 0; count < 12; count++) fail('connect ECONNREFUSED')
+  fail('no answer within 10000 ms')
+  fail('no answer within 10000 ms')
+  const told = log.lines.filter(({ level }) => level === 'warn').map(({ message, fields }) => ({ message, ...fields }))
+  const message = 'could not connect'
+  t.strictSame(told, [
+    { message, server: 'hub:8091', reason: 'connect ECONNREFUSED' },
+    { message, server: 'hub:8091', reason: 'connect ECONNREFUSED', as_before: 10 },
+    { message, server: 'hub:8091', reason: 'no answer within 10000 ms' },
+  ])
+  t.equal(log.messages('debug').length, 14, 'all of them are in the log at its finest')
+
+  links.at(-1)!.answer('a')
+  links.at(-1)!.gone('read ECONNRESET')
+  clock.advance(5_500)
+  links.at(-1)!.gone('no answer within 10000 ms')
+  t.strictSame(log.messages('warn').slice(3), ['disconnected', 'could not connect'], 'after a success it is news again')
 })
 
 t.test('comes back after a loss, and tells of it', async (t) => {
@@ -121,10 +179,11 @@ t.test('comes back after a loss, and tells of it', async (t) => {
   first.gone('read ECONNRESET')
   t.strictSame(servers.all(), [])
   t.strictSame(failures, ['lost'])
-  t.match(log.lines, [{ message: 'disconnected', fields: { server_id: 'a', reason: 'read ECONNRESET' } }])
+  t.match(log.lines, [
+    { message: 'disconnected', fields: { server: 'hub:8091', server_id: 'a', reason: 'read ECONNRESET' } },
+  ])
   clock.advance(550)
   t.equal(links.length, 2)
-  t.equal(clock.waiting(), 0)
 })
 
 t.test('lets a duplicate go and keeps the old one; the end of the duplicate is no failure', async (t) => {
@@ -139,7 +198,7 @@ t.test('lets a duplicate go and keeps the old one; the end of the duplicate is n
   t.strictSame(links[0]!.asked, [])
   t.strictSame([failures, log.messages('warn')], [[], []])
   t.equal(clock.waiting(), 1)
-  clock.advance(1_050)
+  clock.advance(1_575)
   t.equal(links.length, 3, 'it goes on looking for the second server')
 })
 
@@ -149,18 +208,16 @@ t.test('goes on looking also while a duplicate takes its time to end', async (t)
   links[0]!.answer('a', 2)
   clock.advance(1_050)
   links[1]!.answer('a', 2)
-  clock.advance(1_050)
-  t.equal(links.length, 3)
+  clock.advance(1_000)
   links[1]!.gone()
-  t.equal(clock.waiting(), 1, 'armed, though it changes nothing while one is opening')
-  clock.advance(60_000)
-  t.equal(links.length, 3)
+  clock.advance(575)
+  t.equal(links.length, 3, 'its end does not put off the next look')
   links[2]!.answer('b', 2)
   t.equal(clock.waiting(), 1)
 })
 
 t.test('connects elsewhere when a server leaves, before that one ends', async (t) => {
-  const { clock, links, servers, first } = connected()
+  const { clock, log, failures, links, servers, first } = connected()
   first.leave(0)
   t.equal(links.length, 1)
   clock.advance(0)
@@ -173,6 +230,7 @@ t.test('connects elsewhere when a server leaves, before that one ends', async (t
   first.gone('the agent stream ended')
   t.strictSame(servers.all(), [links[1]])
   t.strictSame(first.asked, [], 'its connections live until they end')
+  t.strictSame([failures, log.messages('warn')], [[], []], 'it had announced that')
   t.equal(clock.waiting(), 1)
   clock.advance(60_000)
   t.equal(links.length, 2)
@@ -317,4 +375,79 @@ t.test('a stop after a drain ends what still drains', async (t) => {
   t.strictSame(first.asked, ['drain', 'end: stopped'])
   first.gone('stopped')
   t.ok(await settled(drained))
+})
+
+t.test('asks all hosts at once, and none waits for another', async (t) => {
+  const { clock, log, links, servers, keeper } = setup(['dead:1', 'silent:2', 'healthy:3'])
+  keeper.start()
+  t.strictSame(
+    links.map(({ host }) => host),
+    [0, 1, 2],
+  )
+  links[2]!.answer('c', 3)
+  links[0]!.gone('connect ECONNREFUSED')
+  clock.advance(550)
+  const asked = (): number[] => [0, 1, 2].map((host) => links.filter((link) => link.host === host).length)
+  t.strictSame(asked(), [2, 1, 1], 'the dead one again, by its own back-off')
+  clock.advance(2_450)
+  t.strictSame(asked(), [2, 2, 2], 'the silent one beside its first attempt, the healthy one for another server')
+  t.strictSame(servers.all(), [links[2]])
+  t.match(log.lines[0], { message: 'could not connect', fields: { server: 'dead:1' } })
+})
+
+t.test('a server that goes away is replaced by way of its own host', async (t) => {
+  const { clock, links, keeper } = setup(['one:1', 'two:2'])
+  keeper.start()
+  links[0]!.answer('a', 1)
+  links[1]!.answer('b', 1)
+  clock.advance(10_000)
+  links[1]!.leave(0)
+  clock.advance(0)
+  t.strictSame(
+    links.map(({ host }) => host),
+    [0, 1, 1],
+  )
+})
+
+t.test('backs off from a server that goes away right after each connect', async (t) => {
+  const { clock, links, keeper } = setup()
+  keeper.start()
+  for (const waitMs of [550, 825, 1_237.5]) {
+    const before = links.length
+    links.at(-1)!.answer('a')
+    links.at(-1)!.leave(0)
+    clock.advance(waitMs - 0.5)
+    t.equal(links.length, before, 'not yet')
+    clock.advance(0.5)
+    t.equal(links.length, before + 1)
+  }
+})
+
+t.test('hangs up on servers that say they go away and do not, when they get many', async (t) => {
+  const { clock, links, servers, keeper } = setup()
+  keeper.start()
+  for (let count = 0; count < 51; count++) {
+    links.at(-1)!.answer('a')
+    links.at(-1)!.leave(0)
+    clock.advance(10_000)
+  }
+  t.strictSame(links[0]!.asked, ['end: it said long ago that it goes away'])
+  t.strictSame(links[1]!.asked, [])
+  links[0]!.gone()
+  t.equal(servers.all().length, 50)
+})
+
+t.test('a drain and a stop give up all attempts at all hosts', async (t) => {
+  for (const how of ['drain', 'stop'] as const) {
+    const { clock, links, keeper } = setup(['one:1', 'two:2'])
+    keeper.start()
+    clock.advance(3_000)
+    void keeper[how]()
+    t.strictSame(
+      links.map(({ asked }) => asked.length),
+      [1, 1, 1, 1],
+    )
+    for (const link of links) link.gone()
+    t.equal(clock.waiting(), 0)
+  }
 })

@@ -1,77 +1,157 @@
 /**
- * Which proxy-servers an agent holds, and whether it wants another one: as many as they say there are, each once. Pure.
- * Source: docs/protocol.md section 8, konnectivity's sync loop.
+ * Which proxy-servers an agent holds, each once, and which of its hosts to ask for another one. Pure; time is an argument.
+ *
+ * A host may be one server, or a balancer in front of many, whose answer says who it is. All hosts fill one set: as many
+ * servers as there are said to be, and at least one that was reached through each host.
+ * Source: docs/protocol.md section 8, docs/adr/0010, konnectivity's sync loop.
  */
-import { type BackoffLimits, backoffMs } from '../../platform/backoff.ts'
+import { type BackoffLimits, backoffCeilingMs, backoffMs } from '../../platform/backoff.ts'
 
 /** Share of the interval by which looks are spread, so that agents do not move in step. */
 const SPREAD = 0.1
+/** More than any hub has: what a server makes up must not cost us all descriptors. */
+const MAX_SERVERS = 250
+/** Servers that said they leave and do not end their streams. */
+const MAX_LEAVING = 50
 
 export type HeldServer = { readonly serverId: string }
 
+/** A host, by its place in the list of hosts. */
+export type HostIndex = number
+
 export type ServerSet<S extends HeldServer> = {
-  /** Whether to try for one more. */
-  readonly wants: () => boolean
-  /** A server answered. `duplicate`: it is held already, so let the new one go and keep the old. */
-  readonly connected: (server: S, serverCount: number) => 'kept' | 'duplicate'
-  readonly failed: () => void
+  /** Whether to try that host for one more. */
+  readonly wants: (host: HostIndex) => boolean
+  /** A server answered there. `duplicate`: it is held already, so let the new one go and keep the old. */
+  readonly connected: (host: HostIndex, server: S, serverCount: number, nowMs: number) => 'kept' | 'duplicate'
+  /** Nobody answered there, or refused. */
+  readonly failed: (host: HostIndex) => void
   /**
    * It will end its stream: another one is wanted before it does.
    *
    * @param reconnectAfterMs what the server asks for
-   * @returns until the next look: milliseconds. No server can have us wait for longer than the longest back-off, nor longer
-   *   by saying it again: `undefined` when that is no news
+   * @returns until the next look at its host: milliseconds. No server can have us wait for longer than the longest back-off,
+   *   nor longer by saying it again: `undefined` when that is no news
    */
-  readonly leaving: (server: S, reconnectAfterMs: number) => number | undefined
-  readonly gone: (server: S) => void
+  readonly leaving: (server: S, reconnectAfterMs: number, nowMs: number, random: number) => number | undefined
+  /** Its stream has ended. @returns what it was until then; nothing for a duplicate, and for one that was gone already */
+  readonly gone: (server: S, nowMs: number) => 'held' | 'leaving' | undefined
+  /** The one to hang up on, when too many have said that they leave and stay. */
+  readonly overstayed: () => S | undefined
   /** All that are there, those that are leaving included. */
   readonly all: () => S[]
   /** How many there should be. */
   readonly knownCount: () => number
-  /** Until the next look: milliseconds. @param random from 0 up to, not including, 1 */
-  readonly waitMs: (random: number) => number
+  /** Until the next look at that host: milliseconds. @param random from 0 up to, not including, 1 */
+  readonly waitMs: (host: HostIndex, random: number) => number
 }
 
-/** How many servers to hold, from the number that they reported last: 0 before any has answered. Less than 1 counts as 1. */
+/** How many servers to hold, from the number that they reported: 0 before any has answered. Less than 1 counts as 1. */
 export type WantedCount = (reportedCount: number) => number
 
-export function createServerSet<S extends HeldServer>(
-  limits: BackoffLimits,
-  wantedCount: WantedCount = (reportedCount) => reportedCount,
-): ServerSet<S> {
-  const held = new Map<string, S>()
-  const leaving = new Set<S>()
-  let reportedCount = 0
-  let failures = 0 // since a server last answered
+export type ServerSetOptions = BackoffLimits & {
+  readonly hosts: number
+  readonly wantedCount?: WantedCount
+  /** Goes on asking when as many are held as are said to be there. */
+  readonly forever?: boolean
+}
 
-  const knownCount = (): number => Math.max(1, wantedCount(reportedCount))
+type Host = {
+  /** Attempts in a row that nobody answered. */
+  failures: number
+  /** Servers in a row that were kept here and did not stay. */
+  flaps: number
+  /** Answers in a row by servers that were held already. */
+  repeats: number
+  lastId: string | undefined
+  /** Two servers have answered here that were there at once: it is a balancer. */
+  several: boolean
+  reportedCount: number
+}
+
+type Held<S> = {
+  readonly server: S
+  /** The host that it was opened through, and all through which it has answered since. */
+  readonly host: HostIndex
+  readonly reachedBy: Set<HostIndex>
+  readonly sinceMs: number
+}
+
+export function createServerSet<S extends HeldServer>(options: ServerSetOptions): ServerSet<S> {
+  const { wantedCount = (reportedCount) => reportedCount, forever = false } = options
+  const held = new Map<string, Held<S>>()
+  const leaving = new Set<S>()
+  const hosts = Array.from(
+    { length: options.hosts },
+    (): Host => ({ failures: 0, flaps: 0, repeats: 0, lastId: undefined, several: false, reportedCount: 0 }),
+  )
+
+  const isReached = (host: HostIndex): boolean => [...held.values()].some(({ reachedBy }) => reachedBy.has(host))
+
+  /** By hosts through which somebody is held: one that has been down for long knows nothing of now. */
+  function reportedCount(): number {
+    const heard = hosts.filter((_, host) => isReached(host))
+    return Math.max(0, ...(heard.length > 0 ? heard : hosts).map((host) => host.reportedCount))
+  }
+
+  const knownCount = (): number => Math.min(MAX_SERVERS, Math.max(1, wantedCount(reportedCount())))
+
+  /** Takes it out of those that are held. A server that did not stay is a setback for its host. */
+  function release(server: S, nowMs: number): Host | undefined {
+    const entry = held.get(server.serverId)
+    if (entry?.server !== server) return undefined
+    held.delete(server.serverId)
+    for (const index of entry.reachedBy) hosts[index]!.repeats = 0
+    const host = hosts[entry.host]!
+    const stayed = nowMs - entry.sinceMs >= options.capMs
+    host.flaps = stayed ? 0 : host.flaps + 1
+    return host
+  }
 
   return {
-    wants: () => held.size < knownCount(),
-    connected(server, count) {
-      failures = 0
-      if (held.has(server.serverId)) return 'duplicate'
-      held.set(server.serverId, server)
-      reportedCount = Math.max(0, count)
+    wants: (host) => forever || !isReached(host) || held.size < knownCount(),
+    connected(index, server, serverCount, nowMs) {
+      const { serverId } = server
+      const host = hosts[index]!
+      const known = held.get(serverId)
+      host.failures = 0
+      if (host.lastId !== undefined && host.lastId !== serverId && held.has(host.lastId)) host.several = true
+      host.lastId = serverId
+      if (known) {
+        known.reachedBy.add(index)
+        host.repeats++
+        return 'duplicate'
+      }
+      host.repeats = 0
+      host.reportedCount = Math.max(0, serverCount)
+      held.set(serverId, { server, host: index, reachedBy: new Set([index]), sinceMs: nowMs })
       return 'kept'
     },
-    failed() {
-      failures++
+    failed(host) {
+      hosts[host]!.failures++
     },
-    leaving(server, reconnectAfterMs) {
-      if (held.get(server.serverId) !== server) return undefined
-      held.delete(server.serverId)
+    leaving(server, reconnectAfterMs, nowMs, random) {
+      const host = release(server, nowMs)
+      if (!host) return undefined
       leaving.add(server)
-      return Math.min(limits.capMs, Math.max(0, reconnectAfterMs))
+      const askedMs = Math.min(options.capMs, Math.max(0, reconnectAfterMs))
+      return host.flaps === 0 ? askedMs : Math.max(askedMs, backoffMs(host.flaps, options, random))
     },
-    gone(server) {
-      leaving.delete(server)
-      if (held.get(server.serverId) !== server) return
-      held.delete(server.serverId)
-      failures = Math.max(failures, 1) // they may have lost it together: come back spread out
+    gone(server, nowMs) {
+      if (leaving.delete(server)) return 'leaving'
+      const host = release(server, nowMs)
+      if (!host) return undefined
+      if (host.flaps === 0) host.failures = Math.max(host.failures, 1) // others may have lost it too: come back spread out
+      return 'held'
     },
-    all: () => [...held.values(), ...leaving],
+    overstayed: () => (leaving.size > MAX_LEAVING ? leaving.values().next().value : undefined),
+    all: () => [...[...held.values()].map(({ server }) => server), ...leaving],
     knownCount,
-    waitMs: (random) => (failures > 0 ? backoffMs(failures, limits, random) : limits.baseMs * (1 + SPREAD * random)),
+    waitMs(index, random) {
+      const { failures, flaps, repeats, several } = hosts[index]!
+      if (failures + flaps > 0) return backoffMs(failures + flaps, options, random)
+      const inVain = forever || several ? 0 : repeats
+      return backoffCeilingMs(inVain + 1, options) * (1 + SPREAD * random)
+    },
   }
 }

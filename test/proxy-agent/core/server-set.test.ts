@@ -1,68 +1,100 @@
 import t from 'tap'
-import { createServerSet, type HeldServer, type ServerSet } from '../../../src/proxy-agent/core/server-set.ts'
+import {
+  createServerSet,
+  type HeldServer,
+  type ServerSet,
+  type ServerSetOptions,
+} from '../../../src/proxy-agent/core/server-set.ts'
 
 const limits = { baseMs: 1_000, capMs: 10_000 }
 const server = (serverId: string): HeldServer => ({ serverId })
-const set = (): ServerSet<HeldServer> => createServerSet<HeldServer>(limits)
+const set = (options: Partial<ServerSetOptions> = {}): ServerSet<HeldServer> =>
+  createServerSet<HeldServer>({ ...limits, hosts: 1, ...options })
+/** Long enough for a server to count as one that stays. */
+const LATER_MS = limits.capMs
+/** The longest wait of a host, which is its ceiling. */
+const ceilings = (servers: ServerSet<HeldServer>, hosts: readonly number[]): number[] =>
+  hosts.map((host) => servers.waitMs(host, 1))
+const ids = (servers: ServerSet<HeldServer>): string[] => servers.all().map(({ serverId }) => serverId)
 
 t.test('wants one server before it knows of any', async (t) => {
   const servers = set()
-  t.ok(servers.wants())
+  t.ok(servers.wants(0))
   t.equal(servers.knownCount(), 1)
   t.strictSame(servers.all(), [])
 })
 
 t.test('wants as many as the last new server said there are', async (t) => {
   const servers = set()
-  t.equal(servers.connected(server('a'), 2), 'kept')
-  t.ok(servers.wants())
-  t.equal(servers.connected(server('b'), 3), 'kept')
-  t.ok(servers.wants())
-  t.equal(servers.connected(server('c'), 3), 'kept')
-  t.notOk(servers.wants())
+  t.equal(servers.connected(0, server('a'), 2, 0), 'kept')
+  t.ok(servers.wants(0))
+  t.equal(servers.connected(0, server('b'), 3, 0), 'kept')
+  t.ok(servers.wants(0))
+  t.equal(servers.connected(0, server('c'), 3, 0), 'kept')
+  t.notOk(servers.wants(0))
   t.equal(servers.knownCount(), 3)
 })
 
-t.test('takes a count of nothing for one', async (t) => {
-  for (const count of [0, -1, Number.MIN_SAFE_INTEGER]) {
+t.test('takes a count of nothing for one, and no count for more than there can be', async (t) => {
+  for (const [count, known] of [
+    [0, 1],
+    [-1, 1],
+    [Number.MIN_SAFE_INTEGER, 1],
+    [250, 250],
+    [251, 250],
+    [Number.MAX_SAFE_INTEGER, 250],
+  ] as const) {
     const servers = set()
-    servers.connected(server('a'), count)
-    t.equal(servers.knownCount(), 1)
-    t.notOk(servers.wants())
+    servers.connected(0, server('a'), count, 0)
+    t.equal(servers.knownCount(), known)
+    t.equal(servers.wants(0), known > 1)
   }
 })
 
 t.test('holds as many as another source makes of what servers reported', async (t) => {
   let leases = 0
   const asked: number[] = []
-  const servers = createServerSet<HeldServer>(limits, (reportedCount) => {
-    asked.push(reportedCount)
-    return leases
+  const servers = set({
+    wantedCount(reportedCount) {
+      asked.push(reportedCount)
+      return leases
+    },
   })
   t.equal(servers.knownCount(), 1, 'never none')
-  servers.connected(server('a'), 3)
-  t.notOk(servers.wants())
+  servers.connected(0, server('a'), 3, 0)
+  t.notOk(servers.wants(0))
   leases = 2
-  t.ok(servers.wants(), 'asked each time')
-  servers.connected(server('b'), 0)
-  t.notOk(servers.wants())
+  t.ok(servers.wants(0), 'asked each time')
+  servers.connected(0, server('b'), 0, 0)
+  t.notOk(servers.wants(0))
   t.strictSame([...new Set(asked)], [0, 3], 'a count of nothing is not reported')
 })
 
 t.test('keeps those it has when there are fewer than it holds', async (t) => {
   const servers = set()
   const [a, b] = [server('a'), server('b')]
-  servers.connected(a, 2)
-  servers.connected(b, 1)
-  t.notOk(servers.wants())
+  servers.connected(0, a, 2, 0)
+  servers.connected(0, b, 1, 0)
+  t.notOk(servers.wants(0))
   t.strictSame(servers.all(), [a, b])
+})
+
+t.test('goes on asking for ever when told to, at the pace of the interval', async (t) => {
+  const servers = set({ forever: true })
+  servers.connected(0, server('a'), 1, 0)
+  t.ok(servers.wants(0))
+  for (let round = 0; round < 5; round++) servers.connected(0, server('a'), 1, 0)
+  t.ok(servers.wants(0))
+  t.strictSame(ceilings(servers, [0]), [1_100])
+  t.equal(servers.connected(0, server('b'), 2, 0), 'kept', 'a server that was added')
+  t.equal(servers.knownCount(), 2)
 })
 
 t.test('keeps the old one when a server answers twice, and believes nothing the new one says', async (t) => {
   const servers = set()
   const [old, duplicate] = [server('a'), server('a')]
-  servers.connected(old, 2)
-  t.equal(servers.connected(duplicate, 9), 'duplicate')
+  servers.connected(0, old, 2, 0)
+  t.equal(servers.connected(0, duplicate, 9, 0), 'duplicate')
   t.strictSame(servers.all(), [old])
   t.equal(servers.knownCount(), 2)
 })
@@ -70,80 +102,141 @@ t.test('keeps the old one when a server answers twice, and believes nothing the 
 t.test('the end of a duplicate, in whatever way, leaves the one that was kept', async (t) => {
   const servers = set()
   const [old, duplicate] = [server('a'), server('a')]
-  servers.connected(old, 1)
-  servers.connected(duplicate, 1)
-  servers.leaving(duplicate, 0)
-  servers.gone(duplicate)
+  servers.connected(0, old, 1, 0)
+  servers.connected(0, duplicate, 1, 0)
+  t.equal(servers.leaving(duplicate, 0, 0, 0), undefined)
+  t.equal(servers.gone(duplicate, 0), undefined)
   t.strictSame(servers.all(), [old])
-  t.notOk(servers.wants())
-  t.equal(servers.waitMs(0), 1_000, 'nothing was lost: no back-off')
+  t.notOk(servers.wants(0))
+})
+
+t.test('asks a host that answers with the same server over and over less and less often', async (t) => {
+  const servers = set()
+  servers.connected(0, server('a'), 3, 0)
+  const waits = Array.from({ length: 8 }, () => {
+    servers.connected(0, server('a'), 3, 0)
+    return servers.waitMs(0, 0)
+  })
+  t.strictSame(waits, [1_500, 2_250, 3_375, 5_062.5, 7_593.75, 10_000, 10_000, 10_000])
+  servers.gone(server('b'), 0)
+  t.equal(servers.waitMs(0, 0), 10_000, 'the end of one that it does not hold changes nothing')
+})
+
+t.test('asks a host that has shown two servers at once, a balancer, at the pace of the interval', async (t) => {
+  const servers = set()
+  servers.connected(0, server('a'), 3, 0)
+  servers.connected(0, server('a'), 3, 0)
+  servers.connected(0, server('b'), 3, 0)
+  for (const id of ['a', 'b', 'b', 'a', 'a']) servers.connected(0, server(id), 3, 0)
+  t.strictSame(ceilings(servers, [0]), [1_100])
+})
+
+t.test('a server that came back under another name does not make a balancer of its host', async (t) => {
+  const servers = set()
+  const first = server('first')
+  servers.connected(0, first, 2, 0)
+  servers.gone(first, LATER_MS)
+  servers.connected(0, server('second'), 2, LATER_MS)
+  for (let round = 0; round < 3; round++) servers.connected(0, server('second'), 2, LATER_MS)
+  t.ok(servers.waitMs(0, 0) > 3_000)
 })
 
 t.test('wants another one as soon as one says that it leaves, and counts that one until it is gone', async (t) => {
   const servers = set()
   const a = server('a')
-  servers.connected(a, 1)
-  servers.leaving(a, 0)
-  t.ok(servers.wants())
+  servers.connected(0, a, 1, 0)
+  servers.leaving(a, 0, LATER_MS, 0)
+  t.ok(servers.wants(0))
   t.strictSame(servers.all(), [a])
-  t.equal(servers.leaving(a, 0), undefined, 'saying it twice changes nothing')
+  t.equal(servers.leaving(a, 0, LATER_MS, 0), undefined, 'saying it twice changes nothing')
   t.strictSame(servers.all(), [a])
-  servers.gone(a)
+  t.equal(servers.gone(a, LATER_MS), 'leaving')
   t.strictSame(servers.all(), [])
-  t.equal(servers.waitMs(0), 1_000, 'it left in good order: no back-off')
+  t.equal(servers.waitMs(0, 0), 1_000, 'it left in good order: no back-off')
 })
 
 t.test('a server that leaves may be held anew under its id, and its end does not touch the new one', async (t) => {
   const servers = set()
   const [leaving, anew] = [server('a'), server('a')]
-  servers.connected(leaving, 1)
-  servers.leaving(leaving, 0)
-  t.equal(servers.connected(anew, 1), 'kept')
+  servers.connected(0, leaving, 1, 0)
+  servers.leaving(leaving, 0, 0, 0)
+  t.equal(servers.connected(0, anew, 1, 0), 'kept')
   t.strictSame(servers.all(), [anew, leaving])
-  servers.gone(leaving)
+  t.equal(servers.gone(leaving, 0), 'leaving')
   t.strictSame(servers.all(), [anew])
-  t.notOk(servers.wants())
+  t.notOk(servers.wants(0))
 })
 
 t.test('hears of the end of a server twice without harm', async (t) => {
   const servers = set()
   const [a, b] = [server('a'), server('b')]
-  servers.connected(a, 2)
-  servers.connected(b, 2)
-  servers.gone(a)
-  servers.gone(a)
-  servers.leaving(a, 0)
+  servers.connected(0, a, 2, 0)
+  servers.connected(0, b, 2, 0)
+  t.equal(servers.gone(a, 0), 'held')
+  t.equal(servers.gone(a, 0), undefined)
+  t.equal(servers.leaving(a, 0, 0, 0), undefined)
   t.strictSame(servers.all(), [b])
 })
 
 t.test('waits the interval and up to a tenth more while all is well', async (t) => {
   const servers = set()
-  t.strictSame([0, 0.5, 1].map(servers.waitMs), [1_000, 1_050, 1_100])
+  t.strictSame(
+    [0, 0.5, 1].map((random) => servers.waitMs(0, random)),
+    [1_000, 1_050, 1_100],
+  )
 })
 
 t.test('backs off with each failure, up to the cap, and starts over when a server answers', async (t) => {
   const servers = set()
   const longest = Array.from({ length: 8 }, () => {
-    servers.failed()
-    return servers.waitMs(1)
+    servers.failed(0)
+    return servers.waitMs(0, 1)
   })
   t.strictSame(longest, [1_000, 1_500, 2_250, 3_375, 5_062.5, 7_593.75, 10_000, 10_000])
-  servers.connected(server('a'), 1)
-  t.equal(servers.waitMs(1), 1_100)
+  servers.connected(0, server('a'), 1, 0)
+  t.equal(servers.waitMs(0, 1), 1_100)
 })
 
 t.test('spreads out after the loss of a server, and does not forget failures for it', async (t) => {
   const servers = set()
   const a = server('a')
-  servers.connected(a, 2)
-  servers.gone(a)
-  t.strictSame([servers.waitMs(0), servers.waitMs(1)], [100, 1_000])
+  servers.connected(0, a, 2, 0)
+  servers.gone(a, LATER_MS)
+  t.strictSame([servers.waitMs(0, 0), servers.waitMs(0, 1)], [100, 1_000])
   const b = server('b')
-  servers.connected(b, 1)
-  servers.failed()
-  servers.failed()
-  servers.gone(b)
-  t.equal(servers.waitMs(1), 1_500)
+  servers.connected(0, b, 1, LATER_MS)
+  servers.failed(0)
+  servers.failed(0)
+  servers.gone(b, 2 * LATER_MS)
+  t.equal(servers.waitMs(0, 1), 1_500)
+})
+
+t.test('backs off from a server that answers and does not stay', async (t) => {
+  const servers = set()
+  const longest = Array.from({ length: 8 }, () => {
+    const a = server('a')
+    servers.connected(0, a, 1, 0)
+    servers.gone(a, LATER_MS - 1)
+    return servers.waitMs(0, 1)
+  })
+  t.strictSame(longest, [1_000, 1_500, 2_250, 3_375, 5_062.5, 7_593.75, 10_000, 10_000])
+  const stays = server('a')
+  servers.connected(0, stays, 1, 0)
+  servers.gone(stays, LATER_MS)
+  t.equal(servers.waitMs(0, 1), 1_000, 'one that stayed as long as the longest wait makes up for it')
+})
+
+t.test('backs off from a server that answers and says at once that it leaves', async (t) => {
+  const servers = set()
+  const longest = Array.from({ length: 8 }, () => {
+    const a = server('a')
+    servers.connected(0, a, 1, 0)
+    return servers.leaving(a, 0, LATER_MS - 1, 1)
+  })
+  t.strictSame(longest, [1_000, 1_500, 2_250, 3_375, 5_062.5, 7_593.75, 10_000, 10_000])
+  const polite = server('a')
+  servers.connected(0, polite, 1, 0)
+  t.equal(servers.leaving(polite, 12_000, 0, 0), 10_000, 'and no less than it asks for')
 })
 
 t.test(
@@ -154,10 +247,81 @@ t.test(
       asked.map((ms) => {
         const servers = set()
         const a = server('a')
-        servers.connected(a, 1)
-        return servers.leaving(a, ms)
+        servers.connected(0, a, 1, 0)
+        return servers.leaving(a, ms, LATER_MS, 1)
       }),
       [0, 2_500, 10_000, 10_000, 10_000, 0],
     )
   },
 )
+
+t.test('names the one to hang up on when many have said that they leave and stay', async (t) => {
+  const servers = set()
+  const all = Array.from({ length: 51 }, (_, index) => server(`s-${index}`))
+  for (const one of all) {
+    t.equal(servers.overstayed(), undefined)
+    servers.connected(0, one, 1, 0)
+    servers.leaving(one, 0, 0, 0)
+  }
+  t.equal(servers.overstayed(), all[0], 'the one that has said it first')
+  servers.gone(all[0]!, 0)
+  t.equal(servers.overstayed(), undefined)
+})
+
+t.test('wants a server from each host, whatever the count', async (t) => {
+  const servers = set({ hosts: 3 })
+  servers.connected(0, server('a'), 1, 0)
+  t.strictSame([0, 1, 2].map(servers.wants), [false, true, true])
+  t.equal(servers.connected(1, server('b'), 1, 0), 'kept')
+  t.equal(servers.connected(2, server('a'), 1, 0), 'duplicate', 'the same one by another name')
+  t.strictSame([0, 1, 2].map(servers.wants), [false, false, false])
+  t.strictSame(ids(servers), ['a', 'b'])
+})
+
+t.test('all hosts fill one set, and the highest count holds', async (t) => {
+  const servers = set({ hosts: 2 })
+  servers.connected(0, server('a'), 1, 0)
+  servers.connected(1, server('b'), 3, 0)
+  t.equal(servers.knownCount(), 3)
+  t.strictSame([0, 1].map(servers.wants), [true, true], 'the third may be behind either')
+  servers.connected(1, server('c'), 3, 0)
+  t.strictSame([0, 1].map(servers.wants), [false, false])
+})
+
+t.test('with the server that answered at two hosts both want another one', async (t) => {
+  const servers = set({ hosts: 2 })
+  const a = server('a')
+  servers.connected(0, a, 1, 0)
+  servers.connected(1, server('a'), 1, 0)
+  servers.gone(a, LATER_MS)
+  t.strictSame([0, 1].map(servers.wants), [true, true])
+})
+
+t.test('a count that only a host without a server has reported is forgotten while another one has one', async (t) => {
+  const servers = set({ hosts: 2 })
+  const a = server('a')
+  servers.connected(0, a, 5, 0)
+  servers.connected(1, server('b'), 2, 0)
+  t.equal(servers.knownCount(), 5)
+  servers.gone(a, LATER_MS)
+  t.equal(servers.knownCount(), 2)
+})
+
+t.test('remembers the count while no server is held at all', async (t) => {
+  const servers = set()
+  const a = server('a')
+  servers.connected(0, a, 3, 0)
+  servers.gone(a, LATER_MS)
+  t.equal(servers.knownCount(), 3)
+})
+
+t.test('each host has setbacks of its own', async (t) => {
+  const servers = set({ hosts: 3 })
+  for (let count = 0; count < 3; count++) servers.failed(0)
+  const flapping = server('b')
+  servers.connected(1, flapping, 1, 0)
+  servers.gone(flapping, 0)
+  servers.connected(1, flapping, 1, 0)
+  servers.gone(flapping, 0)
+  t.strictSame(ceilings(servers, [0, 1, 2]), [2_250, 1_500, 1_100])
+})

@@ -1,0 +1,44 @@
+import t from 'tap'
+import { createRepeats } from '../../src/platform/repeats.ts'
+
+t.test('tells the first, and then once in a while how many came meanwhile', async (t) => {
+  const { tell } = createRepeats(60_000, 10)
+  t.equal(tell('hub', 'refused', 0), 0)
+  t.equal(tell('hub', 'refused', 1), undefined)
+  t.equal(tell('hub', 'refused', 59_999), undefined)
+  t.equal(tell('hub', 'refused', 60_000), 2)
+  t.equal(tell('hub', 'refused', 119_999), undefined)
+  t.equal(tell('hub', 'refused', 120_000), 1)
+})
+
+t.test('tells a change at once, and how many came before it', async (t) => {
+  const { tell } = createRepeats(60_000, 10)
+  t.equal(tell('hub', 'refused', 0), 0)
+  t.equal(tell('hub', 'refused', 1), undefined)
+  t.equal(tell('hub', 'silent', 2), 1)
+  t.equal(tell('hub', 'refused', 3), 0)
+})
+
+t.test('keeps apart what happens to different ones', async (t) => {
+  const { tell } = createRepeats(60_000, 10)
+  t.equal(tell('one', 'refused', 0), 0)
+  t.equal(tell('other', 'refused', 0), 0)
+  t.equal(tell('one', 'refused', 1), undefined)
+})
+
+t.test('what is over is a first again', async (t) => {
+  const { tell, forget } = createRepeats(60_000, 10)
+  tell('hub', 'refused', 0)
+  forget('hub')
+  t.equal(tell('hub', 'refused', 1), 0)
+})
+
+t.test('remembers a bounded number, those told last', async (t) => {
+  const { tell } = createRepeats(60_000, 2)
+  tell('one', 'refused', 0)
+  tell('two', 'refused', 0)
+  tell('one', 'silent', 1)
+  tell('three', 'refused', 2)
+  t.equal(tell('one', 'silent', 3), undefined)
+  t.equal(tell('two', 'refused', 3), 0, 'forgotten')
+})
