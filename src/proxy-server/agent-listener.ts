@@ -7,9 +7,10 @@ import type { Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import type { TlsMaterial } from '../platform/tls-material.ts'
 import { EXTENSIONS_KEY } from '../tunnel/extensions.ts'
-import { type AgentStream, type AgentStreamDeps, serveAgentStream } from './agent-stream.ts'
+import { type AgentStream, type AgentStreamDeps, type AgentStreamEvents, serveAgentStream } from './agent-stream.ts'
 import { admit } from './core/admission.ts'
 import { unknownMethod } from './core/grpc-status.ts'
+import { countIdentifiers } from './core/identifiers.ts'
 import { headerListBytes, readRegistration } from './core/registration.ts'
 import { refuseStream } from './grpc-refusal.ts'
 import { createHandshakeGate } from './handshake-gate.ts'
@@ -33,13 +34,12 @@ export type AgentListenerOptions = {
   readonly handshakesPerSecond: number
   readonly streamTimeoutMs: number
   readonly maxStreamsPerIdentity: number
+  /** Of all streams of an identity together. */
+  readonly maxIdentifiersPerIdentity: number
   readonly maxHeaderListBytes: number
 }
 
-export type AgentListenerEvents = {
-  readonly connected: (agent: AgentStream) => void
-  readonly gone: (agent: AgentStream) => void
-}
+export type AgentListenerEvents = AgentStreamEvents & { readonly connected: (agent: AgentStream) => void }
 
 export type AgentListener = {
   /** New handshakes use this. */
@@ -50,13 +50,17 @@ export type AgentListener = {
   readonly close: () => void
 }
 
+/** What the agents of one identity hold together. */
+type Held = { readonly streams: number; readonly identifiers: number }
+const NOTHING: Held = { streams: 0, identifiers: 0 }
+
 export function createAgentListener(
   options: AgentListenerOptions,
   deps: AgentStreamDeps,
   events: AgentListenerEvents,
 ): AgentListener {
   const { clock, log, metrics } = deps
-  const byPrincipal = new Map<string, number>() // streams of each identity
+  const held = new Map<string, Held>() // by principal
   let open = true
   const tls = createTlsListener({
     material: options.material,
@@ -157,12 +161,18 @@ export function createAgentListener(
       refuse('shutdown', stream, 'UNAVAILABLE', 'the server is shutting down')
       return lastWords()
     }
-    const streams = byPrincipal.get(admission.principal) ?? 0
+    const { streams, identifiers } = held.get(admission.principal) ?? NOTHING
     if (streams >= options.maxStreamsPerIdentity) {
       refuse('too_many', stream, 'RESOURCE_EXHAUSTED', `${streams} agents are connected with this certificate`)
       return lastWords()
     }
-    byPrincipal.set(admission.principal, streams + 1)
+    const named = countIdentifiers(registration.identifiers)
+    if (identifiers + named > options.maxIdentifiersPerIdentity) {
+      const limit = `agents with this certificate would have ${identifiers + named} identifiers`
+      refuse('too_many', stream, 'RESOURCE_EXHAUSTED', limit)
+      return lastWords()
+    }
+    hold(admission.principal, 1, named)
     const agent = serveAgentStream(
       http,
       stream,
@@ -173,14 +183,22 @@ export function createAgentListener(
         remoteAddress: socket.remoteAddress ?? '',
       },
       deps,
-      (gone) => {
-        const left = (byPrincipal.get(admission.principal) ?? 1) - 1
-        if (left > 0) byPrincipal.set(admission.principal, left)
-        else byPrincipal.delete(admission.principal)
-        events.gone(gone)
+      {
+        draining: events.draining,
+        gone(leaving) {
+          hold(admission.principal, -1, -named)
+          events.gone(leaving)
+        },
       },
     )
     events.connected(agent)
+  }
+
+  function hold(principal: string, streams: 1 | -1, identifiers: number): void {
+    const before = held.get(principal) ?? NOTHING
+    const after = { streams: before.streams + streams, identifiers: before.identifiers + identifiers }
+    if (after.streams > 0) held.set(principal, after)
+    else held.delete(principal)
   }
 
   return {

@@ -12,6 +12,7 @@ import type { Health } from '../tunnel/packet.ts'
 import { createSession, type Session, type SessionLimits } from '../tunnel/session.ts'
 import type { PooledAgent } from './core/clusters.ts'
 import { type GrpcStatus, grpcStatus, unreadable } from './core/grpc-status.ts'
+import { hostsOf, type Identifiers } from './core/identifiers.ts'
 import type { ServerMetrics, StreamEnd } from './metrics.ts'
 
 /** How often a session looks at its clock: milliseconds. Silence is noticed that much late. */
@@ -58,7 +59,7 @@ export type AgentRecord = {
 
 export type AgentStream = PooledAgent & {
   readonly cluster: string
-  readonly identifiers: string
+  readonly identifiers: Identifiers
   readonly session: Session
   readonly record: AgentRecord
   /** Ends the stream with a status; its connections break. */
@@ -67,20 +68,27 @@ export type AgentStream = PooledAgent & {
 
 export type NewAgent = {
   readonly agentId: string
-  readonly identifiers: string
+  readonly identifiers: Identifiers
   readonly extensions: string | undefined
   readonly cluster: string
   readonly principal: string
   readonly remoteAddress: string
 }
 
-/** Takes the stream over. `gone` is called once, before the dials of an ending stream are told. */
+export type AgentStreamEvents = {
+  /** Once at most: the agent wants no new connections while there is another one. */
+  readonly draining: (agent: AgentStream) => void
+  /** Once, before the dials of an ending stream are told. */
+  readonly gone: (agent: AgentStream) => void
+}
+
+/** Takes the stream over. */
 export function serveAgentStream(
   http: ServerHttp2Session,
   stream: ServerHttp2Stream,
   agent: NewAgent,
   deps: AgentStreamDeps,
-  gone: (agent: AgentStream) => void,
+  events: AgentStreamEvents,
 ): AgentStream {
   const { options, clock, metrics } = deps
   const extensions = readExtensions(agent.extensions, offered)
@@ -127,7 +135,9 @@ export function serveAgentStream(
         if (record.roundTripMs !== undefined) record.clockSkewMs = sentUnixMs + record.roundTripMs / 2 - now
       },
       draining() {
+        if (self.draining) return
         self.draining = true
+        events.draining(self)
         log.info({}, 'agent drains')
       },
     },
@@ -137,6 +147,8 @@ export function serveAgentStream(
     agentId: agent.agentId,
     cluster: agent.cluster,
     identifiers: agent.identifiers,
+    hosts: hostsOf(agent.identifiers),
+    defaultRoute: agent.identifiers.defaultRoute,
     draining: false,
     session,
     record,
@@ -155,7 +167,7 @@ export function serveAgentStream(
 
   /** Takes no more dials, and only then breaks what it has: what is dialled again goes to another agent. */
   function leave(reason: string): void {
-    if (!left) gone(self)
+    if (!left) events.gone(self)
     left = true
     session.lost(carrier, reason)
   }

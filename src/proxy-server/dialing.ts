@@ -1,9 +1,10 @@
 /**
- * Finds an agent for a CONNECT and has it dial: one attempt, and a second on another agent when the first one's stream ends
- * before it has answered. Source: docs/protocol.md section 7 and 9.
+ * Finds an agent for a CONNECT and has it dial: one attempt, and a second on another agent when the first one's stream is at
+ * a limit, or ends before it has answered. Source: docs/protocol.md section 7 and 9.
  */
 import type { Clock } from '../platform/clock.ts'
 import type { Connection, ConnectionEvents } from '../tunnel/connection.ts'
+import type { DialFailure as SessionFailure } from '../tunnel/dials.ts'
 import type { Int64 } from '../tunnel/packet.ts'
 import type { AgentStream } from './agent-stream.ts'
 import type { Clusters } from './core/clusters.ts'
@@ -38,6 +39,9 @@ export type Dialing = {
    */
   readonly dial: (cluster: string, principal: string, address: string, waiter: Waiter, wanted?: Int64) => () => void
 }
+
+/** Why an agent did not come to an answer of its own. */
+type Unable = Exclude<SessionFailure, { readonly kind: 'refused' }>
 
 export function createDialing(deps: DialDeps): Dialing {
   const { clusters, clock, metrics } = deps
@@ -82,11 +86,22 @@ export function createDialing(deps: DialDeps): Dialing {
       fail({ kind: 'dial-timeout' })
     }
 
-    function attempt(lost?: { agent: AgentStream; reason: string }): void {
-      const agent = clusters.pick(cluster, deps.random(), lost?.agent)
+    function failOn(unable: Unable): void {
+      if (unable.kind === 'too-many') {
+        metrics.dialRefused('stream')
+        fail({ kind: 'too-many-dials' })
+      } else {
+        metrics.dialFailed('backend_close')
+        fail({ kind: 'agent-lost', cause: unable.reason })
+      }
+    }
+
+    function attempt(before?: { agent: AgentStream; unable: Unable }): void {
+      const agent = clusters.pick(cluster, address, deps.random(), before?.agent)
+      if (!agent && before) return failOn(before.unable)
       if (!agent) {
-        metrics.dialFailed(lost ? 'backend_close' : 'no_agent')
-        return fail(lost ? { kind: 'agent-lost', cause: lost.reason } : { kind: 'no-agent' })
+        metrics.dialFailed('no_agent')
+        return fail({ kind: 'no-agent' })
       }
       const random = wanted !== undefined && !agent.session.hasDial(wanted) ? wanted : deps.dialNumber()
       current = { agent, random }
@@ -102,13 +117,8 @@ export function createDialing(deps: DialDeps): Dialing {
             if (failure.kind === 'refused') {
               metrics.dialFailed('error_response')
               fail({ kind: 'dial-error', text: failure.text })
-            } else if (failure.kind === 'too-many') {
-              metrics.dialRefused('stream')
-              fail({ kind: 'too-many-dials' })
-            } else if (lost) {
-              metrics.dialFailed('backend_close')
-              fail({ kind: 'agent-lost', cause: failure.reason })
-            } else attempt({ agent, reason: failure.reason })
+            } else if (before) failOn(failure)
+            else attempt({ agent, unable: failure })
           },
         },
       )

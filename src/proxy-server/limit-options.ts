@@ -82,6 +82,12 @@ export const limitOptions = {
     min: 1,
     help: 'Agents connected with one certificate.',
   }),
+  maxIdentifiersPerIdentity: integer({
+    ...limiting,
+    default: '100000',
+    min: 1,
+    help: 'Identifiers in all of the agents connected with one certificate.',
+  }),
   maxFrontendConnections: integer({
     ...limiting,
     default: '200000',

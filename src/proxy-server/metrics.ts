@@ -65,6 +65,8 @@ export type ServerMetrics = {
 /** What is read when somebody looks, instead of being counted along the way. */
 export type ServerState = {
   readonly agents: () => number
+  /** Who may be chosen by each strategy in use, the first one first. */
+  readonly backends: () => Readonly<Record<string, number>>
   readonly frontends: () => number
   readonly connections: () => number
   readonly dials: () => number
@@ -99,10 +101,10 @@ export function createServerMetrics(state: ServerState): { metrics: ServerMetric
   const gauges = (name: string, help: string, label: string, read: () => Readonly<Record<string, number>>): void =>
     labelledGauge(registry, name, help, label, read)
 
-  gauge(`${PREFIX}ready_backend_connections`, 'Agents that are connected.', state.agents)
-  gauges(`${PREFIX}ready_backends`, 'Agents that can be chosen, by strategy.', 'proxy_strategy', () => ({
-    default: state.agents(),
-  }))
+  const firstHelp = 'Agents that can be chosen, by the first strategy.'
+  gauge(`${PREFIX}ready_backend_connections`, firstHelp, () => Object.values(state.backends())[0] ?? 0)
+  const backendsHelp = 'Agents that can be chosen, by strategy; for destHost the hosts that they named.'
+  gauges(`${PREFIX}ready_backends`, backendsHelp, 'proxy_strategy', state.backends)
   gauge(`${PREFIX}http_connections`, 'Clients connected to the http-connect frontend.', state.frontends)
   gauge(`${PREFIX}pending_backend_dials`, 'Dials that no agent has answered yet.', state.dials)
   gauge(`${PREFIX}established_connections`, 'Tunnelled connections that are open.', state.connections)

@@ -9,6 +9,7 @@ import { isMetadataText } from '../platform/metadata-text.ts'
 import { fileRule, noSuchFile } from '../platform/option-files.ts'
 import type { Rule } from '../platform/options.ts'
 import { tlsVersionWarning } from '../platform/tls-version.ts'
+import { isStrategy } from './core/strategies.ts'
 import { type ServerOptions, serverOptions } from './options.ts'
 
 /** The highest port that is not ephemeral, by IANA. */
@@ -149,7 +150,7 @@ function missingForTokens(options: ServerOptions, flag: string, given: string): 
 
 function strategyRule({ proxyStrategies }: ServerOptions): string | undefined {
   if (proxyStrategies.length === 0) return 'ProxyStrategies cannot be empty'
-  const unknown = proxyStrategies.find((name) => !['default', 'destHost', 'defaultRoute'].includes(name))
+  const unknown = proxyStrategies.find((name) => !isStrategy(name))
   return unknown === undefined ? undefined : `invalid proxy strategies: unknown proxy strategy: ${unknown}`
 }
 

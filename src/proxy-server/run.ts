@@ -14,6 +14,7 @@ import { PAUSE_SHARE } from '../tunnel/stock-backlog.ts'
 import { type AgentListener, createAgentListener } from './agent-listener.ts'
 import type { AgentStream, AgentStreamDeps } from './agent-stream.ts'
 import { type Clusters, createClusters } from './core/clusters.ts'
+import { isStrategy } from './core/strategies.ts'
 import { createDialNumbers } from './dial-numbers.ts'
 import { createDialing } from './dialing.ts'
 import { fleetRoute } from './fleet.ts'
@@ -37,12 +38,13 @@ export type ServerDeps = { readonly clock: Clock; readonly log: Log; readonly sh
 export async function runServer(options: ServerOptions, deps: ServerDeps): Promise<void> {
   const { clock, log, shutdown } = deps
   using tlsPorts = watchTlsPorts(options, clock, log)
-  const clusters = createClusters<AgentStream>()
+  const clusters = createClusters<AgentStream>(options.proxyStrategies.filter(isStrategy))
   const processBudget = createBudget(options.processBufferBytes)
   const sum = (read: (agent: AgentStream) => number): number =>
     clusters.all().reduce((total, agent) => total + read(agent), 0)
   const { metrics, registry } = createServerMetrics({
     agents: () => clusters.all().length,
+    backends: clusters.backends,
     frontends: () => frontend.count(),
     connections: () => sum(({ session }) => session.connectionCount()),
     dials: () => sum(({ session }) => session.dialCount()),
@@ -65,11 +67,13 @@ export async function runServer(options: ServerOptions, deps: ServerDeps): Promi
       handshakesPerSecond: options.handshakesPerSecond,
       streamTimeoutMs: options.agentStreamTimeoutMs,
       maxStreamsPerIdentity: options.maxStreamsPerIdentity,
+      maxIdentifiersPerIdentity: options.maxIdentifiersPerIdentity,
       maxHeaderListBytes: options.maxHeaderListBytes,
     },
     agentStreamDeps(options, deps, metrics, processBudget),
     {
       connected: (agent) => clusters.add(agent.cluster, agent),
+      draining: (agent) => clusters.drain(agent.cluster, agent),
       gone: (agent) => clusters.remove(agent.cluster, agent),
     },
   )
@@ -126,7 +130,7 @@ export async function runServer(options: ServerOptions, deps: ServerDeps): Promi
     checks: [
       {
         name: 'agent-connected',
-        problem: () => (clusters.all().length > 0 ? undefined : 'no connection to any proxy agent'),
+        problem: () => (clusters.ready() ? undefined : 'no connection to any proxy agent'),
       },
       { name: 'not-shutting-down', problem: () => (shutdown.drain.aborted ? 'shutting down' : undefined) },
     ],

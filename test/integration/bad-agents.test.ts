@@ -105,7 +105,7 @@ const badRegistrations: readonly { what: string; headers: OutgoingHttpHeaders; m
   {
     what: 'an id of 5,000 characters',
     headers: { agentid: 'a'.repeat(5_000) },
-    message: 'agent ID and agent identifiers must not be longer than 4096 characters',
+    message: 'agent ID must not be longer than 4096 characters',
   },
 ]
 for (const { what, headers, message } of badRegistrations) {

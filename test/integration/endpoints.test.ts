@@ -74,7 +74,7 @@ t.test('/v1/clusters is the record of the last heartbeats', async (t) => {
       {
         agentId: 'a-1',
         principal: 'cluster/eu-1/agent/a1',
-        identifiers: 'host=node-1&ipv4=10.0.0.1',
+        identifiers: { ipv4: ['10.0.0.1'], ipv6: [], host: ['node-1'], cidr: [], defaultRoute: false },
         remoteAddress: /127\.0\.0\.1$/,
         extensions: ['flow-control', 'half-close', 'heartbeat', 'close-reason', 'ping', 'going-away'],
         draining: false,

@@ -18,7 +18,7 @@ t.test('tells an agent at once who it has reached, and its owner who came', asyn
     servercount: '3',
     ...ours,
   })
-  t.match(connected, [{ agentId: 'a', cluster: 'default', identifiers: '', draining: false }])
+  t.match(connected, [{ agentId: 'a', cluster: 'default', hosts: new Set(), defaultRoute: false, draining: false }])
   t.match(connected[0]?.record, { principal: 'cluster/eu-1/agent/a1', remoteAddress: '127.0.0.1' })
   t.strictSame(metrics.counted, [])
 })
@@ -63,6 +63,26 @@ t.test('takes as many streams of one certificate as it may, and another one when
     (count) => count === 1,
   )
   t.match(await (await joinAgent(t, port)).answer, { ':status': 200 })
+})
+
+t.test('takes as many identifiers of one certificate as it may, of agents that are there', async (t) => {
+  const { port, connected, gone, metrics } = await agentPort(t, { listener: { maxIdentifiersPerIdentity: 5 } })
+  const named = (agentidentifiers: string) => joinAgent(t, port, { agentid: 'a', agentidentifiers })
+  const one = await named('host=n1&ipv4=10.0.0.1&cidr=10.0.0.0/8&default-route=true')
+  await one.answer
+  const tooMany = 'agents with this certificate would have 6 identifiers'
+  t.match(await (await named('host=n1&host=n2&ipv6=fd00::1')).status, ['8', tooMany])
+  t.strictSame(metrics.counted, [['agentRefused', 'too_many']])
+  t.match(await (await named('host=n1&host=n1&ipv6=fd00::1')).answer, { ':status': 200 }, 'each once')
+  t.match(await (await named('default-route=true')).answer, { ':status': 200 })
+  t.strictSame([...connected[1]!.hosts], ['fd00::1', 'n1'])
+  one.stream.end()
+  await eventually(
+    'the end',
+    () => gone.length,
+    (count) => count === 1,
+  )
+  t.match(await (await named('host=n1&host=n2&ipv6=fd00::1')).answer, { ':status': 200 }, 'room again')
 })
 
 t.test('tells whoever may not register why, counts it, and hangs up a little later', async (t) => {

@@ -48,6 +48,8 @@ export type AgentPort = {
   /** Agents in the order in which they came and went. */
   readonly connected: AgentStream[]
   readonly gone: AgentStream[]
+  /** Those that drain, in the order in which they said so. */
+  readonly draining: AgentStream[]
   readonly port: number
 }
 
@@ -64,6 +66,7 @@ export async function agentPort(t: Test, options: AgentPortOptions = {}): Promis
   const metrics = recordedMetrics()
   const connected: AgentStream[] = []
   const gone: AgentStream[] = []
+  const draining: AgentStream[] = []
   const listener = createAgentListener(
     {
       material: { cert: server.certificatePem, key: server.keyPem, ca },
@@ -73,6 +76,7 @@ export async function agentPort(t: Test, options: AgentPortOptions = {}): Promis
       handshakesPerSecond: 200,
       streamTimeoutMs: 10_000,
       maxStreamsPerIdentity: 5_000,
+      maxIdentifiersPerIdentity: 100_000,
       maxHeaderListBytes: 16_384,
       ...options.listener,
     },
@@ -93,6 +97,7 @@ export async function agentPort(t: Test, options: AgentPortOptions = {}): Promis
     },
     {
       connected: (stream) => connected.push(stream),
+      draining: (stream) => draining.push(stream),
       gone(stream) {
         gone.push(stream)
         options.whenGone?.(stream)
@@ -106,7 +111,7 @@ export async function agentPort(t: Test, options: AgentPortOptions = {}): Promis
     clock.advance(60_000) // whoever is to be hung up on after a while
   })
   await once(accepting, 'listening')
-  return { listener, clock, log, metrics, connected, gone, port: (accepting.address() as AddressInfo).port }
+  return { listener, clock, log, metrics, connected, gone, draining, port: (accepting.address() as AddressInfo).port }
 }
 
 export async function connectAgent(t: Test, port: number, who: CertificateAndKey | 'none' = agent): Promise<TLSSocket> {

@@ -63,7 +63,11 @@ t.test('marks an agent that drains', async (t) => {
   const agent = await joinAgent(t, port.port)
   await agent.answer
   agent.send({ type: 'DRAIN' })
-  await eventually('the mark', () => port.connected[0]?.draining, Boolean)
+  agent.send({ type: 'DRAIN' })
+  agent.send({ type: 'PING', nonce: 1 })
+  await agent.next('PONG')
+  t.equal(port.connected[0]?.draining, true)
+  t.strictSame(port.draining, port.connected, 'told once')
   t.equal(port.gone.length, 0)
 })
 
@@ -91,7 +95,7 @@ t.test('ends a stream with a status, breaks its connections, and tells of its en
 })
 
 t.test('gives no dial to a stream that the server has ended, however long its end takes', async (t) => {
-  const clusters = createClusters<AgentStream>()
+  const clusters = createClusters<AgentStream>(['default'])
   const port = await agentPort(t, { whenGone: (agent) => clusters.remove('default', agent) })
   for (const agentid of ['a', 'b']) await (await joinAgent(t, port.port, { ...stock, agentid })).answer
   const [a, b] = port.connected as [AgentStream, AgentStream]
@@ -100,11 +104,11 @@ t.test('gives no dial to a stream that the server has ended, however long its en
   const tried: (AgentStream | undefined)[] = []
   a.session.dial(
     { random: 1, protocol: 'tcp', address: 'a:1' },
-    { connected: () => hearing().events, failed: () => void tried.push(clusters.pick('default', 0)) },
+    { connected: () => hearing().events, failed: () => void tried.push(clusters.pick('default', 'a:1', 0)) },
   )
   a.end('UNAVAILABLE', 'nothing heard from the agent for too long', 'heartbeat_timeout')
   t.strictSame(tried, [b], 'not even a dial that is lost by that very end')
-  t.equal(clusters.pick('default', 0), b)
+  t.equal(clusters.pick('default', 'a:1', 0), b)
 })
 
 t.test('ends the stream of an agent that is silent for too long', async (t) => {

@@ -2,6 +2,7 @@ import t from 'tap'
 import type { AgentStream } from '../../src/proxy-server/agent-stream.ts'
 import type { Failure } from '../../src/proxy-server/core/answers.ts'
 import { createClusters } from '../../src/proxy-server/core/clusters.ts'
+import type { Strategy } from '../../src/proxy-server/core/strategies.ts'
 import { createDialing } from '../../src/proxy-server/dialing.ts'
 import type { Int64 } from '../../src/tunnel/packet.ts'
 import { manualClock } from '../platform/manual-clock.ts'
@@ -19,9 +20,16 @@ type TestAgent = OneSession & {
   readonly lose: (reason?: string) => void
 }
 
-function testAgent(agentId: string, limits: { pendingDials?: number } = {}): TestAgent {
-  const one = oneSession({ role: 'server', limits })
-  const agent = { agentId, cluster: 'default', draining: false, session: one.session } as AgentStream
+function testAgent(agentId: string, { pendingDials = 10_000, hosts = [] as string[] } = {}): TestAgent {
+  const one = oneSession({ role: 'server', limits: { pendingDials } })
+  const agent = {
+    agentId,
+    cluster: 'default',
+    draining: false,
+    hosts: new Set(hosts),
+    defaultRoute: false,
+    session: one.session,
+  } as Partial<AgentStream> as AgentStream
   const frames = { DIAL_REQ: [] as Int64[], DIAL_CLS: [] as Int64[] }
   const take = (type: 'DIAL_REQ' | 'DIAL_CLS'): Int64[] => {
     for (const frame of one.carrier.frames()) {
@@ -41,10 +49,16 @@ function testAgent(agentId: string, limits: { pendingDials?: number } = {}): Tes
   }
 }
 
-function setup(agents: readonly TestAgent[], options: { timeoutMs?: number; maxPendingPerFrontend?: number } = {}) {
+type WorldOptions = {
+  readonly timeoutMs?: number
+  readonly maxPendingPerFrontend?: number
+  readonly strategies?: readonly Strategy[]
+}
+
+function setup(agents: readonly TestAgent[], options: WorldOptions = {}) {
   const clock = manualClock()
   const metrics = recordedMetrics()
-  const clusters = createClusters<AgentStream>()
+  const clusters = createClusters<AgentStream>(options.strategies ?? ['default'])
   for (const { agent } of agents) clusters.add('default', agent)
   let number = 100
   const dialing = createDialing({
@@ -261,6 +275,66 @@ t.test('refuses the dial over the limit of an agent', async (t) => {
   a.connect(100, 1)
   t.strictSame(first.outcomes, ['connected 1 by a'])
   clean(t, world, a)
+})
+
+t.test('tries another agent when the first one is at its limit', async (t) => {
+  const [a, b] = [testAgent('a', { pendingDials: 1 }), testAgent('b', { pendingDials: 1 })]
+  const world = setup([a, b])
+  const dials = [world.dial(), world.dial(), world.dial()]
+  t.strictSame([a.dialled(), b.dialled()], [[100], [102]], 'the second one under a number of its own')
+  t.match(
+    dials.map(({ outcomes }) => outcomes),
+    [[], [], [{ kind: 'too-many-dials' }]],
+    'and none when that one is, too',
+  )
+  t.strictSame(world.metrics.counted, [['dialRefused', 'stream']], 'counted when nobody was left')
+  dials[1]?.cancel()
+  t.strictSame(b.cancelled(), [102])
+  a.connect(100, 1)
+  t.strictSame(dials[0]?.outcomes, ['connected 1 by a'])
+  clean(t, world, a, b)
+})
+
+t.test('says how the second agent was lost when the first one was at its limit', async (t) => {
+  const [a, b] = [testAgent('a', { pendingDials: 1 }), testAgent('b')]
+  const world = setup([a, b])
+  world.dial()
+  const { outcomes } = world.dial()
+  b.lose('gone')
+  t.strictSame(outcomes, [{ kind: 'agent-lost', cause: 'gone' }])
+  t.strictSame(world.metrics.counted, [['dialFailed', 'backend_close']])
+})
+
+t.test('says that there are too many dials when the agent after the lost one is at its limit', async (t) => {
+  const [a, b] = [testAgent('a'), testAgent('b', { pendingDials: 1 })]
+  const world = setup([a, b])
+  world.clusters.remove('default', a.agent)
+  world.dial()
+  world.clusters.add('default', a.agent)
+  world.clusters.remove('default', b.agent)
+  const { outcomes } = world.dial()
+  world.clusters.add('default', b.agent)
+  a.lose()
+  t.strictSame(outcomes, [{ kind: 'too-many-dials' }])
+  t.strictSame(world.metrics.counted, [['dialRefused', 'stream']])
+})
+
+t.test('both attempts go by the strategies, the second without the first agent', async (t) => {
+  const [other, node, twin] = [
+    testAgent('other'),
+    testAgent('node', { hosts: ['10.0.0.1'] }),
+    testAgent('twin', { hosts: ['10.0.0.1'] }),
+  ]
+  const world = setup([other, node, twin], { strategies: ['destHost', 'default'] })
+  world.dial()
+  t.strictSame([other.dialled(), node.dialled(), twin.dialled()], [[], [100], []])
+  node.lose()
+  t.strictSame([other.dialled(), twin.dialled()], [[], [101]])
+  world.clusters.remove('default', node.agent)
+  world.dial()
+  t.strictSame(twin.dialled(), [102])
+  twin.lose()
+  t.strictSame(other.dialled(), [103], 'by the next strategy')
 })
 
 t.test('bounds the dials of one principal, and counts what it refuses', async (t) => {

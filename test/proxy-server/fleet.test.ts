@@ -1,9 +1,11 @@
 import t from 'tap'
 import type { AgentStream } from '../../src/proxy-server/agent-stream.ts'
 import { createClusters } from '../../src/proxy-server/core/clusters.ts'
+import { hostsOf, type Identifiers } from '../../src/proxy-server/core/identifiers.ts'
 import { fleetRoute } from '../../src/proxy-server/fleet.ts'
 import { oneSession } from '../tunnel/one-session.ts'
 
+const identifiers: Identifiers = { ipv4: [], ipv6: [], host: ['n1'], cidr: ['10.0.0.0/8'], defaultRoute: false }
 const asked = { query: new URLSearchParams(), hostname: '127.0.0.1' }
 
 function stream(agentId: string, more: Partial<AgentStream['record']> = {}): AgentStream {
@@ -13,7 +15,9 @@ function stream(agentId: string, more: Partial<AgentStream['record']> = {}): Age
   return {
     agentId,
     cluster: 'default',
-    identifiers: 'host=n1',
+    identifiers,
+    hosts: hostsOf(identifiers),
+    defaultRoute: false,
     draining: false,
     session,
     end: () => {},
@@ -34,7 +38,7 @@ function stream(agentId: string, more: Partial<AgentStream['record']> = {}): Age
 }
 
 t.test('lists the agents of each cluster, with what their heartbeats said', async (t) => {
-  const clusters = createClusters<AgentStream>()
+  const clusters = createClusters<AgentStream>(['default'])
   clusters.add('default', stream('a'))
   clusters.add('eu-1', stream('b'))
   const { status, body, headers } = await fleetRoute(clusters)(asked)
@@ -60,7 +64,7 @@ t.test('lists the agents of each cluster, with what their heartbeats said', asyn
     roundTripMs: 1.5,
     clockSkewMs: -3,
     health: { agentVersion: '1.2.3', openConnections: 1 },
-    identifiers: 'host=n1',
+    identifiers: { ipv4: [], ipv6: [], host: ['n1'], cidr: ['10.0.0.0/8'], defaultRoute: false },
     draining: false,
     connectedAt: '1970-01-01T00:00:00.000Z',
     lastHeardAt: '1970-01-01T00:01:01.000Z',
@@ -70,7 +74,7 @@ t.test('lists the agents of each cluster, with what their heartbeats said', asyn
 })
 
 t.test('leaves out what is not known of a stock agent', async (t) => {
-  const clusters = createClusters<AgentStream>()
+  const clusters = createClusters<AgentStream>(['default'])
   clusters.add(
     'default',
     stream('a', { heartbeatSeq: undefined, roundTripMs: undefined, clockSkewMs: undefined, health: undefined }),
@@ -80,6 +84,6 @@ t.test('leaves out what is not known of a stock agent', async (t) => {
 })
 
 t.test('lists nobody when nobody is there', async (t) => {
-  const { body } = await fleetRoute(createClusters<AgentStream>())(asked)
+  const { body } = await fleetRoute(createClusters<AgentStream>(['default']))(asked)
   t.strictSame(JSON.parse(body), { clusters: [] })
 })

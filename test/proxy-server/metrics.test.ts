@@ -8,6 +8,7 @@ const OURS = 'culvert_server_'
 function setup(state: Partial<ServerState> = {}) {
   return createServerMetrics({
     agents: () => 0,
+    backends: () => ({ destHost: 0, default: 0 }),
     frontends: () => 0,
     connections: () => 0,
     dials: () => 0,
@@ -79,6 +80,7 @@ t.test('shows no series with labels before it has happened', async (t) => {
   t.strictSame(
     own,
     [
+      `${KONNECTIVITY}ready_backends{proxy_strategy="destHost"}`,
       `${KONNECTIVITY}ready_backends{proxy_strategy="default"}`,
       `${OURS}tls_files_broken{port="frontend"}`,
       `${OURS}tls_files_broken{port="agent"}`,
@@ -91,6 +93,7 @@ t.test('asks for what there is whenever somebody looks', async (t) => {
   const now = { agents: 2, frontends: 3, connections: 4, dials: 5, bufferedBytes: 6 }
   const { registry } = setup({
     agents: () => now.agents,
+    backends: () => ({ destHost: now.agents * 10, default: now.agents }),
     frontends: () => now.frontends,
     connections: () => now.connections,
     dials: () => now.dials,
@@ -99,7 +102,8 @@ t.test('asks for what there is whenever somebody looks', async (t) => {
     tlsAlarms: () => ({ frontend: true, agent: false }),
   })
   const figures = (agents: number) => ({
-    [`${KONNECTIVITY}ready_backend_connections`]: agents,
+    [`${KONNECTIVITY}ready_backend_connections`]: agents * 10, // those of the first strategy
+    [`${KONNECTIVITY}ready_backends{proxy_strategy="destHost"}`]: agents * 10,
     [`${KONNECTIVITY}ready_backends{proxy_strategy="default"}`]: agents,
     [`${KONNECTIVITY}grpc_connections{service_method="Connect"}`]: agents,
     [`${KONNECTIVITY}http_connections`]: 3,
@@ -120,7 +124,6 @@ t.test('shows no agents as zero when the only one came and went between two look
   const { metrics, registry } = setup()
   metrics.streamEnded('closed')
   t.match((await expose(registry)).series, {
-    [`${KONNECTIVITY}ready_backends{proxy_strategy="default"}`]: 0,
     [`${KONNECTIVITY}grpc_connections{service_method="Connect"}`]: 0,
   })
 })

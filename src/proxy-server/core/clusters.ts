@@ -1,65 +1,102 @@
 /**
  * The agents that are connected, by cluster, and the choice of one for a dial. Pure.
- * Source: docs/protocol.md section 7, konnectivity's `default` strategy: a random agent, drained ones last.
+ *
+ * An agent that drains is the last resort: it is chosen when no strategy finds another one. Source: docs/protocol.md
+ * section 7.
  */
+import { type AgentIndex, createAgentIndex, type IndexedAgent } from './agent-index.ts'
+import type { Strategy } from './strategies.ts'
 
 /** What the choice needs to know of an agent's stream. */
-export type PooledAgent = {
-  /** As the agent said; two streams may say the same. */
-  readonly agentId: string
-  /** It asked for no new connections while another agent has room. */
+export type PooledAgent = IndexedAgent & {
+  /** It asked for no new connections while another agent has room. Whoever sets it says so by `drain`. */
   draining: boolean
 }
 
 export type Clusters<A extends PooledAgent> = {
   readonly add: (cluster: string, agent: A) => void
   readonly remove: (cluster: string, agent: A) => void
+  /** The agent drains from now on. */
+  readonly drain: (cluster: string, agent: A) => void
   /**
-   * An agent of the cluster, at random over the agent ids, and of one id the stream that is there longest.
+   * An agent of the cluster, by the strategies in their order: one that does not drain, or else one that does.
    *
+   * @param address host:port of the target
    * @param random from 0 up to, not including, 1
    * @param except a stream that was tried already
    */
-  readonly pick: (cluster: string, random: number, except?: A) => A | undefined
+  readonly pick: (cluster: string, address: string, random: number, except?: A) => A | undefined
   /** Streams of all clusters. */
   readonly all: () => A[]
   readonly of: (cluster: string) => readonly A[]
   readonly names: () => string[]
+  /** Who may be chosen by each strategy, drained ones included, as konnectivity counts: ids, for destHost named hosts. */
+  readonly backends: () => Readonly<Partial<Record<Strategy, number>>>
+  /** There is somebody whom the first strategy might choose: konnectivity's meaning of ready. */
+  readonly ready: () => boolean
 }
 
-export function createClusters<A extends PooledAgent>(): Clusters<A> {
-  const pools = new Map<string, Map<string, A[]>>() // cluster → agent id → streams, oldest first
+type Pool<A> = {
+  /** Oldest first. */
+  readonly streams: Set<A>
+  readonly available: AgentIndex<A>
+  readonly draining: AgentIndex<A>
+}
 
-  function pick(cluster: string, random: number, except?: A): A | undefined {
-    const ids = [...(pools.get(cluster)?.values() ?? [])]
-    const first = Math.floor(random * ids.length)
-    let lastResort: A | undefined
-    for (let step = 0; step < ids.length; step++) {
-      for (const agent of ids[(first + step) % ids.length]!) {
-        if (agent === except) continue
-        if (!agent.draining) return agent
-        lastResort ??= agent
-      }
-    }
-    return lastResort
+/** @param order at least one strategy */
+export function createClusters<A extends PooledAgent>(order: readonly Strategy[]): Clusters<A> {
+  const pools = new Map<string, Pool<A>>()
+  const [first] = order
+
+  function poolOf(cluster: string): Pool<A> {
+    const known = pools.get(cluster)
+    if (known) return known
+    const pool = { streams: new Set<A>(), available: createAgentIndex<A>(order), draining: createAgentIndex<A>(order) }
+    pools.set(cluster, pool)
+    return pool
+  }
+
+  const count = (strategy: Strategy): number => {
+    let sum = 0
+    for (const { available, draining } of pools.values()) sum += countEither(available, draining, strategy)
+    return sum
   }
 
   return {
     add(cluster, agent) {
-      const pool = pools.get(cluster) ?? new Map<string, A[]>()
-      pools.set(cluster, pool)
-      pool.set(agent.agentId, [...(pool.get(agent.agentId) ?? []), agent])
+      const pool = poolOf(cluster)
+      pool.streams.add(agent)
+      const index = agent.draining ? pool.draining : pool.available
+      index.add(agent)
     },
     remove(cluster, agent) {
       const pool = pools.get(cluster)
-      const rest = pool?.get(agent.agentId)?.filter((other) => other !== agent) ?? []
-      if (rest.length > 0) pool?.set(agent.agentId, rest)
-      else pool?.delete(agent.agentId)
-      if (pool?.size === 0) pools.delete(cluster)
+      if (!pool?.streams.delete(agent)) return
+      pool.available.remove(agent)
+      pool.draining.remove(agent)
+      if (pool.streams.size === 0) pools.delete(cluster)
     },
-    pick,
-    all: () => [...pools.values()].flatMap((pool) => [...pool.values()].flat()),
-    of: (cluster) => [...(pools.get(cluster)?.values() ?? [])].flat(),
+    drain(cluster, agent) {
+      const pool = pools.get(cluster)
+      if (!pool?.streams.has(agent)) return
+      pool.available.remove(agent)
+      pool.draining.add(agent)
+    },
+    pick(cluster, address, random, except) {
+      const pool = pools.get(cluster)
+      return pool?.available.pick(address, random, except) ?? pool?.draining.pick(address, random, except)
+    },
+    all: () => [...pools.values()].flatMap(({ streams }) => [...streams]),
+    of: (cluster) => [...(pools.get(cluster)?.streams ?? [])],
     names: () => [...pools.keys()],
+    backends: () => Object.fromEntries(order.map((strategy) => [strategy, count(strategy)])),
+    ready: () => first !== undefined && count(first) > 0,
   }
+}
+
+function countEither<A>(one: AgentIndex<A>, other: AgentIndex<A>, strategy: Strategy): number {
+  const counted = one.entries(strategy)
+  let sum = counted.size
+  for (const entry of other.entries(strategy).keys()) if (!counted.has(entry)) sum++
+  return sum
 }

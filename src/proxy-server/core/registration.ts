@@ -2,19 +2,19 @@
  * What an agent says of itself when it opens its stream, in gRPC metadata. Pure. Every word is the agent's own, so it is
  * used inside its cluster only. Source: konnectivity's metadata and texts (docs/protocol.md section 1).
  */
+import { type Identifiers, readIdentifiers } from './identifiers.ts'
 
 export type Registration =
   | {
       readonly kind: 'agent'
       readonly agentId: string
-      /** URL query string: ipv4, ipv6, host, cidr, default-route. */
-      readonly identifiers: string
+      readonly identifiers: Identifiers
       readonly extensions: string | undefined
     }
   | { readonly kind: 'refused'; readonly text: string }
 
-/** Longest id or set of identifiers: characters. The header list as a whole is bounded by HTTP/2. */
-const MAX_VALUE_CHARS = 4096
+/** Longest id: characters. Identifiers are bounded by the header list, and in all by --max-identifiers-per-identity. */
+const MAX_ID_CHARS = 4096
 
 /** @param rawHeaders names and values in turn, as node:http2 gives them: it joins repeated ones in the other form */
 export function readRegistration(rawHeaders: readonly string[], extensionsKey: string): Registration {
@@ -26,13 +26,10 @@ export function readRegistration(rawHeaders: readonly string[], extensionsKey: s
   const sets = valuesOf(rawHeaders, 'agentidentifiers')
   if (sets.length > 1)
     return refused(`expected at most one set of agent identifiers in the context, got ${goList(sets)}`)
-  const identifiers = sets[0] ?? ''
-  if (agentId.length > MAX_VALUE_CHARS || identifiers.length > MAX_VALUE_CHARS) {
-    return refused(`agent ID and agent identifiers must not be longer than ${MAX_VALUE_CHARS} characters`)
-  }
-  const problem = queryProblem(identifiers)
-  if (problem !== undefined) return refused(`fail to parse url encoded string: ${problem}`)
-  return { kind: 'agent', agentId, identifiers, extensions: valuesOf(rawHeaders, extensionsKey)[0] }
+  if (agentId.length > MAX_ID_CHARS) return refused(`agent ID must not be longer than ${MAX_ID_CHARS} characters`)
+  const read = readIdentifiers(sets[0] ?? '')
+  if ('problem' in read) return refused(`fail to parse url encoded string: ${read.problem}`)
+  return { kind: 'agent', agentId, identifiers: read.identifiers, extensions: valuesOf(rawHeaders, extensionsKey)[0] }
 }
 
 /** As HTTP/2 counts it: RFC 9113 section 6.5.2. Node does not hold a peer to our setting before the peer has acknowledged it. */
@@ -43,13 +40,6 @@ export function headerListBytes(rawHeaders: readonly string[]): number {
 
 function valuesOf(rawHeaders: readonly string[], name: string): string[] {
   return rawHeaders.filter((_, index) => index % 2 === 1 && rawHeaders[index - 1]?.toLowerCase() === name)
-}
-
-/** The two mistakes that Go's url.ParseQuery refuses and URLSearchParams lets through. */
-function queryProblem(text: string): string | undefined {
-  if (text.includes(';')) return 'invalid semicolon separator in query'
-  const badEscape = /%(?![0-9a-fA-F]{2}).{0,2}/.exec(text)
-  return badEscape ? `invalid URL escape ${JSON.stringify(badEscape[0])}` : undefined
 }
 
 /** A list as Go's %v prints it. */

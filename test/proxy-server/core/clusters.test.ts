@@ -1,125 +1,179 @@
 import t from 'tap'
 import { type Clusters, createClusters, type PooledAgent } from '../../../src/proxy-server/core/clusters.ts'
+import type { Strategy } from '../../../src/proxy-server/core/strategies.ts'
 
 type Agent = PooledAgent & { readonly name: string }
 
-const agent = (agentId: string, name = agentId): Agent => ({ agentId, name, draining: false })
+function agent(agentId: string, name = agentId, hosts: string[] = [], defaultRoute = false): Agent {
+  return { agentId, name, draining: false, hosts: new Set(hosts), defaultRoute }
+}
 
-function pool(...agents: Agent[]): Clusters<Agent> {
-  const clusters = createClusters<Agent>()
+function pool(order: readonly Strategy[], ...agents: Agent[]): Clusters<Agent> {
+  const clusters = createClusters<Agent>(order)
   for (const each of agents) clusters.add('default', each)
   return clusters
 }
 
-const SHARES = [0, 0.24, 0.25, 0.5, 0.75, 0.999_999]
+function drain(clusters: Clusters<Agent>, ...agents: Agent[]): void {
+  for (const each of agents) {
+    each.draining = true
+    clusters.drain('default', each)
+  }
+}
+
+const ADDRESS = '10.0.0.1:443'
+/** Everybody who may be picked. */
+function picked(clusters: Clusters<Agent>, address = ADDRESS, except?: Agent): string[] {
+  const lots = Array.from({ length: 100 }, (_, lot) => clusters.pick('default', address, lot / 100, except))
+  return [...new Set(lots.map((it) => it?.name ?? 'nobody'))].sort()
+}
+
+const ANY = ['default'] as const
 
 t.test('picks nobody where nobody is', async (t) => {
-  const clusters = pool(agent('a'))
-  t.equal(createClusters<Agent>().pick('default', 0.5), undefined)
-  t.equal(clusters.pick('eu-1', 0.5), undefined)
+  t.strictSame(picked(pool(ANY)), ['nobody'])
+  const clusters = pool(ANY, agent('a'))
+  t.equal(clusters.pick('eu-1', ADDRESS, 0.5), undefined)
   t.strictSame(clusters.of('eu-1'), [])
-})
-
-t.test('gives each agent id an equal share of the random numbers', async (t) => {
-  const clusters = pool(agent('a'), agent('b'), agent('c'), agent('d'))
-  t.strictSame(
-    SHARES.map((share) => clusters.pick('default', share)?.name),
-    ['a', 'a', 'b', 'c', 'd', 'd'],
-  )
-})
-
-t.test('counts an id once, however many streams it has, and takes the oldest of them', async (t) => {
-  const clusters = pool(agent('a', 'a1'), agent('a', 'a2'), agent('a', 'a3'), agent('b'))
-  t.strictSame(
-    [0, 0.49, 0.5, 0.99].map((share) => clusters.pick('default', share)?.name),
-    ['a1', 'a1', 'b', 'b'],
-  )
 })
 
 t.test('prefers whoever does not drain, also a younger stream of the same id', async (t) => {
   const [a1, a2, b] = [agent('a', 'a1'), agent('a', 'a2'), agent('b')]
-  const clusters = pool(a1, a2, b)
-  a1.draining = true
-  t.equal(clusters.pick('default', 0)?.name, 'a2')
-  a2.draining = true
-  for (const share of SHARES) t.equal(clusters.pick('default', share)?.name, 'b')
+  const clusters = pool(ANY, a1, a2, b)
+  t.strictSame(picked(clusters), ['a1', 'b'])
+  drain(clusters, a1)
+  t.strictSame(picked(clusters), ['a2', 'b'])
+  drain(clusters, a2)
+  t.strictSame(picked(clusters), ['b'])
+  drain(clusters, b)
+  t.strictSame(picked(clusters), ['a1', 'b'], 'rather than nobody')
 })
 
-t.test('takes one that drains rather than none', async (t) => {
+t.test('an agent that drains is the last resort after all strategies, not before the next one', async (t) => {
+  const node = agent('node', 'node', ['10.0.0.1'])
+  const route = agent('route', 'route', [], true)
+  const other = agent('other')
+  const clusters = pool(['destHost', 'defaultRoute', 'default'], node, route, other)
+  t.strictSame(picked(clusters), ['node'])
+  drain(clusters, node)
+  t.strictSame(picked(clusters), ['route'])
+  drain(clusters, route)
+  t.strictSame(picked(clusters), ['other'])
+  drain(clusters, other)
+  t.strictSame(picked(clusters), ['node'], 'among those that drain the strategies have their order again')
+  t.strictSame(picked(clusters, ADDRESS, node), ['route'])
+})
+
+t.test('one that drains gets a dial that nobody else may have', async (t) => {
+  const node = agent('node', 'node', ['10.0.0.1'])
+  const clusters = pool(['destHost'], node, agent('other', 'other', ['10.0.0.2']))
+  drain(clusters, node)
+  t.strictSame(picked(clusters), ['node'])
+})
+
+t.test('falls back to one that drains when the other one was tried already', async (t) => {
   const [a, b] = [agent('a'), agent('b')]
-  const clusters = pool(a, b)
-  a.draining = true
-  b.draining = true
-  t.strictSame(
-    [0, 0.5].map((share) => clusters.pick('default', share)?.name),
-    ['a', 'b'],
-  )
+  const clusters = pool(ANY, a, b)
+  drain(clusters, a)
+  t.strictSame(picked(clusters, ADDRESS, b), ['a'])
 })
 
-t.test('never picks the stream that was tried already, not even as the last one', async (t) => {
-  const [a1, a2, b] = [agent('a', 'a1'), agent('a', 'a2'), agent('b')]
-  const clusters = pool(a1, a2, b)
-  t.equal(clusters.pick('default', 0, a1)?.name, 'a2', 'another stream of the same id is another one')
-  for (const share of SHARES) t.not(clusters.pick('default', share, b), b)
-  t.equal(pool(a1).pick('default', 0, a1), undefined)
-  a1.draining = true
-  t.equal(pool(a1).pick('default', 0, a1), undefined)
+t.test('takes note of an agent that drains before it is there, and twice', async (t) => {
+  const [early, b] = [{ ...agent('early'), draining: true }, agent('b')]
+  const clusters = pool(ANY, early, b)
+  t.strictSame(picked(clusters), ['b'])
+  drain(clusters, early, early)
+  clusters.remove('default', b)
+  t.strictSame(picked(clusters), ['early'])
+  clusters.remove('default', early)
+  drain(clusters, early)
+  t.strictSame([picked(clusters), clusters.names()], [['nobody'], []], 'and after it has gone nothing of it')
 })
 
 t.test('forgets a stream and keeps the others of its id', async (t) => {
-  const [first, second] = [agent('a', 'a1'), agent('a', 'a2')]
-  const clusters = pool(first, second)
+  const [first, second] = [agent('a', 'a1', ['10.0.0.1']), agent('a', 'a2', ['10.0.0.1'])]
+  const clusters = pool(['destHost'], first, second)
   clusters.remove('default', first)
-  t.equal(clusters.pick('default', 0), second)
+  t.strictSame(picked(clusters), ['a2'])
   clusters.remove('default', first)
   t.strictSame(clusters.all(), [second], 'twice is not once too often')
   clusters.remove('default', second)
-  t.strictSame([clusters.all(), clusters.names()], [[], []])
+  t.strictSame([clusters.all(), clusters.names(), clusters.backends()], [[], [], { destHost: 0 }])
 })
 
 t.test('is not confused by the removal of what was never there', async (t) => {
   const a = agent('a')
-  const clusters = pool(a)
+  const clusters = pool(ANY, a)
   clusters.remove('default', agent('a'))
   clusters.remove('default', agent('b'))
   clusters.remove('eu-1', a)
-  t.strictSame(clusters.all(), [a])
+  t.strictSame([clusters.all(), picked(clusters)], [[a], ['a']])
 })
 
 t.test('keeps clusters apart, whatever their agents call themselves', async (t) => {
-  const [here, there] = [agent('a', 'here'), agent('a', 'there')]
-  const clusters = createClusters<Agent>()
-  clusters.add('eu-1', here)
-  clusters.add('__proto__', there)
-  for (const share of SHARES) {
-    t.equal(clusters.pick('eu-1', share), here)
-    t.equal(clusters.pick('__proto__', share), there)
+  const [here, there] = [agent('a', 'here', ['10.0.0.1'], true), agent('a', 'there', ['10.0.0.1'], true)]
+  for (const strategy of ['default', 'destHost', 'defaultRoute'] as const) {
+    const clusters = createClusters<Agent>([strategy])
+    clusters.add('eu-1', here)
+    clusters.add('__proto__', there)
+    for (const random of [0, 0.5, 0.99]) {
+      t.equal(clusters.pick('eu-1', ADDRESS, random), here)
+      t.equal(clusters.pick('__proto__', ADDRESS, random), there)
+    }
+    t.strictSame(clusters.names(), ['eu-1', '__proto__'])
+    t.strictSame(clusters.of('eu-1'), [here])
+    clusters.remove('eu-1', there)
+    clusters.drain('eu-1', there)
+    t.strictSame(clusters.of('eu-1'), [here])
+    t.strictSame(clusters.backends(), { [strategy]: 2 })
   }
-  t.strictSame(clusters.names(), ['eu-1', '__proto__'])
-  t.strictSame(clusters.of('eu-1'), [here])
-  clusters.remove('eu-1', there)
-  t.strictSame(clusters.of('eu-1'), [here])
-})
-
-t.test('takes ids that mean something to JavaScript, and the empty one', async (t) => {
-  const agents = ['', '__proto__', 'constructor', 'toString'].map((id) => agent(id))
-  const clusters = pool(...agents)
-  t.strictSame(clusters.all(), agents)
-  t.strictSame(
-    [0, 0.25, 0.5, 0.75].map((share) => clusters.pick('default', share)),
-    agents,
-  )
-  for (const each of agents) clusters.remove('default', each)
-  t.strictSame(clusters.names(), [])
 })
 
 t.test('a list that was given out does not change under its reader', async (t) => {
   const [a1, a2] = [agent('a', 'a1'), agent('a', 'a2')]
-  const clusters = pool(a1, a2)
+  const clusters = pool(ANY, a1, a2)
   const seen: string[] = []
   for (const each of clusters.all()) {
     clusters.remove('default', each)
     seen.push(each.name)
   }
   t.strictSame(seen, ['a1', 'a2'])
+})
+
+t.test('counts the backends of the strategies in use, drained ones included, each once', async (t) => {
+  const [a1, a2] = [agent('a', 'a1', ['n1', 'n2']), agent('a', 'a2', ['n2', 'n3'], true)]
+  const clusters = pool(['defaultRoute', 'destHost', 'default'], a1, a2, agent('b'))
+  t.strictSame(Object.entries(clusters.backends()), [
+    ['defaultRoute', 1],
+    ['destHost', 3],
+    ['default', 2],
+  ])
+  drain(clusters, a1)
+  t.strictSame(clusters.backends(), { defaultRoute: 1, destHost: 3, default: 2 })
+  drain(clusters, a2)
+  t.strictSame(clusters.backends(), { defaultRoute: 1, destHost: 3, default: 2 })
+  clusters.remove('default', a1)
+  t.strictSame(clusters.backends(), { defaultRoute: 1, destHost: 2, default: 2 })
+  t.strictSame(pool(['destHost']).backends(), { destHost: 0 })
+})
+
+t.test('is ready when the first strategy has somebody, whatever the others have', async (t) => {
+  const [plain, node, route] = [agent('a'), agent('b', 'b', ['n1']), agent('c', 'c', [], true)]
+  for (const [first, enough] of [
+    ['default', plain],
+    ['destHost', node],
+    ['defaultRoute', route],
+  ] as const) {
+    const clusters = pool([first, 'default'])
+    t.notOk(clusters.ready(), first)
+    if (enough !== plain) clusters.add('default', plain)
+    t.notOk(clusters.ready(), `${first}: others do not count`)
+    clusters.add('default', enough)
+    t.ok(clusters.ready(), first)
+    enough.draining = true
+    clusters.drain('default', enough)
+    t.ok(clusters.ready(), `${first}: as konnectivity, also while it drains`)
+    clusters.remove('default', enough)
+    t.notOk(clusters.ready(), first)
+  }
 })
