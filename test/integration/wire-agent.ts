@@ -31,9 +31,12 @@ export type WireAgent = Wire & {
 /** The entry by which our own agent offers all it can. */
 export const allExtensions = { 'culvert-extensions': writeExtensions(offered) }
 
+/** What an agent has to know of a server, whoever made that. */
+export type AgentPort = Pick<Server, 'agentPort' | 'pki'>
+
 export async function connectAgentPort(
   t: Test,
-  server: Server,
+  server: AgentPort,
   leaf: Leaf | 'none' = server.pki.agent,
 ): Promise<TLSSocket> {
   const socket = connectTls({

@@ -14,6 +14,8 @@ export type Wire = {
   readonly sendRaw: (bytes: Buffer) => void
   /** All that came so far. */
   readonly received: readonly Packet[]
+  /** Told of each packet as it comes. */
+  readonly onPacket: (listener: (packet: Packet) => void) => void
   /** The oldest packet of that type that nobody has asked for yet. */
   readonly next: <T extends Packet['type']>(type: T) => Promise<PacketOf<T>>
 }
@@ -30,14 +32,17 @@ export function speakGrpc(stream: ClientHttp2Stream | ServerHttp2Stream): Wire {
   const received: Packet[] = []
   const asked = new Set<Packet>()
   const waiting = new Set<() => void>()
+  const listeners: ((packet: Packet) => void)[] = []
   let held: Buffer = Buffer.alloc(0)
 
   stream.on('data', (chunk: Buffer) => {
     held = Buffer.concat([held, chunk])
     while (held.length >= PREFIX_BYTES && held.length >= PREFIX_BYTES + held.readUInt32BE(1)) {
       const end = PREFIX_BYTES + held.readUInt32BE(1)
-      received.push(decodePacket(Buffer.from(held.subarray(PREFIX_BYTES, end))))
+      const packet = decodePacket(Buffer.from(held.subarray(PREFIX_BYTES, end)))
       held = held.subarray(end)
+      received.push(packet)
+      for (const tell of listeners) tell(packet)
     }
     for (const look of waiting) look()
   })
@@ -62,6 +67,7 @@ export function speakGrpc(stream: ClientHttp2Stream | ServerHttp2Stream): Wire {
     sendMessage,
     sendRaw: (bytes) => void stream.write(bytes),
     received,
+    onPacket: (listener) => void listeners.push(listener),
     next,
   }
 }

@@ -101,9 +101,11 @@ t.test('forgets a stream and keeps the others of its id', async (t) => {
   t.strictSame([clusters.all(), clusters.names(), clusters.backends()], [[], [], { destHost: 0 }])
 })
 
-t.test('is not confused by the removal of what was never there', async (t) => {
+t.test('is not confused by what happens to agents that are not there', async (t) => {
   const a = agent('a')
   const clusters = pool(ANY, a)
+  drain(clusters, agent('z'))
+  t.strictSame(picked(clusters, ADDRESS, a), ['nobody'])
   clusters.remove('default', agent('a'))
   clusters.remove('default', agent('b'))
   clusters.remove('eu-1', a)
