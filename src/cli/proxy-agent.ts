@@ -20,7 +20,7 @@ const read = readOptions(agentOptions, process.argv.slice(2), agentRules, proces
 if (read.ok === 'asked') {
   process.stdout.write(read.for === 'help' ? helpText(agentOptions, about) : `${about.program} ${readVersion()}\n`)
 } else if (!read.ok) {
-  process.stderr.write(problemText('agent', read.problems))
+  process.stderr.write(problemText('agent', read))
   process.exitCode = 1
 } else {
   const { values: options } = read
@@ -32,7 +32,7 @@ if (read.ok === 'asked') {
     process.exit(0)
   } catch (error) {
     if (!(error instanceof TunnelError)) throw error
-    process.stderr.write(problemText('agent', error.message.split('\n')))
+    process.stderr.write(problemText('agent', { misread: [], problems: error.message.split('\n') }))
     process.exit(1)
   }
 }

@@ -19,7 +19,7 @@ const read = readOptions(serverOptions, process.argv.slice(2), serverRules, proc
 if (read.ok === 'asked') {
   process.stdout.write(read.for === 'help' ? helpText(serverOptions, about) : `${about.program} ${readVersion()}\n`)
 } else if (!read.ok) {
-  process.stderr.write(problemText('server', read.problems))
+  process.stderr.write(problemText('server', read))
   process.exitCode = 1
 } else {
   const { values: options } = read
@@ -31,7 +31,7 @@ if (read.ok === 'asked') {
     process.exit(shutdown.now.aborted ? 1 : 0)
   } catch (error) {
     if (!(error instanceof TunnelError)) throw error
-    process.stderr.write(problemText('server', error.message.split('\n')))
+    process.stderr.write(problemText('server', { misread: [], problems: error.message.split('\n') }))
     process.exit(1)
   }
 }

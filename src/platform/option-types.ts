@@ -9,10 +9,14 @@ type About = {
   readonly group?: string
   readonly flag?: string
   readonly formerly?: string
+  readonly letter?: string
   readonly environment?: string
   readonly secret?: boolean
 }
 type Range = { readonly min?: number; readonly max?: number }
+
+/** For flags that konnectivity has and that mean nothing here: command lines need not change. */
+export const IDLE_GROUP = 'Accepted without effect'
 
 /** The longest wait that Node's timers keep: a longer one would fire at once. */
 const MAX_TIMER_MS = 2_147_483_647
@@ -45,22 +49,17 @@ export function number(about: About): Option<number> {
   return { ...about, takes: 'number', shape: 'single', parse }
 }
 
-/** @param anyFree whether 0 is accepted and means any free port */
-export function port({ anyFree = false, ...about }: About & { readonly anyFree?: boolean }): Option<number> {
-  const expected = anyFree ? 'a port from 1 to 65535, or 0 for any free one' : 'a port from 1 to 65535'
-  const parse = (given: string): Parsed<number> => within(anyFree ? 0 : 1, 65_535, whole(given), expected)
-  return { ...about, takes: 'port', shape: 'single', parse }
-}
-
-/** Milliseconds; `min` and `max` too. The flag of a key that ends in Ms goes without it. */
-export function duration({ min = 0, max = MAX_TIMER_MS, ...about }: About & Range): Option<number> {
-  const expected = `a duration such as 250ms, 10s or 5m${bounds(min, max, MAX_TIMER_MS, formatDuration)}`
-  return {
-    ...about,
-    takes: 'duration',
-    shape: 'single',
-    parse: (given) => within(min, max, parseDuration(given), expected),
+/**
+ * Milliseconds; `min` and `max` too. What is longer than a timer waits, 24 days, is that long, unless `max` is less. The flag
+ * of a key that ends in Ms goes without it.
+ */
+export function duration({ min = 0, max = Number.POSITIVE_INFINITY, ...about }: About & Range): Option<number> {
+  const expected = `a duration such as 250ms, 10s or 5m${bounds(min, max, Number.POSITIVE_INFINITY, formatDuration)}`
+  const parse = (given: string): Parsed<number> => {
+    const read = within(min, max, parseDuration(given), expected)
+    return 'value' in read ? { value: Math.min(read.value, MAX_TIMER_MS) } : read
   }
+  return { ...about, takes: 'duration', shape: 'single', parse }
 }
 
 export function bytes({ min = 0, max = Number.MAX_SAFE_INTEGER, ...about }: About & Range): Option<number> {

@@ -27,6 +27,7 @@ t.test('reports every file that is missing or is none, with its flag', async (t)
   const folder = t.testdir()
   t.strictSame(read(`--server-cert=${join(folder, 'cert.pem')}`, `--server-key=${folder}`), {
     ok: false,
+    misread: [],
     problems: [
       `--server-cert: expected a file that can be read, got ${join(folder, 'cert.pem')}: there is no such file`,
       `--server-key: expected a file that can be read, got ${folder}: it is no regular file`,

@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap'
-import { boolean, bytes, duration, integer, list, oneOf, port } from '../../src/platform/option-types.ts'
+import { boolean, bytes, duration, integer, list, number, oneOf } from '../../src/platform/option-types.ts'
 import type { Option } from '../../src/platform/options.ts'
 
 const help = 'What it is for.'
@@ -10,20 +10,19 @@ function check<T>(t: Test, option: Option<T>, read: Record<string, T>, refused: 
   for (const text of refused) t.hasProp(option.parse(text), 'expected', JSON.stringify(text))
 }
 
-t.test('a port is 1 to 65535, and 0 only where any free one will do', async (t) => {
-  check(t, port({ help }), { '1': 1, '65535': 65_535 }, ['0', '65536', '-1', '80.0', '0x50', '', ' 80', '1e3'])
-  check(t, port({ help, anyFree: true }), { '0': 0, '65535': 65_535 }, ['-1', '65536'])
-  t.strictSame(port({ help, anyFree: true }).parse('x'), { expected: 'a port from 1 to 65535, or 0 for any free one' })
-})
-
 t.test('an integer keeps its bounds and refuses what a double cannot hold', async (t) => {
   check(t, integer({ help }), { '-5': -5, '+7': 7, '007': 7 }, ['', '1.5', 'x', '9007199254740992'])
   check(t, integer({ help, min: 2, max: 4 }), { '2': 2, '4': 4 }, ['1', '5'])
   t.strictSame(integer({ help, min: 2, max: 4 }).parse('5'), { expected: 'a whole number from 2 to 4' })
 })
 
-t.test('a duration is in milliseconds, not negative, and no longer than a timer can wait', async (t) => {
-  check(t, duration({ help }), { '0': 0, '2147483647ms': 2_147_483_647 }, ['-1s', '2147483648ms', '5', ''])
+t.test('a number may have a fraction and an exponent', async (t) => {
+  const read = { '5': 5, '-1': -1, '2.5': 2.5, '.5': 0.5, '1e3': 1_000 }
+  check(t, number({ help }), read, ['', 'x', '1,5', '0x10', 'NaN', 'Infinity', '1e999'])
+})
+
+t.test('a duration is in milliseconds, not negative, and as long as a timer can wait', async (t) => {
+  check(t, duration({ help }), { '0': 0, '2147483647ms': 2_147_483_647, '87600h': 2_147_483_647 }, ['-1s', '5', ''])
   check(t, duration({ help, min: 10, max: 20 }), { '10ms': 10, '20ms': 20 }, ['9ms', '21ms'])
   t.strictSame(duration({ help, min: 10 }).parse('0'), {
     expected: 'a duration such as 250ms, 10s or 5m, at least 10ms',
@@ -48,6 +47,7 @@ t.test('a choice is one of its words', async (t) => {
   t.strictSame(optional.parse(''), { value: '' })
   t.strictSame(optional.parse('xml'), { expected: 'one of text, json' }, 'the empty one is not worth a word')
   t.equal(optional.takes, 'text|json')
+  t.strictSame(oneOf(['a'], { help, refusal: (given) => `no ${given}` }).parse('b'), { refused: 'no b' })
 })
 
 t.test('a list skips what is empty', async (t) => {

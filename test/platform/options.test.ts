@@ -1,5 +1,5 @@
 import t from 'tap'
-import { boolean, bytes, duration, integer, list, oneOf, port, text } from '../../src/platform/option-types.ts'
+import { boolean, bytes, duration, integer, list, oneOf, text } from '../../src/platform/option-types.ts'
 import {
   type Environment,
   flagOf,
@@ -11,7 +11,7 @@ import {
 
 const table = {
   serverHost: text({ help: 'Host.' }),
-  serverPort: port({ default: '8091', help: 'Port.' }),
+  serverPort: integer({ default: '8091', min: 1, max: 65_535, help: 'Port.' }),
   dialTimeoutMs: duration({ default: '5s', help: 'Wait.' }),
   headBytes: bytes({ default: '16KiB', help: 'Head.', max: 1_048_576 }),
   serverCount: integer({ default: '1', help: 'Count.', min: 1 }),
@@ -36,7 +36,7 @@ const valuesOf = (argv: string[], environment: Environment = {}): Partial<Option
 }
 const problemsOf = (argv: string[], rules: Rule<Options>[] = [], environment: Environment = {}) => {
   const read = given(argv, rules, environment)
-  return read.ok === false ? read.problems : []
+  return read.ok === false ? [...read.misread, ...read.problems] : []
 }
 
 t.test('gives the defaults, each in its own type', async (t) => {
@@ -66,30 +66,6 @@ t.test('derives the flag from the key, a duration without its unit', async (t) =
   t.equal(flagOf('id', table.id), 'agent-id')
 })
 
-t.test('reads a value after an equals sign or as the next word, even one that looks like a flag', async (t) => {
-  t.equal(valuesOf(['--server-port=1']).serverPort, 1)
-  t.equal(valuesOf(['--server-port', '65535']).serverPort, 65_535)
-  t.equal(valuesOf(['--agent-id=a=b']).id, 'a=b')
-  t.equal(valuesOf(['--agent-id', '--help']).id, '--help')
-  t.equal(valuesOf(['--agent-id=']).id, '', 'empty is a value')
-})
-
-t.test('reads a boolean alone or after an equals sign, never from the next word', async (t) => {
-  t.equal(valuesOf(['--delete-existing=false']).deleteExisting, false)
-  t.equal(valuesOf(['--delete-existing=F']).deleteExisting, false)
-  t.equal(valuesOf(['--delete-existing=false', '--delete-existing']).deleteExisting, true)
-  t.equal(valuesOf(['--delete-existing', 'false']).deleteExisting, true)
-})
-
-t.test('takes the last of a repeated flag and all of a repeated list', async (t) => {
-  t.equal(valuesOf(['--server-port=1', '--server-port=2']).serverPort, 2)
-  t.strictSame(valuesOf(['--alpn-proto=a,b', '--alpn-proto', 'c', '--alpn-proto=,']).alpnProto, ['a', 'b', 'c'])
-})
-
-t.test('ignores words that are no flags, and everything after a double dash', async (t) => {
-  t.equal(valuesOf(['stray', '-', '--server-port=7', 'more', '--', '--no-such', '--server-port=8']).serverPort, 7)
-})
-
 t.test('takes a default from the environment when the flag is absent and the variable says something', async (t) => {
   t.equal(valuesOf([], { AGENT_ID: 'from-env' }).id, 'from-env')
   t.equal(valuesOf([], { AGENT_ID: '' }).id, 'made-1')
@@ -117,33 +93,43 @@ t.test('reports every mistake at once, each with its flag, what was expected and
   const read = readOptions(table, argv, [() => 'and a rule is broken'])
   t.strictSame(read, {
     ok: false,
-    problems: [
+    misread: [
+      'invalid argument "70000" for "--server-port" flag: expected a whole number from 1 to 65535',
+      'invalid argument "5" for "--dial-timeout" flag: expected a duration such as 250ms, 10s or 5m',
+      'invalid argument "2MiB" for "--head-bytes" flag: expected a size such as 512, 16KiB or 4MiB from 0B to 1MiB',
+      'invalid argument "0" for "--server-count" flag: expected a whole number, at least 1',
+      'invalid argument "perhaps" for "--delete-existing" flag: expected true or false',
+      'invalid argument "xml" for "--log-format" flag: expected one of text, json',
       'unknown flag: --no-such',
-      'unknown flag: -x',
-      '--token: needs a value',
-      '--server-host: must be set',
-      '--server-port: expected a port from 1 to 65535, got "70000"',
-      '--dial-timeout: expected a duration such as 250ms, 10s or 5m, got "5"',
-      '--head-bytes: expected a size such as 512, 16KiB or 4MiB from 0B to 1MiB, got "2MiB"',
-      '--server-count: expected a whole number, at least 1, got "0"',
-      '--delete-existing: expected true or false, got "perhaps"',
-      '--log-format: expected one of text, json, got "xml"',
-      'and a rule is broken',
+      "unknown shorthand flag: 'x' in -x",
+      'flag needs an argument: --token',
     ],
+    problems: ['--server-host: must be set', 'and a rule is broken'],
+  })
+})
+
+t.test('gives a rule that an option has for itself with the other rules', async (t) => {
+  const own = { mode: oneOf(['a'], { default: 'a', help: 'Mode.', refusal: (given) => `no mode ${given}` }) }
+  t.strictSame(readOptions(own, ['--mode=b', '--mode=c'], [({ mode }) => `mode ${mode}`, () => 'more']), {
+    ok: false,
+    misread: [],
+    problems: ['no mode c', 'more'],
   })
 })
 
 t.test('says which variable a bad default came from', async (t) => {
   const fromEnvironment = { count: integer({ default: '1', help: 'Count.', environment: 'COUNT' }) }
   t.match(readOptions(fromEnvironment, [], [], { COUNT: 'many' }), {
-    problems: ['--count: expected a whole number, got "many" from COUNT'],
+    misread: ['COUNT: expected a whole number, got "many"'],
   })
 })
 
 t.test('leaves out a rule that looks at a value which could not be read', async (t) => {
   const rule: Rule<Options> = ({ serverPort, serverCount }) => (serverPort > serverCount ? 'too many ports' : undefined)
   t.strictSame(problemsOf([], [rule]), ['too many ports'])
-  t.strictSame(problemsOf(['--server-port=x'], [rule]), ['--server-port: expected a port from 1 to 65535, got "x"'])
+  t.strictSame(problemsOf(['--server-port=x'], [rule]), [
+    'invalid argument "x" for "--server-port" flag: expected a whole number from 1 to 65535',
+  ])
 })
 
 t.test('lets an error of a rule itself through', async (t) => {
@@ -156,6 +142,10 @@ t.test('lets an error of a rule itself through', async (t) => {
 t.test('never shows a secret', async (t) => {
   const secret = { pin: integer({ help: 'Pin.', secret: true }), count: integer({ default: '1', help: 'Count.' }) }
   const read = readOptions(secret, ['--pin=canary'], [])
-  t.strictSame(read, { ok: false, problems: ['--pin: expected a whole number, got a value that is not shown'] })
+  t.strictSame(read, {
+    ok: false,
+    misread: ['invalid argument that is not shown for "--pin" flag: expected a whole number'],
+    problems: [],
+  })
   t.strictSame(shownOptions(secret, { pin: 4711, count: 2 }), { count: 2 })
 })
