@@ -6,12 +6,15 @@
  * Whatever a peer put into a field stays on its line: texts with anything but plain characters are quoted as in JSON.
  */
 
-/** @param json a record of pino's, with its time and level as text */
-export function logLine(json: string): string {
+/**
+ * @param json a record of pino's, with its time and level as text
+ * @param hasHeader whether time, level and program come first
+ */
+export function logLine(json: string, hasHeader: boolean): string {
   const { time, level, program, msg, ...fields } = JSON.parse(json) as Record<string, unknown>
   const pairs = Object.entries(fields).flatMap(([key, value]) => pairsOf(key, value))
-  const head = `${time} ${String(level).padEnd(5)} ${program}: ${escaped(String(msg ?? ''))}`
-  return `${[head, ...pairs].join(' ')}\n`
+  const header = hasHeader ? `${time} ${String(level).padEnd(5)} ${program}: ` : ''
+  return `${[`${header}${escaped(String(msg ?? ''))}`, ...pairs].join(' ')}\n`
 }
 
 function pairsOf(key: string, value: unknown): string[] {

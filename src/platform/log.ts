@@ -1,6 +1,10 @@
-/** The log of a program, on standard error: a JSON record or a line of text for each event. */
-import { type DestinationStream, destination, pino, stdTimeFunctions } from 'pino'
+/** The log of a program: a JSON record or a line of text for each event. Where it goes: log-sink.ts. */
+import { getCallSites } from 'node:util'
+import { pino, stdTimeFunctions } from 'pino'
+import type { ModuleLevel } from './klog-options.ts'
 import type { LogOptions } from './log-options.ts'
+import { type Level, levelOf, levels, moduleVerbosity } from './log-routes.ts'
+import { type LogSink, logSink } from './log-sink.ts'
 import { logLine } from './log-text.ts'
 
 type Write = (fields: object, message: string) => void
@@ -17,24 +21,56 @@ export type Log = {
 /** Fields whose value is never written, at the top of an event or one below, should one ever be passed. */
 const SECRETS = ['key', 'token', 'authorization', 'passphrase', 'pfx']
 
-/** @param sink where to, for tests; else standard error, where each line is written before the call returns */
-export function createLog(program: string, { logFormat, logLevel }: LogOptions, sink = standardError()): Log {
+/** @param sink where to, for tests; else as the options say */
+export function createLog(program: string, options: LogOptions, sink?: LogSink): Log {
+  const { logFormat, logLevel, vmodule, v, skipHeaders } = options
+  const level = logLevel === '' ? levelOf(v) : logLevel
+  const hasModules = vmodule.length > 0 && logLevel === ''
   const settings = {
-    level: logLevel,
+    level: hasModules ? 'debug' : level,
     base: { program },
     timestamp: stdTimeFunctions.isoTime,
     formatters: { level: (level: string) => ({ level }) },
     redact: { paths: SECRETS.flatMap((name) => [name, `*.${name}`]), censor: 'hidden' },
   }
-  return pino(settings, logFormat === 'json' ? sink : { write: (json) => sink.write(logLine(json)) })
+  const lines =
+    sink ??
+    logSink(program, options, {
+      failed: (reason) => log.warn({ reason }, 'the log file cannot be written: its lines go to standard error'),
+      recovered: () => log.info({}, 'the log file is written again'),
+    })
+  const log: Log = pino(settings, {
+    write: (json: string) => lines.write(logFormat === 'json' ? json : logLine(json, !skipHeaders), levelIn(json)),
+  })
+  return hasModules ? withModules(log, level, vmodule) : log
 }
 
-/** Most that is kept of a log that cannot be written for a while; what comes on top is dropped. */
-const MAX_HELD_BYTES = 1_048_576
+/** pino writes the level first. */
+function levelIn(json: string): Level {
+  return (/^\{"level":"(\w+)"/.exec(json)?.[1] ?? 'info') as Level
+}
 
-/** A full disk or a reader of the log that goes away must not take the program with it. */
-function standardError(): DestinationStream {
-  const stream = destination({ dest: 2, sync: true, maxLength: MAX_HELD_BYTES })
-  stream.on('error', () => undefined)
-  return stream
+/**
+ * `--vmodule`: single source files log more than the others do. Only where it is given: the caller has to be looked up.
+ *
+ * @param log lets everything through
+ * @param level least severe that is logged by files which `modules` does not name
+ */
+function withModules(log: Log, level: Level, modules: readonly ModuleLevel[]): Log {
+  const reaches = (own: Level, least: Level): boolean => levels.indexOf(own) >= levels.indexOf(least)
+  const write = (own: Level): Write => {
+    if (reaches(own, level)) return (fields, message) => log[own](fields, message)
+    return (fields, message) => {
+      const caller = getCallSites(2)[1]?.scriptName ?? '' // the first is this function
+      const verbosity = moduleVerbosity(modules, caller)
+      if (verbosity > 0 && reaches(own, levelOf(verbosity))) log[own](fields, message)
+    }
+  }
+  return {
+    debug: write('debug'),
+    info: write('info'),
+    warn: write('warn'),
+    error: write('error'),
+    child: (fields) => withModules(log.child(fields), level, modules),
+  }
 }

@@ -1,6 +1,6 @@
 /** The flags that konnectivity's agent has, by its names and with its defaults; docs/compatibility.md lists what differs. */
 import { randomUUID } from 'node:crypto'
-import { boolean, duration, file, integer, list, oneOf, text } from '../platform/option-types.ts'
+import { boolean, duration, file, IDLE_GROUP, integer, list, oneOf, text } from '../platform/option-types.ts'
 
 export const konnectivityOptions = {
   agentCert: file({ default: '', help: 'Certificate with which the agent connects, PEM.' }),
@@ -31,10 +31,6 @@ export const konnectivityOptions = {
     help: 'What the agent can reach, as a query string: ipv4=10.0.0.1&host=node-1&default-route=true',
   }),
   syncIntervalMs: duration({ default: '1s', min: 1, help: 'First wait before connecting again.' }),
-  probeIntervalMs: duration({
-    default: '1s',
-    help: 'Accepted without effect: a connection that breaks is noticed at once, a silent one by its heartbeats.',
-  }),
   syncIntervalCapMs: duration({ default: '10s', min: 1, help: 'Longest wait before connecting again.' }),
   keepaliveTimeMs: duration({
     default: '1h',
@@ -44,17 +40,9 @@ export const konnectivityOptions = {
     default: '',
     help: 'Token of a service account by which the server knows the agent; read anew for each connection.',
   }),
-  warnOnChannelLimit: boolean({
-    default: 'false',
-    help: 'Accepted without effect: there are no channels that could be full.',
-  }),
   syncForever: boolean({
     default: 'false',
     help: 'Go on connecting when as many servers are held as there are, in case there are more by now.',
-  }),
-  xfrChannelSize: integer({
-    default: '150',
-    help: 'Accepted without effect: what waits is bounded in bytes, see --connection-buffer-bytes.',
   }),
   countServerLeases: boolean({
     default: 'false',
@@ -75,8 +63,27 @@ export const konnectivityOptions = {
     default: '',
     help: 'How to reach the Kubernetes API, for leases. Empty: as a pod does, by its service account.',
   }),
+}
+
+export const idleOptions = {
+  probeIntervalMs: duration({
+    group: IDLE_GROUP,
+    default: '1s',
+    help: 'a connection that breaks is noticed at once, a silent one by its heartbeats.',
+  }),
+  warnOnChannelLimit: boolean({
+    group: IDLE_GROUP,
+    default: 'false',
+    help: 'there are no channels that could be full.',
+  }),
+  xfrChannelSize: integer({
+    group: IDLE_GROUP,
+    default: '150',
+    help: 'what waits is bounded in bytes, see --connection-buffer-bytes.',
+  }),
   kubeApiContentType: text({
+    group: IDLE_GROUP,
     default: 'application/vnd.kubernetes.protobuf',
-    help: 'Accepted without effect: requests to the Kubernetes API are JSON.',
+    help: 'requests to the Kubernetes API are JSON.',
   }),
 }

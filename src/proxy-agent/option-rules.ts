@@ -4,6 +4,7 @@
  */
 import { cipherSuiteProblem } from '../platform/cipher-suites.ts'
 import { formatDuration } from '../platform/duration.ts'
+import { logWarning } from '../platform/log-options.ts'
 import { isMetadataText } from '../platform/metadata-text.ts'
 import { fileRule, noSuchFile } from '../platform/option-files.ts'
 import type { Rule } from '../platform/options.ts'
@@ -82,8 +83,8 @@ const ours: Rule<AgentOptions>[] = [
 export const agentRules: Rule<AgentOptions>[] = [...theirs, ...ours]
 
 /** What an operator should know about options that are accepted; for the log, at every start. */
-export function agentWarnings({ tlsMinVersion }: AgentOptions): string[] {
-  return [tlsVersionWarning(tlsMinVersion)].filter((line) => line !== undefined)
+export function agentWarnings(options: AgentOptions): string[] {
+  return [tlsVersionWarning(options.tlsMinVersion), logWarning(options)].filter((line) => line !== undefined)
 }
 
 /** konnectivity's agent bounds ports below only; it fails later, where a port is out of TCP's range. */

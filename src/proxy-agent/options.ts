@@ -1,9 +1,10 @@
 /** The flags of proxy-agent: konnectivity's, by its names, and ours. What refuses a command line is in option-rules.ts. */
+import { idleKlogOptions } from '../platform/klog-options.ts'
 import { logOptions } from '../platform/log-options.ts'
 import { list, oneOf, text } from '../platform/option-types.ts'
 import type { Values } from '../platform/options.ts'
 import { tlsVersionNames, tlsVersionRefusal } from '../platform/tls-version.ts'
-import { konnectivityOptions } from './konnectivity-options.ts'
+import { idleOptions, konnectivityOptions } from './konnectivity-options.ts'
 import { lifetimeOptions, limitOptions } from './limit-options.ts'
 
 const ours = {
@@ -25,5 +26,13 @@ const ours = {
   }),
 }
 
-export const agentOptions = { ...konnectivityOptions, ...ours, ...logOptions, ...lifetimeOptions, ...limitOptions }
+export const agentOptions = {
+  ...konnectivityOptions,
+  ...logOptions,
+  ...ours,
+  ...lifetimeOptions,
+  ...limitOptions,
+  ...idleOptions,
+  ...idleKlogOptions,
+}
 export type AgentOptions = Values<typeof agentOptions>

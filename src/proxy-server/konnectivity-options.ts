@@ -1,6 +1,6 @@
 /** The flags that konnectivity's server has, by its names and with its defaults; docs/compatibility.md lists what differs. */
 import { randomUUID } from 'node:crypto'
-import { boolean, duration, file, integer, list, number, oneOf, text } from '../platform/option-types.ts'
+import { boolean, duration, file, IDLE_GROUP, integer, list, number, oneOf, text } from '../platform/option-types.ts'
 import { tlsVersionNames, tlsVersionRefusal } from '../platform/tls-version.ts'
 
 export const konnectivityOptions = {
@@ -55,10 +55,6 @@ export const konnectivityOptions = {
   }),
   kubeconfigQps: number({ default: '0', help: 'Requests per second to the Kubernetes API. 0: 5.' }),
   kubeconfigBurst: integer({ default: '0', help: 'Requests at once to the Kubernetes API. 0: 10.' }),
-  kubeApiContentType: text({
-    default: 'application/vnd.kubernetes.protobuf',
-    help: 'Accepted without effect: requests to the Kubernetes API are JSON.',
-  }),
   proxyStrategies: list({
     default: 'default',
     help: 'How an agent is chosen, tried in this order: default, destHost, defaultRoute.',
@@ -71,18 +67,6 @@ export const konnectivityOptions = {
     default: '',
     help: 'Oldest TLS version accepted, at least 1.2, which is also the default.',
     refusal: tlsVersionRefusal,
-  }),
-  xfrChannelSize: integer({
-    default: '10',
-    help: 'Accepted without effect: what waits is bounded in bytes, see --connection-buffer-bytes.',
-  }),
-  frontendWriteChannelSize: integer({
-    default: '10',
-    help: 'Accepted without effect: what waits is bounded in bytes, see --connection-buffer-bytes.',
-  }),
-  warnOnChannelLimit: boolean({
-    default: 'true',
-    help: 'Accepted without effect, as in konnectivity, where it is deprecated.',
   }),
   enableLeaseController: boolean({
     default: 'false',
@@ -102,5 +86,28 @@ export const konnectivityOptions = {
     default: '30s',
     min: Number.MIN_SAFE_INTEGER,
     help: 'Longest wait for an agent to reach a target. 0: for ever.',
+  }),
+}
+
+export const idleOptions = {
+  kubeApiContentType: text({
+    group: IDLE_GROUP,
+    default: 'application/vnd.kubernetes.protobuf',
+    help: 'requests to the Kubernetes API are JSON.',
+  }),
+  xfrChannelSize: integer({
+    group: IDLE_GROUP,
+    default: '10',
+    help: 'what waits is bounded in bytes, see --connection-buffer-bytes.',
+  }),
+  frontendWriteChannelSize: integer({
+    group: IDLE_GROUP,
+    default: '10',
+    help: 'what waits is bounded in bytes, see --connection-buffer-bytes.',
+  }),
+  warnOnChannelLimit: boolean({
+    group: IDLE_GROUP,
+    default: 'true',
+    help: 'Accepted without effect, as in konnectivity, where it is deprecated.',
   }),
 }

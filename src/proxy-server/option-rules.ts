@@ -5,6 +5,7 @@
 import { isTrustDomain } from '../pki/identity.ts'
 import { cipherSuiteProblem } from '../platform/cipher-suites.ts'
 import { formatDuration } from '../platform/duration.ts'
+import { logWarning } from '../platform/log-options.ts'
 import { isMetadataText } from '../platform/metadata-text.ts'
 import { fileRule, noSuchFile } from '../platform/option-files.ts'
 import type { Rule } from '../platform/options.ts'
@@ -119,11 +120,14 @@ const ours: Rule<ServerOptions>[] = [
 export const serverRules: Rule<ServerOptions>[] = [...theirs, ...ours]
 
 /** What an operator should know about options that are accepted; for the log, at every start. */
-export function serverWarnings({ tlsMinVersion, clusterCaCert, agentNamespace }: ServerOptions): string[] {
+export function serverWarnings(options: ServerOptions): string[] {
+  const { tlsMinVersion, clusterCaCert, agentNamespace } = options
   const anyone = 'without --cluster-ca-cert or --agent-namespace anyone who reaches the agent port may be an agent'
-  return [tlsVersionWarning(tlsMinVersion), clusterCaCert === '' && agentNamespace === '' ? anyone : undefined].filter(
-    (line) => line !== undefined,
-  )
+  return [
+    tlsVersionWarning(tlsMinVersion),
+    clusterCaCert === '' && agentNamespace === '' ? anyone : undefined,
+    logWarning(options),
+  ].filter((line) => line !== undefined)
 }
 
 function modeRule({ mode }: ServerOptions): string | undefined {

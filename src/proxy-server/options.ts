@@ -1,8 +1,9 @@
 /** The flags of proxy-server: konnectivity's, by its names, and ours. What refuses a command line is in option-rules.ts. */
+import { idleKlogOptions } from '../platform/klog-options.ts'
 import { logOptions } from '../platform/log-options.ts'
 import { boolean, text } from '../platform/option-types.ts'
 import type { Values } from '../platform/options.ts'
-import { konnectivityOptions } from './konnectivity-options.ts'
+import { idleOptions, konnectivityOptions } from './konnectivity-options.ts'
 import { limitOptions } from './limit-options.ts'
 
 const group = 'Listening'
@@ -20,5 +21,12 @@ const ours = {
   }),
 }
 
-export const serverOptions = { ...konnectivityOptions, ...ours, ...logOptions, ...limitOptions }
+export const serverOptions = {
+  ...konnectivityOptions,
+  ...logOptions,
+  ...ours,
+  ...limitOptions,
+  ...idleOptions,
+  ...idleKlogOptions,
+}
 export type ServerOptions = Values<typeof serverOptions>

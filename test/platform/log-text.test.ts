@@ -2,7 +2,7 @@ import t from 'tap'
 import { logLine } from '../../src/platform/log-text.ts'
 
 const about = { level: 'info', time: '2026-08-01T10:00:00.000Z', program: 'proxy-agent' }
-const line = (fields: object): string => logLine(JSON.stringify({ ...about, ...fields }))
+const line = (fields: object): string => logLine(JSON.stringify({ ...about, ...fields }), true)
 const head = '2026-08-01T10:00:00.000Z info  proxy-agent:'
 
 t.test('gives time, level, message and fields, in this order', async (t) => {
@@ -11,6 +11,10 @@ t.test('gives time, level, message and fields, in this order', async (t) => {
     `${head} connected server=s-1 waited_ms=250 ok=true\n`,
   )
   t.match(line({ level: 'error', msg: 'lost' }), / error proxy-agent: lost\n$/)
+})
+
+t.test('leaves out time, level and program where they are not wanted', async (t) => {
+  t.equal(logLine(JSON.stringify({ ...about, msg: 'connected', server: 's-1' }), false), 'connected server=s-1\n')
 })
 
 t.test('quotes a text that is not plain, so that fields can be told apart', async (t) => {

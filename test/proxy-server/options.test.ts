@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { helpText } from '../../src/platform/option-help.ts'
 import { type Environment, flagOf, readOptions } from '../../src/platform/options.ts'
+import { limitOptions } from '../../src/proxy-server/limit-options.ts'
 import { serverRules, serverWarnings } from '../../src/proxy-server/option-rules.ts'
 import { type ServerOptions, serverOptions } from '../../src/proxy-server/options.ts'
 
@@ -26,7 +27,7 @@ function valuesOf(argv: string[], environment: Environment = {}): ServerOptions 
 }
 function problemsOf(argv: string[]): readonly string[] {
   const result = read(argv)
-  return result.ok === false ? result.problems : []
+  return result.ok === false ? [...result.misread, ...result.problems] : []
 }
 
 t.test('has the names and defaults of konnectivity', async (t) => {
@@ -165,7 +166,7 @@ t.test('needs certificates where it speaks TLS', async (t) => {
 t.test('reports a file that cannot be read beside all other mistakes', async (t) => {
   const missing = join(t.testdir(), 'missing.pem')
   t.strictSame(problemsOf(complete(t, `--cluster-key=${missing}`, '--agent-port=80', '--server-count=0')), [
-    '--server-count: expected a whole number, at least 1, got "0"',
+    'invalid argument "0" for "--server-count" flag: expected a whole number, at least 1',
     `error checking cluster key ${missing}, got stat ${missing}: no such file or directory`,
     'please do not try to use reserved port 80 for the agent port',
   ])
@@ -244,19 +245,22 @@ t.test('refuses buffers that do not fit into each other, and a trust domain that
 
 t.test('refuses an id that agents would not hear, and early bytes beyond the credit of a new connection', async (t) => {
   t.strictSame(problemsOf(complete(t, '--server-id=h\u00fc-0', '--early-data-bytes=131073')), [
-    '--early-data-bytes: expected a size such as 512, 16KiB or 4MiB from 0B to 128KiB, got "131073"',
+    'invalid argument "131073" for "--early-data-bytes" flag: expected a size such as 512, 16KiB or 4MiB from 0B to 128KiB',
     '--server-id: expected printable ASCII without spaces at its ends, got "h\u00fc-0"',
   ])
   t.strictSame(problemsOf(complete(t, '--server-id=hub 0', '--early-data-bytes=128KiB')), [])
 })
 
-t.test('refuses every number, size and duration of ours below its range', async (t) => {
+t.test('refuses every limit below its range', async (t) => {
   const off = ['early-data-bytes', 'unknown-frames-per-minute']
-  for (const [key, option] of Object.entries(serverOptions)) {
-    if (option.group === undefined || !['number', 'size', 'duration'].includes(option.takes)) continue
+  for (const [key, option] of Object.entries(limitOptions)) {
     const flag = flagOf(key, option)
     const low = off.includes(flag) ? '-1' : '0'
-    t.match(problemsOf(complete(t, `--${flag}=${low}`)), [new RegExp(`^--${flag}: expected`)], flag)
+    t.match(
+      problemsOf(complete(t, `--${flag}=${low}`)),
+      [new RegExp(`^invalid argument "${low}" for "--${flag}" flag: expected`)],
+      flag,
+    )
   }
 })
 
@@ -273,6 +277,6 @@ t.test('warns of what it accepts but should not be', async (t) => {
 
 t.test('explains every flag in its help', async (t) => {
   const help = helpText(serverOptions, { program: 'proxy-server', summary: 'Serves.' })
-  for (const [key, option] of Object.entries(serverOptions)) t.match(help, `  --${flagOf(key, option)}`)
+  for (const [key, option] of Object.entries(serverOptions)) t.match(help, `--${flagOf(key, option)}`)
   t.ok(help.indexOf('--server-cert') < help.indexOf('Limits:'))
 })
