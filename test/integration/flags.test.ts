@@ -133,10 +133,10 @@ t.test('proxy-agent names its files that cannot be used, and connects to nobody'
 const contradictions: readonly { name: Name; what: string; flags: string[]; says: string[] }[] = [
   {
     name: 'proxy-server',
-    what: 'a mode that is not there yet, and no certificates',
-    flags: ['--agent-port=80', '--admin-port=60000'],
+    what: 'a mode that there is not, ports that are not for it, and no certificates',
+    flags: ['--mode=socks', '--agent-port=80', '--admin-port=60000'],
     says: [
-      '--mode=grpc, which is also the default, is not there yet',
+      "mode must be set to either 'grpc' or 'http-connect' not \"socks\"",
       'please do not try to use reserved port 80 for the agent port',
       'please do not try to use ephemeral port 60000 for the admin port',
       'server ca cert must be set when in TCP mode',
