@@ -53,7 +53,7 @@ if [ -z "$node" ]; then
   refuse "needs Node.js 24 or newer: install it, ${way:+$way }or set CULVERT_NODE to its path"
 fi
 
-# Names resolve in the thread pool (dns.lookup), four at a time by default: too few for an agent.
-export UV_THREADPOOL_SIZE="${UV_THREADPOOL_SIZE:-16}"
+# Names resolve in half of the thread pool (dns.lookup), two at a time by default: too few for an agent (src/proxy-agent/lookups.ts).
+export UV_THREADPOOL_SIZE="${UV_THREADPOOL_SIZE:-32}"
 # A larger young generation: short-lived buffers of a busy tunnel die before they are copied (bulk +10 %).
 exec "$node" --max-semi-space-size=32 "$entry" "$@"

@@ -4,12 +4,12 @@
  */
 
 import type { LookupAddress } from 'node:dns'
-import { lookup } from 'node:dns/promises'
 import { connect, type OnReadOpts, type Socket, type TcpNetConnectOpts } from 'node:net'
 import { type Clock, systemClock } from '../platform/clock.ts'
 import { TunnelError } from '../platform/errors.ts'
 import { connectErrorText, hostPort, lookupErrorText, lookupTimeoutText, timeoutText } from './core/go-errors.ts'
 import { isAllowedAddress, prohibitedText, readTarget, type Target } from './core/target.ts'
+import type { Lookup } from './lookups.ts'
 
 export type DialRequest = {
   readonly protocol: string
@@ -35,15 +35,11 @@ export type Dialed = {
 /** What a dial needs of the machine, so that tests can stand in for it. */
 export type Network = {
   readonly clock: Clock
-  readonly lookup: (name: string) => Promise<readonly LookupAddress[]>
+  readonly lookup: Lookup
   readonly connect: (options: TcpNetConnectOpts) => Socket
 }
 
-export const systemNetwork: Network = {
-  clock: systemClock,
-  lookup: (name) => lookup(name, { all: true, order: 'verbatim' }),
-  connect,
-}
+export const systemNetwork = (lookup: Lookup): Network => ({ clock: systemClock, lookup, connect })
 
 const STAGGER_MS = 250
 const MAX_ADDRESSES = 16 // of one name
@@ -54,7 +50,7 @@ const KEEP_ALIVE_MS = 15_000 // as Go's dialer, which a stock agent uses
  *
  * @throws TunnelError `dial-failed`; the message is Go's wording, made for DIAL_RSP.error
  */
-export function dial(request: DialRequest, network: Network = systemNetwork): Promise<Dialed> {
+export function dial(request: DialRequest, network: Network): Promise<Dialed> {
   const target = readTarget(request.protocol, request.address)
   if (target.kind === 'refused') return Promise.reject(new TunnelError('dial-failed', target.text))
   return new Promise((resolve, reject) => race(target, request, network, resolve, reject))
@@ -73,15 +69,17 @@ function race(
   let firstFailure: { readonly address: string; readonly error: Error } | undefined
   let stagger: Disposable | undefined
   let ended = false
+  const over = new AbortController()
 
   const deadline = clock.after(timeoutMs, giveUp)
   signal.addEventListener('abort', cancel)
   if (signal.aborted) cancel()
   else if (target.kind === 'address') tryAll([host])
-  else lookup(host).then(tryResolved, (error) => fail(lookupErrorText(host, error), error))
+  else lookup(host, over.signal).then(tryResolved, (error) => fail(lookupErrorText(host, error), error))
 
   function end(): void {
     ended = true
+    over.abort()
     deadline[Symbol.dispose]()
     stagger?.[Symbol.dispose]()
     signal.removeEventListener('abort', cancel)

@@ -6,7 +6,7 @@ import type { DialRequest } from '../tunnel/dials.ts'
 import { createEndpoint, type Endpoint } from '../tunnel/endpoint.ts'
 import type { Int64 } from '../tunnel/packet.ts'
 import type { Session } from '../tunnel/session.ts'
-import { dial } from './dialer.ts'
+import { dial, type Network } from './dialer.ts'
 import type { AgentMetrics } from './metrics.ts'
 import type { OpenSockets } from './open-sockets.ts'
 
@@ -15,10 +15,18 @@ export type TargetDialer = {
   readonly cancel: (random: Int64) => void
 }
 
+export type TargetDialerDeps = {
+  readonly metrics: AgentMetrics
+  readonly sockets: OpenSockets
+  readonly network: Network
+  /** Monotonic milliseconds. */
+  readonly now: () => number
+}
+
 /** One for each session: dials are named by numbers that mean nothing beyond it. */
 export function createTargetDialer(
   timeoutMs: number,
-  { metrics, sockets, now }: { metrics: AgentMetrics; sockets: OpenSockets; now: () => number },
+  { metrics, sockets, network, now }: TargetDialerDeps,
 ): TargetDialer {
   const pending = new Map<Int64, AbortController>()
 
@@ -32,7 +40,7 @@ export function createTargetDialer(
       callback: (bytes, buffer) => endpoint?.read(buffer.subarray(0, bytes)) ?? false,
     }
     try {
-      const { socket } = await dial({ protocol, address, timeoutMs, signal: abort.signal, onread })
+      const { socket } = await dial({ protocol, address, timeoutMs, signal: abort.signal, onread }, network)
       endpoint = createEndpoint({ socket, count: metrics.bytes, held: false, over: () => metrics.connectionEnded() })
       const connection = abort.signal.aborted ? undefined : session.accept(random, endpoint.events)
       if (!connection) return void socket.destroy()

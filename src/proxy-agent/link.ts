@@ -3,7 +3,7 @@
  * Source: docs/protocol.md sections 1, 2, 6 and 7.
  */
 import { type ClientHttp2Session, connect as connectHttp2 } from 'node:http2'
-import { isIP } from 'node:net'
+import { isIP, type LookupFunction } from 'node:net'
 import { connect as connectTls, type TLSSocket } from 'node:tls'
 import type { Clock } from '../platform/clock.ts'
 import type { Log } from '../platform/log.ts'
@@ -16,7 +16,9 @@ import { createSession, type Session, type SessionLimits } from '../tunnel/sessi
 import { hostPort } from './core/go-errors.ts'
 import { readServerAnswer, statusText } from './core/server-answer.ts'
 import type { HeldServer } from './core/server-set.ts'
+import type { Network } from './dialer.ts'
 import { createTargetDialer } from './endpoints.ts'
+import { shuffledLookup } from './lookups.ts'
 import type { AgentMetrics } from './metrics.ts'
 import type { OpenSockets } from './open-sockets.ts'
 
@@ -61,6 +63,9 @@ export type LinkDeps = {
   readonly metrics: AgentMetrics
   readonly processBudget: Budget
   readonly sockets: OpenSockets
+  readonly network: Network
+  /** From 0 up to, not including, 1. */
+  readonly random: () => number
   readonly health: (link: { readonly roundTripMs: number | undefined }) => Health
 }
 
@@ -93,7 +98,8 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
   let ended = false // by us: what comes then is not why
   let ticker: NodeJS.Timeout | undefined
   let lose = (_reason: string): void => {}
-  const socket = connectSocket(options)
+  const over = new AbortController()
+  const socket = connectSocket(options, shuffledLookup(deps.network.lookup, deps.random, over.signal))
   const http = connectHttp2(`https://${authority}`, {
     createConnection: () => socket,
     settings: { initialWindowSize: STREAM_WINDOW_BYTES, maxHeaderListSize: MAX_HEADER_LIST_BYTES, enablePush: false },
@@ -145,6 +151,7 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
   stream.once('response', (_headers, _flags, rawHeaders) => answered(rawHeaders as unknown as string[]))
   stream.on('end', () => carrier?.end())
   stream.once('close', () => {
+    over.abort()
     deadline[Symbol.dispose]()
     clearInterval(ticker)
     lose(reason)
@@ -168,7 +175,7 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
 
   function serve(extensions: Extensions): void {
     const heartbeats = extensions.has('heartbeat')
-    const dialer = createTargetDialer(options.dialTimeoutMs, { metrics, sockets: deps.sockets, now: clock.now })
+    const dialer = createTargetDialer(options.dialTimeoutMs, { ...deps, now: clock.now })
     let roundTripMs: number | undefined
     const made = createSession(
       {
@@ -218,10 +225,11 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
   return link
 }
 
-function connectSocket({ host, port, material, minVersion, alpn }: LinkOptions): TLSSocket {
+function connectSocket({ host, port, material, minVersion, alpn }: LinkOptions, lookup: LookupFunction): TLSSocket {
   const socket = connectTls({
     host,
     port,
+    lookup,
     ...material,
     minVersion,
     ALPNProtocols: [...alpn, 'h2'],

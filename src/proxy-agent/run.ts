@@ -13,8 +13,10 @@ import { createBudget } from '../tunnel/budget.ts'
 import { PAUSE_SHARE } from '../tunnel/stock-backlog.ts'
 import { hostPort } from './core/go-errors.ts'
 import { createServerSet } from './core/server-set.ts'
+import { systemNetwork } from './dialer.ts'
 import { createHealthReport } from './health.ts'
 import { type Link, type LinkDeps, type LinkOptions, openLink } from './link.ts'
+import { createLookups } from './lookups.ts'
 import { createAgentMetrics } from './metrics.ts'
 import { createOpenSockets } from './open-sockets.ts'
 import type { AgentOptions } from './options.ts'
@@ -77,6 +79,8 @@ export async function runAgent(options: AgentOptions, deps: AgentDeps): Promise<
     metrics,
     processBudget,
     sockets,
+    network: systemNetwork(createLookups()),
+    random: Math.random,
     health: ({ roundTripMs }) => report.read(roundTripMs),
   }
   const keeper = createServerKeeper({

@@ -89,7 +89,7 @@ t.test('becomes the Node that CULVERT_NODE names, whatever else there is', async
   t.strictSame(lines, [
     `node ${named}`,
     `pid ${pid}`,
-    'threads 16',
+    'threads 32',
     '--max-semi-space-size=32',
     join(root, 'src/cli/proxy-agent.ts'),
     ...['--ca-cert', 'a b', ''],

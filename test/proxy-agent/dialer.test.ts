@@ -3,7 +3,17 @@ import { createServer, type Server, Socket, type TcpNetConnectOpts } from 'node:
 import { networkInterfaces } from 'node:os'
 import t, { type Test } from 'tap'
 import type { Clock } from '../../src/platform/clock.ts'
-import { type DialRequest, dial, type Network, systemNetwork } from '../../src/proxy-agent/dialer.ts'
+import {
+  type Dialed,
+  type DialRequest,
+  dial as dialOver,
+  type Network,
+  systemNetwork,
+} from '../../src/proxy-agent/dialer.ts'
+import { createLookups } from '../../src/proxy-agent/lookups.ts'
+
+const machine = systemNetwork(createLookups())
+const dial = (request: DialRequest, network: Network = machine): Promise<Dialed> => dialOver(request, network)
 
 const dialable = (address: string, more: Partial<DialRequest> = {}): DialRequest => ({
   protocol: 'tcp',
@@ -79,7 +89,7 @@ function network(names: Record<string, readonly string[]> = {}, silentHosts: rea
     },
     connect: (options: TcpNetConnectOpts) => {
       dialled.push(options.host as string)
-      if (!silentHosts.includes(options.host as string)) return systemNetwork.connect(options)
+      if (!silentHosts.includes(options.host as string)) return machine.connect(options)
       const socket = new Socket()
       silent.push(socket)
       return socket

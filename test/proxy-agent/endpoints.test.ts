@@ -1,7 +1,9 @@
 import { once } from 'node:events'
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
 import t, { type Test } from 'tap'
+import { systemNetwork } from '../../src/proxy-agent/dialer.ts'
 import { createTargetDialer } from '../../src/proxy-agent/endpoints.ts'
+import { createLookups } from '../../src/proxy-agent/lookups.ts'
 import { createOpenSockets } from '../../src/proxy-agent/open-sockets.ts'
 import type { Packet } from '../../src/tunnel/packet.ts'
 import { eventually, within } from '../integration/deadline.ts'
@@ -24,9 +26,10 @@ async function setup(t: Test, serve: (socket: Socket) => void = () => {}) {
   await once(server, 'listening')
   const metrics = recordedMetrics()
   const sockets = createOpenSockets()
+  const network = systemNetwork(createLookups())
   let nowMs = 0
   const one = oneSession({ role: 'agent' })
-  const dialer = createTargetDialer(5_000, { metrics, sockets, now: () => nowMs++ })
+  const dialer = createTargetDialer(5_000, { metrics, sockets, network, now: () => nowMs++ })
   const address = `127.0.0.1:${(server.address() as AddressInfo).port}`
 
   function dial(random: number, to = address): void {

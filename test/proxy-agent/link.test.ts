@@ -9,7 +9,9 @@ import { type AddressInfo, createServer, type Server, type Socket } from 'node:n
 import t, { type Test } from 'tap'
 import { createAuthority } from '../../src/pki/authority.ts'
 import { issueLeaf } from '../../src/pki/leaf.ts'
+import { systemNetwork } from '../../src/proxy-agent/dialer.ts'
 import { type Link, type LinkOptions, openLink } from '../../src/proxy-agent/link.ts'
+import { createLookups } from '../../src/proxy-agent/lookups.ts'
 import { createOpenSockets } from '../../src/proxy-agent/open-sockets.ts'
 import { createBudget } from '../../src/tunnel/budget.ts'
 import { offered, writeExtensions } from '../../src/tunnel/extensions.ts'
@@ -87,6 +89,8 @@ function open(t: Test, port: number, options: Partial<LinkOptions> = {}) {
       metrics,
       processBudget: createBudget(256 * 2 ** 20),
       sockets: createOpenSockets(),
+      network: systemNetwork(createLookups()),
+      random: Math.random,
       health: ({ roundTripMs }) => ({ uptimeMs: 1, ...(roundTripMs !== undefined && { roundTripUs: roundTripMs }) }),
     },
     {
