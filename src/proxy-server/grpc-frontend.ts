@@ -80,7 +80,6 @@ export function serveGrpcFrontend(
   let clientEnded = false
   let fault: StreamErrorCode | 'OK' = 'Canceled' // unless the call ends in order, or for something worse
   let toldDone = false
-  let hurried: Disposable | undefined
   let idleTimer: Disposable
 
   const call = createProxyCall({
@@ -107,9 +106,10 @@ export function serveGrpcFrontend(
       return (ending) => connectionEnded(clock.now() - startMs, ending)
     },
     settled,
-    hurry() {
-      hurried ??= clock.after(LAST_WORDS_MS, cut)
-    },
+    hurry: (lie) =>
+      void clock.after(LAST_WORDS_MS, () => {
+        if (lie()) cut()
+      }),
     cut,
   })
 
@@ -225,7 +225,6 @@ export function serveGrpcFrontend(
     const cancelled = stream.rstCode === constants.NGHTTP2_CANCEL && stream.session?.destroyed === false
     state = 'closed'
     idleTimer[Symbol.dispose]()
-    hurried?.[Symbol.dispose]()
     setReading(true)
     metrics.frontendStreamEnded(clientEnded ? 'OK' : fault)
     call.ended(!clientEnded && !cancelled)

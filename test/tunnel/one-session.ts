@@ -128,3 +128,6 @@ export function oneSession({ role, extensions = offered, limits, budget }: OneSe
 
   return { session, carrier, budget: own, told, open }
 }
+
+/** Bytes that wait for somebody to take them. */
+export const usedBytes = ({ budget }: OneSession): number => budget.usedBytes

@@ -47,8 +47,8 @@ export type CallActions = {
   readonly opened: () => (ending: Ending) => void
   /** Something has ended; perhaps the call is no longer `busy`. */
   readonly settled: () => void
-  /** A connection broke while the client leaves its bytes lie: it has to take them soon, or the call is cut. */
-  readonly hurry: () => void
+  /** A connection broke while the client leaves its bytes lie: the call is cut if they still `lie` there in a while. */
+  readonly hurry: (lie: () => boolean) => void
   /** Cuts the call: bytes that have not left are given up. */
   readonly cut: () => void
 }
@@ -72,6 +72,8 @@ type Joined = {
   readonly closed: (ending: Ending) => void
   /** Bytes of the target that wait until the client has noted the connection. */
   early: Uint8Array[] | undefined
+  /** What CLOSE_RSP will say behind these bytes. */
+  lateError: string | undefined
   /** Bytes handed on that have not left. */
   unsent: number
   /** `send` wants no more for now. */
@@ -80,6 +82,8 @@ type Joined = {
   left: boolean
   /** The client knows that it is over. */
   told: boolean
+  /** Of the connection; of that the client has yet to hear, if it is not `told`. */
+  ending: Ending | undefined
 }
 
 export function createProxyCall(actions: CallActions): ProxyCall {
@@ -88,6 +92,7 @@ export function createProxyCall(actions: CallActions): ProxyCall {
   const ends = new Set<Int64>()
   let dialled = false
   let pinned: Int64 = 0 // the one connection that the client sends to
+  let ownId = 0 // the last number given out instead of an agent's
   let serving = true // else what comes is ignored until the client ends the call
   let draining = false
   let over = false
@@ -124,10 +129,12 @@ export function createProxyCall(actions: CallActions): ProxyCall {
       connection,
       closed: actions.opened(),
       early: [],
+      lateError: undefined,
       unsent: 0,
       blocked: false,
       left: false,
       told: false,
+      ending: undefined,
     }
     joined.set(one.id, one)
     actions.send({ type: 'DIAL_RSP', error: '', connectId: one.id, random })
@@ -155,7 +162,7 @@ export function createProxyCall(actions: CallActions): ProxyCall {
   /** The agent's own number, as konnectivity has it; two agents may have chosen the same. */
   function freeId(wanted: Int64): Int64 {
     let id = wanted
-    while (joined.has(id) || ends.has(id)) id = Number(id) + 1
+    while (joined.has(id) || ends.has(id)) id = ++ownId
     return id
   }
 
@@ -177,6 +184,7 @@ export function createProxyCall(actions: CallActions): ProxyCall {
       if (one.left || over) taken(one.connection, bytes.length)
       else forward(one, bytes)
     }
+    if (one.lateError !== undefined) tellClosed(one, one.lateError)
   }
 
   function readIfWanted(): void {
@@ -184,22 +192,34 @@ export function createProxyCall(actions: CallActions): ProxyCall {
     actions.read(true)
   }
 
-  /** CLOSE_RSP: the client hears of the end once, after all data. */
+  /** CLOSE_RSP: the client hears of the end once, after all data, of a connection that it has noted. */
   function tellClosed(one: Joined, error: string): void {
     if (one.told || over) return
+    if (one.early) {
+      one.lateError ??= error
+      return
+    }
     one.told = true
-    release(one)
     actions.send({ type: 'CLOSE_RSP', error, connectId: one.id })
+    forgetEnded(one)
   }
 
   function closed(one: Joined, ending: Ending): void {
+    one.ending = ending
+    one.closed(ending)
     tellClosed(one, errorOf(ending))
-    joined.delete(one.id)
+    if (one.told || over) forgetEnded(one)
+    if (over || !one.blocked) return
+    one.blocked = false
+    readIfWanted()
+  }
+
+  /** Nobody has to be told of it any more. */
+  function forgetEnded(one: Joined): void {
+    if (!one.ending || !joined.delete(one.id)) return
     ends.add(one.id)
     if (ends.size > REMEMBERED_ENDS) for (const oldest of ends) if (ends.delete(oldest)) break
-    one.closed(ending)
-    if (!over && one.blocked) readIfWanted()
-    if (!over && ending.kind === 'reset' && one.unsent > 0) actions.hurry()
+    if (!over && one.ending.kind === 'reset' && one.unsent > 0) actions.hurry(() => one.unsent > 0)
     actions.settled()
   }
 
@@ -207,6 +227,7 @@ export function createProxyCall(actions: CallActions): ProxyCall {
     one.left = true
     release(one)
     leave(one.connection)
+    forgetEnded(one)
   }
 
   function closeRequested(id: Int64): void {
@@ -238,9 +259,13 @@ export function createProxyCall(actions: CallActions): ProxyCall {
     actions.violation('unexpected')
     for (const each of [id, pinned]) {
       const one = joined.get(each)
-      if (one) one.told = true
-      actions.send({ type: 'CLOSE_RSP', error: reason, connectId: each })
-      if (one) close(one.connection, 'mismatched-connection-ids')
+      if (!one) {
+        actions.send({ type: 'CLOSE_RSP', error: reason, connectId: each })
+        continue
+      }
+      release(one)
+      tellClosed(one, reason)
+      close(one.connection, 'mismatched-connection-ids')
     }
   }
 
@@ -286,6 +311,7 @@ export function createProxyCall(actions: CallActions): ProxyCall {
       for (const one of [...joined.values()]) {
         if (broken) close(one.connection, 'client-lost')
         else leaveInOrder(one)
+        forgetEnded(one)
       }
     },
     busy: () => dials.size > 0 || joined.size > 0 || unsent > 0,
