@@ -3,19 +3,31 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse, S
 
 export type Answer = {
   readonly status: number
-  readonly body: string
+  readonly body: string | Uint8Array
   /** Default plain text. */
   readonly headers?: Readonly<Record<string, string>>
 }
 export type Asked = {
+  readonly method: string
+  /** What followed the path, from its question mark on. */
+  readonly search: string
   readonly query: URLSearchParams
   /** The address that the client used, without port; an IPv6 address in brackets. */
   readonly hostname: string
+  /** Aborts when the client waits no longer. */
+  readonly gone: AbortSignal
 }
-/** By path. */
-export type Routes = Readonly<Record<string, (asked: Asked) => Answer | Promise<Answer>>>
+export type Route = (asked: Asked) => Answer | Promise<Answer>
+/** By path. A route answers every method: some health checks ask by OPTIONS. */
+export type Routes = Readonly<Record<string, Route>>
 /** Why a request was not even looked at. */
-export type Refusal = 'malformed' | 'too-large' | 'slow'
+export type Refusal = 'malformed' | 'too-large' | 'slow' | 'foreign-host'
+
+export type EndpointOptions = {
+  readonly limits?: typeof endpointLimits
+  /** Whether a client may call this server by that name, the one of its Host header. Default: by any. */
+  readonly mayBeCalled?: (hostname: string) => boolean
+}
 
 export const endpointLimits = {
   headBytes: 16_384,
@@ -28,7 +40,11 @@ export const endpointLimits = {
 }
 
 /** The caller listens and closes. @param refused counts what was no request */
-export function createEndpoints(routes: Routes, refused: (why: Refusal) => void, limits = endpointLimits): Server {
+export function createEndpoints(
+  routes: Routes,
+  refused: (why: Refusal) => void,
+  { limits = endpointLimits, mayBeCalled = () => true }: EndpointOptions = {},
+): Server {
   const server = createServer({
     maxHeaderSize: limits.headBytes,
     headersTimeout: limits.headTimeoutMs,
@@ -37,7 +53,7 @@ export function createEndpoints(routes: Routes, refused: (why: Refusal) => void,
   })
   server.maxConnections = limits.connections
   server.on('request', (request, response) => {
-    answerTo(request, routes).then(
+    answerTo(request, response).then(
       (answer) => send(request, response, answer),
       () => send(request, response, { status: 500, body: 'could not be put together\n' }),
     )
@@ -48,22 +64,58 @@ export function createEndpoints(routes: Routes, refused: (why: Refusal) => void,
     refused(why)
     socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nConnection: close\r\n\r\n`, () => socket.destroy())
   })
+
+  async function answerTo(request: IncomingMessage, response: ServerResponse): Promise<Answer> {
+    const named = request.headers.host === undefined ? undefined : hostnameIn(request.headers.host)
+    if (named !== undefined && !mayBeCalled(named)) {
+      refused('foreign-host')
+      return { status: 403, body: FOREIGN_HOST }
+    }
+    const target = (request.url ?? '').replace(/^https?:\/\/[^/?]*/i, '') // RFC 9112 section 3.2.2
+    const [path = '', query] = target.split('?', 2)
+    const route = routes[path]
+    if (route === undefined) return notFound
+    const gone = new AbortController()
+    response.once('close', () => gone.abort())
+    return route({
+      method: request.method ?? '',
+      search: target.slice(path.length),
+      query: new URLSearchParams(query),
+      hostname: named || reachedAddress(request),
+      gone: gone.signal,
+    })
+  }
+
   return server
 }
+
+/** For what changes nothing and is big, or not for everybody to ask by any method. */
+export function onlyRead(route: Route): Route {
+  return (asked) =>
+    asked.method === 'GET' || asked.method === 'HEAD'
+      ? route(asked)
+      : { status: 405, body: 'only GET and HEAD are answered here\n', headers: { Allow: 'GET, HEAD' } }
+}
+
+/** As Go's HTTP server says it. */
+export function moved(location: string): Answer {
+  const link = location.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`)
+  const headers = { 'Content-Type': 'text/html; charset=utf-8', Location: location }
+  return { status: 301, body: `<a href="${link}">Moved Permanently</a>.\n\n`, headers }
+}
+
+const notFound: Answer = {
+  status: 404,
+  body: '404 page not found\n',
+  headers: { 'X-Content-Type-Options': 'nosniff' },
+}
+
+const FOREIGN_HOST =
+  'this port listens on a loopback address: call it by an IP address or as localhost, not by another name\n'
 
 const REFUSALS: Readonly<Record<string, readonly [Refusal, number]>> = {
   HPE_HEADER_OVERFLOW: ['too-large', 431],
   ERR_HTTP_REQUEST_TIMEOUT: ['slow', 408],
-}
-
-async function answerTo(request: IncomingMessage, routes: Routes): Promise<Answer> {
-  const [path = '', query] = (request.url ?? '').split('?', 2)
-  const route = routes[path]
-  if (route === undefined) return { status: 404, body: '404 page not found\n' }
-  if (request.method !== 'GET' && request.method !== 'HEAD') {
-    return { status: 405, body: 'only GET and HEAD are answered here\n', headers: { Allow: 'GET, HEAD' } }
-  }
-  return route({ query: new URLSearchParams(query), hostname: hostnameOf(request) })
 }
 
 function send(request: IncomingMessage, response: ServerResponse, { status, body, headers }: Answer): void {
@@ -77,10 +129,13 @@ function send(request: IncomingMessage, response: ServerResponse, { status, body
   response.end(body)
 }
 
-/** From the Host header; a client that sends none, or nonsense, gets the address that it reached. */
-function hostnameOf(request: IncomingMessage): string {
-  const host = request.headers.host
-  if (host && URL.canParse(`http://${host}`)) return new URL(`http://${host}`).hostname
+/** Of a Host header; empty when that is nonsense. */
+function hostnameIn(host: string): string {
+  const url = `http://${host}`
+  return /^[^/?#@\\\s]+$/.test(host) && URL.canParse(url) ? new URL(url).hostname : ''
+}
+
+function reachedAddress(request: IncomingMessage): string {
   const address = request.socket.localAddress ?? ''
   return address.includes(':') ? `[${address}]` : address
 }

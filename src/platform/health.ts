@@ -3,7 +3,7 @@
  * docs/architecture.md names the ports.
  */
 import type { Registry } from 'prom-client'
-import type { Answer, Routes } from './endpoints.ts'
+import { type Answer, moved, type Route, type Routes } from './endpoints.ts'
 
 export type Check = {
   readonly name: string
@@ -18,7 +18,7 @@ export type Readiness = {
 type Metrics = Pick<Registry, 'metrics' | 'contentType'>
 
 export function healthRoutes(readiness: Readiness, metrics: Metrics): Routes {
-  const ready: Routes[string] = ({ query }) => readyAnswer(readiness, query.has('verbose'))
+  const ready: Route = ({ query }) => readyAnswer(readiness, query.has('verbose'))
   return {
     '/healthz': () => ({ status: 200, body: 'ok' }),
     '/ready': ready, // deprecated, but still probed
@@ -27,7 +27,7 @@ export function healthRoutes(readiness: Readiness, metrics: Metrics): Routes {
   }
 }
 
-export function metricsRoute(metrics: Metrics): Routes[string] {
+export function metricsRoute(metrics: Metrics): Route {
   return async () => ({
     status: 200,
     body: await metrics.metrics(),
@@ -36,11 +36,8 @@ export function metricsRoute(metrics: Metrics): Routes[string] {
 }
 
 /** The admin port of an agent: its metrics are on the health port. @param port asked for each time, as 0 may have been bound */
-export function movedMetricsRoute(port: () => number): Routes[string] {
-  return ({ hostname }) => {
-    const location = `http://${hostname}:${port()}/metrics`
-    return { status: 301, body: `moved to ${location}\n`, headers: { Location: location } }
-  }
+export function movedMetricsRoute(port: () => number): Route {
+  return ({ hostname, search }) => moved(`//${hostname}:${port()}/metrics${search}`)
 }
 
 function readyAnswer({ checks, whenNot }: Readiness, verbose: boolean): Answer {

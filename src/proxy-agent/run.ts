@@ -4,6 +4,7 @@ import type { Clock } from '../platform/clock.ts'
 import { createEndpoints } from '../platform/endpoints.ts'
 import { healthRoutes, movedMetricsRoute } from '../platform/health.ts'
 import { listen } from '../platform/listen.ts'
+import { localNames } from '../platform/local-names.ts'
 import type { Log } from '../platform/log.ts'
 import { writePortsFile } from '../platform/ports-file.ts'
 import type { Shutdown } from '../platform/shutdown.ts'
@@ -107,7 +108,9 @@ export async function runAgent(options: AgentOptions, deps: AgentDeps): Promise<
   }
   const health = createEndpoints(healthRoutes(readiness, registry), metrics.badProbe)
   let healthPort = 0
-  const admin = createEndpoints({ '/metrics': movedMetricsRoute(() => healthPort) }, metrics.badProbe)
+  const admin = createEndpoints({ '/metrics': movedMetricsRoute(() => healthPort) }, metrics.badProbe, {
+    mayBeCalled: localNames(options.adminBindAddress),
+  })
   try {
     healthPort = await listen(health, {
       flag: '--health-server-port',

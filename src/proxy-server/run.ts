@@ -5,6 +5,7 @@ import type { Clock } from '../platform/clock.ts'
 import { createEndpoints } from '../platform/endpoints.ts'
 import { healthRoutes, metricsRoute } from '../platform/health.ts'
 import { listen } from '../platform/listen.ts'
+import { localNames } from '../platform/local-names.ts'
 import type { Log } from '../platform/log.ts'
 import { writePortsFile } from '../platform/ports-file.ts'
 import type { Shutdown } from '../platform/shutdown.ts'
@@ -139,6 +140,7 @@ export async function runServer(options: ServerOptions, deps: ServerDeps): Promi
   const admin = createEndpoints(
     { '/metrics': metricsRoute(registry), '/v1/clusters': fleetRoute(clusters) },
     metrics.badProbe,
+    { mayBeCalled: localNames(options.adminBindAddress) },
   )
   const agentPort = createServer({ pauseOnConnect: true, noDelay: true }, agents.take)
   const servers = [agentPort, health, admin, frontend.server]

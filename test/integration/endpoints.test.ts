@@ -1,8 +1,10 @@
 /** What the running programs answer to people and probes. */
+import { get as httpGet, type IncomingMessage } from 'node:http'
+import { text } from 'node:stream/consumers'
 import t from 'tap'
 import { readVersion } from '../../src/platform/version.ts'
 import { echoOver, openTunnel } from './client.ts'
-import { eventually } from './deadline.ts'
+import { event, eventually } from './deadline.ts'
 import { AGENT, type Figures, fetchFrom, readFigures, SERVER } from './figures.ts'
 import { echo, listenTarget } from './target.ts'
 import { launchAgent, startServer, startTunnel } from './tunnel.ts'
@@ -23,6 +25,13 @@ await echoOver(socket, 'twelve bytes')
 async function answer(port: number, path: string, init?: RequestInit): Promise<{ status: number; body: string }> {
   const response = await fetchFrom(port, path, init)
   return { status: response.status, body: await response.text() }
+}
+
+/** By another name than the one that was connected to, which fetch does not do. */
+async function get(port: number, path: string, host: string): Promise<{ status: number; body: string }> {
+  const request = httpGet({ host: '127.0.0.1', port, path, headers: { Host: host }, agent: false })
+  const response = await event<IncomingMessage>(request, 'response')
+  return { status: response.statusCode ?? 0, body: await text(response) }
 }
 
 /** Without its labels. */
@@ -136,12 +145,26 @@ t.test('the admin ports: metrics of the server, and for those of the agent the w
   t.match(await answer(server.adminPort, '/metrics'), { status: 200, body: /^# HELP / })
   const moved = await fetchFrom(agent.adminPort, '/metrics', { redirect: 'manual' })
   t.equal(moved.status, 301)
-  t.equal(moved.headers.get('location'), `http://127.0.0.1:${agent.healthPort}/metrics`)
+  t.equal(moved.headers.get('location'), `//127.0.0.1:${agent.healthPort}/metrics`)
+  const followed = await fetchFrom(agent.adminPort, '/metrics')
+  t.match(await followed.text(), /^# HELP /)
 })
 
-t.test('what is not there is 404, and what is no GET is 405', async (t) => {
+t.test('what is not there is 404, and who is called by another name than the own is not answered', async (t) => {
   for (const port of [server.healthPort, server.adminPort, agent.healthPort, agent.adminPort]) {
     t.strictSame(await answer(port, '/'), { status: 404, body: '404 page not found\n' })
-    t.match(await answer(port, '/metrics', { method: 'POST', body: 'x' }), { status: 405 })
+  }
+  for (const port of [server.adminPort, agent.adminPort]) {
+    const body = /call it by an IP address or as localhost/
+    t.match(await get(port, '/metrics', 'rebound.example'), { status: 403, body })
+    for (const host of ['localhost', `localhost:${port}`, `127.0.0.1:${port}`, '[::1]']) {
+      t.match(await get(port, '/metrics', host), { status: port === server.adminPort ? 200 : 301 }, host)
+    }
+  }
+  for (const port of [server.healthPort, agent.healthPort]) {
+    t.match(await get(port, '/healthz', 'server.kube-system.svc'), { status: 200 })
+  }
+  for (const method of ['OPTIONS', 'POST']) {
+    t.match(await answer(server.healthPort, '/readyz', { method }), { status: 200, body: 'ok' }, 'as konnectivity')
   }
 })

@@ -2,21 +2,38 @@ import { once } from 'node:events'
 import { connect } from 'node:net'
 import { text } from 'node:stream/consumers'
 import t, { type Test } from 'tap'
-import { createEndpoints, endpointLimits, type Refusal, type Routes } from '../../src/platform/endpoints.ts'
+import {
+  createEndpoints,
+  endpointLimits,
+  moved,
+  onlyRead,
+  type Refusal,
+  type Routes,
+} from '../../src/platform/endpoints.ts'
 import { listen } from '../../src/platform/listen.ts'
+import { within } from '../integration/deadline.ts'
 
 const routes: Routes = {
   '/healthz': () => ({ status: 200, body: 'ok' }),
   '/echo': ({ query, hostname }) => ({ status: 200, body: `${hostname} ${query}`, headers: { 'X-Test': 'yes' } }),
+  '/asked': ({ method, search }) => ({ status: 200, body: `${method} ${search}` }),
+  '/read': onlyRead(() => ({ status: 200, body: Buffer.from('read') })),
   '/broken': () => {
     throw new Error('canary')
   },
 }
 
 /** A server for one test, and raw conversations with it: all that it answers until it closes the connection. */
-async function setup(t: Test, limits: Partial<typeof endpointLimits> = {}) {
+async function setup(
+  t: Test,
+  limits: Partial<typeof endpointLimits> = {},
+  mayBeCalled?: (hostname: string) => boolean,
+) {
   const refusals: Refusal[] = []
-  const server = createEndpoints(routes, (why) => refusals.push(why), { ...endpointLimits, ...limits })
+  const server = createEndpoints(routes, (why) => refusals.push(why), {
+    limits: { ...endpointLimits, ...limits },
+    ...(mayBeCalled && { mayBeCalled }),
+  })
   t.teardown(() => {
     server.close()
     server.closeAllConnections()
@@ -51,15 +68,77 @@ t.test('answers HEAD without the body', async (t) => {
   )
 })
 
-t.test('answers 404 to other paths and 405 to other methods', async (t) => {
+t.test('answers 404 to other paths', async (t) => {
   const { say } = await setup(t)
-  for (const path of ['/', '/healthz/', '//healthz', '/__proto__', '/toString', 'http://x/healthz', '*']) {
-    t.match(await say(`GET ${path} HTTP/1.1\r\nHost: x\r\n${close}\r\n`), /^HTTP\/1\.1 404 /, path)
+  for (const path of ['/', '/healthz/', '//healthz', '/__proto__', '/toString', 'http://x', 'http://x/none', '*']) {
+    const answer = await say(`GET ${path} HTTP/1.1\r\nHost: x\r\n${close}\r\n`)
+    t.match(answer, /^HTTP\/1\.1 404 [\s\S]*nosniff\r\n[\s\S]*\r\n\r\n404 page not found\n$/, path)
   }
-  t.match(
-    await say(`DELETE /healthz HTTP/1.1\r\nHost: x\r\n${close}\r\n`),
-    /^HTTP\/1\.1 405 [\s\S]*Allow: GET, HEAD\r\n/,
+})
+
+t.test('answers the absolute form of a path', async (t) => {
+  const { say } = await setup(t)
+  for (const target of ['http://x/asked?a=1', 'HTTPS://x:80/asked?a=1']) {
+    t.match(await say(`GET ${target} HTTP/1.1\r\nHost: x\r\n${close}\r\n`), /\r\n\r\nGET \?a=1$/)
+  }
+})
+
+t.test('answers every method, but 405 where only reading makes sense', async (t) => {
+  const { say } = await setup(t)
+  for (const method of ['OPTIONS', 'POST', 'DELETE']) {
+    t.match(await say(`${method} /asked HTTP/1.1\r\nHost: x\r\n${close}\r\n`), new RegExp(`\r\n\r\n${method} $`))
+    t.match(
+      await say(`${method} /read HTTP/1.1\r\nHost: x\r\n${close}\r\n`),
+      /^HTTP\/1\.1 405 [\s\S]*Allow: GET, HEAD\r\n/,
+    )
+  }
+  t.match(await say(`GET /read HTTP/1.1\r\nHost: x\r\n${close}\r\n`), /^HTTP\/1\.1 200 [\s\S]*\r\n\r\nread$/)
+  t.match(await say(`HEAD /read HTTP/1.1\r\nHost: x\r\n${close}\r\n`), /^HTTP\/1\.1 200 /)
+})
+
+t.test('answers 403 to a client that calls it by a name that it may not, and counts it', async (t) => {
+  const names: string[] = []
+  const { say, refusals } = await setup(t, {}, (name) => {
+    names.push(name)
+    return name === 'localhost'
+  })
+  const status = async (host: string, path = '/healthz') =>
+    (await say(`GET ${path} HTTP/1.1\r\nHost: ${host}\r\n${close}\r\n`)).slice(9, 12)
+  t.equal(await status('LocalHost:80'), '200')
+  for (const host of ['rebound.example', 'a b', 'x@localhost', 'localhost/x', ''])
+    t.equal(await status(host), '403', host)
+  t.equal(await status('rebound.example', '/none'), '403', 'also where there is nothing')
+  t.strictSame(names, ['localhost', 'rebound.example', '', '', '', '', 'rebound.example'])
+  t.strictSame(new Set(refusals), new Set(['foreign-host']))
+  t.match(await say('GET /healthz HTTP/1.0\r\n\r\n'), /^HTTP\/1\.1 200 /, 'no name at all is no foreign one')
+})
+
+t.test('tells a route when its client waits no longer', async (t) => {
+  const { promise: gone, resolve } = Promise.withResolvers<void>()
+  const server = createEndpoints(
+    {
+      '/slow': (asked) => {
+        asked.gone.addEventListener('abort', () => resolve(), { once: true })
+        return new Promise(() => {})
+      },
+    },
+    () => {},
   )
+  t.teardown(() => server.close())
+  const port = await listen(server, { flag: '--admin-port', host: '127.0.0.1', port: 0 })
+  const socket = connect(port, '127.0.0.1')
+  socket.write('GET /slow HTTP/1.1\r\nHost: x\r\n\r\n')
+  await once(server, 'request')
+  socket.destroy()
+  await within(gone, 'the route hears of it')
+})
+
+t.test('moves as the HTTP server of Go does', async (t) => {
+  t.strictSame(moved('//[::1]:8093/metrics?a=<b>&"c"'), {
+    status: 301,
+    body: '<a href="//[::1]:8093/metrics?a=&#60;b&#62;&#38;&#34;c&#34;">Moved Permanently</a>.\n\n',
+    headers: { 'Content-Type': 'text/html; charset=utf-8', Location: '//[::1]:8093/metrics?a=<b>&"c"' },
+  })
 })
 
 t.test('takes the hostname from the address when the client names none, or nonsense', async (t) => {

@@ -2,12 +2,13 @@ import { Counter, Registry } from 'prom-client'
 import t from 'tap'
 import type { Answer, Routes } from '../../src/platform/endpoints.ts'
 import { healthRoutes, metricsRoute, movedMetricsRoute, type Readiness } from '../../src/platform/health.ts'
+import { asked } from './asked.ts'
 
 const registry = new Registry()
 new Counter({ name: 'events_total', help: 'Events.', registers: [registry] }).inc()
 
 const ask = async (routes: Routes, path: string, query = ''): Promise<Answer> =>
-  (await routes[path]?.({ query: new URLSearchParams(query), hostname: '[::1]' })) ?? {
+  (await routes[path]?.(asked({ search: query, hostname: '[::1]' }))) ?? {
     status: 0,
     body: 'no such route',
   }
@@ -72,5 +73,6 @@ t.test('gives the metrics with the content type of their format', async (t) => {
 
 t.test('the admin port of an agent sends on to the health port, by the name that the client used', async (t) => {
   const routes = { '/metrics': movedMetricsRoute(() => 8093) }
-  t.match(await ask(routes, '/metrics'), { status: 301, headers: { Location: 'http://[::1]:8093/metrics' } })
+  t.match(await ask(routes, '/metrics'), { status: 301, headers: { Location: '//[::1]:8093/metrics' } })
+  t.match(await ask(routes, '/metrics', '?a=1'), { headers: { Location: '//[::1]:8093/metrics?a=1' } })
 })

@@ -3,10 +3,10 @@ import type { AgentStream } from '../../src/proxy-server/agent-stream.ts'
 import { createClusters } from '../../src/proxy-server/core/clusters.ts'
 import { hostsOf, type Identifiers } from '../../src/proxy-server/core/identifiers.ts'
 import { fleetRoute } from '../../src/proxy-server/fleet.ts'
+import { asked } from '../platform/asked.ts'
 import { oneSession } from '../tunnel/one-session.ts'
 
 const identifiers: Identifiers = { ipv4: [], ipv6: [], host: ['n1'], cidr: ['10.0.0.0/8'], defaultRoute: false }
-const asked = { query: new URLSearchParams(), hostname: '127.0.0.1' }
 
 function stream(agentId: string, more: Partial<AgentStream['record']> = {}): AgentStream {
   const { session, open } = oneSession({ role: 'server' })
@@ -41,10 +41,10 @@ t.test('lists the agents of each cluster, with what their heartbeats said', asyn
   const clusters = createClusters<AgentStream>(['default'])
   clusters.add('default', stream('a'))
   clusters.add('eu-1', stream('b'))
-  const { status, body, headers } = await fleetRoute(clusters)(asked)
+  const { status, body, headers } = await fleetRoute(clusters)(asked())
   t.equal(status, 200)
   t.strictSame(headers, { 'Content-Type': 'application/json' })
-  const list = JSON.parse(body)
+  const list = JSON.parse(String(body))
   t.strictSame(
     list.clusters.map((cluster: { id: string; agents: { agentId: string }[] }) => [
       cluster.id,
@@ -79,11 +79,11 @@ t.test('leaves out what is not known of a stock agent', async (t) => {
     'default',
     stream('a', { heartbeatSeq: undefined, roundTripMs: undefined, clockSkewMs: undefined, health: undefined }),
   )
-  const [agent] = JSON.parse((await fleetRoute(clusters)(asked)).body).clusters[0].agents
+  const [agent] = JSON.parse(String((await fleetRoute(clusters)(asked())).body)).clusters[0].agents
   for (const name of ['heartbeatSeq', 'roundTripMs', 'clockSkewMs', 'health']) t.notOk(name in agent, name)
 })
 
 t.test('lists nobody when nobody is there', async (t) => {
-  const { body } = await fleetRoute(createClusters<AgentStream>(['default']))(asked)
-  t.strictSame(JSON.parse(body), { clusters: [] })
+  const { body } = await fleetRoute(createClusters<AgentStream>(['default']))(asked())
+  t.strictSame(JSON.parse(String(body)), { clusters: [] })
 })
