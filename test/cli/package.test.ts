@@ -36,7 +36,7 @@ function run(program: string, argv: readonly string[], env = environmentWithNode
   })
 }
 
-t.test('holds the programs as JavaScript, the launchers, the sample and the documents, and nothing else', async (t) => {
+t.test('holds the programs as JavaScript, launchers, samples and documents, and nothing else', async (t) => {
   const documents = /^(LICENSE|README\.md|CHANGELOG\.md|SECURITY\.md|docs\/.+)$/
   const sources = readdirSync(join(CHECKOUT, 'src'), { recursive: true, encoding: 'utf8' })
   const programs = sources.filter((path) => path.endsWith('.ts')).map((path) => `dist/${path.replace(/\.ts$/, '.js')}`)
@@ -44,7 +44,8 @@ t.test('holds the programs as JavaScript, the launchers, the sample and the docu
     packed.files.filter((path) => !documents.test(path)),
     [
       ...['bin/culvert', 'bin/launch.sh', 'bin/proxy-agent', 'bin/proxy-server'],
-      ...['config/egress-selector.yaml', 'package.json', ...programs],
+      ...['', '-grpc', '-uds'].map((way) => `config/egress-selector${way}.yaml`),
+      ...['package.json', ...programs],
     ].sort(),
   )
   for (const document of ['LICENSE', 'README.md']) t.ok(packed.files.includes(document), document)

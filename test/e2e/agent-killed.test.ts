@@ -14,7 +14,8 @@ const ROUNDS = 10
 const cluster = await startCluster({
   server: makerUnderTest,
   agent: makerUnderTest,
-  transport: 'tcp',
+  kubeApiServer: 'v1.36.3',
+  egress: 'http-connect-tcp',
   agents: 1,
   certificates: 'culvert',
 })

@@ -13,6 +13,7 @@ import type { Pki } from './pki.ts'
 import { type Running, start } from './process.ts'
 import { ready } from './ready.ts'
 import { ECHO_PORT, HTTP_PORT } from './target.ts'
+import { WEBHOOK_HEALTH_PATH, WEBHOOK_PORT } from './webhook.ts'
 
 export const KUBELET_PORT = 10_250
 const READY_MS = 30_000
@@ -30,11 +31,15 @@ export function criLine(text: string): string {
 
 export async function startTargets({ cell }: Network, { kubernetes }: Pki, folder: string): Promise<void> {
   const node = (file: string, ...args: string[]) => [process.execPath, join(import.meta.dirname, file), ...args]
-  const { cert, key } = kubernetes.aggregatedApi
-  const api = start({ name: 'aggregated-api', namespace: cell, folder, command: node('aggregated-api.ts', cert, key) })
-  const target = start({ name: 'target', namespace: cell, folder, command: node('target.ts') })
+  const { aggregatedApi, webhook } = kubernetes
+  const started = (name: string, ...args: string[]): Running =>
+    start({ name, namespace: cell, folder, command: node(`${name}.ts`, ...args) })
+  const api = started('aggregated-api', aggregatedApi.cert, aggregatedApi.key)
+  const gate = started('webhook', webhook.cert, webhook.key)
+  const target = started('target')
   await Promise.all([
     api.until(ready(cell, `https://127.0.0.1:${AGGREGATED_API_PORT}/apis/things.culvert.test/v1`, READY_MS)),
+    gate.until(ready(cell, `https://127.0.0.1:${WEBHOOK_PORT}${WEBHOOK_HEALTH_PATH}`, READY_MS)),
     target.until(ready(cell, `http://127.0.0.1:${HTTP_PORT}/hello`, READY_MS)),
   ])
 }

@@ -4,18 +4,20 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { GROUP } from './aggregated-api.ts'
 import { type PodFiles, startKubelet, startTargets } from './cell.ts'
-import { startApiServer, startEtcd } from './control-plane.ts'
+import { type KubeApiServerVersion, startApiServer, startEtcd } from './control-plane.ts'
+import type { Egress } from './egress.ts'
 import { type Kubectl, makeKubectl } from './kubectl.ts'
 import { folderOf, makeNetwork, type Network, removeAllOf, removeOrphans } from './network.ts'
 import { endpoints, objects, POD } from './objects.ts'
 import { type Issuer, makePki, type Pki } from './pki.ts'
 import type { Running } from './process.ts'
-import { type Maker, type Server, startAgent, startServer, type Transport } from './tunnel.ts'
+import { type Maker, type Server, startAgent, startServer } from './tunnel.ts'
 
 export type Plan = {
   readonly server: Maker
   readonly agent: Maker
-  readonly transport: Transport
+  readonly kubeApiServer: KubeApiServerVersion
+  readonly egress: Egress
   readonly agents: number
   readonly certificates: Issuer
 }
@@ -50,10 +52,10 @@ export async function startCluster(plan: Plan): Promise<Cluster> {
   const podFiles = { log: join(folder, 'pod.log'), console: join(folder, 'pod.console') }
 
   const [server, kubectl] = await Promise.all([
-    startServer(plan.server, plan.transport, network, pki, folder),
+    startServer(plan.server, plan.egress, network, pki, folder),
     makeKubectl(network.hub, pki, folder),
     startTargets(network, pki, folder),
-    startEtcd(network, folder).then(() => startApiServer(network, pki, plan.transport, folder)),
+    startEtcd(network, folder).then(() => startApiServer(plan.kubeApiServer, plan.egress, network, pki, folder)),
   ])
   const [agents] = await Promise.all([
     Promise.all(Array.from({ length: plan.agents }, (_, index) => agent(index))),

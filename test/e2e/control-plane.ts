@@ -1,17 +1,23 @@
-/** etcd and kube-apiserver in the hub. kube-apiserver is started with config/egress-selector.yaml, its places filled in. */
-import { readFile, writeFile } from 'node:fs/promises'
+/** etcd and kube-apiserver in the hub. kube-apiserver is started with one of the samples of config/, its places filled in. */
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { program } from '../programs/programs.ts'
+import { type Egress, egressConfiguration } from './egress.ts'
 import { API_PORT } from './kubectl.ts'
 import { HUB_ADDRESS, type Network } from './network.ts'
 import type { Pki } from './pki.ts'
 import { type Running, start } from './process.ts'
 import { ready } from './ready.ts'
-import { FRONTEND_PORT, frontendSocket, type Transport } from './tunnel.ts'
 
 const READY_MS = 60_000
 const ETCD = 'http://127.0.0.1:2379'
-const SAMPLE = join(import.meta.dirname, '../../config/egress-selector.yaml')
+
+/** The newest kube-apiserver, and the oldest that we promise to work with: releases, and the programs that they are. */
+export const kubeApiServers = {
+  'v1.36.3': 'kube-apiserver',
+  'v1.33.13': 'kube-apiserver-1.33',
+} as const
+export type KubeApiServerVersion = keyof typeof kubeApiServers
 
 export async function startEtcd({ hub }: Network, folder: string): Promise<Running> {
   const command = [await program('etcd'), '--data-dir', join(folder, 'etcd'), '--unsafe-no-fsync']
@@ -29,15 +35,17 @@ export async function startEtcd({ hub }: Network, folder: string): Promise<Runni
 }
 
 export async function startApiServer(
+  version: KubeApiServerVersion,
+  egress: Egress,
   { hub }: Network,
-  { kubernetes, tunnel }: Pki,
-  transport: Transport,
+  pki: Pki,
   folder: string,
 ): Promise<Running> {
-  const egress = join(folder, 'egress-selector.yaml')
-  await writeFile(egress, filledIn(await readFile(SAMPLE, 'utf8'), transport, tunnel, folder))
+  const { kubernetes } = pki
+  const egressFile = join(folder, 'egress-selector.yaml')
+  await writeFile(egressFile, await egressConfiguration(egress, pki, folder))
   const flags: Record<string, string> = {
-    'egress-selector-config-file': egress,
+    'egress-selector-config-file': egressFile,
     'etcd-servers': ETCD,
     'secure-port': String(API_PORT),
     'advertise-address': HUB_ADDRESS,
@@ -57,22 +65,10 @@ export async function startApiServer(
     'enable-aggregator-routing': 'true', // straight to the endpoints: no kube-proxy runs in the cell
   }
   const command = [
-    await program('kube-apiserver'),
+    await program(kubeApiServers[version]),
     ...Object.entries(flags).map(([name, value]) => `--${name}=${value}`),
   ]
   const apiServer = start({ name: 'kube-apiserver', namespace: hub, folder, command })
   await apiServer.until(ready(hub, `https://${HUB_ADDRESS}:${API_PORT}/readyz`, READY_MS))
   return apiServer
-}
-
-/** The sample with this run's host and paths; for a Unix socket, with the block that its comment tells to uncomment. */
-function filledIn(sample: string, transport: Transport, tunnel: Pki['tunnel'], folder: string): string {
-  const filled = sample
-    .replace('https://proxy-server.example.internal:8090', `https://${HUB_ADDRESS}:${FRONTEND_PORT}`)
-    .replace('/etc/kubernetes/pki/culvert/ca.crt', tunnel.ca.cert)
-    .replace('/etc/kubernetes/pki/culvert/apiserver.crt', tunnel.apiserver.cert)
-    .replace('/etc/kubernetes/pki/culvert/apiserver.key', tunnel.apiserver.key)
-    .replace('/run/culvert/proxy-server.sock', frontendSocket(folder))
-  if (transport === 'tcp') return filled
-  return filled.replace(/^ {8}tcp:\n(?: {10}.*\n)+/m, '').replace(/^ {8}# ( *uds(?:Name)?:)/gm, '        $1')
 }

@@ -18,7 +18,8 @@ t.test('an agent that is stopped is left for the other one within 15 s', { skip 
   const cluster = await startCluster({
     server: 'ours',
     agent: 'ours',
-    transport: 'tcp',
+    kubeApiServer: 'v1.36.3',
+    egress: 'http-connect-tcp',
     agents: 2,
     certificates: 'culvert',
   })

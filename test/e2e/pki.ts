@@ -23,6 +23,7 @@ export type Pki = {
     readonly kubelet: Certificate
     readonly kubeletClient: Certificate
     readonly aggregatedApi: Certificate
+    readonly webhook: Certificate
     readonly serviceAccount: Certificate
   }
   readonly tunnel: {
@@ -36,7 +37,9 @@ export type Pki = {
 /** Who makes the certificates of the tunnel. */
 export type Issuer = 'culvert' | 'openssl'
 
-export const AGGREGATED_API_HOST = 'things.default.svc'
+/** kube-apiserver checks the certificate behind a service by the service's name, wherever it reaches it. */
+const AGGREGATED_API_HOST = 'things.default.svc'
+const WEBHOOK_HOST = 'gate.default.svc'
 
 export async function makePki(folder: string, tunnelBy: Issuer): Promise<Pki> {
   // The machine's own configuration would make every certificate a CA.
@@ -53,6 +56,7 @@ export async function makePki(folder: string, tunnelBy: Issuer): Promise<Pki> {
       kubelet: await kubernetes('kubelet', '/O=system:nodes/CN=system:node:cell', `IP:${NODE_ADDRESS}`),
       kubeletClient: await kubernetes('kubelet-client', '/O=system:masters/CN=kubelet-client'),
       aggregatedApi: await kubernetes('aggregated-api', '/CN=things', `DNS:${AGGREGATED_API_HOST}`),
+      webhook: await kubernetes('webhook', '/CN=gate', `DNS:${WEBHOOK_HOST}`),
       serviceAccount: await kubernetes('service-account', '/CN=service-account'),
     },
     tunnel: await (tunnelBy === 'culvert' ? tunnelByCulvert(folder) : tunnelByOpenssl(folder)),

@@ -13,7 +13,14 @@ for (const [server, agent] of [
   ['stock', 'ours'],
 ] as const satisfies [Maker, Maker][]) {
   await t.test(`server of ${server}, agent of ${agent}: pod proxy and exec`, async (t) => {
-    const cluster = await startCluster({ server, agent, transport: 'tcp', agents: 1, certificates: 'openssl' })
+    const cluster = await startCluster({
+      server,
+      agent,
+      kubeApiServer: 'v1.36.3',
+      egress: 'http-connect-tcp',
+      agents: 1,
+      certificates: 'openssl',
+    })
     t.teardown(cluster.remove)
     t.ok((await askPod(cluster.kubectl, DEADLINE_MS)) > 0, 'pod proxy')
     const exec = await cluster.kubectl(['exec', POD, '--', 'head', '-c', String(EXEC_BYTES), '/dev/zero'])

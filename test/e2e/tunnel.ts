@@ -4,24 +4,19 @@
  */
 import { join } from 'node:path'
 import { program } from '../programs/programs.ts'
+import { type Egress, egressModes, FRONTEND_PORT, frontendSocket } from './egress.ts'
 import { HUB_ADDRESS, type Network } from './network.ts'
 import type { Certificate, Pki } from './pki.ts'
 import { type Running, start } from './process.ts'
 import { ready } from './ready.ts'
 
 export type Maker = 'ours' | 'stock'
-export type Transport = 'tcp' | 'uds'
 
-export const FRONTEND_PORT = 8090
 const AGENT_PORT = 8091
 const SERVER_HEALTH_PORT = 8092
 const FIRST_AGENT_HEALTH_PORT = 18_093
 const READY_MS = 20_000
 const CHECKOUT = join(import.meta.dirname, '../..')
-
-export function frontendSocket(folder: string): string {
-  return join(folder, 'frontend.sock')
-}
 
 export type Server = Running & {
   /** Fulfilled when the server has an agent. */
@@ -31,18 +26,19 @@ export type Server = Running & {
 
 export async function startServer(
   maker: Maker,
-  transport: Transport,
+  egress: Egress,
   network: Network,
   { tunnel }: Pki,
   folder: string,
 ): Promise<Server> {
+  const { mode, transport } = egressModes[egress]
   const frontend =
     transport === 'uds'
       ? ['--uds-name', frontendSocket(folder), '--server-port=0']
       : [`--server-port=${FRONTEND_PORT}`, ...flagsOf('server', tunnel.server), '--server-ca-cert', tunnel.ca.cert]
   const command = [
     maker === 'ours' ? join(CHECKOUT, 'bin/proxy-server') : await program('konnectivity-server'),
-    '--mode=http-connect',
+    `--mode=${mode}`,
     ...frontend,
     `--agent-port=${AGENT_PORT}`,
     ...flagsOf('cluster', tunnel.server),

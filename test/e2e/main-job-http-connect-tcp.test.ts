@@ -1,0 +1,11 @@
+import t from 'tap'
+import { proveMainJob } from './main-job.ts'
+
+const combination = { egress: 'http-connect-tcp', certificates: 'culvert' } as const
+
+await t.test('kube-apiserver v1.36.3', (t) =>
+  proveMainJob(t, { ...combination, kubeApiServer: 'v1.36.3', watchS: 120 }),
+)
+await t.test('kube-apiserver v1.33.13', (t) =>
+  proveMainJob(t, { ...combination, kubeApiServer: 'v1.33.13', watchS: 30 }),
+)

@@ -1,4 +1,0 @@
-import t from 'tap'
-import { proveMainJob } from './main-job.ts'
-
-await proveMainJob(t, 'uds', 'openssl')
