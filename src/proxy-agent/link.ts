@@ -192,7 +192,7 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
       {
         broken: (why) => end(why === 'heartbeat-timeout' ? 'nothing heard from the server for too long' : why),
         violation: metrics.violation,
-        ping: () => pingStock(http, made, clock),
+        ping: (number) => carrier?.whenSent(() => pingStock(http, made, number, clock)),
         roundTrip(ms) {
           roundTripMs = ms
           metrics.roundTrip(ms)
@@ -239,12 +239,12 @@ function connectSocket({ host, port, material, minVersion, alpn }: LinkOptions, 
   return socket
 }
 
-/** A stock server knows no heartbeat; its answer to a PING says that it is there, and that it has read what came before. */
-function pingStock(http: ClientHttp2Session, session: Session, clock: Clock): void {
+/** A stock server knows no heartbeat; its answer to a PING says that it is there, and that what came before has arrived. */
+function pingStock(http: ClientHttp2Session, session: Session, number: number, clock: Clock): void {
   if (http.destroyed) return
   http.ping((error) => {
     if (error) return
     session.heard(clock.now())
-    session.drainSeen()
+    session.pingAnswered(number)
   })
 }

@@ -31,6 +31,8 @@ export type GrpcStreamOptions = {
 export type GrpcStream = Carrier & {
   /** Ends our side of the stream when all that waits has been written. */
   readonly end: () => void
+  /** Calls back when what waits now has left: HTTP/2 sends its own frames, such as PING, ahead of what waits. */
+  readonly whenSent: (then: () => void) => void
 }
 
 /** Makes the stream a carrier of the session and reads it from now on. Its owner ends it, and tells the session `lost`. */
@@ -44,6 +46,7 @@ export function carryOverGrpc({ stream, session, maxMessageBytes, count, now, fa
   let broken = false
   let ending = false
   let idleTimer: NodeJS.Timeout | undefined
+  const afterWrites = new Map<() => void, number>() // how many more writes each of them waits for, at most
 
   const carrier: GrpcStream = {
     index: 0,
@@ -83,6 +86,11 @@ export function carryOverGrpc({ stream, session, maxMessageBytes, count, now, fa
       ending = true
       flush()
     },
+    whenSent(then) {
+      if (underWay)
+        afterWrites.set(then, 2) // the one under way, and the one that is being filled
+      else then()
+    },
   }
 
   const decode = grpcDecoder(maxMessageBytes, {
@@ -118,7 +126,17 @@ export function carryOverGrpc({ stream, session, maxMessageBytes, count, now, fa
     if (underWay) outbox.giveBack(underWay)
     underWay = undefined
     flush()
+    callAfterWrites()
     wakeSession()
+  }
+
+  function callAfterWrites(): void {
+    for (const [then, writes] of afterWrites) {
+      afterWrites.set(then, writes - 1)
+      if (underWay && writes > 1) continue
+      afterWrites.delete(then)
+      then()
+    }
   }
 
   function wakeSession(): void {

@@ -13,8 +13,8 @@ export type PulseDeps = {
   readonly health: () => Health
   readonly send: (packet: Packet) => void
   readonly roundTrip: (ms: number) => void
-  /** A stock peer knows no heartbeat: it is pinged in another way. */
-  readonly pingStock: () => void
+  /** A stock peer knows no heartbeat: it is pinged in another way, with a number that only we see. */
+  readonly pingStock: (number: number) => void
 }
 
 export type Pulse = {
@@ -26,8 +26,8 @@ export type Pulse = {
   readonly answered: (seq: number, nowMs: number) => void
   /** Sends something that the peer will answer, and calls back when that answer has come. */
   readonly probe: (seen: () => void, nowMs: number, unixMs: number) => void
-  /** The answer to a probe that only the owner sees: a stock peer's. */
-  readonly probeSeen: () => void
+  /** A stock peer answered the ping of this number, which only the owner sees. */
+  readonly pingAnswered: (number: number) => void
 }
 
 export function createPulse({ role, extensions, health, send, roundTrip, pingStock }: PulseDeps): Pulse {
@@ -35,16 +35,18 @@ export function createPulse({ role, extensions, health, send, roundTrip, pingSto
   let probing: { readonly seq: number; readonly seen: () => void } | undefined
 
   function beat(nowMs: number, unixMs: number): void {
-    if (!extensions.has('heartbeat')) return pingStock()
-    if (role === 'server') return
+    const stock = !extensions.has('heartbeat')
+    if (role === 'server' && !stock) return
     sent = { seq: sent.seq + 1, ms: nowMs }
-    send({ type: 'HEARTBEAT', seq: sent.seq, sentUnixMs: Math.round(unixMs), health: health() })
+    if (stock) pingStock(sent.seq)
+    else send({ type: 'HEARTBEAT', seq: sent.seq, sentUnixMs: Math.round(unixMs), health: health() })
   }
 
-  function probeSeen(): void {
-    const { seen } = probing ?? {}
+  function probeAnswered(seq: number): void {
+    if (!probing || seq < probing.seq) return
+    const { seen } = probing
     probing = undefined
-    seen?.()
+    seen()
   }
 
   return {
@@ -57,12 +59,12 @@ export function createPulse({ role, extensions, health, send, roundTrip, pingSto
     },
     answered(seq, nowMs) {
       if (seq === sent.seq) roundTrip(nowMs - sent.ms)
-      if (probing && seq >= probing.seq) probeSeen()
+      probeAnswered(seq)
     },
     probe(seen, nowMs, unixMs) {
       probing = { seq: sent.seq + 1, seen }
       beat(nowMs, unixMs)
     },
-    probeSeen,
+    pingAnswered: probeAnswered,
   }
 }

@@ -74,8 +74,8 @@ export type SessionEvents = {
   /** The stream cannot go on; its owner ends it and then calls `lost`. */
   readonly broken: (reason: 'heartbeat-timeout' | 'too-many-unknown-frames') => void
   readonly violation: (violation: Violation) => void
-  /** A stock peer knows no heartbeat: the owner pings it in its own way, and says `heard` when an answer comes. */
-  readonly ping: () => void
+  /** A stock peer knows no heartbeat: the owner pings it in its own way, after what was sent before, and says `heard`. */
+  readonly ping: (number: number) => void
   readonly roundTrip: (ms: number) => void
   /** Server: what the agent says of itself. */
   readonly beat?: (beat: Beat) => void
@@ -112,8 +112,8 @@ export type Session = {
   readonly move: (connection: Connection, to: Carrier) => boolean
   /** Agent: asks for no new connections; `drained` follows. */
   readonly drain: () => void
-  /** The peer has answered something that was sent after `drain`: for stock peers, whose answer only the owner sees. */
-  readonly drainSeen: () => void
+  /** A stock peer has answered the ping of this number: it has read what was sent before. */
+  readonly pingAnswered: (number: number) => void
   /** Server: tells the agent to connect elsewhere. */
   readonly goAway: (reason: string, deadlineMs: number, reconnectAfterMs: number) => void
   /** Called every half second or so. */
@@ -427,7 +427,7 @@ export function createSession(options: SessionOptions, events: SessionEvents): S
       primary().carrier.control({ type: 'DRAIN' })
       pulse.probe(drainSeen, link.nowMs, unixNowMs())
     },
-    drainSeen: pulse.probeSeen,
+    pingAnswered: pulse.pingAnswered,
     goAway(reason, deadlineMs, reconnectAfterMs) {
       if (over || !extensions.has('going-away')) return
       primary().carrier.control({ type: 'GOING_AWAY', reason, deadlineMs, reconnectAfterMs })

@@ -344,6 +344,31 @@ t.test('with a stock server it has drained when a ping that was sent after DRAIN
   t.strictSame(told.slice(1), [['drained', true]])
 })
 
+t.test('a ping to a stock server leaves after what was sent before it, however much that is', async (t) => {
+  const { link, stream, wire, clock, tells } = await connected(t, { ...taken, 'culvert-extensions': undefined })
+  await read(stream) // the ping of the first tick has been answered
+  const order: string[] = []
+  stream.session?.on('ping', () => order.push('PING'))
+  wire.onPacket(({ type }) => order.push(type))
+  const target = createServer((socket) => socket.end(Buffer.alloc(4 * 2 ** 20))).listen(0, '127.0.0.1')
+  t.teardown(() => target.close())
+  await once(target, 'listening')
+  const address = `127.0.0.1:${(target.address() as AddressInfo).port}`
+  wire.send({ type: 'DIAL_REQ', protocol: 'tcp', address, random: 1 })
+  await wire.next('DATA') // bulk is under way
+  link.drain()
+  await wire.next('DRAIN')
+  await eventually(
+    'the ping',
+    () => order,
+    (all) => all.includes('PING'),
+  )
+  t.ok(order.indexOf('DRAIN') < order.indexOf('PING'), order.filter((one) => one !== 'DATA').join())
+  wire.send({ type: 'CLOSE_REQ', connectId: 1, reason: '' })
+  await tells(2)
+  clock.advance(0)
+})
+
 t.test('finishing and draining a link that is not connected is nothing', async (t) => {
   const { link, asked, told } = await setup(t)
   await asked()

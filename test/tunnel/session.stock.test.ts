@@ -140,6 +140,23 @@ t.test('never sends a frame of an extension', async (t) => {
   }
 })
 
+t.test('agent: has drained when a ping that was sent after DRAIN is answered, not one from before', async (t) => {
+  const { session, carrier, told } = stock('agent')
+  session.tick(0, 0)
+  session.drain()
+  t.strictSame(carrier.frames(), [{ type: 'DRAIN' }])
+  t.strictSame(told, [
+    ['ping', 1],
+    ['ping', 2],
+  ])
+  session.pingAnswered(1)
+  t.equal(told.length, 2, 'the server may not have read DRAIN yet')
+  session.pingAnswered(2)
+  t.strictSame(told.slice(2), [['drained']])
+  session.pingAnswered(2)
+  t.equal(told.length, 3)
+})
+
 t.test('reads a socket on only when its last chunk has left', async (t) => {
   const { session, carrier, open } = stock('server')
   const { connection, heard } = open(1)

@@ -15,7 +15,8 @@ export type Side = {
   readonly credit: Map<Int64, number>
   over: boolean
   /** Pings of a session without heartbeats that were not answered yet; `drained`: sent after the drain. */
-  readonly pongs: { readonly drained: boolean }[]
+  /** The pings that were asked for and are not answered yet. */
+  readonly pongs: number[]
 }
 
 export const ROLES = ['server', 'agent'] as const
@@ -34,7 +35,7 @@ export function createSide(world: World, role: Role): Side {
       if (lanes[0]?.state === 'open') world.cut(lanes[0])
     },
     violation: (violation) => violations.set(violation, (violations.get(violation) ?? 0) + 1),
-    ping: () => side.current?.pongs.push({ drained: world.drainAsked && role === 'agent' }),
+    ping: (number) => side.current?.pongs.push(number),
     roundTrip: (ms) => ms >= 0 || fail(`a round trip of ${ms} ms`),
     beat: ({ seq }) => seq > 0 || fail('a beat without a number'),
     draining: () => told.draining++,

@@ -30,7 +30,7 @@ export function stepsOf(world: World): Step[] {
         run() {
           const pong = pongs.shift()
           session.heard(world.nowMs)
-          if (pong?.drained) session.drainSeen()
+          if (pong !== undefined) session.pingAnswered(pong)
         },
       })
     }
