@@ -5,6 +5,7 @@
 import { type ClientHttp2Session, connect as connectHttp2 } from 'node:http2'
 import { isIP, type LookupFunction } from 'node:net'
 import { connect as connectTls, type TLSSocket } from 'node:tls'
+import type { TlsProtocol } from '../platform/cipher-suites.ts'
 import type { Clock } from '../platform/clock.ts'
 import type { Log } from '../platform/log.ts'
 import type { TlsMaterial } from '../platform/tls-material.ts'
@@ -42,7 +43,7 @@ export type LinkOptions = {
   readonly host: string
   readonly port: number
   readonly material: TlsMaterial
-  readonly minVersion: 'TLSv1.2' | 'TLSv1.3'
+  readonly protocol: TlsProtocol
   readonly alpn: readonly string[]
   readonly agentId: string
   readonly identifiers: string
@@ -225,13 +226,13 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
   return link
 }
 
-function connectSocket({ host, port, material, minVersion, alpn }: LinkOptions, lookup: LookupFunction): TLSSocket {
+function connectSocket({ host, port, material, protocol, alpn }: LinkOptions, lookup: LookupFunction): TLSSocket {
   const socket = connectTls({
     host,
     port,
     lookup,
     ...material,
-    minVersion,
+    ...protocol,
     ALPNProtocols: [...alpn, 'h2'],
     ...(isIP(host) === 0 && { servername: host }),
   })

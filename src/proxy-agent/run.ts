@@ -1,5 +1,6 @@
 /** Wires proxy-agent together: the servers it holds, health, metrics, reloads, drain. Decisions live in `core/`. */
 import { certificateSeconds } from '../platform/certificate-expiry.ts'
+import { tlsProtocol } from '../platform/cipher-suites.ts'
 import type { Clock } from '../platform/clock.ts'
 import { createEndpoints } from '../platform/endpoints.ts'
 import { healthRoutes, movedMetricsRoute } from '../platform/health.ts'
@@ -9,7 +10,6 @@ import type { Log } from '../platform/log.ts'
 import { writePortsFile } from '../platform/ports-file.ts'
 import type { Shutdown } from '../platform/shutdown.ts'
 import { type TlsWatch, watchTlsFiles } from '../platform/tls-files.ts'
-import { minTlsVersion } from '../platform/tls-version.ts'
 import { createBudget } from '../tunnel/budget.ts'
 import { PAUSE_SHARE } from '../tunnel/stock-backlog.ts'
 import { hostPort } from './core/go-errors.ts'
@@ -170,7 +170,7 @@ function linkOptions(options: AgentOptions, address: ServerAddress, version: str
   return {
     ...address,
     material: tls.current(),
-    minVersion: minTlsVersion(options.tlsMinVersion),
+    protocol: tlsProtocol(options.tlsMinVersion, options.cipherSuites),
     alpn: options.alpnProto,
     agentId: options.agentId,
     identifiers: options.agentIdentifiers,

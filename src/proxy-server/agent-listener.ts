@@ -5,6 +5,7 @@
 import { performServerHandshake, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2'
 import type { Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
+import type { TlsProtocol } from '../platform/cipher-suites.ts'
 import type { TlsMaterial } from '../platform/tls-material.ts'
 import { EXTENSIONS_KEY } from '../tunnel/extensions.ts'
 import { type AgentStream, type AgentStreamDeps, type AgentStreamEvents, serveAgentStream } from './agent-stream.ts'
@@ -28,7 +29,7 @@ const REFUSAL_GRACE_MS = 1_000
 
 export type AgentListenerOptions = {
   readonly material: TlsMaterial
-  readonly minVersion: 'TLSv1.2' | 'TLSv1.3'
+  readonly protocol: TlsProtocol
   readonly trustDomain: string | undefined
   readonly handshakeTimeoutMs: number
   readonly handshakesPerSecond: number
@@ -64,7 +65,7 @@ export function createAgentListener(
   let open = true
   const tls = createTlsListener({
     material: options.material,
-    minVersion: options.minVersion,
+    protocol: options.protocol,
     alpn: ['h2'],
     handshakeTimeoutMs: options.handshakeTimeoutMs,
     halfOpen: false,

@@ -1,12 +1,13 @@
 /** The frontends of http-connect mode: TCP with mTLS, or a Unix socket. */
 import { createServer, type Server, type Socket } from 'node:net'
+import type { TlsProtocol } from '../platform/cipher-suites.ts'
 import type { TlsMaterial } from '../platform/tls-material.ts'
 import { type Admission, admit, DEFAULT_CLUSTER } from './core/admission.ts'
 import { type Frontend, type FrontendDeps, serveFrontend } from './frontend.ts'
 import { createTlsListener, peerCertificate } from './tls-listener.ts'
 
 export type FrontendListenerOptions = {
-  readonly minVersion: 'TLSv1.2' | 'TLSv1.3'
+  readonly protocol: TlsProtocol
   readonly handshakeTimeoutMs: number
   readonly trustDomain: string | undefined
 }
@@ -47,7 +48,7 @@ export function createFrontendListener(
     material &&
     createTlsListener({
       material,
-      minVersion: options.minVersion,
+      protocol: options.protocol,
       alpn: ['http/1.1'],
       handshakeTimeoutMs: options.handshakeTimeoutMs,
       halfOpen: true,

@@ -133,7 +133,7 @@ export function createGrpcFrontendListener(
     material &&
     createTlsListener({
       material,
-      minVersion: options.minVersion,
+      protocol: options.protocol,
       alpn: ['h2'],
       handshakeTimeoutMs: options.handshakeTimeoutMs,
       halfOpen: false,

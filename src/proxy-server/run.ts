@@ -1,6 +1,7 @@
 /** Wires proxy-server together: ports, pools, metrics, shutdown. Decisions live in `core/` and in the tunnel. */
 import { createServer, type Server } from 'node:net'
 import { certificateSeconds } from '../platform/certificate-expiry.ts'
+import { tlsProtocol } from '../platform/cipher-suites.ts'
 import type { Clock } from '../platform/clock.ts'
 import { createEndpoints } from '../platform/endpoints.ts'
 import { healthRoutes, metricsRoute } from '../platform/health.ts'
@@ -9,7 +10,6 @@ import { localNames } from '../platform/local-names.ts'
 import type { Log } from '../platform/log.ts'
 import { writePortsFile } from '../platform/ports-file.ts'
 import type { Shutdown } from '../platform/shutdown.ts'
-import { minTlsVersion } from '../platform/tls-version.ts'
 import { createBudget } from '../tunnel/budget.ts'
 import { PAUSE_SHARE } from '../tunnel/stock-backlog.ts'
 import { type AgentListener, createAgentListener } from './agent-listener.ts'
@@ -58,7 +58,7 @@ export async function runServer(options: ServerOptions, deps: ServerDeps): Promi
     tlsAlarms: tlsPorts.alarms,
   })
   const trustDomain = options.trustDomain === '' ? undefined : options.trustDomain
-  const common = { minVersion: minTlsVersion(options.tlsMinVersion), trustDomain }
+  const common = { protocol: tlsProtocol(options.tlsMinVersion, options.cipherSuites), trustDomain }
 
   const agents = createAgentListener(
     {

@@ -5,21 +5,9 @@
 import { constants } from 'node:crypto'
 import type { Socket } from 'node:net'
 import { createServer, type Server, type TLSSocket } from 'node:tls'
+import type { TlsProtocol } from '../platform/cipher-suites.ts'
 import type { TlsMaterial } from '../platform/tls-material.ts'
 import type { PeerCertificate } from './core/admission.ts'
-
-/** AES-128 first: with hardware support it is the fastest, and nothing here needs more. */
-const CIPHERS = [
-  'TLS_AES_128_GCM_SHA256',
-  'TLS_AES_256_GCM_SHA384',
-  'TLS_CHACHA20_POLY1305_SHA256',
-  'ECDHE-ECDSA-AES128-GCM-SHA256',
-  'ECDHE-RSA-AES128-GCM-SHA256',
-  'ECDHE-ECDSA-AES256-GCM-SHA384',
-  'ECDHE-RSA-AES256-GCM-SHA384',
-  'ECDHE-ECDSA-CHACHA20-POLY1305',
-  'ECDHE-RSA-CHACHA20-POLY1305',
-].join(':')
 
 /**
  * No client of ours resumes: TLS 1.2 gets no ticket, and TLS 1.3, which Node lets no one turn off, gets small ones that
@@ -32,7 +20,7 @@ const KEEP_ALIVE_MS = 15_000
 
 export type TlsListenerOptions = {
   readonly material: TlsMaterial
-  readonly minVersion: 'TLSv1.2' | 'TLSv1.3'
+  readonly protocol: TlsProtocol
   readonly alpn: readonly string[]
   readonly handshakeTimeoutMs: number
   /** Whether a peer that ends its side goes on reading. Else its end is the connection's, as HTTP/2 needs it to notice. */
@@ -52,13 +40,12 @@ export type TlsListener = {
 }
 
 export function createTlsListener(options: TlsListenerOptions): TlsListener {
-  const { minVersion, alpn, handshakeTimeoutMs } = options
+  const { alpn, handshakeTimeoutMs } = options
   const secure = ({ cert, key, ca }: TlsMaterial) => ({
     cert,
     key,
     ca,
-    minVersion,
-    ciphers: CIPHERS,
+    ...options.protocol,
     honorCipherOrder: true,
     secureOptions: SECURE_OPTIONS,
   })

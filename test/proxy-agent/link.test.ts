@@ -9,6 +9,7 @@ import { type AddressInfo, createServer, type Server, type Socket } from 'node:n
 import t, { type Test } from 'tap'
 import { createAuthority } from '../../src/pki/authority.ts'
 import { issueLeaf } from '../../src/pki/leaf.ts'
+import { tlsProtocol } from '../../src/platform/cipher-suites.ts'
 import { systemNetwork } from '../../src/proxy-agent/dialer.ts'
 import { type Link, type LinkOptions, openLink } from '../../src/proxy-agent/link.ts'
 import { createLookups } from '../../src/proxy-agent/lookups.ts'
@@ -69,7 +70,7 @@ function open(t: Test, port: number, options: Partial<LinkOptions> = {}) {
       host: '127.0.0.1',
       port,
       material: { ca },
-      minVersion: 'TLSv1.2',
+      protocol: tlsProtocol('', []),
       alpn: [],
       agentId: 'a-1',
       identifiers: 'host=n1',

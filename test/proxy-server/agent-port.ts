@@ -13,6 +13,7 @@ import type { Test } from 'tap'
 import { createAuthority } from '../../src/pki/authority.ts'
 import type { CertificateAndKey } from '../../src/pki/certificate.ts'
 import { issueLeaf } from '../../src/pki/leaf.ts'
+import { tlsProtocol } from '../../src/platform/cipher-suites.ts'
 import {
   type AgentListener,
   type AgentListenerOptions,
@@ -70,7 +71,7 @@ export async function agentPort(t: Test, options: AgentPortOptions = {}): Promis
   const listener = createAgentListener(
     {
       material: { cert: server.certificatePem, key: server.keyPem, ca },
-      minVersion: 'TLSv1.2',
+      protocol: tlsProtocol('', []),
       trustDomain: 'hub.example',
       handshakeTimeoutMs: 10_000,
       handshakesPerSecond: 200,

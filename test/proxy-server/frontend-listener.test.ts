@@ -5,6 +5,7 @@ import t, { type Test } from 'tap'
 import { createAuthority } from '../../src/pki/authority.ts'
 import type { CertificateAndKey } from '../../src/pki/certificate.ts'
 import { issueLeaf } from '../../src/pki/leaf.ts'
+import { tlsProtocol } from '../../src/platform/cipher-suites.ts'
 import type { Waiter } from '../../src/proxy-server/dialing.ts'
 import { createFrontendListener } from '../../src/proxy-server/frontend-listener.ts'
 import { eventually, within } from '../integration/deadline.ts'
@@ -32,7 +33,7 @@ async function setup(t: Test, transport: 'tls' | 'plain' = 'tls') {
   const material = { cert: server.certificatePem, key: server.keyPem, ca }
   const listener = createFrontendListener(
     transport === 'tls' ? material : undefined,
-    { minVersion: 'TLSv1.2', handshakeTimeoutMs: 10_000, trustDomain: 'hub.example' },
+    { protocol: tlsProtocol('', []), handshakeTimeoutMs: 10_000, trustDomain: 'hub.example' },
     {
       options: { headBytes: 16_384, headTimeoutMs: 10_000, earlyDataBytes: 65_536 },
       dialing: {

@@ -5,6 +5,7 @@ import t, { type Test } from 'tap'
 import { createAuthority } from '../../src/pki/authority.ts'
 import type { CertificateAndKey } from '../../src/pki/certificate.ts'
 import { issueLeaf } from '../../src/pki/leaf.ts'
+import { tlsProtocol } from '../../src/platform/cipher-suites.ts'
 import type { TlsMaterial } from '../../src/platform/tls-material.ts'
 import {
   createTlsListener,
@@ -42,7 +43,7 @@ async function setup(t: Test, options: Partial<TlsListenerOptions> = {}): Promis
   let wake = (): void => {}
   const listener = createTlsListener({
     material: { ...pair(server), ca },
-    minVersion: 'TLSv1.2',
+    protocol: tlsProtocol('', []),
     alpn: ['h2'],
     handshakeTimeoutMs: 10_000,
     halfOpen: false,
@@ -151,7 +152,7 @@ t.test('speaks the protocols it offers, in its own order, and no others', async 
 })
 
 t.test('speaks no version older than the least one', async (t) => {
-  const strict = await setup(t, { minVersion: 'TLSv1.3' })
+  const strict = await setup(t, { protocol: tlsProtocol('VersionTLS13', []) })
   t.match(await reasonOf(join(t, strict.port, client, { maxVersion: 'TLSv1.2' })), /PROTOCOL_VERSION|ECONNRESET/)
   await strict.failed()
   t.match(strict.failures, [{ why: 'failed' }])
@@ -202,7 +203,7 @@ t.test('serves new material from the next handshake on, and leaves open connecti
 })
 
 t.test('keeps its least version when material was exchanged', async (t) => {
-  const { port, listener } = await setup(t, { minVersion: 'TLSv1.3' })
+  const { port, listener } = await setup(t, { protocol: tlsProtocol('VersionTLS13', []) })
   listener.renew({ ...pair(renewed), ca })
   t.match(await reasonOf(join(t, port, client, { maxVersion: 'TLSv1.2' })), /PROTOCOL_VERSION|ECONNRESET/)
 })
