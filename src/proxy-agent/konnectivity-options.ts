@@ -31,11 +31,11 @@ export const konnectivityOptions = {
     help: 'What the agent can reach, as a query string: ipv4=10.0.0.1&host=node-1&default-route=true',
   }),
   syncIntervalMs: duration({ default: '1s', min: 1, help: 'First wait before connecting again.' }),
-  syncIntervalCapMs: duration({ default: '10s', min: 1, help: 'Longest wait before connecting again.' }),
-  keepaliveTimeMs: duration({
-    default: '1h',
-    help: 'Longest time between two pings to the server. They are sent more often anyway: see --heartbeat-interval.',
+  probeIntervalMs: duration({
+    default: '1s',
+    help: 'How often silence is looked for, within 50ms and 500ms. A connection that breaks is noticed at once.',
   }),
+  syncIntervalCapMs: duration({ default: '10s', min: 1, help: 'Longest wait before connecting again.' }),
   serviceAccountTokenPath: file({
     default: '',
     help: 'Token of a service account by which the server knows the agent; read anew for each connection.',
@@ -66,24 +66,24 @@ export const konnectivityOptions = {
 }
 
 export const idleOptions = {
-  probeIntervalMs: duration({
+  keepaliveTimeMs: duration({
     group: IDLE_GROUP,
-    default: '1s',
-    help: 'a connection that breaks is noticed at once, a silent one by its heartbeats.',
+    default: '1h',
+    help: 'A server is asked whether it is there every few seconds: see --heartbeat-interval.',
   }),
   warnOnChannelLimit: boolean({
     group: IDLE_GROUP,
     default: 'false',
-    help: 'there are no channels that could be full.',
+    help: 'There are no channels that could be full.',
   }),
   xfrChannelSize: integer({
     group: IDLE_GROUP,
     default: '150',
-    help: 'what waits is bounded in bytes, see --connection-buffer-bytes.',
+    help: 'What waits is bounded in bytes, see --connection-buffer-bytes.',
   }),
   kubeApiContentType: text({
     group: IDLE_GROUP,
     default: 'application/vnd.kubernetes.protobuf',
-    help: 'requests to the Kubernetes API are JSON.',
+    help: 'Requests to the Kubernetes API are JSON.',
   }),
 }

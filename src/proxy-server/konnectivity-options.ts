@@ -27,10 +27,6 @@ export const konnectivityOptions = {
   adminBindAddress: text({ default: '127.0.0.1', help: 'Address of the admin port. Empty: all.' }),
   healthPort: integer({ default: '8092', help: 'Port of health and metrics. 0: any free one.' }),
   healthBindAddress: text({ default: '', help: 'Address of the health port. Empty: all.' }),
-  keepaliveTimeMs: duration({
-    default: '1h',
-    help: 'Longest time between two pings to an agent. They are sent every few seconds anyway: see --heartbeat-timeout.',
-  }),
   frontendKeepaliveTimeMs: duration({ default: '1h', help: 'Time between two pings to a client in grpc mode.' }),
   enableProfiling: boolean({ default: 'false', help: 'Serve profiles under /debug/pprof/ on the admin port.' }),
   enableContentionProfiling: boolean({
@@ -90,24 +86,29 @@ export const konnectivityOptions = {
 }
 
 export const idleOptions = {
+  keepaliveTimeMs: duration({
+    group: IDLE_GROUP,
+    default: '1h',
+    help: 'Agents are asked whether they are there every few seconds: see --heartbeat-timeout.',
+  }),
   kubeApiContentType: text({
     group: IDLE_GROUP,
     default: 'application/vnd.kubernetes.protobuf',
-    help: 'requests to the Kubernetes API are JSON.',
+    help: 'Requests to the Kubernetes API are JSON.',
   }),
   xfrChannelSize: integer({
     group: IDLE_GROUP,
     default: '10',
-    help: 'what waits is bounded in bytes, see --connection-buffer-bytes.',
+    help: 'What waits is bounded in bytes, see --connection-buffer-bytes.',
   }),
   frontendWriteChannelSize: integer({
     group: IDLE_GROUP,
     default: '10',
-    help: 'what waits is bounded in bytes, see --connection-buffer-bytes.',
+    help: 'What waits is bounded in bytes, see --connection-buffer-bytes.',
   }),
   warnOnChannelLimit: boolean({
     group: IDLE_GROUP,
     default: 'true',
-    help: 'Accepted without effect, as in konnectivity, where it is deprecated.',
+    help: 'As in konnectivity, where it is deprecated.',
   }),
 }
