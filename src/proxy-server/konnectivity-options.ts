@@ -27,7 +27,10 @@ export const konnectivityOptions = {
   adminBindAddress: text({ default: '127.0.0.1', help: 'Address of the admin port. Empty: all.' }),
   healthPort: integer({ default: '8092', help: 'Port of health and metrics. 0: any free one.' }),
   healthBindAddress: text({ default: '', help: 'Address of the health port. Empty: all.' }),
-  frontendKeepaliveTimeMs: duration({ default: '1h', help: 'Time between two pings to a client in grpc mode.' }),
+  frontendKeepaliveTimeMs: duration({
+    default: '1h',
+    help: 'Time between two pings to a client in grpc mode, at least 1s. 0: two hours.',
+  }),
   enableProfiling: boolean({ default: 'false', help: 'Serve profiles under /debug/pprof/ on the admin port.' }),
   enableContentionProfiling: boolean({
     default: 'false',

@@ -15,6 +15,7 @@ import { PAUSE_SHARE } from '../tunnel/stock-backlog.ts'
 import { type AgentListener, createAgentListener } from './agent-listener.ts'
 import type { AgentStream, AgentStreamDeps } from './agent-stream.ts'
 import { type Clusters, createClusters } from './core/clusters.ts'
+import { keepaliveMs } from './core/keepalive.ts'
 import { isStrategy } from './core/strategies.ts'
 import { createDialNumbers } from './dial-numbers.ts'
 import { createDialing } from './dialing.ts'
@@ -97,7 +98,7 @@ export async function runServer(options: ServerOptions, deps: ServerDeps): Promi
             ...frontendOptions,
             maxHeaderListBytes: options.maxHeaderListBytes,
             maxCalls: options.maxFrontendConnections,
-            keepaliveMs: options.frontendKeepaliveTimeMs,
+            keepaliveMs: keepaliveMs(options.frontendKeepaliveTimeMs),
           },
           {
             options: {
