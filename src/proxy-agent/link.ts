@@ -8,6 +8,7 @@ import { connect as connectTls, type TLSSocket } from 'node:tls'
 import type { TlsProtocol } from '../platform/cipher-suites.ts'
 import type { Clock } from '../platform/clock.ts'
 import type { Log } from '../platform/log.ts'
+import { readTokenFile } from '../platform/secret-file.ts'
 import type { TlsMaterial } from '../platform/tls-material.ts'
 import { type Budget, createBudget } from '../tunnel/budget.ts'
 import { EXTENSIONS_KEY, type Extensions, offered, readExtensions, writeExtensions } from '../tunnel/extensions.ts'
@@ -45,6 +46,8 @@ export type LinkOptions = {
   readonly material: TlsMaterial
   readonly protocol: TlsProtocol
   readonly alpn: readonly string[]
+  /** Read anew for each connection; empty: no token is shown. */
+  readonly tokenFile: string
   readonly agentId: string
   readonly identifiers: string
   readonly userAgent: string
@@ -90,6 +93,12 @@ export type Link = HeldServer & {
 
 export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvents): Link {
   const { clock, metrics } = deps
+  let authorization: { readonly authorization?: string }
+  try {
+    authorization = options.tokenFile === '' ? {} : { authorization: `Bearer ${readTokenFile(options.tokenFile)}` }
+  } catch (error) {
+    return neverOpened((error as Error).message, deps, events)
+  }
   const authority = hostPort(options.host, options.port)
   let log = deps.log.child({ server: authority })
   let serverId = ''
@@ -144,6 +153,7 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
     agentid: options.agentId,
     agentidentifiers: options.identifiers,
     [EXTENSIONS_KEY]: writeExtensions(offered),
+    ...authorization, // leaves when TLS has verified the server: until then HTTP/2 has no connection to write to
   })
   stream.on('error', failed)
   stream.on('trailers', (headers) => {
@@ -223,6 +233,14 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
     tick()
   }
 
+  return link
+}
+
+/** An attempt that failed before there was anything to connect with. */
+function neverOpened(reason: string, { clock }: LinkDeps, events: LinkEvents): Link {
+  const nothing = (): void => undefined
+  const link: Link = { serverId: '', session: () => undefined, drain: nothing, finish: nothing, end: nothing }
+  clock.after(0, () => events.gone(link, reason, false)) // the caller has it by then
   return link
 }
 

@@ -2,6 +2,7 @@
  * What proxy-agent refuses or warns of on its command line. Rules that konnectivity has come first, in its order and in its
  * words, so that what looks for those finds them; ours follow.
  */
+import { selectorProblem } from '../kubernetes/core/selector.ts'
 import { cipherSuiteProblem } from '../platform/cipher-suites.ts'
 import { formatDuration } from '../platform/duration.ts'
 import { logWarning } from '../platform/log-options.ts'
@@ -52,9 +53,15 @@ const theirs: Rule<AgentOptions>[] = [
     'kubeconfig',
     (path) => `error checking KubeconfigPath ${quoted(path)}, got ${noSuchFile(path)}`,
   ),
+  ({ countServerLeases, leaseLabelSelector }) =>
+    countServerLeases && leaseLabelSelector === '' ? 'empty string provided' : undefined,
 ]
 
 const ours: Rule<AgentOptions>[] = [
+  ({ leaseLabelSelector }) => {
+    const problem = selectorProblem(leaseLabelSelector)
+    return problem === undefined ? undefined : `--lease-label-selector: ${problem}`
+  },
   ({ caCert }) => (caCert === '' ? '--ca-cert must be set: the server is known by its certificate' : undefined),
   ({ proxyServerHost, proxyServerPort }) => hostsProblem(proxyServerHost, proxyServerPort),
   ({ agentId }) =>

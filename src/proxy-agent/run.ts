@@ -13,9 +13,12 @@ import { type TlsWatch, watchTlsFiles } from '../platform/tls-files.ts'
 import { createBudget } from '../tunnel/budget.ts'
 import { PAUSE_SHARE } from '../tunnel/stock-backlog.ts'
 import { hostPort } from './core/go-errors.ts'
+import { serverCount } from './core/server-count.ts'
 import { createServerSet } from './core/server-set.ts'
 import { systemNetwork } from './dialer.ts'
 import { createHealthReport } from './health.ts'
+import { openLeaseCount } from './kubernetes.ts'
+import { createLeaseMetrics } from './kubernetes-metrics.ts'
 import { type Link, type LinkDeps, type LinkOptions, openLink } from './link.ts'
 import { createLookups } from './lookups.ts'
 import { createAgentMetrics } from './metrics.ts'
@@ -53,6 +56,10 @@ export async function runAgent(options: AgentOptions, deps: AgentDeps): Promise<
     baseMs: options.syncIntervalMs,
     capMs: options.syncIntervalCapMs,
     forever: options.syncForever,
+    wantedCount: serverCount(
+      options.serverCountSource,
+      options.countServerLeases ? () => leases?.count() ?? 1 : undefined,
+    ),
   })
   const processBudget = createBudget(options.processBufferBytes)
   const connections = (): number =>
@@ -65,6 +72,12 @@ export async function runAgent(options: AgentOptions, deps: AgentDeps): Promise<
     bufferedBytes: () => processBudget.usedBytes,
     certificateSeconds: expiry,
     tlsAlarm: () => tls.alarm() !== undefined,
+  })
+  using leases = await openLeaseCount(options, {
+    clock,
+    log,
+    version: deps.version,
+    metrics: createLeaseMetrics(registry),
   })
   using report = createHealthReport({
     version: deps.version,
@@ -172,6 +185,7 @@ function linkOptions(options: AgentOptions, address: ServerAddress, version: str
     material: tls.current(),
     protocol: tlsProtocol(options.tlsMinVersion, options.cipherSuites),
     alpn: options.alpnProto,
+    tokenFile: options.serviceAccountTokenPath,
     agentId: options.agentId,
     identifiers: options.agentIdentifiers,
     userAgent: `culvert-proxy-agent/${version}`,

@@ -5,14 +5,21 @@
 import { performServerHandshake, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2'
 import type { Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
+import type { Judgement } from '../kubernetes/core/token-review.ts'
 import type { TlsProtocol } from '../platform/cipher-suites.ts'
 import type { TlsMaterial } from '../platform/tls-material.ts'
 import { EXTENSIONS_KEY } from '../tunnel/extensions.ts'
-import { type AgentStream, type AgentStreamDeps, type AgentStreamEvents, serveAgentStream } from './agent-stream.ts'
+import {
+  type AgentStream,
+  type AgentStreamDeps,
+  type AgentStreamEvents,
+  type NewAgent,
+  serveAgentStream,
+} from './agent-stream.ts'
 import { admit } from './core/admission.ts'
 import { unknownMethod } from './core/grpc-status.ts'
 import { countIdentifiers } from './core/identifiers.ts'
-import { headerListBytes, readRegistration } from './core/registration.ts'
+import { headerListBytes, readRegistration, valuesOf } from './core/registration.ts'
 import { refuseStream } from './grpc-refusal.ts'
 import { createHandshakeGate } from './handshake-gate.ts'
 import { createTlsListener, peerCertificate } from './tls-listener.ts'
@@ -38,6 +45,11 @@ export type AgentListenerOptions = {
   /** Of all streams of an identity together. */
   readonly maxIdentifiersPerIdentity: number
   readonly maxHeaderListBytes: number
+  /**
+   * Where agents show a token instead of a certificate: says whose it is. The values are those of `authorization`, all that
+   * came; the signal is aborted when the agent goes away.
+   */
+  readonly authenticate?: (values: readonly string[], gone: AbortSignal) => Promise<Judgement>
 }
 
 export type AgentListenerEvents = AgentStreamEvents & { readonly connected: (agent: AgentStream) => void }
@@ -86,10 +98,13 @@ export function createAgentListener(
   function connected(socket: TLSSocket): void {
     socket.on('error', (error) => log.debug({ err: error }, 'agent connection error'))
     const http = performServerHandshake(socket, {
-      settings: { initialWindowSize: STREAM_WINDOW_BYTES, maxHeaderListSize: options.maxHeaderListBytes },
+      settings: {
+        maxHeaderListSize: options.maxHeaderListBytes,
+        ...(!options.authenticate && { initialWindowSize: STREAM_WINDOW_BYTES }),
+      },
       maxSessionMemory: SESSION_MEMORY_MIB,
     })
-    http.setLocalWindowSize(SESSION_WINDOW_BYTES)
+    if (!options.authenticate) http.setLocalWindowSize(SESSION_WINDOW_BYTES)
     http.on('error', (error) => log.debug({ err: error }, 'agent HTTP/2 error'))
     const deadline = clock.after(options.streamTimeoutMs, () => {
       metrics.agentRefused('slow')
@@ -113,6 +128,17 @@ export function createAgentListener(
     http.destroy()
   }
 
+  function lastWords(http: ServerHttp2Session): void {
+    http.close()
+    clock.after(REFUSAL_GRACE_MS, () => http.destroy())
+  }
+
+  /** Who has shown who it is may send as fast as its path allows; nobody else can have us hold more than HTTP/2's least. */
+  function openWindows(http: ServerHttp2Session): void {
+    http.settings({ initialWindowSize: STREAM_WINDOW_BYTES })
+    http.setLocalWindowSize(SESSION_WINDOW_BYTES)
+  }
+
   function refuse(
     why: Parameters<typeof metrics.agentRefused>[0],
     stream: ServerHttp2Stream,
@@ -132,67 +158,71 @@ export function createAgentListener(
     method: string | undefined,
     rawHeaders: readonly string[],
   ): void {
-    const lastWords = (): void => {
-      http.close()
-      clock.after(REFUSAL_GRACE_MS, () => http.destroy())
-    }
     if (headerListBytes(rawHeaders) > options.maxHeaderListBytes) {
       const limit = `the header list is over the limit of ${options.maxHeaderListBytes} bytes`
       refuse('metadata', stream, 'RESOURCE_EXHAUSTED', limit)
-      return lastWords()
+      return lastWords(http)
     }
     const unknown = unknownMethod('AgentService', 'Connect', path, method)
     if (unknown !== undefined) {
       refuse('unknown_method', stream, 'UNIMPLEMENTED', unknown)
-      return lastWords()
+      return lastWords(http)
     }
     const required = options.material.ca !== undefined
     const admission = admit(peerCertificate(socket, required), ['agent'], options.trustDomain)
     if (admission.kind === 'refused') {
       metrics.clientForbidden('agent')
       refuse('unauthenticated', stream, 'UNAUTHENTICATED', `client certificate not accepted: ${admission.cause}`)
-      return lastWords()
+      return lastWords(http)
     }
     const registration = readRegistration(rawHeaders, EXTENSIONS_KEY)
     if (registration.kind === 'refused') {
       refuse('metadata', stream, 'UNKNOWN', registration.text)
-      return lastWords()
+      return lastWords(http)
     }
+    const agent = { ...registration, cluster: admission.cluster, remoteAddress: socket.remoteAddress ?? '' }
+    if (!options.authenticate) return admitAs(admission.principal, http, stream, agent)
+    const gone = new AbortController()
+    stream.once('close', () => gone.abort())
+    void options.authenticate(valuesOf(rawHeaders, 'authorization'), gone.signal).then((judgement) => {
+      if (stream.destroyed) return
+      if (judgement.kind === 'known') return admitAs(judgement.username, http, stream, agent)
+      refuse('unauthenticated', stream, 'UNKNOWN', judgement.text)
+      lastWords(http)
+    })
+  }
+
+  function admitAs(
+    principal: string,
+    http: ServerHttp2Session,
+    stream: ServerHttp2Stream,
+    agent: Omit<NewAgent, 'principal'>,
+  ): void {
     if (!open) {
       refuse('shutdown', stream, 'UNAVAILABLE', 'the server is shutting down')
-      return lastWords()
+      return lastWords(http)
     }
-    const { streams, identifiers } = held.get(admission.principal) ?? NOTHING
+    const { streams, identifiers } = held.get(principal) ?? NOTHING
     if (streams >= options.maxStreamsPerIdentity) {
-      refuse('too_many', stream, 'RESOURCE_EXHAUSTED', `${streams} agents are connected with this certificate`)
-      return lastWords()
+      refuse('too_many', stream, 'RESOURCE_EXHAUSTED', `${streams} agents are connected with this identity`)
+      return lastWords(http)
     }
-    const named = countIdentifiers(registration.identifiers)
+    const named = countIdentifiers(agent.identifiers)
     if (identifiers + named > options.maxIdentifiersPerIdentity) {
-      const limit = `agents with this certificate would have ${identifiers + named} identifiers`
+      const limit = `agents with this identity would have ${identifiers + named} identifiers`
       refuse('too_many', stream, 'RESOURCE_EXHAUSTED', limit)
-      return lastWords()
+      return lastWords(http)
     }
-    hold(admission.principal, 1, named)
-    const agent = serveAgentStream(
-      http,
-      stream,
-      {
-        ...registration,
-        cluster: admission.cluster,
-        principal: admission.principal,
-        remoteAddress: socket.remoteAddress ?? '',
+    hold(principal, 1, named)
+    if (options.authenticate) openWindows(http)
+    const served = serveAgentStream(http, stream, { ...agent, principal }, deps, {
+      draining: events.draining,
+      gone(leaving) {
+        hold(principal, -1, -named)
+        events.gone(leaving)
       },
-      deps,
-      {
-        draining: events.draining,
-        gone(leaving) {
-          hold(admission.principal, -1, -named)
-          events.gone(leaving)
-        },
-      },
-    )
-    events.connected(agent)
+    })
+    events.connected(served)
   }
 
   function hold(principal: string, streams: 1 | -1, identifiers: number): void {

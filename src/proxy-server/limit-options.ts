@@ -80,7 +80,7 @@ export const limitOptions = {
     ...limiting,
     default: '5000',
     min: 1,
-    help: 'Agents connected with one certificate.',
+    help: 'Agents connected with one certificate, or as one service account.',
   }),
   maxIdentifiersPerIdentity: integer({
     ...limiting,

@@ -2,6 +2,7 @@
  * What proxy-server refuses or warns of on its command line. Rules that konnectivity has come first, in its order and in its
  * words, so that what looks for those finds them; ours follow.
  */
+import { parseLabels } from '../kubernetes/core/labels.ts'
 import { isTrustDomain } from '../pki/identity.ts'
 import { cipherSuiteProblem } from '../platform/cipher-suites.ts'
 import { formatDuration } from '../platform/duration.ts'
@@ -163,7 +164,6 @@ function channelProblem(size: number): string | undefined {
 }
 
 function labelsProblem(given: string): string | undefined {
-  if (given === '') return 'empty string provided'
-  const wrong = given.split(',').find((pair) => pair.split('=').length !== 2)
-  return wrong === undefined ? undefined : `invalid label format: ${wrong}`
+  const parsed = parseLabels(given)
+  return 'problem' in parsed ? parsed.problem : undefined
 }

@@ -22,6 +22,8 @@ import { createDialing } from './dialing.ts'
 import { fleetRoute } from './fleet.ts'
 import { createFrontendListener, type FrontendListener } from './frontend-listener.ts'
 import { createGrpcFrontendListener } from './grpc-frontend-listener.ts'
+import { openKubernetes } from './kubernetes.ts'
+import { createKubernetesMetrics } from './kubernetes-metrics.ts'
 import { createServerMetrics, type ServerMetrics } from './metrics.ts'
 import type { ServerOptions } from './options.ts'
 import { watchTlsPorts } from './tls-ports.ts'
@@ -29,6 +31,9 @@ import { listenOnUnixSocket } from './unix-socket.ts'
 
 /** Lets the last frames and statuses leave before the process ends: milliseconds. */
 const FAREWELL_MS = 100
+
+/** Longest wait, after all else, for the API server to delete the lease; it expires by itself: milliseconds. */
+const WITHDRAW_MS = 5_000
 
 export type ServerDeps = { readonly clock: Clock; readonly log: Log; readonly shutdown: Shutdown }
 
@@ -58,6 +63,7 @@ export async function runServer(options: ServerOptions, deps: ServerDeps): Promi
       ),
     tlsAlarms: tlsPorts.alarms,
   })
+  using kubernetes = await openKubernetes(options, { clock, log, metrics: createKubernetesMetrics(registry) })
   const trustDomain = options.trustDomain === '' ? undefined : options.trustDomain
   const common = { protocol: tlsProtocol(options.tlsMinVersion, options.cipherSuites), trustDomain }
 
@@ -71,6 +77,7 @@ export async function runServer(options: ServerOptions, deps: ServerDeps): Promi
       maxStreamsPerIdentity: options.maxStreamsPerIdentity,
       maxIdentifiersPerIdentity: options.maxIdentifiersPerIdentity,
       maxHeaderListBytes: options.maxHeaderListBytes,
+      ...(kubernetes?.authenticate && { authenticate: kubernetes.authenticate }),
     },
     agentStreamDeps(options, deps, metrics, processBudget),
     {
@@ -149,8 +156,11 @@ export async function runServer(options: ServerOptions, deps: ServerDeps): Promi
     const ports = await listenAll(options, { agentPort, health, admin, frontend: frontend.server })
     using _portsFile = options.portsFile === '' ? undefined : writePortsFile(options.portsFile, ports)
     log.info({ ...ports, ...(options.udsName && { uds: options.udsName }), server_id: options.serverId }, 'serving')
+    kubernetes?.announce()
     await aborted(shutdown.drain)
+    const withdrawn = kubernetes?.withdraw()
     await drain(options, deps, { agents, agentPort, clusters, frontend })
+    await Promise.race([withdrawn, elapsed(clock, WITHDRAW_MS), aborted(shutdown.now)])
   } finally {
     frontend.destroyAll()
     for (const agent of clusters.all()) agent.end('UNAVAILABLE', 'the server is shutting down', 'shutdown')
@@ -259,3 +269,5 @@ function aborted(signal: AbortSignal): Promise<void> {
     else signal.addEventListener('abort', () => resolve(), { once: true })
   })
 }
+
+const elapsed = (clock: Clock, ms: number): Promise<void> => new Promise((resolve) => clock.after(ms, resolve))

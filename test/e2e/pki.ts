@@ -20,6 +20,8 @@ export type Pki = {
     readonly ca: Certificate
     readonly server: Certificate
     readonly admin: Certificate
+    /** Of proxy-server as a client of kube-apiserver; nobody has granted it anything. */
+    readonly proxyServer: Certificate
     readonly kubelet: Certificate
     readonly kubeletClient: Certificate
     readonly aggregatedApi: Certificate
@@ -53,6 +55,7 @@ export async function makePki(folder: string, tunnelBy: Issuer): Promise<Pki> {
       ca: kubernetesCa,
       server: await kubernetes('kube-apiserver', '/CN=kube-apiserver', hubNames),
       admin: await kubernetes('admin', '/O=system:masters/CN=admin'),
+      proxyServer: await kubernetes('proxy-server-client', '/CN=system:konnectivity-server'),
       kubelet: await kubernetes('kubelet', '/O=system:nodes/CN=system:node:cell', `IP:${NODE_ADDRESS}`),
       kubeletClient: await kubernetes('kubelet-client', '/O=system:masters/CN=kubelet-client'),
       aggregatedApi: await kubernetes('aggregated-api', '/CN=things', `DNS:${AGGREGATED_API_HOST}`),

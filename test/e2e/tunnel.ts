@@ -12,7 +12,7 @@ import { ready } from './ready.ts'
 
 export type Maker = 'ours' | 'stock'
 
-const AGENT_PORT = 8091
+export const AGENT_PORT = 8091
 const SERVER_HEALTH_PORT = 8092
 const FIRST_AGENT_HEALTH_PORT = 18_093
 const READY_MS = 20_000

@@ -72,6 +72,7 @@ function open(t: Test, port: number, options: Partial<LinkOptions> = {}) {
       material: { ca },
       protocol: tlsProtocol('', []),
       alpn: [],
+      tokenFile: '',
       agentId: 'a-1',
       identifiers: 'host=n1',
       userAgent: 'test/1',

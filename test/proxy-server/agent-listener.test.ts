@@ -54,7 +54,7 @@ t.test('takes as many streams of one certificate as it may, and another one when
   const [one, two] = [await joinAgent(t, port), await joinAgent(t, port)]
   await Promise.all([one.answer, two.answer])
   const third = await joinAgent(t, port)
-  t.match(await third.status, ['8', '2 agents are connected with this certificate'])
+  t.match(await third.status, ['8', '2 agents are connected with this identity'])
   t.strictSame(metrics.counted, [['agentRefused', 'too_many']])
   one.stream.end()
   await eventually(
@@ -70,7 +70,7 @@ t.test('takes as many identifiers of one certificate as it may, of agents that a
   const named = (agentidentifiers: string) => joinAgent(t, port, { agentid: 'a', agentidentifiers })
   const one = await named('host=n1&ipv4=10.0.0.1&cidr=10.0.0.0/8&default-route=true')
   await one.answer
-  const tooMany = 'agents with this certificate would have 6 identifiers'
+  const tooMany = 'agents with this identity would have 6 identifiers'
   t.match(await (await named('host=n1&host=n2&ipv6=fd00::1')).status, ['8', tooMany])
   t.strictSame(metrics.counted, [['agentRefused', 'too_many']])
   t.match(await (await named('host=n1&host=n1&ipv6=fd00::1')).answer, { ':status': 200 }, 'each once')

@@ -38,7 +38,8 @@ export function headerListBytes(rawHeaders: readonly string[]): number {
   return rawHeaders.reduce((sum, text) => sum + text.length, (rawHeaders.length / 2) * fieldOverhead)
 }
 
-function valuesOf(rawHeaders: readonly string[], name: string): string[] {
+/** All values of a header, by its name in lower case. */
+export function valuesOf(rawHeaders: readonly string[], name: string): string[] {
   return rawHeaders.filter((_, index) => index % 2 === 1 && rawHeaders[index - 1]?.toLowerCase() === name)
 }
 

@@ -1,0 +1,106 @@
+/**
+ * Has the API server say whose the token of an agent is. What is asked and how the answer is judged: core/token-review.ts.
+ * A token that was known is known for ten seconds more: an agent that comes again and again, looking for further servers
+ * behind one address, does not use up the requests of all others.
+ */
+import { createHash } from 'node:crypto'
+import type { Clock } from '../platform/clock.ts'
+import type { Log } from '../platform/log.ts'
+import type { ApiClient } from './api-client.ts'
+import { bearerToken, type ExpectedAgent, type Judgement, judge, tokenReview } from './core/token-review.ts'
+
+const PATH = '/apis/authentication.k8s.io/v1/tokenreviews'
+const KNOWN_MS = 10_000
+const MAX_KNOWN = 10_000
+/** Most reviews under way: beyond, the API server is too slow for those who ask, and more would only wait for it. */
+const MAX_REVIEWS = 1_000
+
+export type ReviewOutcome = 'known' | 'refused' | 'failed' | 'too_many'
+export type TokenReviewer = {
+  /**
+   * @param values of `authorization`, all that came
+   * @param signal aborted when nobody waits for the answer any more
+   */
+  readonly review: (values: readonly string[], signal: AbortSignal) => Promise<Judgement>
+}
+
+export type TokenReviewerDeps = {
+  readonly api: ApiClient
+  readonly expected: ExpectedAgent
+  readonly clock: Clock
+  readonly log: Log
+  readonly reviewed: (outcome: ReviewOutcome) => void
+}
+
+export function createTokenReviewer({ api, expected, clock, log, reviewed }: TokenReviewerDeps): TokenReviewer {
+  const known = new Map<string, { readonly judgement: Judgement; readonly untilMs: number }>() // by digest, oldest first
+  let underWay = 0
+  let failing = false
+
+  function recall(digest: string): Judgement | undefined {
+    const found = known.get(digest)
+    return found !== undefined && found.untilMs > clock.now() ? found.judgement : undefined
+  }
+
+  function remember(digest: string, judgement: Judgement): void {
+    known.delete(digest)
+    known.set(digest, { judgement, untilMs: clock.now() + KNOWN_MS })
+    for (const [oldest, { untilMs }] of known) {
+      if (untilMs > clock.now() && known.size <= MAX_KNOWN) break
+      known.delete(oldest)
+    }
+  }
+
+  async function ask(token: string, signal: AbortSignal): Promise<Judgement> {
+    underWay++
+    try {
+      const body = tokenReview(token, expected)
+      const answer = await api.request({ what: 'review a token', method: 'POST', path: PATH, body, signal })
+      if (failing) log.info({}, 'tokens of agents can be reviewed again')
+      failing = false
+      const judgement = judge(answer, expected)
+      reviewed(judgement.kind)
+      return judgement
+    } catch (error) {
+      if (signal.aborted) return refused('the agent has gone')
+      reviewed('failed')
+      if (!failing)
+        log.error({ reason: hidden((error as Error).message, token) }, 'tokens of agents cannot be reviewed')
+      failing = true
+      // The reason is for our log: whoever asks has not shown yet who it is.
+      return refused('Failed to authenticate request. err:the API server cannot be asked')
+    } finally {
+      underWay--
+    }
+  }
+
+  async function reviewToken(token: string, signal: AbortSignal): Promise<Judgement> {
+    const digest = createHash('sha256').update(token).digest('base64')
+    const recalled = recall(digest)
+    if (recalled) return recalled
+    if (underWay >= MAX_REVIEWS) {
+      reviewed('too_many')
+      return refused('too many tokens are under review')
+    }
+    const judgement = await ask(token, signal)
+    if (judgement.kind === 'known') remember(digest, judgement)
+    return judgement
+  }
+
+  return {
+    async review(values, signal) {
+      const found = bearerToken(values)
+      if ('text' in found) {
+        reviewed('refused')
+        return refused(found.text)
+      }
+      const judgement = await reviewToken(found.token, signal)
+      if (judgement.kind === 'known') return judgement
+      return refused(`Failed to validate authentication token, err:${hidden(judgement.text, found.token)}`)
+    },
+  }
+}
+
+/** An API server might quote what it was asked about. */
+const hidden = (text: string, token: string): string => text.replaceAll(token, '(the token)')
+const refused = (text: string): Judgement => ({ kind: 'refused', text })

@@ -1,0 +1,82 @@
+/** What proxy-server asks of a Kubernetes API, where a flag wants it: a lease of its own, and whose the tokens of agents are. */
+
+import { createApiClient } from '../kubernetes/api-client.ts'
+import { labelsAsSelector, parseLabels } from '../kubernetes/core/labels.ts'
+import { collectLeases } from '../kubernetes/lease-collector.ts'
+import { keepLease, type LeaseController } from '../kubernetes/lease-controller.ts'
+import { leasesIn } from '../kubernetes/leases.ts'
+import { openAccess } from '../kubernetes/open-access.ts'
+import { createTokenReviewer, type TokenReviewer } from '../kubernetes/token-reviewer.ts'
+import type { Clock } from '../platform/clock.ts'
+import type { Log } from '../platform/log.ts'
+import { readVersion } from '../platform/version.ts'
+import type { KubernetesMetrics } from './kubernetes-metrics.ts'
+import type { ServerOptions } from './options.ts'
+
+export type ServerKubernetes = Disposable & {
+  /** Undefined where agents show no tokens. */
+  readonly authenticate: TokenReviewer['review'] | undefined
+  /** Keeps a lease and collects those of others, from now on; where a flag wants it. */
+  readonly announce: () => void
+  /** Gives the lease up, if there is one. Fulfilled when it is gone or cannot be removed. */
+  readonly withdraw: () => Promise<void>
+}
+
+type Deps = { readonly clock: Clock; readonly log: Log; readonly metrics: KubernetesMetrics }
+
+/**
+ * Nothing is asked yet.
+ *
+ * @throws TunnelError `bad-option` when the kubeconfig cannot be used, or when there is none outside of a pod
+ */
+export async function openKubernetes(options: ServerOptions, deps: Deps): Promise<ServerKubernetes | undefined> {
+  const wantsTokens = options.agentNamespace !== ''
+  if (!wantsTokens && !options.enableLeaseController) return undefined
+  const { clock, log, metrics } = deps
+  const api = createApiClient({
+    access: await openAccess(options.kubeconfig),
+    rate: { qps: options.kubeconfigQps, burst: options.kubeconfigBurst },
+    userAgent: `culvert-proxy-server/${readVersion()}`,
+    clock,
+  })
+  const expected = {
+    namespace: options.agentNamespace,
+    serviceAccount: options.agentServiceAccount,
+    audience: options.authenticationAudience,
+  }
+  const reviewer = wantsTokens
+    ? createTokenReviewer({ api, expected, clock, log, reviewed: metrics.reviewed })
+    : undefined
+  let lease: LeaseController | undefined
+  let collector: Disposable | undefined
+
+  return {
+    authenticate: reviewer?.review,
+    announce() {
+      if (!options.enableLeaseController) return
+      const leases = leasesIn(options.leaseNamespace, api)
+      const parsed = parseLabels(options.leaseLabel)
+      const labels = 'labels' in parsed ? parsed.labels : {} // checked with the other options
+      const name = `konnectivity-proxy-server-${options.serverId}`
+      const common = { leases, clock, log, metrics }
+      lease = keepLease({
+        ...common,
+        name,
+        holder: options.serverId,
+        labels,
+        random: Math.random,
+        renewed: metrics.renewed,
+      })
+      collector = collectLeases({ ...common, selector: labelsAsSelector(labels), ownName: name })
+      metrics.leaseKept(lease.isHeld)
+    },
+    async withdraw() {
+      collector?.[Symbol.dispose]()
+      await lease?.withdraw()
+    },
+    [Symbol.dispose]() {
+      collector?.[Symbol.dispose]()
+      api[Symbol.dispose]()
+    },
+  }
+}

@@ -1,0 +1,189 @@
+/**
+ * A hub with a real kube-apiserver, several proxy-servers behind one address, and agents in the cell: for leases and tokens.
+ * What servers and agents may do in the API server is what config/rbac-*.yaml grants. No kubelet runs: nothing goes through
+ * the tunnels here.
+ */
+import { mkdtempSync } from 'node:fs'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Test } from 'tap'
+import { program } from '../programs/programs.ts'
+import { startApiServer, startEtcd } from './control-plane.ts'
+import { API_PORT, type Kubectl, makeKubectl } from './kubectl.ts'
+import { folderOf, HUB_ADDRESS, makeNetwork, type Network, removeAllOf, removeOrphans } from './network.ts'
+import { makePki, type Pki } from './pki.ts'
+import { type Running, start } from './process.ts'
+import { ready } from './ready.ts'
+import { AGENT_PORT, type Maker } from './tunnel.ts'
+
+const CHECKOUT = join(import.meta.dirname, '../..')
+const READY_MS = 20_000
+/** Of one server each: agents, health, admin. */
+const SERVER_PORTS = 20_000
+const AGENT_PORTS = 30_000
+const ASK_EVERY_MS = 250
+export const NAMESPACE = 'kube-system'
+export const SERVICE_ACCOUNT = 'konnectivity-agent'
+export const AUDIENCE = 'system:konnectivity-server'
+
+export type Probed = Running & { readonly metrics: () => Promise<string> }
+export type LeaseHub = {
+  readonly network: Network
+  readonly folder: string
+  readonly pki: Pki
+  readonly kubectl: Kubectl
+  readonly apiServer: Running
+  /** Kubeconfigs with the rights of config/rbac-*.yaml. */
+  readonly configs: { readonly server: string; readonly agent: string }
+  /** Returns when it takes agents. Its id is `server-<index>`. */
+  startServer(maker: Maker, index: number, flags: readonly string[]): Promise<Probed>
+  /** Does not wait for anything. Its one server address is the balancer's. */
+  startAgent(maker: Maker, name: string, flags: readonly string[]): Promise<Probed>
+  /** The names of the leases of servers. */
+  leases(): Promise<string[]>
+  /** A token that kube-apiserver issues. */
+  token(account: string, audience: string, namespace?: string): Promise<string>
+}
+
+/** @param servers the most that a test of this hub starts at a time */
+export async function startLeaseHub(t: Test, servers: number): Promise<LeaseHub> {
+  removeOrphans()
+  const remove = (): void => removeAllOf(process.pid)
+  process.once('exit', remove)
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => process.exit(1))
+  t.teardown(remove)
+
+  const folder = mkdtempSync(folderOf(process.pid))
+  const network = makeNetwork()
+  const pki = await makePki(folder, 'openssl')
+  const kubectl = await makeKubectl(network.hub, pki, folder)
+  const backends = Array.from({ length: servers }, (_, index) => String(SERVER_PORTS + 10 * index))
+  start({
+    name: 'balancer',
+    namespace: network.hub,
+    folder,
+    command: [process.execPath, join(import.meta.dirname, 'balancer.ts'), String(AGENT_PORT), ...backends],
+  })
+  await startEtcd(network, folder)
+  const apiServer = await startApiServer('v1.36.3', 'http-connect-tcp', network, pki, folder)
+  for (const file of ['rbac-proxy-server.yaml', 'rbac-proxy-agent.yaml']) {
+    await kubectl.text('apply', '-f', join(CHECKOUT, 'config', file))
+  }
+
+  const token: LeaseHub['token'] = async (account, audience, namespace = NAMESPACE) => {
+    const asked = audience === '' ? [] : [`--audience=${audience}`]
+    return (await kubectl.text('create', 'token', account, '-n', namespace, ...asked)).trim()
+  }
+  const agentToken = join(folder, 'agent.token')
+  await writeFile(agentToken, await token(SERVICE_ACCOUNT, ''), { mode: 0o600 })
+  const { proxyServer } = pki.kubernetes
+  const configs = {
+    server: await writeConfig(folder, 'server', pki, {
+      'client-certificate': proxyServer.cert,
+      'client-key': proxyServer.key,
+    }),
+    agent: await writeConfig(folder, 'agent', pki, { tokenFile: agentToken }),
+  }
+  const probed = (running: Running, namespace: string, port: number): Probed => ({
+    ...running,
+    metrics: () => ready(namespace, `http://127.0.0.1:${port}/metrics`, READY_MS),
+  })
+  let agents = 0
+
+  return {
+    network,
+    folder,
+    pki,
+    kubectl,
+    apiServer,
+    configs,
+    async startServer(maker, index, flags) {
+      const [agentPort, healthPort, adminPort] = [0, 1, 2].map((offset) => SERVER_PORTS + 10 * index + offset)
+      const command = [
+        maker === 'ours' ? join(CHECKOUT, 'bin/proxy-server') : await program('konnectivity-server'),
+        '--mode=http-connect',
+        '--uds-name',
+        join(folder, `frontend-${index}.sock`),
+        '--server-port=0',
+        ...['--cluster-cert', pki.tunnel.server.cert, '--cluster-key', pki.tunnel.server.key],
+        `--agent-port=${agentPort}`,
+        `--health-port=${healthPort}`,
+        `--admin-port=${adminPort}`,
+        `--server-id=server-${index}`,
+        ...flags,
+      ]
+      const server = start({ name: `proxy-server-${index}`, namespace: network.hub, folder, command })
+      await server.until(ready(network.hub, `http://127.0.0.1:${healthPort}/healthz`, READY_MS))
+      return probed(server, network.hub, healthPort ?? 0)
+    },
+    async startAgent(maker, name, flags) {
+      const healthPort = AGENT_PORTS + 2 * agents++
+      const command = [
+        maker === 'ours' ? join(CHECKOUT, 'bin/proxy-agent') : await program('konnectivity-agent'),
+        `--proxy-server-host=${HUB_ADDRESS}`,
+        `--proxy-server-port=${AGENT_PORT}`,
+        ...['--ca-cert', pki.tunnel.ca.cert],
+        `--health-server-port=${healthPort}`,
+        `--admin-server-port=${healthPort + 1}`,
+        `--agent-id=${name}`,
+        ...flags,
+      ]
+      return probed(start({ name, namespace: network.cell, folder, command }), network.cell, healthPort)
+    },
+    async leases() {
+      const names = await kubectl.text(
+        'get',
+        'leases',
+        '-n',
+        NAMESPACE,
+        '-l',
+        'k8s-app=konnectivity-server',
+        '-o',
+        'name',
+      )
+      return names
+        .split('\n')
+        .filter(Boolean)
+        .map((name) => name.replace('lease.coordination.k8s.io/', ''))
+    },
+    token,
+  }
+}
+
+/** The value of a series in what a program told of itself; 0 while it is not there. */
+export function figureIn(metrics: string, series: string): number {
+  const line = metrics.split('\n').find((one) => one.startsWith(`${series} `))
+  return line === undefined ? 0 : Number(line.slice(series.length + 1))
+}
+
+/** Asks every quarter of a second: each question is a process in a namespace. */
+export async function becomes<T>(
+  what: string,
+  ask: () => T | Promise<T>,
+  accept: (answer: T) => boolean,
+  deadlineMs: number,
+): Promise<T> {
+  const endMs = performance.now() + deadlineMs
+  for (;;) {
+    const answer = await ask()
+    if (accept(answer)) return answer
+    if (performance.now() > endMs)
+      throw new Error(`not within ${deadlineMs} ms: ${what}; last: ${JSON.stringify(answer)}`)
+    await new Promise((resolve) => setTimeout(resolve, ASK_EVERY_MS))
+  }
+}
+
+async function writeConfig(folder: string, name: string, { kubernetes }: Pki, user: object): Promise<string> {
+  const file = join(folder, `${name}.kubeconfig`)
+  const cluster = { server: `https://${HUB_ADDRESS}:${API_PORT}`, 'certificate-authority': kubernetes.ca.cert }
+  const config = {
+    apiVersion: 'v1',
+    kind: 'Config',
+    'current-context': name,
+    clusters: [{ name: 'hub', cluster }],
+    users: [{ name, user }],
+    contexts: [{ name, context: { cluster: 'hub', user: name } }],
+  }
+  await writeFile(file, JSON.stringify(config), { mode: 0o600 })
+  return file
+}
