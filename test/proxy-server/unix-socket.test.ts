@@ -5,6 +5,7 @@ import {
   lstatSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   renameSync,
   rmSync,
@@ -82,6 +83,52 @@ t.test('takes the place of a socket that was left behind', async (t) => {
   t.equal(await greetingOf(path), 'hello')
 })
 
+t.test('takes the place of a server that still runs, whose end leaves the new socket alone', async (t) => {
+  const path = join(folder(t), 'a.sock')
+  const [old, anew] = [server(t, 'old'), server(t, 'new')]
+  const socket = await listenOnUnixSocket(old, path, true)
+  await listenOnUnixSocket(anew, path, true)
+  t.equal(await greetingOf(path), 'new')
+  socket[Symbol.dispose]()
+  old.close()
+  await once(old, 'close')
+  t.equal(await greetingOf(path), 'new')
+})
+
+t.test('there is a socket at every moment while another server takes the place', async (t) => {
+  const path = join(folder(t), 'a.sock')
+  await listenOnUnixSocket(server(t), path, true)
+  const missing: string[] = []
+  const watch = setInterval(() => existsSync(path) || missing.push('none'), 0)
+  for (let count = 0; count < 20; count++) {
+    const taking = listenOnUnixSocket(server(t), path, true)
+    if (!existsSync(path)) missing.push('none')
+    await taking
+    t.equal(await greetingOf(path), 'hello')
+  }
+  clearInterval(watch)
+  t.strictSame(missing, [])
+})
+
+t.test('leaves nothing behind in its folder when it ends', async (t) => {
+  const base = folder(t)
+  const path = join(base, 'a.sock')
+  const made = server(t)
+  const socket = await listenOnUnixSocket(made, path, true)
+  t.strictSame(readdirSync(base), ['a.sock'])
+  socket[Symbol.dispose]()
+  made.close()
+  await once(made, 'close')
+  t.strictSame(readdirSync(base), [])
+})
+
+t.test('leaves nothing behind when it cannot take the place', async (t) => {
+  const base = folder(t)
+  writeFileSync(join(base, 'file'), 'keep me')
+  await t.rejects(listenOnUnixSocket(server(t), join(base, 'file'), true))
+  t.strictSame(readdirSync(base), ['file'])
+})
+
 t.test('leaves that socket alone when it is told to', async (t) => {
   const path = join(folder(t), 'a.sock')
   await staleSocket(t, path)
@@ -125,7 +172,8 @@ t.test('listens on an abstract name, which leaves no file', async (t) => {
 
 t.test('says what is wrong with a path', async (t) => {
   const base = folder(t)
-  const wrong = [join(base, 'none', 'a.sock'), join(base, 'x'.repeat(120)), `@${'x'.repeat(120)}`]
+  const tooLong = join(base, 'x'.repeat(107 - Buffer.byteLength(base)))
+  const wrong = [join(base, 'none', 'a.sock'), tooLong, `@${'x'.repeat(120)}`]
   for (const path of wrong) {
     await t.rejects(
       listenOnUnixSocket(server(t), path, true),
@@ -133,4 +181,13 @@ t.test('says what is wrong with a path', async (t) => {
       path,
     )
   }
+  t.strictSame(readdirSync(base), [])
+})
+
+t.test('takes the longest path there can be', async (t) => {
+  const base = folder(t)
+  const path = join(base, 'x'.repeat(107 - Buffer.byteLength(base) - 1))
+  t.equal(Buffer.byteLength(path), 107)
+  await listenOnUnixSocket(server(t), path, true)
+  t.equal(await greetingOf(path), 'hello')
 })
