@@ -7,20 +7,17 @@ import { type Tally, tallyCounter } from './tallies.ts'
 
 export type Segment = 'from_client' | 'to_client' | 'from_agent' | 'to_agent'
 
-/** gRPC codes as Go spells them; only those with which a stream can break here. */
-export type StreamErrorCode =
-  | 'Canceled'
-  | 'DeadlineExceeded'
-  | 'Internal'
-  | 'ResourceExhausted'
-  | 'Unauthenticated'
-  | 'Unavailable'
-  | 'Unimplemented'
-  | 'Unknown'
+/** gRPC codes as Go spells them, by their numbers. */
+const CODES = [
+  ...['OK', 'Canceled', 'Unknown', 'InvalidArgument', 'DeadlineExceeded', 'NotFound', 'AlreadyExists'],
+  ...['PermissionDenied', 'ResourceExhausted', 'FailedPrecondition', 'Aborted', 'OutOfRange', 'Unimplemented'],
+  ...['Internal', 'Unavailable', 'DataLoss', 'Unauthenticated'],
+] as const
+export type StreamEndCode = (typeof CODES)[number]
 
 export type StreamFigures = {
-  /** A stream broke between two packets, as far as one can tell. */
-  readonly streamBroke: (segment: Segment, code: StreamErrorCode) => void
+  /** A stream ended between two packets, as far as one can tell; one that ended in order is not counted. */
+  readonly streamEnded: (segment: Segment, code: StreamEndCode) => void
 }
 
 /** @param packets counts by type for each segment that the program has */
@@ -42,8 +39,16 @@ export function createStreamFigures(
     labelNames: ['segment', 'code', 'packet_type'],
     registers: [registry],
   })
-  return { streamBroke: (segment, code) => errors.inc({ segment, code, packet_type: 'Unknown' }) }
+  return {
+    streamEnded(segment, code) {
+      if (code !== 'OK') errors.inc({ segment, code, packet_type: 'Unknown' })
+    },
+  }
 }
+
+/** The name of a `grpc-status`; of one that gRPC does not have `Unknown`, so that a peer cannot invent label values. */
+export const streamEndCode = (grpcStatus: string): StreamEndCode =>
+  (/^\d{1,2}$/.test(grpcStatus) && CODES[Number(grpcStatus)]) || 'Unknown'
 
 const packetTallies = (segment: string, counts: Readonly<Record<string, number>>): Tally[] =>
   Object.entries(counts).map(([packet_type, value]) => ({ labels: { segment, packet_type }, value }))

@@ -7,8 +7,10 @@ import { isIP, type LookupFunction } from 'node:net'
 import { connect as connectTls, type TLSSocket } from 'node:tls'
 import type { TlsProtocol } from '../platform/cipher-suites.ts'
 import type { Clock } from '../platform/clock.ts'
+import { TunnelError } from '../platform/errors.ts'
 import type { Log } from '../platform/log.ts'
 import { readTokenFile } from '../platform/secret-file.ts'
+import { type StreamEndCode, streamEndCode } from '../platform/stream-figures.ts'
 import type { TlsMaterial } from '../platform/tls-material.ts'
 import { type Budget, createBudget } from '../tunnel/budget.ts'
 import { EXTENSIONS_KEY, type Extensions, offered, readExtensions, writeExtensions } from '../tunnel/extensions.ts'
@@ -84,6 +86,8 @@ export type LinkEvents = {
 
 export type Link = HeldServer & {
   readonly session: () => Session | undefined
+  /** How the stream ended, as gRPC names it. */
+  readonly endCode: () => StreamEndCode
   readonly drain: () => void
   /** Ends the stream after all that waits has been written. */
   readonly finish: () => void
@@ -105,6 +109,7 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
   let session: Session | undefined
   let carrier: GrpcStream | undefined
   let reason = 'the connection closed'
+  let endCode: StreamEndCode = 'Unavailable' // unless the server says more, or what it sends makes no sense
   let ended = false // by us: what comes then is not why
   let ticker: NodeJS.Timeout | undefined
   let lose = (_reason: string): void => {}
@@ -122,6 +127,7 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
       return serverId
     },
     session: () => session,
+    endCode: () => endCode,
     drain: () => session?.drain(),
     finish: () => carrier?.end(),
     end,
@@ -136,8 +142,10 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
     clock.after(session ? END_GRACE_MS : 0, () => http.destroy())
   }
 
-  function note(why: string): void {
-    if (!ended) reason = why
+  function note(why: string, code: StreamEndCode = endCode): void {
+    if (ended) return
+    reason = why
+    endCode = code
   }
 
   const failed = (error: Error): void => note(error.message)
@@ -157,7 +165,8 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
   })
   stream.on('error', failed)
   stream.on('trailers', (headers) => {
-    note(statusText(String(headers['grpc-status']), headers['grpc-message'] as string | undefined))
+    const status = String(headers['grpc-status'])
+    note(statusText(status, headers['grpc-message'] as string | undefined), streamEndCode(status))
   })
   stream.once('response', (_headers, _flags, rawHeaders) => answered(rawHeaders as unknown as string[]))
   stream.on('end', () => carrier?.end())
@@ -224,7 +233,11 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
       maxMessageBytes: options.maxMessageBytes,
       count: metrics.packets,
       now: clock.now,
-      failed: (error) => end(error instanceof Error ? error.message : String(error)),
+      failed(error) {
+        const tooLarge = error instanceof TunnelError && error.code === 'message-too-large'
+        note(error instanceof Error ? error.message : String(error), tooLarge ? 'ResourceExhausted' : 'Internal')
+        end(reason)
+      },
     })
     carrier = grpcStream
     lose = (why) => made.lost(grpcStream, why)

@@ -3,7 +3,7 @@
  * (`culvert_agent_…`) for the rest. Label values come from closed sets.
  */
 import { Counter, collectDefaultMetrics, Histogram, Registry } from 'prom-client'
-import { createStreamFigures } from '../platform/stream-figures.ts'
+import { createStreamFigures, type StreamEndCode } from '../platform/stream-figures.ts'
 import { labelledGauge, tallyCounter, tallyGauge } from '../platform/tallies.ts'
 import type { ByteCount } from '../tunnel/endpoint.ts'
 import { createPacketCount, type PacketCount } from '../tunnel/packet.ts'
@@ -18,8 +18,8 @@ export type AgentMetrics = {
   readonly dialFailed: (reason: 'timeout' | 'unknown') => void
   /** An attempt to reach a server failed. */
   readonly connectFailed: () => void
-  /** A stream that stood was lost; not one that we ended. */
-  readonly streamLost: () => void
+  /** A stream that stood was lost; not one that we ended. `OK`: the server ended it in order. */
+  readonly streamLost: (code: StreamEndCode) => void
   readonly violation: (violation: Violation) => void
   readonly roundTrip: (ms: number) => void
   /** A request on the health or admin port that could not be read. */
@@ -57,7 +57,7 @@ export function createAgentMetrics(state: AgentState): { metrics: AgentMetrics; 
 
   const packets = createPacketCount()
   const bytes: ByteCount = { fromSockets: 0, toSockets: 0 }
-  const { streamBroke } = createStreamFigures(registry, PREFIX, {
+  const { streamEnded } = createStreamFigures(registry, PREFIX, {
     from_agent: packets.sent,
     to_agent: packets.received,
   })
@@ -97,9 +97,9 @@ export function createAgentMetrics(state: AgentState): { metrics: AgentMetrics; 
     connectionEnded: () => ends.inc(),
     dialFailed: (reason) => dialFailures.inc({ reason }),
     connectFailed: () => failedConnects.inc(),
-    streamLost() {
-      serverFailures.inc({ direction: 'from_server' })
-      streamBroke('to_agent', 'Unavailable')
+    streamLost(code) {
+      if (code !== 'OK') serverFailures.inc({ direction: 'from_server' })
+      streamEnded('to_agent', code)
     },
     violation: (kind) => violations.inc({ kind }),
     roundTrip: (ms) => roundTripSeconds.observe(ms / 1000),

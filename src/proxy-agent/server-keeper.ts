@@ -99,7 +99,7 @@ export function createServerKeeper({ servers, hosts, clock, log, random, metrics
           servers.failed(host)
           tellOfFailure(reason)
         } else if (state === 'running' && was === 'held') {
-          metrics.streamLost()
+          metrics.streamLost(link.endCode())
           log.warn({ server: name, server_id: link.serverId, reason }, 'disconnected')
         } else if (was === 'leaving') log.info({ server: name, server_id: link.serverId, reason }, 'disconnected')
         if (servers.all().length === 0) drained()

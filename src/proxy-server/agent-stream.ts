@@ -97,6 +97,7 @@ export function serveAgentStream(
   let trailers: Record<string, string> = grpcStatus('OK', '')
   let ending: StreamEnd | undefined
   let left = false
+  let reading = true
 
   const session = createSession(
     {
@@ -155,6 +156,12 @@ export function serveAgentStream(
     end,
   }
 
+  function setReading(on: boolean): void {
+    if (on === reading) return
+    reading = on
+    metrics.agentPaused(on ? -1 : 1)
+  }
+
   function end(status: GrpcStatus, message: string, how: StreamEnd): void {
     if (ending) return
     ending = how
@@ -189,6 +196,7 @@ export function serveAgentStream(
     maxMessageBytes: options.maxMessageBytes,
     count: metrics.packets,
     now: clock.now,
+    reads: setReading,
     failed(error) {
       const { status, message, how } = unreadable(error)
       end(status, message, how)
@@ -203,6 +211,7 @@ export function serveAgentStream(
     clearInterval(ticker)
     const how = ending ?? (stream.rstCode === constants.NGHTTP2_NO_ERROR ? 'closed' : 'lost')
     leave('the agent stream ended')
+    setReading(true)
     metrics.streamEnded(how)
     log.info({ how }, 'agent disconnected')
     http.close()

@@ -44,6 +44,7 @@ export type Frontend = {
 /** Takes over a client whose handshake, if any, is done. @param done the client is gone and so is its connection; once */
 export function serveFrontend(socket: Socket, admission: Admission, deps: FrontendDeps, done: () => void): Frontend {
   const { options, clock, metrics } = deps
+  const timing = { now: clock.now, wrote: metrics.frontendWrote }
   let received: Buffer = Buffer.alloc(0) // the head, then the client's early bytes
   let state: 'head' | 'dialing' | 'open' | 'refused' = 'head'
   let ended = false // the client sends no more
@@ -51,6 +52,7 @@ export function serveFrontend(socket: Socket, admission: Admission, deps: Fronte
   let endpoint: Endpoint | undefined
   let openedMs = 0
   let socketClosed = false
+  let served = false // it has asked for a connection
   const deadline = clock.after(options.headTimeoutMs, () => {
     if (state === 'head') refuse({ kind: 'slow-head' }, 'slow')
   })
@@ -83,13 +85,15 @@ export function serveFrontend(socket: Socket, admission: Admission, deps: Fronte
     if (admission.kind === 'refused') return
     deadline[Symbol.dispose]()
     state = 'dialing'
+    served = true
+    metrics.connectServed(1)
     received = received.subarray(head.headBytes)
     if (received.length >= options.earlyDataBytes) socket.pause()
     cancel = deps.dialing.dial(admission.cluster, admission.principal, head.address, {
       connected(connection) {
         state = 'open'
         openedMs = clock.now()
-        endpoint = createEndpoint({ socket, count: metrics.bytes, held: true, over })
+        endpoint = createEndpoint({ socket, count: metrics.bytes, held: true, timing, over })
         endpoint.attach(connection)
         process.nextTick(open)
         return endpoint.events
@@ -101,7 +105,8 @@ export function serveFrontend(socket: Socket, admission: Admission, deps: Fronte
   /** The 200 goes out alone; the target's bytes follow when it has left. */
   function open(): void {
     if (socket.destroyed) return
-    socket.write(established, () => {
+    socket.write(established, (error) => {
+      if (error) metrics.dialFailed('send_rsp')
       if (!isUnixSocket(socket)) endpoint?.release()
       else clock.after(UDS_FIRST_BYTES_MS, () => endpoint?.release())
     })
@@ -128,8 +133,13 @@ export function serveFrontend(socket: Socket, admission: Admission, deps: Fronte
   /** The tunnel may still have bytes of a client that has gone in good order. */
   function closed(): void {
     gone()
-    if (state === 'refused') done()
+    if (state === 'refused') leave()
     else socketClosed = true
+  }
+
+  function leave(): void {
+    if (served) metrics.connectServed(-1)
+    done()
   }
 
   function refuse(failure: Failure, headFault?: string): void {
@@ -147,8 +157,8 @@ export function serveFrontend(socket: Socket, admission: Admission, deps: Fronte
     metrics.connectionEnded(clock.now() - openedMs, ending.kind)
     const forced = ending.kind === 'reset' && ending.by === 'self' && forcedReasons.find((it) => it === ending.reason)
     if (forced) metrics.connectionForced(forced)
-    if (socketClosed) done()
-    else socket.once('close', done)
+    if (socketClosed) leave()
+    else socket.once('close', leave)
     if (ending.kind === 'reset') deps.log.debug({ by: ending.by, reason: ending.reason }, 'connection reset')
   }
 

@@ -6,7 +6,7 @@ import { Buffer } from 'node:buffer'
 import { constants, type ServerHttp2Stream } from 'node:http2'
 import type { Clock } from '../platform/clock.ts'
 import type { Log } from '../platform/log.ts'
-import type { StreamErrorCode } from '../platform/stream-figures.ts'
+import type { StreamEndCode } from '../platform/stream-figures.ts'
 import type { Ending } from '../tunnel/connection.ts'
 import { dataOverheadBytes, grpcDecoder, messageBytes, writeDataStart, writeMessage } from '../tunnel/grpc-messages.ts'
 import type { Int64, Packet } from '../tunnel/packet.ts'
@@ -78,7 +78,7 @@ export function serveGrpcFrontend(
   let violations = 0
   let state: 'open' | 'ending' | 'closed' = 'open'
   let clientEnded = false
-  let fault: StreamErrorCode | 'OK' = 'Canceled' // unless the call ends in order, or for something worse
+  let fault: StreamEndCode = 'Canceled' // unless the call ends in order, or for something worse
   let toldDone = false
   let idleTimer: Disposable
 
@@ -97,7 +97,7 @@ export function serveGrpcFrontend(
     noted: (callback) => void clock.after(NOTED_MS, callback),
     later: (callback) => process.nextTick(callback),
     violation(kind) {
-      metrics.violation(kind)
+      metrics.clientViolation(kind)
       violations++
       if (violations > options.maxViolations) end('RESOURCE_EXHAUSTED', 'too many packets that mean nothing here')
     },

@@ -3,7 +3,7 @@
  * (`culvert_server_…`) for the rest. Label values come from closed sets.
  */
 import { Counter, collectDefaultMetrics, Histogram, Registry } from 'prom-client'
-import { createStreamFigures, type StreamErrorCode } from '../platform/stream-figures.ts'
+import { createStreamFigures, type StreamEndCode } from '../platform/stream-figures.ts'
 import { labelledGauge, tallyCounter, tallyGauge } from '../platform/tallies.ts'
 import type { ByteCount } from '../tunnel/endpoint.ts'
 import { createPacketCount, type PacketCount } from '../tunnel/packet.ts'
@@ -40,11 +40,15 @@ export type ServerMetrics = {
   /** A stream of a gRPC frontend began. */
   readonly frontendStreamOpened: () => void
   /** And ended: with the code by which a read of it failed, or in order. */
-  readonly frontendStreamEnded: (code: StreamErrorCode | 'OK') => void
+  readonly frontendStreamEnded: (code: StreamEndCode) => void
   /** @param ms from handing bytes for a client to its socket or stream until that had taken them */
   readonly frontendWrote: (ms: number) => void
   /** A gRPC frontend is not read until what waits of it has been taken (1), or read again or gone (-1). */
   readonly frontendPaused: (change: 1 | -1) => void
+  /** The same of an agent that knows no flow control. */
+  readonly agentPaused: (change: 1 | -1) => void
+  /** A CONNECT is being served (1), until client and target are both gone (-1). */
+  readonly connectServed: (change: 1 | -1) => void
   /** A client that came when as many as may be were connected. */
   readonly frontendDropped: () => void
   /** A connection that this server broke for a rule or a limit of its own. */
@@ -57,6 +61,8 @@ export type ServerMetrics = {
   ) => void
   readonly streamEnded: (how: StreamEnd) => void
   readonly violation: (violation: Violation) => void
+  /** A gRPC frontend broke the protocol. */
+  readonly clientViolation: (violation: Violation) => void
   readonly roundTrip: (ms: number) => void
   /** A request on the health or admin port that could not be read. */
   readonly badProbe: (why: string) => void
@@ -67,7 +73,6 @@ export type ServerState = {
   readonly agents: () => number
   /** Who may be chosen by each strategy in use, the first one first. */
   readonly backends: () => Readonly<Record<string, number>>
-  readonly frontends: () => number
   readonly connections: () => number
   readonly dials: () => number
   readonly bufferedBytes: () => number
@@ -82,9 +87,9 @@ const DIAL_BUCKETS = [0.000001, 0.00001, 0.0001, 0.005, 0.025, 0.1, 0.5, 2.5, 12
 const LIFETIME_BUCKETS = [1, 5, 15, 30, 60, 300, 900, 1800, 3600, 14_400, 43_200, 86_400]
 
 /** How konnectivity would name the ends that are errors: by the gRPC code with which its read fails. */
-const STREAM_ERROR_CODES: Partial<Record<StreamEnd, StreamErrorCode>> = {
+const STREAM_END_CODES: Partial<Record<StreamEnd, StreamEndCode>> = {
   lost: 'Canceled',
-  heartbeat_timeout: 'Unavailable',
+  heartbeat_timeout: 'Canceled', // as its own keepalive does
   protocol_error: 'Internal',
   too_large: 'ResourceExhausted',
 }
@@ -105,7 +110,8 @@ export function createServerMetrics(state: ServerState): { metrics: ServerMetric
   gauge(`${PREFIX}ready_backend_connections`, firstHelp, () => Object.values(state.backends())[0] ?? 0)
   const backendsHelp = 'Agents that can be chosen, by strategy; for destHost the hosts that they named.'
   gauges(`${PREFIX}ready_backends`, backendsHelp, 'proxy_strategy', state.backends)
-  gauge(`${PREFIX}http_connections`, 'Clients connected to the http-connect frontend.', state.frontends)
+  let connects = 0
+  gauge(`${PREFIX}http_connections`, 'CONNECT requests that are being served.', () => connects)
   gauge(`${PREFIX}pending_backend_dials`, 'Dials that no agent has answered yet.', state.dials)
   gauge(`${PREFIX}established_connections`, 'Tunnelled connections that are open.', state.connections)
   gauge('culvert_server_buffered_bytes', 'Bytes from agents that clients have not taken yet.', state.bufferedBytes)
@@ -114,7 +120,7 @@ export function createServerMetrics(state: ServerState): { metrics: ServerMetric
     if (state.agents() > 0) streams.Connect = 0
     return { ...streams, ...(streams.Connect !== undefined && { Connect: state.agents() }) }
   })
-  const paused: Partial<Record<'Proxy', number>> = {}
+  const paused: Partial<Record<'Proxy' | 'Connect', number>> = {}
   const pausedHelp = 'gRPC streams that are not read until what waits of them has been taken, by method.'
   gauges(`${PREFIX}full_receive_channels`, pausedHelp, 'service_method', () => paused)
   const expiryHelp = 'Seconds until a certificate in use expires, by flag.'
@@ -127,7 +133,7 @@ export function createServerMetrics(state: ServerState): { metrics: ServerMetric
   const packets = createPacketCount()
   const bytes: ByteCount = { fromSockets: 0, toSockets: 0 }
   const frontendPackets = createPacketCount()
-  const { streamBroke } = createStreamFigures(registry, PREFIX, {
+  const { streamEnded } = createStreamFigures(registry, PREFIX, {
     from_client: frontendPackets.received,
     to_client: frontendPackets.sent,
     from_agent: packets.received,
@@ -173,7 +179,14 @@ export function createServerMetrics(state: ServerState): { metrics: ServerMetric
   const handshakes = counter('culvert_server_failed_handshakes_total', 'TLS handshakes that failed.', ['port', 'why'])
   const refusedAgents = counter('culvert_server_refused_agents_total', 'Streams that did not become an agent.', ['why'])
   const streamEnds = counter('culvert_server_agent_stream_ends_total', 'Ends of agent streams, by kind.', ['how'])
-  const violations = counter('culvert_server_violations_total', 'Frames that broke the protocol, by kind.', ['kind'])
+  const violations = counter('culvert_server_violations_total', 'Frames of agents that broke the protocol, by kind.', [
+    'kind',
+  ])
+  const clientViolations = counter(
+    'culvert_server_client_violations_total',
+    'Packets of gRPC frontends that broke the protocol, by kind.',
+    ['kind'],
+  )
   const probes = counter('culvert_server_bad_probes_total', 'Unreadable requests on health and admin ports.', ['why'])
 
   const metrics: ServerMetrics = {
@@ -194,11 +207,17 @@ export function createServerMetrics(state: ServerState): { metrics: ServerMetric
     },
     frontendStreamEnded(code) {
       streams.Proxy = (streams.Proxy ?? 0) - 1
-      if (code !== 'OK') streamBroke('from_client', code)
+      streamEnded('from_client', code)
     },
     frontendWrote: (ms) => writeSeconds.observe(ms / 1000),
     frontendPaused(change) {
       paused.Proxy = (paused.Proxy ?? 0) + change
+    },
+    agentPaused(change) {
+      paused.Connect = (paused.Connect ?? 0) + change
+    },
+    connectServed(change) {
+      connects += change
     },
     frontendDropped: () => dropped.inc(),
     connectionForced: (reason) => forced.inc({ reason }),
@@ -207,13 +226,13 @@ export function createServerMetrics(state: ServerState): { metrics: ServerMetric
     streamEnded(how) {
       streams.Connect ??= 0
       streamEnds.inc({ how })
-      const code = STREAM_ERROR_CODES[how]
-      if (code) streamBroke('from_agent', code)
+      streamEnded('from_agent', STREAM_END_CODES[how] ?? 'OK')
     },
     violation(kind) {
       violations.inc({ kind })
       if (kind === 'unknown-dial') dialFailures.inc({ reason: 'unrecognized_response' })
     },
+    clientViolation: (kind) => clientViolations.inc({ kind }),
     roundTrip: (ms) => roundTripSeconds.observe(ms / 1000),
     badProbe: (why) => probes.inc({ why }),
   }

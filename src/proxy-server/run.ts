@@ -52,7 +52,6 @@ export async function runServer(options: ServerOptions, deps: ServerDeps): Promi
   const { metrics, registry } = createServerMetrics({
     agents: () => clusters.all().length,
     backends: clusters.backends,
-    frontends: () => frontend.count(),
     connections: () => sum(({ session }) => session.connectionCount()),
     dials: () => sum(({ session }) => session.dialCount()),
     bufferedBytes: () => processBudget.usedBytes,

@@ -31,12 +31,14 @@ export type EndpointOptions = {
   readonly count: ByteCount
   /** Bytes from the tunnel wait until `release`. */
   readonly held: boolean
+  /** Told how long the socket took to take what was written to it: one write at a time, so that bulk is sampled. */
+  readonly timing?: { readonly now: () => number; readonly wrote: (ms: number) => void }
   /** The connection is over. The socket may still be writing out its last bytes. */
   readonly over: (ending: Ending) => void
 }
 
 /** Owns the socket's end, error and close from now on; reading is the caller's, through `read`. */
-export function createEndpoint({ socket, count, held, over }: EndpointOptions): Endpoint {
+export function createEndpoint({ socket, count, held, timing, over }: EndpointOptions): Endpoint {
   let connection: Connection | undefined
   let waiting: Uint8Array[] | undefined = held ? [] : undefined
   let endWaits = false
@@ -44,16 +46,20 @@ export function createEndpoint({ socket, count, held, over }: EndpointOptions): 
   let given = 0 // bytes handed to the socket
   let took = 0 // of these, written out
   let corked = false
+  let timed: { readonly to: number; readonly sinceMs: number } | undefined // the write that is being timed, by its last byte
 
   function wrote(): void {
     const now = given - socket.writableLength
     const fresh = now - took
     took = now
     if (fresh > 0 && connection) taken(connection, fresh)
+    if (timing && timed && took >= timed.to && !socket.destroyed) timing.wrote(timing.now() - timed.sinceMs)
+    if (timed && took >= timed.to) timed = undefined
   }
 
   function uncork(): void {
     corked = false
+    if (timing && !timed) timed = { to: given, sinceMs: timing.now() }
     socket.uncork()
   }
 

@@ -24,6 +24,8 @@ export type GrpcStreamOptions = {
   readonly count: PacketCount
   /** Monotonic milliseconds. */
   readonly now: () => number
+  /** The session wants the peer's frames to wait (false), or takes them again. */
+  readonly reads?: (on: boolean) => void
   /** The peer's bytes make no sense, or it does not read: end the stream with this error. Called once. */
   readonly failed: (error: unknown) => void
 }
@@ -36,7 +38,15 @@ export type GrpcStream = Carrier & {
 }
 
 /** Makes the stream a carrier of the session and reads it from now on. Its owner ends it, and tells the session `lost`. */
-export function carryOverGrpc({ stream, session, maxMessageBytes, count, now, failed }: GrpcStreamOptions): GrpcStream {
+export function carryOverGrpc({
+  stream,
+  session,
+  maxMessageBytes,
+  count,
+  now,
+  reads,
+  failed,
+}: GrpcStreamOptions): GrpcStream {
   const outbox = createOutbox()
   let underWay: Buffer | undefined
   let woken = false // the session asked to be called when there is room
@@ -79,6 +89,7 @@ export function carryOverGrpc({ stream, session, maxMessageBytes, count, now, fa
     },
     read(on) {
       reading = on
+      reads?.(on)
       if (on) stream.resume()
       else stream.pause()
     },

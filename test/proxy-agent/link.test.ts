@@ -290,6 +290,25 @@ t.test('tells of a connection that is lost', async (t) => {
   t.match(told.slice(1), [['gone', /./, true, true]])
 })
 
+t.test('names how a stream ended as gRPC does', async (t) => {
+  const tooLarge = Buffer.from([0, 0x7f, 0xff, 0xff, 0xff])
+  const endings: [string, (stream: ServerHttp2Stream, sendRaw: (bytes: Buffer) => void) => void][] = [
+    ['OK', (stream) => stream.end()],
+    ['Unavailable', (stream) => stream.session?.destroy()],
+    ['Internal', (_stream, sendRaw) => sendRaw(Buffer.from('0000000001ff', 'hex'))],
+    ['ResourceExhausted', (_stream, sendRaw) => sendRaw(tooLarge)],
+  ]
+  for (const [code, end] of endings) {
+    const { link, stream, wire, gone, clock } = await connected(t)
+    stream.on('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0' }))
+    end(stream, wire.sendRaw)
+    await eventually('the code', link.endCode, (found) => found === code)
+    clock.advance(500)
+    await gone()
+    t.equal(link.endCode(), code)
+  }
+})
+
 t.test('says how it is at once and then in its interval, with the round trip of the last one', async (t) => {
   const { clock, wire } = await connected(t)
   t.match(await wire.next('HEARTBEAT'), { seq: 1, sentUnixMs: 0, health: { uptimeMs: 1 } })

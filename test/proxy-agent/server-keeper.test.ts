@@ -24,6 +24,7 @@ function testLink(host: number, events: LinkEvents): TestLink {
     host,
     asked,
     session: () => undefined,
+    endCode: () => 'Unavailable',
     drain: () => void asked.push('drain'),
     finish: () => void asked.push('finish'),
     end: (reason) => void asked.push(`end: ${reason}`),
@@ -53,7 +54,7 @@ function setup(hosts: readonly string[] = ['hub:8091']) {
     random: () => 0.5,
     metrics: {
       connectFailed: () => failures.push('not connected'),
-      streamLost: () => failures.push('lost'),
+      streamLost: (code) => failures.push(`lost: ${code}`),
     },
     open(host, events) {
       const link = testLink(host, events)
@@ -178,7 +179,7 @@ t.test('comes back after a loss, and tells of it', async (t) => {
   const { clock, log, links, failures, servers, first } = connected()
   first.gone('read ECONNRESET')
   t.strictSame(servers.all(), [])
-  t.strictSame(failures, ['lost'])
+  t.strictSame(failures, ['lost: Unavailable'])
   t.match(log.lines, [
     { message: 'disconnected', fields: { server: 'hub:8091', server_id: 'a', reason: 'read ECONNRESET' } },
   ])
@@ -279,7 +280,7 @@ t.test('hears of the end of a server twice in a row and of no server at all', as
   const { clock, links, failures, first } = connected()
   first.gone()
   first.gone()
-  t.strictSame(failures, ['lost'])
+  t.strictSame(failures, ['lost: Unavailable'])
   t.equal(clock.waiting(), 1)
   clock.advance(550)
   t.equal(links.length, 2)

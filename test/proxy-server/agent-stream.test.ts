@@ -1,6 +1,7 @@
 import t from 'tap'
 import type { AgentStream } from '../../src/proxy-server/agent-stream.ts'
 import { createClusters } from '../../src/proxy-server/core/clusters.ts'
+import { type Connection, taken } from '../../src/tunnel/connection.ts'
 import { eventually } from '../integration/deadline.ts'
 import { hearing } from '../tunnel/one-session.ts'
 import { type AgentPort, agentPort, joinAgent } from './agent-port.ts'
@@ -180,6 +181,43 @@ t.test('tells an agent that leaves from one that is lost', async (t) => {
   await ended(losing)
   t.strictSame(losing.metrics.counted, [['streamEnded', 'lost']])
   t.equal(losing.gone[0]?.session.connectionCount(), 0)
+})
+
+t.test('counts an agent that is not read because a client takes nothing, until it is read or gone', async (t) => {
+  const stockLimits = { connectionBytes: 10, streamBytes: 1_000_000, slowBytes: 0, slowMs: 1_000_000 }
+  const limits = { pendingDials: 1, connections: 1, unknownFramesPerMinute: 2, stock: stockLimits }
+  const port = await agentPort(t, { stream: { limits } })
+  const agent = await joinAgent(t, port.port, stock)
+  await agent.answer
+  const opened = Promise.withResolvers<Connection>()
+  const dial = {
+    connected(connection: Connection) {
+      opened.resolve(connection)
+      return hearing().events
+    },
+    failed: () => undefined,
+  }
+  port.connected[0]?.session.dial({ random: 1, protocol: 'tcp', address: 'a:1' }, dial)
+  await agent.next('DIAL_REQ')
+  const data = { type: 'DATA', connectId: 1, error: '', data: Buffer.alloc(100) } as const
+  agent.send({ type: 'DIAL_RSP', error: '', connectId: 1, random: 1 }, data)
+  const connection = await opened.promise
+  const counted = (count: number): Promise<unknown> =>
+    eventually(
+      `${count} changes`,
+      () => port.metrics.counted.length,
+      (found) => found === count,
+    )
+  await counted(1)
+  taken(connection, 100)
+  agent.send(data)
+  await counted(3)
+  agent.socket.destroy()
+  await ended(port)
+  t.strictSame(port.metrics.counted, [
+    ...[1, -1, 1, -1].map((change) => ['agentPaused', change]),
+    ['streamEnded', 'lost'],
+  ])
 })
 
 t.test('fails the dials of an agent that is lost', async (t) => {

@@ -310,7 +310,12 @@ t.test('carries bytes and both ends, and is over when all of it is', async (t) =
   await over()
   t.equal(done(), 1)
   t.equal(clock.waiting(), 0)
-  t.strictSame(metrics.counted, [['connectionEnded', 5_000, 'finished']])
+  t.strictSame(metrics.counted, [
+    ['connectServed', 1],
+    ['frontendWrote', 0],
+    ['connectionEnded', 5_000, 'finished'],
+    ['connectServed', -1],
+  ])
   t.notOk(frames().some((type) => type.startsWith('CLOSE')))
 })
 
@@ -375,8 +380,10 @@ for (const state of ['head', 'dialing', 'open', 'refused'] as const) {
     t.equal(done(), 1)
     t.equal(clock.waiting(), 0)
     t.equal(dials[0]?.cancelled ?? 0, state === 'dialing' ? 1 : 0)
+    const served = metrics.counted.filter(([verb]) => verb === 'connectServed').map(([, change]) => change)
+    t.strictSame(served, state === 'dialing' || state === 'open' ? [1, -1] : [], 'only who asked for a connection')
     if (state === 'open') {
-      t.match(metrics.counted, [['connectionEnded', 0, 'reset']])
+      t.match(metrics.counted.slice(1, -1), [['connectionEnded', 0, 'reset']])
       t.equal(frames().at(-1), 'CLOSE_REQ')
     }
   })
@@ -392,7 +399,27 @@ t.test('a target that is reset resets the client', async (t) => {
   target.session.receive(target.carrier, { type: 'CLOSE_RSP', connectId: 1, error: 'ECONNRESET' })
   t.match(await within(broken, 'a reset'), [{ code: 'ECONNRESET' }])
   await over()
-  t.strictSame(metrics.counted, [['connectionEnded', 0, 'reset']])
+  t.strictSame(metrics.counted.slice(1, -1), [['connectionEnded', 0, 'reset']])
+})
+
+t.test('counts a client that cannot be told that its target is there', async (t) => {
+  const { client, dialled, socket, metrics } = await setup(t)
+  client.write(HEAD)
+  const dial = await dialled()
+  socket.write = ((_bytes: Uint8Array, written: (error: Error) => void) => {
+    written(new Error('EPIPE'))
+    return false
+  }) as Socket['write']
+  dial.connect()
+  await eventually(
+    'the 200',
+    () => metrics.counted.length,
+    (count) => count > 1,
+  )
+  t.strictSame(metrics.counted, [
+    ['connectServed', 1],
+    ['dialFailed', 'send_rsp'],
+  ])
 })
 
 t.test('the loss of the agent resets the client, also before the 200 has left', async (t) => {
@@ -446,7 +473,7 @@ t.test('the deadline of the head is not that of the dial', async (t) => {
   clock.advance(60_000)
   dial.connect()
   t.equal(await gets(OK), OK)
-  t.strictSame([got(), metrics.counted], [OK, []])
+  t.strictSame([got(), metrics.counted], [OK, [['connectServed', 1]]])
 })
 
 t.test('refuses a certificate before it reads a byte, with the cause', async (t) => {

@@ -9,7 +9,6 @@ function setup(state: Partial<ServerState> = {}) {
   return createServerMetrics({
     agents: () => 0,
     backends: () => ({ destHost: 0, default: 0 }),
-    frontends: () => 0,
     connections: () => 0,
     dials: () => 0,
     bufferedBytes: () => 0,
@@ -90,11 +89,10 @@ t.test('shows no series with labels before it has happened', async (t) => {
 })
 
 t.test('asks for what there is whenever somebody looks', async (t) => {
-  const now = { agents: 2, frontends: 3, connections: 4, dials: 5, bufferedBytes: 6 }
+  const now = { agents: 2, connections: 4, dials: 5, bufferedBytes: 6 }
   const { registry } = setup({
     agents: () => now.agents,
     backends: () => ({ destHost: now.agents * 10, default: now.agents }),
-    frontends: () => now.frontends,
     connections: () => now.connections,
     dials: () => now.dials,
     bufferedBytes: () => now.bufferedBytes,
@@ -106,7 +104,6 @@ t.test('asks for what there is whenever somebody looks', async (t) => {
     [`${KONNECTIVITY}ready_backends{proxy_strategy="destHost"}`]: agents * 10,
     [`${KONNECTIVITY}ready_backends{proxy_strategy="default"}`]: agents,
     [`${KONNECTIVITY}grpc_connections{service_method="Connect"}`]: agents,
-    [`${KONNECTIVITY}http_connections`]: 3,
     [`${KONNECTIVITY}established_connections`]: 4,
     [`${KONNECTIVITY}pending_backend_dials`]: 5,
     [`${OURS}buffered_bytes`]: 6,
@@ -236,16 +233,32 @@ t.test('counts the streams of gRPC frontends and their packets from the first on
   })
 })
 
-t.test('shows how many gRPC frontends are not read, once that has happened', async (t) => {
+t.test('shows how many gRPC frontends and how many agents are not read, once that has happened', async (t) => {
   const { metrics, registry } = setup()
-  const full = `${KONNECTIVITY}full_receive_channels{service_method="Proxy"}`
-  t.notOk(full in (await expose(registry)).series)
+  const full = `${KONNECTIVITY}full_receive_channels`
+  t.strictSame((await expose(registry)).of(full), [])
   metrics.frontendPaused(1)
   metrics.frontendPaused(1)
-  t.equal((await expose(registry)).series[full], 2)
+  t.equal((await expose(registry)).series[`${full}{service_method="Proxy"}`], 2)
+  metrics.agentPaused(1)
   metrics.frontendPaused(-1)
   metrics.frontendPaused(-1)
-  t.equal((await expose(registry)).series[full], 0)
+  const { series } = await expose(registry)
+  t.strictSame([series[`${full}{service_method="Proxy"}`], series[`${full}{service_method="Connect"}`]], [0, 1])
+})
+
+t.test('shows how many CONNECT requests are being served', async (t) => {
+  const { metrics, registry } = setup()
+  for (const change of [1, 1, -1] as const) metrics.connectServed(change)
+  t.equal((await expose(registry)).series[`${KONNECTIVITY}http_connections`], 1)
+})
+
+t.test('counts what clients do wrong apart from what agents do wrong', async (t) => {
+  const { metrics, registry } = setup()
+  metrics.clientViolation('unknown-dial')
+  const { series, of } = await expose(registry)
+  t.equal(series[`${OURS}client_violations_total{kind="unknown-dial"}`], 1)
+  t.strictSame([...of(`${OURS}violations_total`), ...of(`${KONNECTIVITY}dial_failure_count`)], [])
 })
 
 t.test('two servers in one process count apart', async (t) => {
@@ -262,8 +275,7 @@ t.test('names the streams that broke as konnectivity does, and no stream that en
   const { series } = await expose(registry)
   const errors = Object.entries(series).filter(([name]) => name.startsWith(`${KONNECTIVITY}stream_errors_total`))
   t.strictSame(Object.fromEntries(errors.map(([name, value]) => [/code="(\w+)"/.exec(name)?.[1], value])), {
-    Canceled: 1,
-    Unavailable: 1,
+    Canceled: 2,
     Internal: 1,
     ResourceExhausted: 1,
   })

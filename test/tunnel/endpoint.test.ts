@@ -5,7 +5,7 @@ import { connect, createServer, type Server, type Socket } from 'node:net'
 import t, { type Test } from 'tap'
 import { createBudget } from '../../src/tunnel/budget.ts'
 import { type Connection, close, type Ending } from '../../src/tunnel/connection.ts'
-import { createEndpoint, type Endpoint } from '../../src/tunnel/endpoint.ts'
+import { createEndpoint, type Endpoint, type EndpointOptions } from '../../src/tunnel/endpoint.ts'
 import { noExtensions } from '../../src/tunnel/extensions.ts'
 import type { Packet } from '../../src/tunnel/packet.ts'
 import { type OneSession, type OneSessionOptions, oneSession } from './one-session.ts'
@@ -36,7 +36,10 @@ async function socketPair(server: Server): Promise<[Socket, Socket]> {
   return [(await accepted)[0], peer]
 }
 
-async function plug(t: Test, options: Partial<OneSessionOptions> & { held?: boolean } = {}): Promise<Plugged> {
+async function plug(
+  t: Test,
+  options: Partial<OneSessionOptions> & Partial<Pick<EndpointOptions, 'held' | 'timing'>> = {},
+): Promise<Plugged> {
   const server = createServer({ allowHalfOpen: true, pauseOnConnect: true })
   const [socket, peer] = await socketPair(server)
   t.teardown(() => {
@@ -47,7 +50,8 @@ async function plug(t: Test, options: Partial<OneSessionOptions> & { held?: bool
   const session = oneSession({ role: 'server', ...options })
   const count = { fromSockets: 0, toSockets: 0 }
   const { promise: ending, resolve } = Promise.withResolvers<Ending>()
-  const endpoint = createEndpoint({ socket, count, held: options.held ?? false, over: resolve })
+  const { held = false, timing } = options
+  const endpoint = createEndpoint({ socket, count, held, ...(timing && { timing }), over: resolve })
   const { connection } = session.open(1, undefined, endpoint.events)
   endpoint.attach(connection)
   socket.on('data', (bytes: Buffer) => {
@@ -93,6 +97,48 @@ t.test('brings bytes both ways, and each end on its own', async (t) => {
   t.strictSame(await readAll(peer), { bytes: 6, error: undefined })
   t.strictSame(await ending, { kind: 'finished' })
   t.strictSame(count, { fromSockets: 8, toSockets: 6 })
+})
+
+const turn = (): Promise<unknown> => new Promise((resolve) => setImmediate(() => setImmediate(resolve)))
+
+t.test('tells how long a socket took to take what was written to it, one write at a time', async (t) => {
+  let nowMs = 0
+  const took: number[] = []
+  const timing = { now: () => nowMs, wrote: (ms: number) => void took.push(ms) }
+  const { peer, fromTunnel } = await plug(t, { extensions: noExtensions, timing })
+  const first = 32 * MIB // more than the kernel keeps for a peer that does not read
+  fromTunnel(Buffer.alloc(first))
+  await turn()
+  for (nowMs of [100, 200, 300]) {
+    fromTunnel(Buffer.from('more'))
+    await turn()
+  }
+  t.strictSame(took, [], 'nothing has been taken yet')
+  nowMs = 5_000
+  const { promise: all, resolve } = Promise.withResolvers<void>()
+  let bytes = 0
+  peer.on('data', (chunk) => {
+    bytes += chunk.length
+    if (bytes === first + 12) resolve()
+  })
+  await all
+  t.strictSame(took, [5_000], 'the first write; those that came meanwhile are not timed')
+  fromTunnel(Buffer.from('x'))
+  await once(peer, 'data')
+  t.strictSame(took, [5_000, 0], 'and then the next one')
+})
+
+t.test('tells of no write that a broken socket never took', async (t) => {
+  const took: number[] = []
+  const timing = { now: () => 0, wrote: (ms: number) => void took.push(ms) }
+  const { peer, fromTunnel, connection, ending } = await plug(t, { extensions: noExtensions, timing })
+  peer.on('error', () => undefined)
+  fromTunnel(Buffer.alloc(32 * MIB))
+  await turn()
+  close(connection, 'over-budget')
+  await ending
+  await turn()
+  t.strictSame(took, [])
 })
 
 t.test('hands on the end of the tunnel while the socket goes on sending', async (t) => {
