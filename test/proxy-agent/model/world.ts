@@ -86,6 +86,7 @@ export function runWorld(seed: number): void {
     const link = {
       serverId: '',
       session: () => undefined,
+      endCode: () => 'Unavailable' as const,
       drain: () => undefined,
       finish: () => undefined,
       end: (_reason: string) => {
