@@ -46,7 +46,7 @@ export function createEndpoint({ socket, count, held, timing, over }: EndpointOp
   let given = 0 // bytes handed to the socket
   let took = 0 // of these, written out
   let corked = false
-  let timed: { readonly to: number; readonly sinceMs: number } | undefined // the write that is being timed, by its last byte
+  let timed: { readonly to: number; readonly sinceMs: number } | undefined // the write that is being timed, up to that byte
 
   function wrote(): void {
     const now = given - socket.writableLength
@@ -59,7 +59,6 @@ export function createEndpoint({ socket, count, held, timing, over }: EndpointOp
 
   function uncork(): void {
     corked = false
-    if (timing && !timed) timed = { to: given, sinceMs: timing.now() }
     socket.uncork()
   }
 
@@ -69,6 +68,7 @@ export function createEndpoint({ socket, count, held, timing, over }: EndpointOp
       corked = true
       socket.cork()
       setImmediate(uncork)
+      if (timing && !timed) timed = { to: given + bytes.length, sinceMs: timing.now() }
     }
     given += bytes.length
     socket.write(bytes, wrote)

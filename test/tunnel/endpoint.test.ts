@@ -128,6 +128,16 @@ t.test('tells how long a socket took to take what was written to it, one write a
   t.strictSame(took, [5_000, 0], 'and then the next one')
 })
 
+t.test('tells of the last write also when the end comes right behind it', async (t) => {
+  const took: number[] = []
+  const timing = { now: () => 0, wrote: (ms: number) => void took.push(ms) }
+  const { peer, session, carrier, fromTunnel } = await plug(t, { timing })
+  fromTunnel(Buffer.from('x'))
+  session.receive(carrier, { type: 'END_OF_DATA', connectId: 1, close: 0 })
+  await readAll(peer)
+  t.strictSame(took, [0])
+})
+
 t.test('tells of no write that a broken socket never took', async (t) => {
   const took: number[] = []
   const timing = { now: () => 0, wrote: (ms: number) => void took.push(ms) }
