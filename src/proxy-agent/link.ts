@@ -252,7 +252,14 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
 /** An attempt that failed before there was anything to connect with. */
 function neverOpened(reason: string, { clock }: LinkDeps, events: LinkEvents): Link {
   const nothing = (): void => undefined
-  const link: Link = { serverId: '', session: () => undefined, drain: nothing, finish: nothing, end: nothing }
+  const link: Link = {
+    serverId: '',
+    session: () => undefined,
+    endCode: () => 'Unavailable',
+    drain: nothing,
+    finish: nothing,
+    end: nothing,
+  }
   clock.after(0, () => events.gone(link, reason, false)) // the caller has it by then
   return link
 }
