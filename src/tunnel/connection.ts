@@ -142,6 +142,7 @@ export function end(connection: Connection): void {
  */
 export function leave(connection: Connection): void {
   if (connection.over || connection.sending === 'ended') return
+  connection.activeMs = connection.link.nowMs
   if (connection.link.halfClose) connection.closing = 'after-sending'
   connection.sending = 'ending'
   if (connection.held.length === 0) endSending(connection)
@@ -163,7 +164,7 @@ export function taken(connection: Connection, bytes: number): void {
   spend(link.budget, -count)
   if (connection.over || !link.flowControl) link.backlogChanged(connection, count)
   if (connection.over) return
-  connection.activeMs = link.nowMs
+  receiverActive(connection)
   if (link.flowControl && connection.receiving === 'open') grant(connection, take(connection.window, count))
   if (connection.closing === 'waits-for-socket' && connection.backlog === 0) answerClose(connection)
 }
@@ -357,12 +358,17 @@ function endReceiving(connection: Connection): void {
 
 function deliver(connection: Connection, bytes: Uint8Array): void {
   const { link } = connection
-  connection.activeMs = link.nowMs
+  receiverActive(connection)
   if (connection.backlog === 0) connection.tookMs = link.nowMs
   connection.backlog += bytes.length
   connection.events.data(bytes)
   if (!link.flowControl) link.backlogChanged(connection, 0)
   spendWithin(link.budget, bytes.length)
+}
+
+/** Of an owner that has left, only what it still wants to send tells whether the peer goes on. */
+function receiverActive(connection: Connection): void {
+  if (connection.closing !== 'after-sending') connection.activeMs = connection.link.nowMs
 }
 
 function grant(connection: Connection, credit: number): void {

@@ -46,6 +46,12 @@ const ends = (socket: ModelSocket): void => {
   goOn(socket)
 }
 
+/** A server's word: the model's client is at the server. */
+const leaves = (socket: ModelSocket): void => {
+  sends(socket)
+  socket.leave()
+}
+
 const breaksOff = (socket: ModelSocket): void => {
   sends(socket)
   socket.breakOff()
@@ -56,6 +62,7 @@ const actions = {
   'target sends': of(target, 'sends', sends),
   'client ends': of(client, 'ends', ends),
   'target ends': of(target, 'ends', ends),
+  'client leaves': of(client, 'leaves', leaves),
   'client breaks off': of(client, 'breaks off', breaksOff),
   'target breaks off': of(target, 'breaks off', breaksOff),
   drain: { name: 'the agent drains', when: carrierOpen(0), run: (world) => world.drain() },
@@ -79,7 +86,7 @@ const actions = {
 } as const satisfies Record<string, Action>
 
 type Name = keyof typeof actions
-const names = (Object.keys(actions) as Name[]).filter((name) => !/dial|sends/.test(name))
+const names = (Object.keys(actions) as Name[]).filter((name) => !/dial|sends|leaves/.test(name))
 const kinds = [
   ['with our extensions', offered, 'any three'],
   ['without any', noExtensions, 'any two'],
@@ -126,6 +133,24 @@ for (const [how, extensions, many] of kinds) {
   })
 }
 
+t.test(
+  'ends everything once when a client that leaves races with any two things, and loses nothing of what it sent',
+  async (t) => {
+    let orders = 0
+    for (const [, extensions] of kinds) {
+      for (const [index, first] of names.entries()) {
+        if (first.startsWith('client ends')) continue // who has ended its side does not leave
+        for (const second of extensions === offered ? names.slice(index + 1) : [first]) {
+          if (second.startsWith('client ends')) continue
+          const parties = [...new Set(['client leaves', first, second] as const)].map((name) => [actions[name]])
+          orders += tellEveryOrder({ extensions, start: openOne, parties })
+        }
+      }
+    }
+    t.ok(orders > 500, `${orders} orders`)
+  },
+)
+
 t.test('loses nothing when both sides send, end, and one of them breaks off', async (t) => {
   const story = (client: Name[], target: Name[], extensions: Story['extensions']): Story => ({
     extensions,
@@ -156,6 +181,7 @@ t.test(
       world.dial({ client: quiet(), target: quiet() })
     }
     const clientMoves = [moves(client, 1), moves(client, 0), actions['client ends']]
+    const movesAndLeaves = [moves(client, 1), actions['client leaves']]
     const targetMoves = [moves(target, 1), actions['target ends']]
     let orders = 0
     for (const parties of [
@@ -163,6 +189,8 @@ t.test(
       [clientMoves, [lost]],
       [targetMoves, [lost]],
       [clientMoves.slice(2), targetMoves],
+      [movesAndLeaves, [lost]],
+      [movesAndLeaves, [actions['target ends']]],
     ]) {
       orders += tellEveryOrder({ extensions: allWithLanes, start, parties })
     }

@@ -64,6 +64,7 @@ function checkTunnelEnd(world: World, tunnel: Tunnel): void {
         : ending.by === 'self'
           ? socket.closedByOwner ||
             (ending.reason === 'carrier-lost' && told.laneLost) ||
+            (ending.reason === 'peer-takes-nothing' && socket.left) ||
             (ending.reason === 'over-budget' && setup.budgetBytes < 2 ** 30) ||
             (ending.reason === 'slow-consumer' && !setup.extensions.has('flow-control'))
           : lost || (ending.reason === 'close-unanswered' && !setup.extensions.has('half-close'))

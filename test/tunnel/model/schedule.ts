@@ -76,6 +76,7 @@ function addTrouble(world: World, kind: Kind, pace: number, into: Step[]): void 
     for (const socket of socketsOf(tunnel)) {
       if (!socket.connection || socket.gaveUp) continue
       add(`${socket.name} breaks off`, 0.03 * pace, socket.breakOff)
+      if (socket === tunnel.client && mayLeave(socket)) add(`${socket.name} leaves`, 0.15, socket.leave)
       if (socket.stalled) add(`${socket.name} takes again`, 0.05, () => unstall(socket))
       if (kind !== 'lanes' || socket.ending) continue
       for (const lane of open) add(`${socket.name} moves to ${lane.index}`, 3, () => world.move(socket, lane))
@@ -99,6 +100,9 @@ function plan(random: Random): Plan {
     sink: random.pick(['fast', 'fast', 'fast', 'slow', 'stalled']),
   }
 }
+
+/** A server's word, for an owner that has not said its end in another way. */
+const mayLeave = ({ ending, sourceEnded }: ModelSocket): boolean => !ending && !sourceEnded
 
 function unstall(socket: ModelSocket): void {
   socket.stalled = false

@@ -10,6 +10,7 @@ import {
   close,
   type Ending,
   end,
+  leave,
   send,
   taken,
 } from '../../../src/tunnel/connection.ts'
@@ -42,11 +43,15 @@ export type ModelSocket = {
   /** The owner let go of what a finished connection had not taken. */
   gaveUp: boolean
   closedByOwner: boolean
+  /** It sends nothing more, and drops what comes. */
+  left: boolean
   readonly events: ConnectionEvents
   /** What may happen next without anybody's fault. */
   readonly steps: (into: Step[]) => void
   /** The socket breaks, or its owner has enough. */
   readonly breakOff: () => void
+  /** The owner goes in good order. */
+  readonly leave: () => void
 }
 
 export type SocketOptions = {
@@ -79,6 +84,7 @@ export function createSocket(options: SocketOptions): ModelSocket {
         fail(`${name} heard other bytes than were sent, at ${socket.received}`)
       }
       socket.received += bytes.length
+      if (socket.left) take(bytes.length)
     },
     end() {
       alive('end')
@@ -87,6 +93,7 @@ export function createSocket(options: SocketOptions): ModelSocket {
     },
     resume() {
       alive('resume')
+      if (socket.left) fail(`${name} heard resume after it had left`)
       if (socket.reading) fail(`${name} heard resume while it was reading`)
       socket.reading = true
     },
@@ -118,10 +125,13 @@ export function createSocket(options: SocketOptions): ModelSocket {
     end(socket.connection!)
   }
 
-  function take(): void {
+  function takeSome(): void {
     const waiting = socket.received - socket.taken
     const most = plan.sink === 'slow' ? Math.min(waiting, 2_000) : waiting
-    const count = random.chance(60) ? most : 1 + random.below(most)
+    take(random.chance(60) ? most : 1 + random.below(most))
+  }
+
+  function take(count: number): void {
     socket.taken += count
     taken(socket.connection!, count)
   }
@@ -129,7 +139,7 @@ export function createSocket(options: SocketOptions): ModelSocket {
   const overrunStep: Step = { name: `${name} reads once more`, weight: 0.2, run: read }
   const readStep: Step = { name: `${name} reads`, weight: 6, run: read }
   const endStep: Step = { name: `${name} ends`, weight: 2, run: endSource }
-  const takeStep: Step = { name: `${name} takes`, weight: 6, run: take }
+  const takeStep: Step = { name: `${name} takes`, weight: 6, run: takeSome }
 
   const socket: ModelSocket = {
     name,
@@ -146,6 +156,7 @@ export function createSocket(options: SocketOptions): ModelSocket {
     ending: undefined,
     gaveUp: false,
     closedByOwner: false,
+    left: false,
     events,
     steps(into) {
       if (!socket.connection) return
@@ -161,6 +172,13 @@ export function createSocket(options: SocketOptions): ModelSocket {
       if (socket.ending) socket.gaveUp = true
       else socket.closedByOwner = true
       close(socket.connection!, 'owner')
+    },
+    leave() {
+      socket.left = true
+      socket.sourceEnded = true
+      socket.reading = false
+      if (socket.received > socket.taken) take(socket.received - socket.taken)
+      leave(socket.connection!)
     },
   }
   return socket
