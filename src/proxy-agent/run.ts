@@ -121,9 +121,18 @@ export async function runAgent(options: AgentOptions, deps: AgentDeps): Promise<
   }
   const health = createEndpoints(healthRoutes(readiness, registry), metrics.badProbe)
   let healthPort = 0
-  const admin = createEndpoints({ '/metrics': movedMetricsRoute(() => healthPort) }, metrics.badProbe, {
-    mayBeCalled: localNames(options.adminBindAddress),
-  })
+  using profiling = options.enableProfiling
+    ? await (await import('../platform/profiling.ts')).startProfiling({
+        clock,
+        stop: shutdown.drain,
+        contention: options.enableContentionProfiling,
+      })
+    : undefined
+  const admin = createEndpoints(
+    { '/metrics': movedMetricsRoute(() => healthPort), ...profiling?.routes },
+    metrics.badProbe,
+    { mayBeCalled: localNames(options.adminBindAddress) },
+  )
   try {
     healthPort = await listen(health, {
       flag: '--health-server-port',

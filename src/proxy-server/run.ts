@@ -144,8 +144,15 @@ export async function runServer(options: ServerOptions, deps: ServerDeps): Promi
     ],
   }
   const health = createEndpoints(healthRoutes(readiness, registry), metrics.badProbe)
+  using profiling = options.enableProfiling
+    ? await (await import('../platform/profiling.ts')).startProfiling({
+        clock,
+        stop: shutdown.drain,
+        contention: options.enableContentionProfiling,
+      })
+    : undefined
   const admin = createEndpoints(
-    { '/metrics': metricsRoute(registry), '/v1/clusters': fleetRoute(clusters) },
+    { '/metrics': metricsRoute(registry), '/v1/clusters': fleetRoute(clusters), ...profiling?.routes },
     metrics.badProbe,
     { mayBeCalled: localNames(options.adminBindAddress) },
   )
