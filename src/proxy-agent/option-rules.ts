@@ -111,10 +111,19 @@ function hostsProblem(given: readonly string[], port: number): string | undefine
 const IDENTIFIERS = ['ipv4', 'ipv6', 'host', 'cidr', 'default-route']
 
 function identifiersProblem(given: string): string | undefined {
-  // What a server's parser, or HTTP/2 before it, refuses and URLSearchParams lets through.
-  if (given.includes(';') || /%(?![0-9a-fA-F]{2})/.test(given) || !isMetadataText(given)) {
-    return `agent address is invalid: expected a query string such as ipv4=10.0.0.1&host=node-1, got ${quoted(given)}`
-  }
+  const problem = queryProblem(given)
+  if (problem !== undefined) return `agent address is invalid: ${problem}`
   const unknown = [...new URLSearchParams(given).keys()].filter((name) => !IDENTIFIERS.includes(name))
   return unknown.length === 0 ? undefined : `agent address is invalid: unknown address type: ${unknown.join(', ')}`
+}
+
+/** What a server's parser, or HTTP/2 before it, refuses and URLSearchParams lets through; the first two in Go's words. */
+function queryProblem(given: string): string | undefined {
+  for (const pair of given.split('&')) {
+    if (pair.includes(';')) return 'invalid semicolon separator in query'
+    const [wrong] = /%(?![0-9a-fA-F]{2})[^=]{0,2}/.exec(pair) ?? []
+    if (wrong !== undefined) return `invalid URL escape ${quoted(wrong)}`
+  }
+  if (isMetadataText(given)) return undefined
+  return `expected a query string such as ipv4=10.0.0.1&host=node-1, in printable ASCII, got ${quoted(given)}`
 }

@@ -41,7 +41,7 @@ export const konnectivityOptions = {
     environment: 'PROXY_SERVER_ID',
     help: 'Name of this server towards agents, unique among the replicas.',
   }),
-  serverCount: integer({ default: '1', min: 1, help: 'Number of replicas: agents connect until they hold that many.' }),
+  serverCount: integer({ default: '1', help: 'Number of replicas: agents connect until they hold that many.' }),
   agentNamespace: text({
     default: '',
     help: 'Namespace of the service account whose token agents must show. Not empty: agents are asked for a token.',
