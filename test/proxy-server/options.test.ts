@@ -165,7 +165,7 @@ t.test('needs certificates where it speaks TLS', async (t) => {
 
 t.test('reports a file that cannot be read beside all other mistakes', async (t) => {
   const missing = join(t.testdir(), 'missing.pem')
-  t.strictSame(problemsOf(complete(t, `--cluster-key=${missing}`, '--agent-port=80', '--server-count=0')), [
+  t.strictSame(problemsOf(complete(t, `--cluster-key=${missing}`, '--agent-port=80', '--server-count=x')), [
     'invalid argument "x" for "--server-count" flag: expected a whole number',
     `error checking cluster key ${missing}, got stat ${missing}: no such file or directory`,
     'please do not try to use reserved port 80 for the agent port',
