@@ -17,10 +17,12 @@ export type FrontendListener = {
   readonly server: Server
   readonly renew: (material: TlsMaterial) => void
   readonly count: () => number
+  /** Whether anything is under way, the last bytes of clients that are gone included. */
+  readonly busy: () => boolean
+  /** Has clients that keep their connections make new ones. Whoever comes is still served. */
+  readonly goAway: () => void
   /** Hangs up on those who have not asked for anything yet, and on those who come later. */
   readonly dismissIdle: () => void
-  /** Calls back when nobody is connected any more and all that clients sent is on its way. */
-  readonly whenEmpty: (empty: () => void) => void
   readonly destroyAll: () => void
 }
 
@@ -32,16 +34,14 @@ export function createFrontendListener(
 ): FrontendListener {
   const { metrics, log } = deps
   const clients = new Map<Socket, Frontend>()
-  let empty: (() => void) | undefined
   let dismissed = false
 
   function serve(socket: Socket, admission: Admission): void {
     if (dismissed) return void socket.destroy() // its handshake was under way
-    const done = (): void => {
-      clients.delete(socket)
-      if (clients.size === 0) empty?.()
-    }
-    clients.set(socket, serveFrontend(socket, admission, deps, done))
+    clients.set(
+      socket,
+      serveFrontend(socket, admission, deps, () => clients.delete(socket)),
+    )
   }
 
   const tls =
@@ -66,13 +66,14 @@ export function createFrontendListener(
     server,
     renew: (renewed) => tls?.renew(renewed),
     count: () => clients.size,
+    busy() {
+      for (const client of clients.values()) if (!client.isIdle()) return true
+      return false
+    },
+    goAway: () => undefined, // a client of http-connect makes a connection for each of its requests
     dismissIdle() {
       dismissed = true
       for (const client of clients.values()) client.dismissIdle()
-    },
-    whenEmpty(callback) {
-      empty = callback
-      if (clients.size === 0) callback()
     },
     destroyAll() {
       for (const socket of clients.keys()) socket.destroy()

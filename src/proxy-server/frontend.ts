@@ -37,6 +37,8 @@ export type FrontendDeps = {
 }
 
 export type Frontend = {
+  /** It has not asked for anything yet. */
+  readonly isIdle: () => boolean
   /** Hangs up when the client has not asked for anything yet. */
   readonly dismissIdle: () => void
 }
@@ -163,6 +165,7 @@ export function serveFrontend(socket: Socket, admission: Admission, deps: Fronte
   }
 
   return {
+    isIdle: () => state === 'head',
     dismissIdle() {
       if (state === 'head') socket.destroy()
     },

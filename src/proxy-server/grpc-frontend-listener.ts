@@ -45,7 +45,6 @@ export function createGrpcFrontendListener(
   const { metrics, log, clock } = deps
   const sessions = new Set<ServerHttp2Session>()
   const calls = new Set<GrpcFrontend>()
-  let empty: (() => void) | undefined
   let draining = false
 
   function connected(socket: Socket, admission: Admission): void {
@@ -79,7 +78,6 @@ export function createGrpcFrontendListener(
       preface[Symbol.dispose]()
       keepalive[Symbol.dispose]()
       sessions.delete(http)
-      if (draining) lookIfEmpty()
     })
     if (admission.kind === 'refused') {
       metrics.clientForbidden('frontend')
@@ -113,20 +111,8 @@ export function createGrpcFrontendListener(
       metrics.frontendDropped()
       return refuseStream(stream, 'RESOURCE_EXHAUSTED', `the limit of ${options.maxCalls} calls is reached`)
     }
-    const call = serveGrpcFrontend(stream, admission, deps, {
-      idle: lookIfEmpty,
-      done() {
-        calls.delete(call)
-        lookIfEmpty()
-      },
-    })
+    const call = serveGrpcFrontend(stream, admission, deps, () => calls.delete(call))
     calls.add(call)
-  }
-
-  function lookIfEmpty(): void {
-    if (!empty) return
-    for (const call of calls) if (call.busy()) return
-    empty()
   }
 
   const tls =
@@ -150,14 +136,17 @@ export function createGrpcFrontendListener(
     server: tls?.server ?? createServer((socket) => connected(socket, local)),
     renew: (renewed) => tls?.renew(renewed),
     count: () => calls.size,
+    busy() {
+      for (const call of calls) if (call.busy()) return true
+      return false
+    },
+    goAway() {
+      for (const http of sessions) http.close() // what it carries goes on
+    },
     dismissIdle() {
       draining = true
       for (const call of calls) call.drain()
       for (const http of sessions) http.close()
-    },
-    whenEmpty(callback) {
-      empty = callback
-      lookIfEmpty()
     },
     destroyAll() {
       for (const http of sessions) http.destroy()

@@ -46,13 +46,6 @@ export type GrpcFrontendDeps = {
   readonly metrics: ServerMetrics
 }
 
-export type GrpcFrontendEvents = {
-  /** Nothing is under way any more, for now. */
-  readonly idle: () => void
-  /** The stream is closed, and what its client sent is on its way. Once. */
-  readonly done: () => void
-}
-
 export type GrpcFrontend = {
   readonly busy: () => boolean
   /** Takes no more dials. */
@@ -62,12 +55,12 @@ export type GrpcFrontend = {
 type Gathered = { readonly id: Int64; readonly pieces: Uint8Array[]; bytes: number; readonly written: Written }
 type Written = (bytes: number) => void
 
-/** Serves the call until its stream closes. */
+/** Serves the call until its stream closes. @param done the stream is closed, and what its client sent is on its way; once */
 export function serveGrpcFrontend(
   stream: ServerHttp2Stream,
   { cluster, principal }: Extract<Admission, { kind: 'admitted' }>,
   deps: GrpcFrontendDeps,
-  events: GrpcFrontendEvents,
+  done: () => void,
 ): GrpcFrontend {
   const { options, clock, metrics } = deps
   const count = metrics.frontendPackets
@@ -233,12 +226,9 @@ export function serveGrpcFrontend(
   }
 
   function settled(): void {
-    if (call.busy()) return
-    events.idle()
-    if (state === 'closed' && !toldDone) {
-      toldDone = true
-      events.done()
-    }
+    if (call.busy() || state !== 'closed' || toldDone) return
+    toldDone = true
+    done()
   }
 
   metrics.frontendStreamOpened()

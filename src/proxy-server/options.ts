@@ -1,7 +1,7 @@
 /** The flags of proxy-server: konnectivity's, by its names, and ours. What refuses a command line is in option-rules.ts. */
 import { idleKlogOptions } from '../platform/klog-options.ts'
 import { logOptions } from '../platform/log-options.ts'
-import { boolean, text } from '../platform/option-types.ts'
+import { boolean, duration, text } from '../platform/option-types.ts'
 import type { Values } from '../platform/options.ts'
 import { idleOptions, konnectivityOptions } from './konnectivity-options.ts'
 import { limitOptions } from './limit-options.ts'
@@ -18,6 +18,11 @@ const ours = {
     group,
     default: '',
     help: 'Trust domain whose SPIFFE URIs in certificates decide what a peer may be. Empty: any trust domain.',
+  }),
+  shutdownQuietTimeMs: duration({
+    group,
+    default: '2s',
+    help: 'After SIGTERM clients are served on; the frontend closes when nothing is open and no client has come for this long, or after --graceful-shutdown-timeout.',
   }),
 }
 

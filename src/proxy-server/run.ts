@@ -12,15 +12,16 @@ import { writePortsFile } from '../platform/ports-file.ts'
 import type { Shutdown } from '../platform/shutdown.ts'
 import { createBudget } from '../tunnel/budget.ts'
 import { PAUSE_SHARE } from '../tunnel/stock-backlog.ts'
-import { type AgentListener, createAgentListener } from './agent-listener.ts'
+import { createAgentListener } from './agent-listener.ts'
 import type { AgentStream, AgentStreamDeps } from './agent-stream.ts'
-import { type Clusters, createClusters } from './core/clusters.ts'
+import { createClusters } from './core/clusters.ts'
 import { keepaliveMs } from './core/keepalive.ts'
 import { isStrategy } from './core/strategies.ts'
 import { createDialNumbers } from './dial-numbers.ts'
 import { createDialing } from './dialing.ts'
+import { drain, watchDials } from './draining.ts'
 import { fleetRoute } from './fleet.ts'
-import { createFrontendListener, type FrontendListener } from './frontend-listener.ts'
+import { createFrontendListener } from './frontend-listener.ts'
 import { createGrpcFrontendListener } from './grpc-frontend-listener.ts'
 import { openKubernetes } from './kubernetes.ts'
 import { createKubernetesMetrics } from './kubernetes-metrics.ts'
@@ -85,15 +86,18 @@ export async function runServer(options: ServerOptions, deps: ServerDeps): Promi
       gone: (agent) => clusters.remove(agent.cluster, agent),
     },
   )
-  const dialing = createDialing({
-    clusters,
+  const dialing = watchDials(
+    createDialing({
+      clusters,
+      clock,
+      metrics,
+      random: Math.random,
+      dialNumber: createDialNumbers(),
+      timeoutMs: options.backendDialTimeoutMs,
+      maxPendingPerFrontend: options.maxPendingDialsPerFrontend,
+    }),
     clock,
-    metrics,
-    random: Math.random,
-    dialNumber: createDialNumbers(),
-    timeoutMs: options.backendDialTimeoutMs,
-    maxPendingPerFrontend: options.maxPendingDialsPerFrontend,
-  })
+  )
   const material = options.udsName === '' ? tlsPorts.material('frontend') : undefined
   const frontendOptions = { ...common, handshakeTimeoutMs: options.tlsHandshakeTimeoutMs }
   const frontend =
@@ -159,13 +163,21 @@ export async function runServer(options: ServerOptions, deps: ServerDeps): Promi
   const agentPort = createServer({ pauseOnConnect: true, noDelay: true }, agents.take)
   const servers = [agentPort, health, admin, frontend.server]
   try {
-    const ports = await listenAll(options, { agentPort, health, admin, frontend: frontend.server })
+    const listeners = { agentPort, health, admin, frontend: frontend.server }
+    const ports = await listenOnPorts(options, listeners)
+    using _socket = await listenOnFrontendSocket(options, listeners)
     using _portsFile = options.portsFile === '' ? undefined : writePortsFile(options.portsFile, ports)
     log.info({ ...ports, ...(options.udsName && { uds: options.udsName }), server_id: options.serverId }, 'serving')
     kubernetes?.announce()
     await aborted(shutdown.drain)
     const withdrawn = kubernetes?.withdraw()
-    await drain(options, deps, { agents, agentPort, clusters, frontend })
+    await drain({ timeoutMs: options.gracefulShutdownTimeoutMs, quietMs: options.shutdownQuietTimeMs }, deps, {
+      agents,
+      agentPort,
+      connected: clusters.all,
+      frontend,
+      lastDialMs: dialing.lastMs,
+    })
     await Promise.race([withdrawn, elapsed(clock, WITHDRAW_MS), aborted(shutdown.now)])
   } finally {
     frontend.destroyAll()
@@ -212,7 +224,7 @@ function agentStreamDeps(
 
 type Listeners = Readonly<Record<'agentPort' | 'health' | 'admin' | 'frontend', Server>>
 
-async function listenAll(options: ServerOptions, servers: Listeners): Promise<Record<string, number>> {
+async function listenOnPorts(options: ServerOptions, servers: Listeners): Promise<Record<string, number>> {
   const ports: Record<string, number> = {}
   ports.agent = await listen(servers.agentPort, {
     flag: '--agent-port',
@@ -229,10 +241,7 @@ async function listenAll(options: ServerOptions, servers: Listeners): Promise<Re
     host: options.adminBindAddress,
     port: options.adminPort,
   })
-  if (options.udsName !== '') {
-    await listenOnUnixSocket(servers.frontend, options.udsName, options.deleteExistingUdsFile)
-    return ports
-  }
+  if (options.udsName !== '') return ports
   ports.server = await listen(servers.frontend, {
     flag: '--server-port',
     host: options.serverBindAddress,
@@ -241,32 +250,13 @@ async function listenAll(options: ServerOptions, servers: Listeners): Promise<Re
   return ports
 }
 
-type Draining = {
-  readonly agents: AgentListener
-  readonly agentPort: Server
-  readonly clusters: Clusters<AgentStream>
-  readonly frontend: FrontendListener
-}
-
-/** Takes nothing new; what is open lives until it ends, the time is up, or the second signal comes. */
-async function drain(
+/** @returns removes the socket */
+async function listenOnFrontendSocket(
   options: ServerOptions,
-  { clock, log, shutdown }: ServerDeps,
-  { agents, agentPort, clusters, frontend }: Draining,
-): Promise<void> {
-  const timeoutMs = options.gracefulShutdownTimeoutMs
-  log.info({ signal: shutdown.drain.reason, open: frontend.count(), timeout_ms: timeoutMs }, 'shutting down')
-  agents.close()
-  agentPort.close()
-  frontend.server.close()
-  frontend.dismissIdle()
-  for (const { session } of clusters.all()) session.goAway('shutdown', timeoutMs, 0)
-  await new Promise<void>((resolve) => {
-    frontend.whenEmpty(resolve)
-    clock.after(timeoutMs, resolve)
-    shutdown.now.addEventListener('abort', () => resolve(), { once: true })
-    if (shutdown.now.aborted) resolve()
-  })
+  { frontend }: Listeners,
+): Promise<Disposable | undefined> {
+  if (options.udsName === '') return undefined
+  return await listenOnUnixSocket(frontend, options.udsName, options.deleteExistingUdsFile)
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

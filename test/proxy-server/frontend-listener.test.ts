@@ -151,23 +151,25 @@ t.test('counts its clients from their handshake to their end', async (t) => {
   await counts(0)
 })
 
-t.test('says when the last client is gone, or at once when there is none', async (t) => {
-  const { listener, join, counts } = await setup(t)
-  let empty = 0
-  listener.whenEmpty(() => void empty++)
-  t.equal(empty, 1)
-  const [one, two] = [await join(apiserver), await join(apiserver)]
+t.test('is busy with those who have asked, to their end, and not with those who have not', async (t) => {
+  const { listener, dials, join, counts } = await setup(t)
+  t.notOk(listener.busy())
+  const [idle, asks] = [await join(apiserver), await join(apiserver)]
   await counts(2)
-  listener.whenEmpty(() => void empty++)
-  one.destroy()
-  await counts(1)
-  t.equal(empty, 1)
-  two.destroy()
+  t.notOk(listener.busy())
+  const answered = answerOf(asks)
   await eventually(
-    'the last',
-    () => empty,
-    (times) => times === 2,
+    'a dial',
+    () => dials.length,
+    (count) => count === 1,
   )
+  t.ok(listener.busy())
+  listener.goAway()
+  dials[0]?.waiter.failed({ kind: 'dial-timeout' })
+  t.match(await answered, /^HTTP\/1.1 504 /)
+  await counts(1)
+  t.notOk(listener.busy())
+  t.notOk(idle.destroyed)
 })
 
 t.test('a shutdown sends idle clients away, those that come later too, and leaves dials alone', async (t) => {

@@ -1,0 +1,83 @@
+/**
+ * How a server ends: it is not ready any more and says so, serves whoever still comes, and closes when it has become quiet or
+ * its time is up. Source: docs/protocol.md section 7, docs/adr/0011.
+ */
+import type { Server } from 'node:net'
+import type { Clock } from '../platform/clock.ts'
+import type { Log } from '../platform/log.ts'
+import type { Shutdown } from '../platform/shutdown.ts'
+import type { AgentListener } from './agent-listener.ts'
+import type { AgentStream } from './agent-stream.ts'
+import type { Dialing } from './dialing.ts'
+import type { FrontendListener } from './frontend-listener.ts'
+
+/** Between two looks at whether it is quiet: milliseconds. */
+const LOOK_MS = 100
+
+export type DrainOptions = {
+  /** Longest time for what is open to end. */
+  readonly timeoutMs: number
+  /** It is quiet when nothing is open and nobody has asked for anything for this long. */
+  readonly quietMs: number
+}
+
+export type Draining = {
+  readonly agents: AgentListener
+  readonly agentPort: Server
+  readonly connected: () => readonly AgentStream[]
+  readonly frontend: FrontendListener
+  readonly lastDialMs: () => number
+}
+
+export type DrainDeps = { readonly clock: Clock; readonly log: Log; readonly shutdown: Shutdown }
+
+/** Returns when the frontend is closed; what is still open then breaks with the server. */
+export async function drain(options: DrainOptions, deps: DrainDeps, server: Draining): Promise<void> {
+  const { log, shutdown } = deps
+  const { agents, agentPort, connected, frontend } = server
+  log.info({ signal: shutdown.drain.reason, open: frontend.count(), timeout_ms: options.timeoutMs }, 'shutting down')
+  agents.close()
+  agentPort.close()
+  frontend.goAway()
+  for (const { session } of connected()) session.goAway('shutdown', options.timeoutMs, 0)
+  const why = await quietOrOver(options, deps, server)
+  frontend.server.close()
+  frontend.dismissIdle()
+  log.info({ open: frontend.count(), why }, 'closed the frontend')
+}
+
+type Why = 'quiet' | 'time is up' | 'second signal'
+
+function quietOrOver({ timeoutMs, quietMs }: DrainOptions, deps: DrainDeps, server: Draining): Promise<Why> {
+  const { clock, shutdown } = deps
+  const { promise, resolve } = Promise.withResolvers<Why>()
+  const timeUp = clock.after(timeoutMs, () => resolve('time is up'))
+  const now = (): void => resolve('second signal')
+  let next: Disposable | undefined
+
+  function look(): void {
+    if (!server.frontend.busy() && clock.now() - server.lastDialMs() >= quietMs) resolve('quiet')
+    else next = clock.after(LOOK_MS, look)
+  }
+
+  if (shutdown.now.aborted) now()
+  shutdown.now.addEventListener('abort', now, { once: true })
+  look()
+  return promise.finally(() => {
+    timeUp[Symbol.dispose]()
+    next?.[Symbol.dispose]()
+    shutdown.now.removeEventListener('abort', now)
+  })
+}
+
+/** The same, and when it was last asked for a connection. */
+export function watchDials(dialing: Dialing, clock: Clock): Dialing & { readonly lastMs: () => number } {
+  let lastMs = Number.NEGATIVE_INFINITY
+  return {
+    dial(...dial) {
+      lastMs = clock.now()
+      return dialing.dial(...dial)
+    },
+    lastMs: () => lastMs,
+  }
+}

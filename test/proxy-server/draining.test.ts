@@ -1,0 +1,145 @@
+import { createServer } from 'node:net'
+import t from 'tap'
+import type { AgentStream } from '../../src/proxy-server/agent-stream.ts'
+import type { Dialing } from '../../src/proxy-server/dialing.ts'
+import { drain, watchDials } from '../../src/proxy-server/draining.ts'
+import { manualClock } from '../platform/manual-clock.ts'
+import { recordedLog } from '../platform/recorded-log.ts'
+
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
+
+/** A server whose frontend is as busy as the test says; what it is told to do is kept in order. */
+function setup(options: { timeoutMs?: number; quietMs?: number } = {}) {
+  const clock = manualClock()
+  const log = recordedLog()
+  const asked: unknown[] = []
+  const [first, second] = [new AbortController(), new AbortController()]
+  const world = { open: 0, lastDialMs: Number.NEGATIVE_INFINITY, over: false }
+  const frontend = {
+    server: Object.assign(createServer(), { close: () => void asked.push('close frontend') }) as never,
+    renew: () => undefined,
+    count: () => world.open,
+    busy: () => world.open > 0,
+    goAway: () => asked.push('go away'),
+    dismissIdle: () => asked.push('dismiss idle'),
+    destroyAll: () => undefined,
+  }
+  const session = { goAway: (...notice: unknown[]) => asked.push(['agent', ...notice]) }
+  first.abort('SIGTERM')
+  const start = (): Promise<void> =>
+    drain(
+      { timeoutMs: 25_000, quietMs: 2_000, ...options },
+      { clock, log, shutdown: { drain: first.signal, now: second.signal, [Symbol.dispose]: () => undefined } },
+      {
+        agents: { renew: () => undefined, take: () => undefined, close: () => asked.push('close agents') },
+        agentPort: { close: () => asked.push('close agent port') } as never,
+        connected: () => [{ session } as unknown as AgentStream],
+        frontend,
+        lastDialMs: () => world.lastDialMs,
+      },
+    ).then(() => {
+      world.over = true
+    })
+  /** Time passes in small steps. */
+  async function pass(ms: number): Promise<void> {
+    for (let passed = 0; passed < ms; passed += 50) {
+      clock.advance(Math.min(50, ms - passed))
+      await turn()
+    }
+  }
+  return { clock, log, asked, world, start, pass, second }
+}
+
+const told = ['close agents', 'close agent port', 'go away', ['agent', 'shutdown', 25_000, 0]]
+const closed = ['close frontend', 'dismiss idle']
+
+t.test('with nothing open, and nobody who came a moment ago, it is over at once', async (t) => {
+  const { clock, asked, start } = setup()
+  await start()
+  t.strictSame(asked, [...told, ...closed])
+  t.equal(clock.waiting(), 0)
+})
+
+t.test('tells agents and clients at once, and closes the frontend when what is open has ended', async (t) => {
+  const { clock, asked, world, start, pass } = setup()
+  world.open = 2
+  const done = start()
+  t.strictSame(asked, told)
+  await pass(10_000)
+  t.strictSame(asked, told)
+  world.open = 0
+  await pass(100)
+  await done
+  t.strictSame(asked, [...told, ...closed])
+  t.equal(clock.waiting(), 0)
+})
+
+t.test('waits for a while after the last client came, although nothing is open', async (t) => {
+  const { clock, world, start, pass } = setup()
+  clock.advance(5_000)
+  world.lastDialMs = 4_500
+  void start()
+  await pass(1_400)
+  t.notOk(world.over)
+  await pass(200)
+  t.ok(world.over)
+})
+
+t.test('a client that comes meanwhile prolongs that, but never beyond the time there is', async (t) => {
+  const { clock, log, world, start, pass } = setup()
+  world.lastDialMs = 0
+  void start()
+  while (clock.now() < 24_900) {
+    world.lastDialMs = clock.now()
+    await pass(100)
+  }
+  t.notOk(world.over)
+  await pass(100)
+  t.ok(world.over)
+  t.match(log.lines.at(-1), { fields: { why: 'time is up' } })
+})
+
+t.test('closes when the time is up, whatever is open', async (t) => {
+  const { world, log, start, pass } = setup({ timeoutMs: 1_000 })
+  world.open = 3
+  void start()
+  await pass(950)
+  t.notOk(world.over)
+  await pass(50)
+  t.ok(world.over)
+  t.match(log.lines.at(-1), { message: 'closed the frontend', fields: { open: 3, why: 'time is up' } })
+})
+
+t.test('a second signal closes at once, whenever it comes', async (t) => {
+  for (const early of [true, false]) {
+    const { clock, world, second, start } = setup()
+    world.open = 1
+    if (early) second.abort()
+    void start()
+    await turn()
+    t.equal(world.over, early)
+    second.abort()
+    await turn()
+    t.ok(world.over)
+    t.equal(clock.waiting(), 0)
+  }
+})
+
+t.test('remembers when it was last asked for a connection', async (t) => {
+  const clock = manualClock()
+  const dials: unknown[][] = []
+  const dialing: Dialing = {
+    dial(...dial) {
+      dials.push(dial)
+      return () => undefined
+    },
+  }
+  const watched = watchDials(dialing, clock)
+  t.equal(watched.lastMs(), Number.NEGATIVE_INFINITY)
+  clock.advance(7)
+  const waiter = { connected: () => undefined as never, failed: () => undefined }
+  watched.dial('default', 'user/alice', '10.0.0.1:443', waiter)
+  clock.advance(7)
+  t.equal(watched.lastMs(), 7)
+  t.strictSame(dials, [['default', 'user/alice', '10.0.0.1:443', waiter]])
+})
