@@ -148,7 +148,8 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
     endCode = code
   }
 
-  const failed = (error: Error): void => note(error.message)
+  /** A stream that breaks with its connection says that it was cancelled: what broke the connection is its cause. */
+  const failed = (error: Error): void => note(error.cause instanceof Error ? error.cause.message : error.message)
 
   http.once('connect', () => http.setLocalWindowSize(SESSION_WINDOW_BYTES))
   http.on('error', failed)

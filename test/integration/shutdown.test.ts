@@ -1,13 +1,12 @@
 /** SIGTERM: what is open goes on to its end, nothing new begins, the exit code says how it went; a second one ends now. */
 import t, { type Test } from 'tap'
 import { makePki } from './certificates.ts'
-import { connectFrontend, echoOver, openTunnel, readAll } from './client.ts'
+import { echoOver, openTunnel, readAll } from './client.ts'
 import { event, eventually, within } from './deadline.ts'
-import { fetchFrom, figure, figureBecomes, SERVER } from './figures.ts'
+import { fetchFrom, figure } from './figures.ts'
 import { echo, listenTarget } from './target.ts'
 import { expectedHash, receiveAll, sendAll } from './transfer.ts'
-import { startServer, startTunnel, TRANSPORTS, type Transport, type Tunnel } from './tunnel.ts'
-import { connectAgentPort } from './wire-agent.ts'
+import { startTunnel, TRANSPORTS, type Transport, type Tunnel } from './tunnel.ts'
 
 const MEBIBYTE = 1024 * 1024
 const BULK_BYTES = 32 * MEBIBYTE
@@ -96,67 +95,6 @@ t.test('when its time for a drain is up, an agent breaks what is open and ends',
   t.ok(await ended)
   socket.destroy()
 })
-
-t.test('a server that shuts down serves those who still come, until nobody does', async (t) => {
-  for (const transport of TRANSPORTS) {
-    const { server, agent } = await startTunnel(t, { pki, transport })
-    const open = await openTunnel(server, target.address)
-    const idle = await connectFrontend(server)
-    await figureBecomes(server, `${SERVER}http_connections`, 2)
-    server.signal('SIGTERM')
-    await server.logged('shutting down')
-    t.equal((await fetchFrom(server.healthPort, '/readyz')).status, 500, 'a balancer sends nobody here any more')
-    await agent.logged('server goes away')
-    const late = await openTunnel(server, target.address)
-    await echoOver(late, 'and who has not heard of it is served')
-    await echoOver(open, 'like those who were there')
-    late.destroy()
-    open.destroy()
-    t.equal((await readAll(idle)).length, 0, 'who has not asked for anything is not waited for')
-    idle.destroy()
-    t.match(await server.logged('closed the frontend'), { why: 'quiet' })
-    t.strictSame(await within(server.ended, 'its end', 10_000), { code: 0, signal: null })
-    await t.rejects(connectFrontend(server), { code: transport === 'tls' ? 'ECONNREFUSED' : 'ENOENT' })
-  }
-})
-
-t.test('a server that shuts down takes no new agents', async (t) => {
-  const { server } = await startTunnel(t, { pki })
-  const open = await openTunnel(server, target.address)
-  server.signal('SIGTERM')
-  await server.logged('shutting down')
-  await t.rejects(connectAgentPort(t, server), { code: 'ECONNREFUSED' })
-  await echoOver(open, 'this one goes on')
-  open.destroy()
-  t.strictSame(await within(server.ended, 'its end', 10_000), { code: 0, signal: null })
-})
-
-t.test(
-  'a server comes up at once on the ports of the one before it, whatever the clients of that one do',
-  async (t) => {
-    const { server, agent } = await startTunnel(t, { pki })
-    const open = await openTunnel(server, target.address)
-    await echoOver(open, 'a connection that the server ends lingers in the kernel')
-    server.signal('SIGTERM')
-    server.signal('SIGTERM')
-    await server.ended
-    const ports = ['agent', 'health', 'admin'] as const
-    const again = await startServer(t, {
-      pki,
-      flags: [
-        `--server-port=${server.frontendPort}`,
-        '--server-listen-any=false',
-        ...ports.map((name) => `--${name}-port=${server[`${name}Port`]}`),
-      ],
-    })
-    t.equal(again.frontendPort, server.frontendPort)
-    await agent.logged('connected', 2)
-    const socket = await openTunnel(again, target.address)
-    await echoOver(socket, 'through the new one')
-    socket.destroy()
-    open.destroy()
-  },
-)
 
 t.test('an agent that drains writes out what a slow target has not read yet, before it ends', async (t) => {
   const { server, agent } = await startTunnel(t, { pki, transport: 'uds' })

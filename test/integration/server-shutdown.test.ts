@@ -1,0 +1,73 @@
+/** What a server that shuts down does with those who come after the signal, and what it leaves to the next one. */
+import t from 'tap'
+import { makePki } from './certificates.ts'
+import { connectFrontend, echoOver, openTunnel, readAll } from './client.ts'
+import { within } from './deadline.ts'
+import { fetchFrom } from './figures.ts'
+import { echo, listenTarget } from './target.ts'
+import { startServer, startTunnel, TRANSPORTS } from './tunnel.ts'
+import { connectAgentPort } from './wire-agent.ts'
+
+const pki = await makePki(t)
+const target = await listenTarget(t, echo)
+
+for (const transport of TRANSPORTS) {
+  t.test(`${transport}: a server that shuts down serves those who still come, until nobody does`, async (t) => {
+    const { server, agent } = await startTunnel(t, { pki, transport })
+    const open = await openTunnel(server, target.address)
+    const idle = await connectFrontend(server)
+    server.signal('SIGTERM')
+    await server.logged('shutting down')
+    t.equal((await fetchFrom(server.healthPort, '/readyz')).status, 500, 'a balancer sends nobody here any more')
+    await agent.logged('server goes away')
+    const late = await openTunnel(server, target.address)
+    await echoOver(late, 'and who has not heard of it is served')
+    await echoOver(open, 'like those who were there')
+    late.destroy()
+    open.destroy()
+    t.equal((await readAll(idle)).length, 0, 'who has not asked for anything is not waited for')
+    idle.destroy()
+    t.match(await server.logged('closed the frontend'), { why: 'quiet' })
+    t.strictSame(await within(server.ended, 'its end', 10_000), { code: 0, signal: null })
+    await t.rejects(connectFrontend(server), { code: transport === 'tls' ? 'ECONNREFUSED' : 'ENOENT' })
+  })
+}
+
+t.test('a server that shuts down takes no new agents', async (t) => {
+  const { server } = await startTunnel(t, { pki })
+  const open = await openTunnel(server, target.address)
+  server.signal('SIGTERM')
+  await server.logged('shutting down')
+  await t.rejects(connectAgentPort(t, server), { code: 'ECONNREFUSED' })
+  await echoOver(open, 'this one goes on')
+  open.destroy()
+  t.strictSame(await within(server.ended, 'its end', 10_000), { code: 0, signal: null })
+})
+
+t.test(
+  'a server comes up at once on the ports of the one before it, whatever the clients of that one do',
+  async (t) => {
+    const { server, agent } = await startTunnel(t, { pki })
+    const open = await openTunnel(server, target.address)
+    await echoOver(open, 'a connection that the server ends lingers in the kernel')
+    server.signal('SIGTERM')
+    await server.logged('shutting down')
+    server.signal('SIGTERM')
+    await server.ended
+    const ports = ['agent', 'health', 'admin'] as const
+    const again = await startServer(t, {
+      pki,
+      flags: [
+        `--server-port=${server.frontendPort}`,
+        '--server-listen-any=false',
+        ...ports.map((name) => `--${name}-port=${server[`${name}Port`]}`),
+      ],
+    })
+    t.equal(again.frontendPort, server.frontendPort)
+    await agent.logged('connected', 2)
+    const socket = await openTunnel(again, target.address)
+    await echoOver(socket, 'through the new one')
+    socket.destroy()
+    open.destroy()
+  },
+)
