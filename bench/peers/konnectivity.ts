@@ -1,6 +1,6 @@
 /** The reference: the stock server and agent, logging nothing (`--v=0`), all else at its defaults. */
-import { createServer } from 'node:net'
 import { join } from 'node:path'
+import { freePort } from '../../test/programs/free-port.ts'
 import { program } from '../../test/programs/programs.ts'
 import { answersOk, startProgram, untilReady } from '../processes.ts'
 import { agentFlags, frontendOf, serverFlags } from './flags.ts'
@@ -67,20 +67,4 @@ async function start(how: PeerStart): Promise<RunningPeer> {
     },
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   }
-}
-
-/** It knows no "any port" and refuses those over 49151; below 32768 no outgoing connection takes one away. */
-async function freePort(): Promise<number> {
-  while (true) {
-    const port = 10_000 + Math.floor(Math.random() * 22_000)
-    if (await isFree(port)) return port
-  }
-}
-
-function isFree(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const probe = createServer()
-    probe.once('error', () => resolve(false))
-    probe.listen(port, '127.0.0.1', () => probe.close(() => resolve(true)))
-  })
 }
