@@ -12,6 +12,7 @@ export async function missingPrerequisites(): Promise<string | undefined> {
     ['iptables', 'iptables'],
     ['openssl', 'openssl'],
     ['tar', 'tar'],
+    ['setpriv', 'util-linux'],
   ] as const
   const absent = packages.filter(([command]) => !isInstalled(command)).map(([, name]) => name)
   if (absent.length > 0) missing.push(`${absent.join(', ')} (apt-get install ${absent.join(' ')})`)

@@ -17,9 +17,14 @@ export function expectedHash(bytes: number): string {
   return hash.digest('hex')
 }
 
-/** Writes so many bytes, at the speed at which they are taken, and then the end. */
-export async function sendAll(socket: Socket, bytes: number): Promise<void> {
+/** Writes so many bytes, at the speed at which they are taken. */
+export async function sendPattern(socket: Socket, bytes: number): Promise<void> {
   for (const piece of pieces(bytes)) if (!socket.write(piece)) await event(socket, 'drain')
+}
+
+/** And then the end. */
+export async function sendAll(socket: Socket, bytes: number): Promise<void> {
+  await sendPattern(socket, bytes)
   socket.end()
 }
 
@@ -39,4 +44,27 @@ export function receiveAll(socket: Socket, deadlineMs = 60_000): Promise<Receive
   socket.once('close', () => reject(new Error(`the connection broke after ${bytes} bytes`)))
   socket.resume()
   return within(promise, 'the end of a transfer', deadlineMs)
+}
+
+/** Reads exactly so many bytes and gives their hash; what comes behind them is the next that the socket gives. */
+export function receivePattern(socket: Socket, bytes: number, deadlineMs = 60_000): Promise<string> {
+  const { promise, resolve, reject } = Promise.withResolvers<string>()
+  const hash = createHash('sha256')
+  let left = bytes
+  const data = (chunk: Buffer): void => {
+    hash.update(chunk.subarray(0, left))
+    if (chunk.length < left) {
+      left -= chunk.length
+      return
+    }
+    socket.pause()
+    if (chunk.length > left) socket.unshift(chunk.subarray(left))
+    left = 0
+    resolve(hash.digest('hex'))
+  }
+  const gone = (): void => reject(new Error(`the connection ended, ${left} of ${bytes} bytes are missing`))
+  socket.on('data', data).once('end', gone).once('close', gone).resume()
+  return within(promise, `${bytes} bytes come`, deadlineMs).finally(() => {
+    socket.off('data', data).off('end', gone).off('close', gone)
+  })
 }
