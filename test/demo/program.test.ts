@@ -17,7 +17,7 @@ t.test('fails with what the program said when it does not come to listen', async
   await t.rejects(startProgram(here, 'proxy-agent', ['--ca-cert=missing', '--colour']), {
     message: 'proxy-agent ended with 1',
   })
-  t.match(here.said.get('proxy-agent'), /unknown flag: --colour\n.* --ca-cert: /)
+  t.match(here.said.get('proxy-agent'), /unknown flag: --colour\n.*error checking agent CA cert missing/)
 })
 
 t.test('ends the scene with a program that ends unasked, and not with one that was stopped', async (t) => {
