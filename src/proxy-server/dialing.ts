@@ -34,7 +34,7 @@ export type Dialing = {
    * Dials; the waiter hears one of the two, once, unless it cancels.
    *
    * @param principal whose dial it is; each has a bounded number pending
-   * @param wanted the number that the agent sees, unless another dial of its stream has it
+   * @param wanted the number that the agent sees, unless an answer to another dial may come under it
    * @returns cancels the dial
    */
   readonly dial: (cluster: string, principal: string, address: string, waiter: Waiter, wanted?: Int64) => () => void

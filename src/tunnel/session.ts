@@ -120,7 +120,7 @@ export type Session = {
   readonly tick: (nowMs: number, unixMs: number) => void
   readonly connectionCount: () => number
   readonly dialCount: () => number
-  /** Whether a pending dial has this number. */
+  /** Whether a dial has this number that is pending, or was cancelled and may still be answered. */
   readonly hasDial: (random: Int64) => boolean
 }
 
@@ -130,7 +130,7 @@ export function createSession(options: SessionOptions, events: SessionEvents): S
   const outlets = new Map<number, Outlet>()
   const connections = new Map<Int64, Connection>()
   const lingering = new Set<Connection>() // finished, but a socket has not taken all
-  const dials = createDials()
+  const dials = createDials(limits.pendingDials)
   const liveness = createLiveness(options.liveness, options.nowMs)
   const link: Link = {
     role,
@@ -154,7 +154,6 @@ export function createSession(options: SessionOptions, events: SessionEvents): S
   let unixOffsetMs = 0
   let minuteEndsMs = options.nowMs + MINUTE_MS
   let unknownThisMinute = 0
-  let cancelled = 0 // dials whose answer may have crossed the cancellation; a stock agent answers each
   let idleLookMs = options.nowMs + IDLE_WINDOW_MS
   const pulse = createPulse({
     role,
@@ -187,12 +186,10 @@ export function createSession(options: SessionOptions, events: SessionEvents): S
     close(most, 'over-budget')
   }
 
-  function violate(violation: Violation): void {
+  /** @param excused counted, but not against the peer */
+  function violate(violation: Violation, excused = false): void {
     events.violation(violation)
-    if (violation === 'unknown-dial' && cancelled > 0) {
-      cancelled--
-      return
-    }
+    if (excused) return
     unknownThisMinute++
     if (unknownThisMinute === limits.unknownFramesPerMinute + 1) events.broken('too-many-unknown-frames')
   }
@@ -223,7 +220,7 @@ export function createSession(options: SessionOptions, events: SessionEvents): S
     const dial = dials.take(random)
     const taken = connections.has(connectId)
     if (!dial?.events) {
-      violate('unknown-dial')
+      violate('unknown-dial', dials.answeredLate(random))
       if (connectId === 0 || error !== '' || taken) return
       if (connectId > highest) highest = connectId
       primary().carrier.ordered({ type: 'CLOSE_REQ', connectId, reason: link.closeReason ? 'dial-cancelled' : '' })
@@ -404,9 +401,8 @@ export function createSession(options: SessionOptions, events: SessionEvents): S
       outlet.carrier.control({ type: 'DIAL_REQ', ...request })
     },
     cancel(random) {
-      const dial = dials.take(random)
+      const dial = dials.cancel(random)
       if (!dial) return
-      cancelled++
       dial.outlet.carrier.control({ type: 'DIAL_CLS', random })
     },
     accept(random, connectionEvents) {

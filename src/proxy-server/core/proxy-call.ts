@@ -4,6 +4,7 @@
  * name what is not its own. Pure: packets, connections and time come in, actions go out.
  * Source: docs/protocol.md section 12; the texts are konnectivity's, its clients look for them.
  */
+import { READ_BYTES } from '../../tunnel/carrier.ts'
 import {
   type Connection,
   type ConnectionEvents,
@@ -235,8 +236,8 @@ export function createProxyCall(actions: CallActions): ProxyCall {
     serving = false
     const one = joined.get(id)
     if (one) return leaveInOrder(one)
-    if (!ends.has(id)) actions.violation('unknown-connection')
     actions.send({ type: 'CLOSE_RSP', error: 'Unknown connectID', connectId: id })
+    if (!ends.has(id)) actions.violation('unknown-connection')
   }
 
   /** The client has given up a dial, which may just have succeeded. */
@@ -256,7 +257,6 @@ export function createProxyCall(actions: CallActions): ProxyCall {
   function mismatch(id: Int64): void {
     const reason = 'mismatched connection IDs'
     serving = false
-    actions.violation('unexpected')
     for (const each of [id, pinned]) {
       const one = joined.get(each)
       if (!one) {
@@ -267,6 +267,7 @@ export function createProxyCall(actions: CallActions): ProxyCall {
       tellClosed(one, reason)
       close(one.connection, 'mismatched-connection-ids')
     }
+    actions.violation('unexpected')
   }
 
   function receiveData(id: Int64, bytes: Uint8Array, first: boolean): void {
@@ -281,8 +282,12 @@ export function createProxyCall(actions: CallActions): ProxyCall {
     const one = joined.get(id)
     if (!one) return first && !ends.has(id) ? actions.violation('unknown-connection') : undefined
     if (one.early) release(one)
-    if (one.left || one.told || bytes.length === 0) return
-    if (send(one.connection, bytes) || one.connection.over) return
+    if (one.left || one.told) return
+    let readOn = true
+    for (let sent = 0; sent < bytes.length; sent += READ_BYTES) {
+      readOn = send(one.connection, bytes.subarray(sent, sent + READ_BYTES))
+    }
+    if (readOn || one.connection.over) return
     one.blocked = true
     actions.read(false)
   }

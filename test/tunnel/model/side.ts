@@ -2,7 +2,7 @@
 import { type Budget, createBudget } from '../../../src/tunnel/budget.ts'
 import type { Int64 } from '../../../src/tunnel/packet.ts'
 import { createSession, type Session, type SessionEvents } from '../../../src/tunnel/session.ts'
-import type { Tunnel } from './tunnel.ts'
+import { addressOf, type Tunnel } from './tunnel.ts'
 import type { World } from './world.ts'
 
 export type Role = 'server' | 'agent'
@@ -26,8 +26,8 @@ export function createSide(world: World, role: Role): Side {
   const { setup, tunnels, lanes, violations, told, fail } = world
   const budget = createBudget(setup.budgetBytes, createBudget(setup.budgetBytes * 4))
   const side: { current?: Side } = {}
-  const tunnelOf = (number: Int64): Tunnel =>
-    tunnels.find((it) => it.random === number) ?? fail(`nobody dialled ${number}`)
+  const tunnelOf = (number: Int64, asked: Tunnel['asked']): Tunnel =>
+    tunnels.find((it) => it.number === number && it.asked === asked) ?? fail(`no dial ${number} is ${asked}`)
 
   const events: SessionEvents = {
     broken() {
@@ -40,15 +40,12 @@ export function createSide(world: World, role: Role): Side {
     beat: ({ seq }) => seq > 0 || fail('a beat without a number'),
     draining: () => told.draining++,
     dial({ random: number, address, protocol }) {
-      const tunnel = tunnelOf(number)
-      if (tunnel.asked !== 'not-yet') fail(`dial ${number} was asked twice`)
-      if (address !== `10.0.0.${number}:80` || protocol !== 'tcp') fail(`dial ${number} asks for ${address}`)
+      const tunnel = tunnelOf(number, 'not-yet')
+      if (address !== addressOf(tunnel) || protocol !== 'tcp') fail(`dial ${number} asks for ${address}`)
       tunnel.asked = 'pending'
     },
     dialCancelled(number) {
-      const tunnel = tunnelOf(number)
-      if (tunnel.asked !== 'pending') fail(`dial ${number} was cancelled when it was ${tunnel.asked}`)
-      tunnel.asked = 'cancelled'
+      tunnelOf(number, 'pending').asked = 'cancelled'
     },
     goingAway: () => told.goingAway++,
     drained() {

@@ -1,8 +1,12 @@
 /** One dial and what became of it: the client's socket at the server, the target's at the agent. */
+import type { Int64 } from '../../../src/tunnel/packet.ts'
 import type { ModelSocket, Plan } from './socket.ts'
 
 export type Tunnel = {
+  /** Names it in the model, and its target. */
   readonly random: number
+  /** Names its dial on the wire: another one may have had the same before. */
+  readonly number: Int64
   readonly plans: { readonly client: Plan; readonly target: Plan }
   /** What the one who dialled heard. */
   dial: 'pending' | 'connected' | 'failed' | 'cancelled'
@@ -11,6 +15,8 @@ export type Tunnel = {
   client: ModelSocket | undefined
   target: ModelSocket | undefined
 }
+
+export const addressOf = ({ random }: Tunnel): string => `10.0.0.${random}:80`
 
 export const socketsOf = ({ client, target }: Tunnel): ModelSocket[] =>
   [client, target].filter((socket) => socket !== undefined)

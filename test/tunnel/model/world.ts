@@ -2,6 +2,8 @@
  * Two sessions, server and agent, joined by carriers in memory, with the sockets at both ends. The world lists what may
  * happen next; a schedule chooses. After each step it checks what must always hold.
  */
+import type { Connection } from '../../../src/tunnel/connection.ts'
+import type { DialEvents } from '../../../src/tunnel/dials.ts'
 import type { Extensions } from '../../../src/tunnel/extensions.ts'
 import type { Violation } from '../../../src/tunnel/session.ts'
 import { checkWorld } from './checks.ts'
@@ -11,7 +13,7 @@ import { createSide, otherOf, ROLES, type Role, type Side } from './side.ts'
 import { createSocket, type ModelSocket } from './socket.ts'
 import type { Step } from './step.ts'
 import { stepsOf } from './steps.ts'
-import type { Tunnel } from './tunnel.ts'
+import { addressOf, type Tunnel } from './tunnel.ts'
 
 export type Setup = {
   readonly extensions: Extensions
@@ -43,6 +45,10 @@ export type World = {
   readonly steps: () => Step[]
   readonly check: () => void
   readonly dial: (plans: Tunnel['plans'], lane?: Lane) => Tunnel
+  /** A dial that is about to go out. */
+  readonly announce: (tunnel: Pick<Tunnel, 'random' | 'number' | 'plans'>) => Tunnel
+  /** What the one who dialled hears. @param join makes the end at the server */
+  readonly dialEvents: (tunnel: Tunnel, join: (connection: Connection) => ModelSocket) => DialEvents
   readonly cancel: (tunnel: Tunnel) => void
   readonly accept: (tunnel: Tunnel) => void
   readonly refuse: (tunnel: Tunnel) => void
@@ -100,49 +106,51 @@ export function createWorld(setup: Setup): World {
     fail,
     steps: () => stepsOf(world),
     check: () => checkWorld(world),
-    dial(plans, lane) {
-      const tunnel: Tunnel = {
-        random: tunnels.length + 1,
-        plans,
-        dial: 'pending',
-        asked: 'not-yet',
-        client: undefined,
-        target: undefined,
-      }
+    announce(named) {
+      const tunnel: Tunnel = { ...named, dial: 'pending', asked: 'not-yet', client: undefined, target: undefined }
       tunnels.push(tunnel)
+      return tunnel
+    },
+    dialEvents: (tunnel, join) => ({
+      connected(connection) {
+        if (tunnel.dial !== 'pending') fail(`dial ${tunnel.random} connected when it was ${tunnel.dial}`)
+        tunnel.dial = 'connected'
+        tunnel.client = join(connection)
+        return tunnel.client.events
+      },
+      failed() {
+        if (tunnel.dial !== 'pending') fail(`dial ${tunnel.random} failed when it was ${tunnel.dial}`)
+        tunnel.dial = 'failed'
+      },
+    }),
+    dial(plans, lane) {
+      const random = tunnels.length + 1
+      const tunnel = world.announce({ random, number: random, plans })
       world.sides.server.session.dial(
-        { random: tunnel.random, protocol: 'tcp', address: `10.0.0.${tunnel.random}:80` },
-        {
-          connected(connection) {
-            if (tunnel.dial !== 'pending') fail(`dial ${tunnel.random} connected when it was ${tunnel.dial}`)
-            tunnel.dial = 'connected'
-            tunnel.client = socketFor(tunnel, 'server')
-            tunnel.client.connection = connection
-            return tunnel.client.events
-          },
-          failed() {
-            if (tunnel.dial !== 'pending') fail(`dial ${tunnel.random} failed when it was ${tunnel.dial}`)
-            tunnel.dial = 'failed'
-          },
-        },
+        { random, protocol: 'tcp', address: addressOf(tunnel) },
+        world.dialEvents(tunnel, (connection) => {
+          const socket = socketFor(tunnel, 'server')
+          socket.connection = connection
+          return socket
+        }),
         lane?.ways.server.carrier,
       )
       return tunnel
     },
     cancel(tunnel) {
       tunnel.dial = 'cancelled'
-      world.sides.server.session.cancel(tunnel.random)
+      world.sides.server.session.cancel(tunnel.number)
     },
     accept(tunnel) {
       const socket = socketFor(tunnel, 'agent')
-      socket.connection = world.sides.agent.session.accept(tunnel.random, socket.events)
+      socket.connection = world.sides.agent.session.accept(tunnel.number, socket.events)
       if (!socket.connection) fail(`the agent may not accept dial ${tunnel.random}`)
       tunnel.target = socket
       tunnel.asked = 'accepted'
     },
     refuse(tunnel) {
       tunnel.asked = 'refused'
-      world.sides.agent.session.refuse(tunnel.random, 'dial tcp 10.0.0.1:80: connect: connection refused')
+      world.sides.agent.session.refuse(tunnel.number, 'dial tcp 10.0.0.1:80: connect: connection refused')
     },
     move(socket, lane) {
       const role = socket.name.startsWith('client') ? 'server' : 'agent'
