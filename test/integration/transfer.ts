@@ -28,6 +28,17 @@ export async function sendAll(socket: Socket, bytes: number): Promise<void> {
   socket.end()
 }
 
+/** The same bytes, a piece of them every so often. */
+export async function sendSlowly(socket: Socket, bytes: number, pieceBytes: number, everyMs: number): Promise<void> {
+  for (const piece of pieces(bytes)) {
+    for (let sent = 0; sent < piece.length; sent += pieceBytes) {
+      if (!socket.write(piece.subarray(sent, sent + pieceBytes))) await event(socket, 'drain')
+      await new Promise((resolve) => setTimeout(resolve, everyMs))
+    }
+  }
+  socket.end()
+}
+
 export type Received = { readonly bytes: number; readonly hash: string }
 
 /** Reads up to the clean end. @throws Error when the connection breaks */
