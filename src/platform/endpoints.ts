@@ -99,10 +99,12 @@ export function onlyRead(route: Route): Route {
 
 /** As Go's HTTP server says it. */
 export function moved(location: string): Answer {
-  const link = location.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`)
+  const link = location.replace(/[&<>"']/g, (character) => ESCAPED[character] ?? '')
   const headers = { 'Content-Type': 'text/html; charset=utf-8', Location: location }
   return { status: 301, body: `<a href="${link}">Moved Permanently</a>.\n\n`, headers }
 }
+
+const ESCAPED: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&#34;', "'": '&#39;' }
 
 const notFound: Answer = {
   status: 404,

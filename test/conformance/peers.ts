@@ -87,7 +87,7 @@ export async function makePeers(t: Test, pki: Pki, folder: string, pairing: Pair
   }
 }
 
-async function commandOf(name: 'proxy-server' | 'proxy-agent', maker: Maker, flags: readonly string[]) {
+export async function commandOf(name: 'proxy-server' | 'proxy-agent', maker: Maker, flags: readonly string[]) {
   if (maker === 'ours')
     return { name, file: process.execPath, args: [join(CHECKOUT, 'src/cli', `${name}.ts`), ...flags] }
   const stock = name === 'proxy-server' ? 'konnectivity-server' : 'konnectivity-agent'

@@ -6,10 +6,13 @@ import type { Leaf } from './certificates.ts'
 import { DEADLINE_MS, event, within } from './deadline.ts'
 import type { Server } from './tunnel.ts'
 
+/** What a client has to know of a server, whoever made that. */
+export type Frontend = Pick<Server, 'transport' | 'socketPath' | 'frontendPort' | 'pki'>
+
 const ESTABLISHED = 'HTTP/1.1 200 Connection Established\r\n\r\n'
 
 /** @param leaf the client's certificate: kube-apiserver's, another one, or none */
-export async function connectFrontend(server: Server, leaf: Leaf | 'none' = server.pki.apiserver): Promise<Socket> {
+export async function connectFrontend(server: Frontend, leaf: Leaf | 'none' = server.pki.apiserver): Promise<Socket> {
   if (server.transport === 'uds') {
     const socket = new Socket({ allowHalfOpen: true }).connect(server.socketPath)
     await event(socket, 'connect')
@@ -37,7 +40,7 @@ export const connectHead = (address: string): string => `CONNECT ${address} HTTP
  * @param early sent right behind the head
  * @throws Error for any other answer
  */
-export async function openTunnel(server: Server, address: string, early: string | Buffer = ''): Promise<Socket> {
+export async function openTunnel(server: Frontend, address: string, early: string | Buffer = ''): Promise<Socket> {
   const socket = await connectFrontend(server)
   socket.write(Buffer.concat([Buffer.from(connectHead(address)), Buffer.from(early)]))
   const [first] = (await within(Promise.race([once(socket, 'data'), once(socket, 'close')]), 'an answer')) as [unknown]
@@ -61,7 +64,7 @@ export type FrontendAnswer = {
 }
 
 /** Sends the bytes and reads until the server ends the connection. */
-export async function ask(server: Server, bytes: string | Buffer, leaf?: Leaf | 'none'): Promise<FrontendAnswer> {
+export async function ask(server: Frontend, bytes: string | Buffer, leaf?: Leaf | 'none'): Promise<FrontendAnswer> {
   const socket = await connectFrontend(server, leaf)
   socket.write(bytes)
   const answer = (await readAll(socket)).toString('latin1')
@@ -69,7 +72,7 @@ export async function ask(server: Server, bytes: string | Buffer, leaf?: Leaf | 
   return readAnswer(answer)
 }
 
-export const askFor = (server: Server, address: string): Promise<FrontendAnswer> => ask(server, connectHead(address))
+export const askFor = (server: Frontend, address: string): Promise<FrontendAnswer> => ask(server, connectHead(address))
 
 export function readAnswer(text: string): FrontendAnswer {
   const [head = '', ...rest] = text.split('\r\n\r\n')

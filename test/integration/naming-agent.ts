@@ -1,7 +1,11 @@
 /** Agents that refuse every dial by their own name, so that the answer to a CONNECT says whom the server chose. */
 import { connect as connectHttp2, type OutgoingHttpHeaders } from 'node:http2'
 import type { Test } from 'tap'
+import { askFor, type Frontend } from './client.ts'
 import { type AgentPort, connectAgentPort, openStream } from './wire-agent.ts'
+
+/** Enough to see each of four agents: one of them would be missed once in ten million times. */
+const DIALS = 60
 
 export type NamingAgent = {
   /** Says that it drains; the server has heard it when `agent drains` is in its log. */
@@ -32,4 +36,11 @@ export async function namingAgent(
     drain: () => agent.send({ type: 'DRAIN' }),
     leave: () => void socket.destroy(),
   }
+}
+
+/** Whom the server chooses for the address, in as many dials as it takes to see everybody: naming agents, or nobody. */
+export async function chosen(server: Frontend, address: string): Promise<string[]> {
+  const answers = await Promise.all(Array.from({ length: DIALS }, () => askFor(server, address)))
+  const names = answers.map(({ status, body }) => (status === 500 ? 'nobody' : body.replace('by ', '')))
+  return [...new Set(names)].sort()
 }

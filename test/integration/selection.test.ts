@@ -4,7 +4,7 @@ import { makePki } from './certificates.ts'
 import { askFor, connectFrontend, connectHead, echoOver, openTunnel } from './client.ts'
 import { fetchFrom, figure, figureBecomes, SERVER } from './figures.ts'
 import { dialRequest, grpcClient } from './grpc-client.ts'
-import { namingAgent } from './naming-agent.ts'
+import { chosen, namingAgent } from './naming-agent.ts'
 import { echo, listenTarget } from './target.ts'
 import { type Server, startAgent, startServer } from './tunnel.ts'
 import { joinWireAgent, openWireAgent } from './wire-agent.ts'
@@ -12,18 +12,9 @@ import { joinWireAgent, openWireAgent } from './wire-agent.ts'
 const pki = await makePki(t)
 const target = await listenTarget(t, echo)
 const { port } = target
-/** Enough to see each of four agents: one of them would be missed once in ten thousand million times. */
-const DIALS = 80
 
 const start = (t: Test, strategies: string, ...flags: string[]): Promise<Server> =>
   startServer(t, { pki, transport: 'uds', flags: [`--proxy-strategies=${strategies}`, ...flags] })
-
-/** Whom the server chooses for the address, in as many dials as it takes to see everybody: naming agents, or nobody. */
-async function chosen(server: Server, address: string): Promise<string[]> {
-  const answers = await Promise.all(Array.from({ length: DIALS }, () => askFor(server, address)))
-  const names = answers.map(({ status, body }) => (status === 500 ? 'nobody' : body.replace('by ', '')))
-  return [...new Set(names)].sort()
-}
 
 /** Open connections by agent id, as the server tells. */
 async function connections(server: Server): Promise<Record<string, number>> {
@@ -230,7 +221,7 @@ t.test('an agent may name thousands of hosts, within limits', async (t) => {
   const socket = await openTunnel(server, `127.0.0.1:${port}`)
   await echoOver(socket, 'the first of many')
   const over = await openWireAgent(t, server, { headers: { agentid: 'more', agentidentifiers: identifiers } })
-  t.match(await over.ended(), { code: 8, message: 'agents with this certificate would have 6000 identifiers' })
+  t.match(await over.ended(), { code: 8, message: 'agents with this identity would have 6000 identifiers' })
   await echoOver(socket, 'goes on')
   socket.destroy()
   agent.signal('SIGKILL')

@@ -136,7 +136,7 @@ t.test('tells a route when its client waits no longer', async (t) => {
 t.test('moves as the HTTP server of Go does', async (t) => {
   t.strictSame(moved('//[::1]:8093/metrics?a=<b>&"c"'), {
     status: 301,
-    body: '<a href="//[::1]:8093/metrics?a=&#60;b&#62;&#38;&#34;c&#34;">Moved Permanently</a>.\n\n',
+    body: '<a href="//[::1]:8093/metrics?a=&lt;b&gt;&amp;&#34;c&#34;">Moved Permanently</a>.\n\n',
     headers: { 'Content-Type': 'text/html; charset=utf-8', Location: '//[::1]:8093/metrics?a=<b>&"c"' },
   })
 })
