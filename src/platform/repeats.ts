@@ -1,4 +1,6 @@
-/** What to tell of an event that repeats itself: the first, each change, and once in a while how many came meanwhile. Pure. */
+/** What to tell of an event that repeats itself: the first, each change, and once in a while how many came meanwhile. */
+import type { Clock } from './clock.ts'
+import type { Log } from './log.ts'
 
 export type Repeats = {
   /**
@@ -29,5 +31,30 @@ export function createRepeats(everyMs: number, maxKeys: number): Repeats {
       return told?.untold ?? 0
     },
     forget: (key) => void last.delete(key),
+  }
+}
+
+/** The same line of a log is a warning this often: milliseconds. */
+const WARN_EVERY_MS = 60_000
+
+export type Warnings = {
+  /**
+   * @param key who it happens to
+   * @param what changes are told at once; nothing that a stranger words, or each of its words is a line
+   */
+  readonly warn: (key: string, fields: object, message: string, what?: string) => void
+  readonly forget: (key: string) => void
+}
+
+/** Warnings that whoever tries again and again causes: those that are not told are in the log at its finest. */
+export function createWarnings(log: Log, clock: Clock, maxKeys: number): Warnings {
+  const repeats = createRepeats(WARN_EVERY_MS, maxKeys)
+  return {
+    warn(key, fields, message, what = '') {
+      const untold = repeats.tell(key, what, clock.now())
+      if (untold === undefined) log.debug(fields, message)
+      else log.warn({ ...fields, ...(untold > 0 && { repeated: untold }) }, message)
+    },
+    forget: repeats.forget,
   }
 }

@@ -4,7 +4,7 @@
  */
 import type { Clock } from '../platform/clock.ts'
 import type { Log } from '../platform/log.ts'
-import { createRepeats } from '../platform/repeats.ts'
+import { createWarnings } from '../platform/repeats.ts'
 import type { HostIndex, ServerSet } from './core/server-set.ts'
 import type { Link, LinkEvents } from './link.ts'
 import type { AgentMetrics } from './metrics.ts'
@@ -16,8 +16,6 @@ import type { AgentMetrics } from './metrics.ts'
 const PATIENCE_MS = 3_000
 /** Attempts at one host without an answer. */
 const MOST_UNANSWERED = 2
-/** The same failure of a host is logged this often: milliseconds. */
-const LOG_EVERY_MS = 60_000
 
 export type KeeperDeps = {
   readonly servers: ServerSet<Link>
@@ -45,7 +43,7 @@ type Seeker = {
 }
 
 export function createServerKeeper({ servers, hosts, clock, log, random, metrics, open }: KeeperDeps): ServerKeeper {
-  const repeats = createRepeats(LOG_EVERY_MS, hosts.length)
+  const warnings = createWarnings(log, clock, hosts.length)
   const seekers = hosts.map(createSeeker)
   let state: 'running' | 'draining' | 'stopped' = 'running'
   let drained = (): void => {}
@@ -75,18 +73,11 @@ export function createServerKeeper({ servers, hosts, clock, log, random, metrics
       for (const link of links) link.end(reason)
     }
 
-    function tellOfFailure(reason: string): void {
-      metrics.connectFailed()
-      const untold = repeats.tell(name, reason, clock.now())
-      if (untold === undefined) log.debug({ server: name, reason }, 'could not connect')
-      else log.warn({ server: name, reason, ...(untold > 0 && { as_before: untold }) }, 'could not connect')
-    }
-
     const events: LinkEvents = {
       connected(link, count) {
         unanswered.delete(link)
         if (state !== 'running') return link.end(state) // it answered while it was being ended
-        repeats.forget(name)
+        warnings.forget(name)
         const outcome = servers.connected(host, link, count, clock.now())
         if (outcome === 'duplicate') link.end(`duplicate server: ${link.serverId}`)
         if (!servers.wants(host)) giveUpUnanswered('another server answered')
@@ -97,7 +88,8 @@ export function createServerKeeper({ servers, hosts, clock, log, random, metrics
         const was = servers.gone(link, clock.now())
         if (state === 'running' && wasUnanswered && !wasConnected) {
           servers.failed(host)
-          tellOfFailure(reason)
+          metrics.connectFailed()
+          warnings.warn(name, { server: name, reason }, 'could not connect', reason)
         } else if (state === 'running' && was === 'held') {
           metrics.streamLost(link.endCode())
           log.warn({ server: name, server_id: link.serverId, reason }, 'disconnected')

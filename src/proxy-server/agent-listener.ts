@@ -7,6 +7,7 @@ import type { Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import type { Judgement } from '../kubernetes/core/token-review.ts'
 import type { TlsProtocol } from '../platform/cipher-suites.ts'
+import { createWarnings } from '../platform/repeats.ts'
 import type { TlsMaterial } from '../platform/tls-material.ts'
 import { EXTENSIONS_KEY } from '../tunnel/extensions.ts'
 import {
@@ -63,6 +64,9 @@ export type AgentListener = {
   readonly close: () => void
 }
 
+/** Refused ones that are remembered, so as to warn of each once in a while and not each time that it comes back. */
+const MAX_WARNED = 1_000
+
 /** What the agents of one identity hold together. */
 type Held = { readonly streams: number; readonly identifiers: number }
 const NOTHING: Held = { streams: 0, identifiers: 0 }
@@ -74,6 +78,7 @@ export function createAgentListener(
 ): AgentListener {
   const { clock, log, metrics } = deps
   const held = new Map<string, Held>() // by principal
+  const warnings = createWarnings(log, clock, MAX_WARNED)
   let open = true
   const tls = createTlsListener({
     material: options.material,
@@ -146,7 +151,8 @@ export function createAgentListener(
     message: string,
   ): void {
     metrics.agentRefused(why)
-    log.warn({ why, reason: message, remote: stream.session?.socket?.remoteAddress }, 'agent refused')
+    const remote = stream.session?.socket?.remoteAddress
+    warnings.warn(`${why} ${remote}`, { why, reason: message, remote }, 'agent refused')
     refuseStream(stream, status, message)
   }
 

@@ -2,9 +2,10 @@
 import { createServer, type Server, type Socket } from 'node:net'
 import type { TlsProtocol } from '../platform/cipher-suites.ts'
 import type { TlsMaterial } from '../platform/tls-material.ts'
-import { type Admission, admit, DEFAULT_CLUSTER } from './core/admission.ts'
+import { type Admission, DEFAULT_CLUSTER } from './core/admission.ts'
 import { type Frontend, type FrontendDeps, serveFrontend } from './frontend.ts'
-import { createTlsListener, peerCertificate } from './tls-listener.ts'
+import { createFrontendAdmission } from './frontend-admission.ts'
+import { createTlsListener } from './tls-listener.ts'
 
 export type FrontendListenerOptions = {
   readonly protocol: TlsProtocol
@@ -34,6 +35,7 @@ export function createFrontendListener(
 ): FrontendListener {
   const { metrics, log } = deps
   const clients = new Map<Socket, Frontend>()
+  const admission = createFrontendAdmission(options.trustDomain, deps)
   let dismissed = false
 
   function serve(socket: Socket, admission: Admission): void {
@@ -52,8 +54,7 @@ export function createFrontendListener(
       alpn: ['http/1.1'],
       handshakeTimeoutMs: options.handshakeTimeoutMs,
       halfOpen: true,
-      connected: (socket) =>
-        serve(socket, admit(peerCertificate(socket, true), ['apiserver', 'user'], options.trustDomain)),
+      connected: (socket) => serve(socket, admission(socket)),
       failed(why, error) {
         metrics.handshakeFailed('frontend', why)
         log.debug({ err: error }, 'TLS handshake on the frontend failed')

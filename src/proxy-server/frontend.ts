@@ -63,11 +63,7 @@ export function serveFrontend(socket: Socket, admission: Admission, deps: Fronte
   socket.on('end', clientEnded)
   socket.on('error', gone)
   socket.on('close', closed)
-  if (admission.kind === 'refused') {
-    metrics.clientForbidden('frontend')
-    deps.log.warn({ cause: admission.cause, remote: socket.remoteAddress }, 'client certificate not accepted')
-    refuse({ kind: 'forbidden', cause: admission.cause })
-  }
+  if (admission.kind === 'refused') refuse({ kind: 'forbidden', cause: admission.cause })
 
   function read(chunk: Buffer): void {
     if (state === 'open') {

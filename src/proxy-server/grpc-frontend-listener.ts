@@ -5,13 +5,14 @@
 import { performServerHandshake, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2'
 import { createServer, type Socket } from 'node:net'
 import type { TlsMaterial } from '../platform/tls-material.ts'
-import { type Admission, admit, DEFAULT_CLUSTER } from './core/admission.ts'
+import { type Admission, DEFAULT_CLUSTER } from './core/admission.ts'
 import { type GrpcStatus, unknownMethod } from './core/grpc-status.ts'
 import { headerListBytes } from './core/registration.ts'
+import { createFrontendAdmission } from './frontend-admission.ts'
 import type { FrontendListener, FrontendListenerOptions } from './frontend-listener.ts'
 import { type GrpcFrontend, type GrpcFrontendDeps, serveGrpcFrontend } from './grpc-frontend.ts'
 import { refuseStream } from './grpc-refusal.ts'
-import { createTlsListener, peerCertificate } from './tls-listener.ts'
+import { createTlsListener } from './tls-listener.ts'
 
 /**
  * HTTP/2 windows for what clients send: bytes. A call's bounds what may be lost of a client that closes and goes while its
@@ -45,6 +46,7 @@ export function createGrpcFrontendListener(
   const { metrics, log, clock } = deps
   const sessions = new Set<ServerHttp2Session>()
   const calls = new Set<GrpcFrontend>()
+  const admission = createFrontendAdmission(options.trustDomain, deps)
   let draining = false
 
   function connected(socket: Socket, admission: Admission): void {
@@ -79,10 +81,6 @@ export function createGrpcFrontendListener(
       keepalive[Symbol.dispose]()
       sessions.delete(http)
     })
-    if (admission.kind === 'refused') {
-      metrics.clientForbidden('frontend')
-      log.warn({ cause: admission.cause, remote: socket.remoteAddress }, 'client certificate not accepted')
-    }
     if (draining) http.close()
   }
 
@@ -123,8 +121,7 @@ export function createGrpcFrontendListener(
       alpn: ['h2'],
       handshakeTimeoutMs: options.handshakeTimeoutMs,
       halfOpen: false,
-      connected: (socket) =>
-        connected(socket, admit(peerCertificate(socket, true), ['apiserver', 'user'], options.trustDomain)),
+      connected: (socket) => connected(socket, admission(socket)),
       failed(why, error) {
         metrics.handshakeFailed('frontend', why)
         log.debug({ err: error }, 'TLS handshake on the frontend failed')

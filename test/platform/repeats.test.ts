@@ -1,5 +1,7 @@
 import t from 'tap'
-import { createRepeats } from '../../src/platform/repeats.ts'
+import { createRepeats, createWarnings } from '../../src/platform/repeats.ts'
+import { manualClock } from './manual-clock.ts'
+import { recordedLog } from './recorded-log.ts'
 
 t.test('tells the first, and then once in a while how many came meanwhile', async (t) => {
   const { tell } = createRepeats(60_000, 10)
@@ -41,4 +43,25 @@ t.test('remembers a bounded number, those told last', async (t) => {
   tell('three', 'refused', 2)
   t.equal(tell('one', 'silent', 3), undefined)
   t.equal(tell('two', 'refused', 3), 0, 'forgotten')
+})
+
+t.test('warns once a minute of the same, and has all of them in the log at its finest', async (t) => {
+  const [log, clock] = [recordedLog(), manualClock()]
+  const { warn, forget } = createWarnings(log, clock, 10)
+  for (const what of ['refused', 'refused', 'refused', 'silent']) warn('hub', { why: what }, 'no server', what)
+  clock.advance(60_000)
+  warn('hub', { why: 'silent' }, 'no server', 'silent')
+  forget('hub')
+  warn('hub', { why: 'silent' }, 'no server', 'silent')
+  t.strictSame(
+    log.lines.map(({ level, message, fields }) => [level, message, fields]),
+    [
+      ['warn', 'no server', { why: 'refused' }],
+      ['debug', 'no server', { why: 'refused' }],
+      ['debug', 'no server', { why: 'refused' }],
+      ['warn', 'no server', { why: 'silent', repeated: 2 }],
+      ['warn', 'no server', { why: 'silent' }],
+      ['warn', 'no server', { why: 'silent' }],
+    ],
+  )
 })

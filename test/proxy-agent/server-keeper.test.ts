@@ -163,7 +163,7 @@ t.test('tells of a failure, of another one, and once a minute of the same', asyn
   const message = 'could not connect'
   t.strictSame(told, [
     { message, server: 'hub:8091', reason: 'connect ECONNREFUSED' },
-    { message, server: 'hub:8091', reason: 'connect ECONNREFUSED', as_before: 10 },
+    { message, server: 'hub:8091', reason: 'connect ECONNREFUSED', repeated: 10 },
     { message, server: 'hub:8091', reason: 'no answer within 10000 ms' },
   ])
   t.equal(log.messages('debug').length, 14, 'all of them are in the log at its finest')

@@ -116,13 +116,34 @@ t.test('tells whoever may not register why, counts it, and hangs up a little lat
     const agent = await joinAgent(t, port, headers, who)
     t.match(await agent.status, [code, message])
     t.match(metrics.counted.at(-1), ['agentRefused', why])
-    t.match(log.lines.at(-1), { level: 'warn', message: 'agent refused', fields: { why, remote: '127.0.0.1' } })
+    t.match(log.lines.at(-1), { message: 'agent refused', fields: { why, remote: '127.0.0.1' } })
     const closed = within(once(agent.socket, 'close'), 'the hang-up')
     clock.advance(1_000)
     await closed
   }
   t.equal(connected.length, 0)
   t.equal(clock.waiting(), 0)
+})
+
+t.test('warns of an agent that comes back again and again once a minute, whatever words it finds', async (t) => {
+  const { port, clock, log } = await agentPort(t)
+  const refusedFor = async (path: string): Promise<void> => {
+    await (await joinAgent(t, port, { ...stock, ':path': path }, leaves.agent)).status
+  }
+  for (const path of ['/a', '/b', '/b']) await refusedFor(path)
+  await (await joinAgent(t, port, stock, 'none')).status
+  clock.advance(60_000)
+  await refusedFor('/c')
+  const warnings = log.lines.filter(({ level, message }) => level === 'warn' && message === 'agent refused')
+  t.match(
+    warnings.map(({ fields }) => [fields.why, fields.repeated]),
+    [
+      ['unknown_method', undefined],
+      ['unauthenticated', undefined],
+      ['unknown_method', 2],
+    ],
+  )
+  t.equal(warnings.length, 3)
 })
 
 t.test('counts a certificate that is not accepted by its port, too', async (t) => {
