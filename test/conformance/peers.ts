@@ -26,7 +26,14 @@ export type Peers = {
   readonly joined: (server: Running, agent: Running) => Promise<void>
 }
 
-export async function makePeers(t: Test, pki: Pki, folder: string, pairing: Pairing): Promise<Peers> {
+/** @param more flags of the server */
+export async function makePeers(
+  t: Test,
+  pki: Pki,
+  folder: string,
+  pairing: Pairing,
+  more: readonly string[] = [],
+): Promise<Peers> {
   const { way } = pairing
   const frontendPort = way.transport === 'tls' ? await freePort() : 0
   const socketPath = join(folder, 'frontend.sock')
@@ -53,6 +60,7 @@ export async function makePeers(t: Test, pki: Pki, folder: string, pairing: Pair
     `--health-port=${serverHealthPort}`,
     '--health-bind-address=127.0.0.1',
     `--admin-port=${await freePort()}`,
+    ...more,
   ]
   const agentFlags = [
     '--proxy-server-host=127.0.0.1',

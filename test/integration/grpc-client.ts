@@ -20,7 +20,11 @@ export type Call = Stock & {
 export type GrpcClient = { readonly call: () => Call; readonly close: () => void }
 
 /** A connection of its own, opened with the first call. @param leaf over TLS: the client's certificate */
-export function grpcClient(t: Test, server: Server, leaf: Leaf | undefined = server.pki.apiserver): GrpcClient {
+export function grpcClient(
+  t: Test,
+  server: Pick<Server, 'pki' | 'transport' | 'socketPath' | 'frontendPort'>,
+  leaf: Leaf | undefined = server.pki.apiserver,
+): GrpcClient {
   const { pki, transport, socketPath, frontendPort } = server
   const ca = Buffer.from(pki.authority.certificatePem)
   const trust = leaf
