@@ -12,6 +12,9 @@ import { program } from '../programs/programs.ts'
 import { programOf, type Way } from './pairing.ts'
 import type { Peers } from './peers.ts'
 
+/** Where the server listens, and whose certificates are shown there. */
+export type Frontend = Pick<Peers, 'pki' | 'frontendPort' | 'socketPath'>
+
 /** Longer than the longest wait of a server: konnectivity's library gives up after 30 s. */
 const ANSWER_DEADLINE_MS = 40_000
 const HEAD_LIMIT_BYTES = 16 * 1024
@@ -26,10 +29,10 @@ export type Answer =
 export type Ask = (address: string) => Promise<Answer>
 
 /** @param folder for the socket of the client in gRPC mode */
-export async function makeAsk(t: Test, way: Way, peers: Peers, folder: string): Promise<Ask> {
-  if (way.mode === 'http-connect') return askByConnect(way.transport, peers)
+export async function makeAsk(t: Test, way: Way, frontend: Frontend, folder: string): Promise<Ask> {
+  if (way.mode === 'http-connect') return askByConnect(way.transport, frontend)
   const listen = join(folder, 'grpc-client.sock')
-  const { pki, frontendPort, socketPath } = peers
+  const { pki, frontendPort, socketPath } = frontend
   const args = [
     `--listen=${listen}`,
     ...(way.transport === 'uds'
@@ -60,7 +63,7 @@ export async function open(ask: Ask, address: string): Promise<Socket> {
   return answer.socket
 }
 
-function askByConnect(transport: 'tls' | 'uds', { pki, frontendPort, socketPath }: Peers): Ask {
+function askByConnect(transport: 'tls' | 'uds', { pki, frontendPort, socketPath }: Frontend): Ask {
   const { authority, apiserver } = pki
   const secrets = { ca: authority.certificatePem, cert: apiserver.cert, key: apiserver.key }
   return async (address) => {

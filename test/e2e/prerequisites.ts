@@ -13,6 +13,7 @@ export async function missingPrerequisites(): Promise<string | undefined> {
     ['openssl', 'openssl'],
     ['tar', 'tar'],
     ['setpriv', 'util-linux'],
+    ['curl', 'curl'],
   ] as const
   const absent = packages.filter(([command]) => !isInstalled(command)).map(([, name]) => name)
   if (absent.length > 0) missing.push(`${absent.join(', ')} (apt-get install ${absent.join(' ')})`)

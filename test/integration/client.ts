@@ -119,6 +119,7 @@ export function readBytes(socket: Socket, bytes: number): Promise<Buffer> {
   socket.on('data', data)
   socket.once('close', close)
   socket.once('end', close)
+  if (socket.destroyed || socket.readableEnded) close() // before anyone listened
   socket.resume()
   return within(promise, `${bytes} bytes come, of which ${had} have`).finally(() => {
     socket.off('data', data)
