@@ -9,6 +9,7 @@ import { kwokFolder, program } from '../programs/programs.ts'
 import { AGGREGATED_API_PORT } from './aggregated-api.ts'
 import { kubeconfigFor } from './kubectl.ts'
 import { type Network, NODE_ADDRESS, POD_RANGE } from './network.ts'
+import { NODE } from './objects.ts'
 import type { Pki } from './pki.ts'
 import { type Running, start } from './process.ts'
 import { ready } from './ready.ts'
@@ -16,6 +17,8 @@ import { ECHO_PORT, HTTP_PORT } from './target.ts'
 import { WEBHOOK_HEALTH_PATH, WEBHOOK_PORT } from './webhook.ts'
 
 export const KUBELET_PORT = 10_250
+/** What the kubelet says at `/metrics/cadvisor`, for the containers of `NODE`. */
+export const CONTAINER_SERIES = 'container_cpu_usage_seconds_total'
 const READY_MS = 30_000
 
 export type PodFiles = {
@@ -95,12 +98,19 @@ async function stages(): Promise<string[]> {
 
 /** YAML documents that are JSON. */
 function podConfiguration({ log, console }: PodFiles): string {
-  const document = (kind: string, spec: object): string =>
-    JSON.stringify({ apiVersion: 'kwok.x-k8s.io/v1alpha1', kind, metadata: { name: 'pods' }, spec })
+  const document = (kind: string, spec: object, name = 'pods'): string =>
+    JSON.stringify({ apiVersion: 'kwok.x-k8s.io/v1alpha1', kind, metadata: { name }, spec })
+  const labels = [
+    { name: 'namespace', value: 'pod.metadata.namespace' },
+    { name: 'pod', value: 'pod.metadata.name' },
+    { name: 'container', value: 'container.name' },
+  ]
+  const cpu = { name: CONTAINER_SERIES, help: 'CPU time.', kind: 'counter', dimension: 'container', labels }
   return [
     document('ClusterLogs', { logs: [{ logsFile: log, follow: true }] }),
     document('ClusterAttach', { attaches: [{ logsFile: console }] }),
     document('ClusterExec', { execs: [{ local: {} }] }),
     document('ClusterPortForward', { forwards: [{ target: { address: '127.0.0.1', port: ECHO_PORT } }] }),
+    document('Metric', { path: '/metrics/cadvisor', metrics: [{ ...cpu, value: 'pod.SinceSecond()' }] }, NODE),
   ].join('\n---\n')
 }

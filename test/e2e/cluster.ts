@@ -24,6 +24,7 @@ export type Plan = {
 
 export type Cluster = {
   readonly network: Network
+  readonly pki: Pki
   /** The run's own folder: the files of the pods and of the tests. */
   readonly folder: string
   readonly podFiles: PodFiles
@@ -63,7 +64,7 @@ export async function startCluster(plan: Plan): Promise<Cluster> {
   ])
   await server.until(server.hasAgent())
   await server.until(writeObjects(kubectl, pki, folder))
-  return { network, folder, podFiles, kubectl, server, agents, startAgent: agent, remove }
+  return { network, pki, folder, podFiles, kubectl, server, agents, startAgent: agent, remove }
 }
 
 /** Ends when kube-apiserver has reached the aggregated API, which it does through the tunnel. */

@@ -16,6 +16,8 @@ import { join } from 'node:path'
 export const HUB_ADDRESS = '10.77.0.1'
 export const CELL_ADDRESS = '10.77.0.2'
 export const NODE_ADDRESS = '10.88.0.1'
+/** Of nodes that a test adds. */
+export const MORE_NODE_ADDRESSES = ['10.88.0.2', '10.88.0.3']
 export const POD_RANGE = '10.88.1.0/24'
 const CLUSTER_RANGE = '10.88.0.0/16'
 

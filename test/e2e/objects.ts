@@ -20,17 +20,19 @@ const services = [
 export async function objects(ca: Certificate): Promise<string> {
   const caBundle = (await readFile(ca.cert)).toString('base64')
   const node = { apiVersion: 'v1', kind: 'Node', metadata: { name: NODE } }
-  return list([node, pod(POD), ...services.map(service), apiService(caBundle), webhook(caBundle)])
+  return list([node, pod(POD, { nodeName: NODE }), ...services.map(service), apiService(caBundle), webhook(caBundle)])
 }
 
-export function pod(name: string, namespace = NAMESPACE, annotations: Record<string, string> = {}): object {
+type PodPlan = { readonly nodeName: string; readonly annotations?: Readonly<Record<string, string>> }
+
+export function pod(name: string, { nodeName, annotations = {} }: PodPlan): object {
   const containers = [{ name: 'main', image: 'none' }]
   const tolerations = [{ operator: 'Exists' }]
   return {
     apiVersion: 'v1',
     kind: 'Pod',
-    metadata: { name, namespace, annotations },
-    spec: { nodeName: NODE, containers, tolerations, automountServiceAccountToken: false },
+    metadata: { name, namespace: NAMESPACE, annotations },
+    spec: { nodeName, containers, tolerations, automountServiceAccountToken: false },
   }
 }
 

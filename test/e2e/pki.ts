@@ -7,7 +7,7 @@ import { execFile } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { HUB_ADDRESS, NODE_ADDRESS } from './network.ts'
+import { HUB_ADDRESS, MORE_NODE_ADDRESSES, NODE_ADDRESS } from './network.ts'
 
 const run = promisify(execFile)
 const CULVERT = join(import.meta.dirname, '../../bin/culvert')
@@ -50,13 +50,14 @@ export async function makePki(folder: string, tunnelBy: Issuer): Promise<Pki> {
   const kubernetes = (name: string, subject: string, names?: string) =>
     issue(folder, name, subject, kubernetesCa, names)
   const hubNames = `IP:${HUB_ADDRESS},IP:127.0.0.1,IP:10.96.0.1,DNS:kubernetes`
+  const kubeletNames = [NODE_ADDRESS, ...MORE_NODE_ADDRESSES].map((address) => `IP:${address}`).join(',')
   return {
     kubernetes: {
       ca: kubernetesCa,
       server: await kubernetes('kube-apiserver', '/CN=kube-apiserver', hubNames),
       admin: await kubernetes('admin', '/O=system:masters/CN=admin'),
       proxyServer: await kubernetes('proxy-server-client', '/CN=system:konnectivity-server'),
-      kubelet: await kubernetes('kubelet', '/O=system:nodes/CN=system:node:cell', `IP:${NODE_ADDRESS}`),
+      kubelet: await kubernetes('kubelet', '/O=system:nodes/CN=system:node:cell', kubeletNames),
       kubeletClient: await kubernetes('kubelet-client', '/O=system:masters/CN=kubelet-client'),
       aggregatedApi: await kubernetes('aggregated-api', '/CN=things', `DNS:${AGGREGATED_API_HOST}`),
       webhook: await kubernetes('webhook', '/CN=gate', `DNS:${WEBHOOK_HOST}`),

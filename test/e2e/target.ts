@@ -1,8 +1,10 @@
 /**
  * What runs in the pods of the cell: an HTTP server on 9100 and a TCP echo on 9200, on every address of the cell.
  *
- *   GET /hello         says on which address it was reached
- *   GET /bytes/<n>     n bytes of `patternOf`
+ *   GET /hello              says on which address it was reached
+ *   GET /metrics            says the same to Prometheus
+ *   GET /metrics/closing    the same, and closes the connection, as exporters do that know no better
+ *   GET /bytes/<n>          n bytes of `patternOf`
  */
 import { createServer as createHttpServer } from 'node:http'
 import { createServer } from 'node:net'
@@ -11,6 +13,7 @@ import { pipeline } from 'node:stream/promises'
 
 export const HTTP_PORT = 9100
 export const ECHO_PORT = 9200
+const SERIES = 100
 const CHUNK_BYTES = 64 * 1024
 
 /** Bytes that differ from place to place, so that a lost, doubled or moved piece changes their hash. */
@@ -22,11 +25,24 @@ export function* patternOf(bytes: number): Generator<Buffer> {
   }
 }
 
+/** About as much as a small exporter gives: a hundred series, each with the address that was reached. */
+export function exposition(address: string): string {
+  const series = Array.from(
+    { length: SERIES },
+    (_, index) => `culvert_test_reached{address="${address}",index="${index}"} 1\n`,
+  )
+  return `# TYPE culvert_test_reached gauge\n${series.join('')}`
+}
+
 if (import.meta.main) {
   const http = createHttpServer((request, response) => {
     const [, bytes] = /^\/bytes\/(\d+)$/.exec(request.url ?? '') ?? []
     if (request.url === '/hello') response.end(`hello from ${request.socket.localAddress}\n`)
-    else if (bytes !== undefined) pipeline(Readable.from(patternOf(Number(bytes))), response).catch(() => undefined)
+    else if (request.url?.startsWith('/metrics') === true) {
+      response.setHeader('content-type', 'text/plain; version=0.0.4')
+      if (request.url === '/metrics/closing') response.setHeader('connection', 'close')
+      response.end(exposition(request.socket.localAddress ?? ''))
+    } else if (bytes !== undefined) pipeline(Readable.from(patternOf(Number(bytes))), response).catch(() => undefined)
     else response.writeHead(404).end()
   })
   http.listen(HTTP_PORT, '0.0.0.0')

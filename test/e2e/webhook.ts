@@ -1,12 +1,13 @@
 /**
  * A validating webhook, as an operator of the cell would run one: it refuses a ConfigMap whose `data.verdict` is `refuse`, and
- * says in the refusal from which address it was asked.
+ * says in the refusal from which address it was asked. `/metrics` is what target.ts has there, over HTTPS.
  *
  *   node webhook.ts <certificate> <key>
  */
 import { readFileSync } from 'node:fs'
 import { createServer } from 'node:https'
 import { text } from 'node:stream/consumers'
+import { exposition } from './target.ts'
 
 export const WEBHOOK_PORT = 9444
 export const WEBHOOK_PATH = '/review'
@@ -31,6 +32,10 @@ if (import.meta.main) {
   createServer({ cert: readFileSync(cert), key: readFileSync(key) }, async (request, response) => {
     const path = new URL(request.url ?? '/', 'https://gate').pathname
     if (path === WEBHOOK_HEALTH_PATH) return void response.end('ok')
+    if (path === '/metrics') {
+      response.setHeader('content-type', 'text/plain; version=0.0.4')
+      return void response.end(exposition(request.socket.localAddress ?? ''))
+    }
     if (path !== WEBHOOK_PATH) return void response.writeHead(404).end()
     const review: Review = JSON.parse(await text(request))
     response.writeHead(200, { 'content-type': 'application/json' })

@@ -64,6 +64,13 @@ const builds = {
     goPackage: `${kubernetes}/kube-apiserver`,
     linkerFlags: kubernetesVersion('33', '13'),
   },
+  // Of the ways to find targets only Kubernetes: the others are the most of its build.
+  prometheus: {
+    folder: 'prometheus',
+    goPackage: 'github.com/prometheus/prometheus/cmd/prometheus',
+    linkerFlags: '-X github.com/prometheus/common/version.Version=3.13.5',
+    tags: 'remove_all_sd,enable_kubernetes_sd',
+  },
   kubectl: { folder: 'kubernetes', goPackage: `${kubernetes}/kubectl`, linkerFlags: kubernetesVersion('36', '3') },
 } as const satisfies Record<string, Build>
 
