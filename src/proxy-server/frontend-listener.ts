@@ -6,6 +6,7 @@ import { type Admission, DEFAULT_CLUSTER } from './core/admission.ts'
 import { type Frontend, type FrontendDeps, serveFrontend } from './frontend.ts'
 import { createFrontendAdmission } from './frontend-admission.ts'
 import { createTlsListener } from './tls-listener.ts'
+import { noticeVanished } from './vanished-client.ts'
 
 export type FrontendListenerOptions = {
   readonly protocol: TlsProtocol
@@ -38,8 +39,9 @@ export function createFrontendListener(
   const admission = createFrontendAdmission(options.trustDomain, deps)
   let dismissed = false
 
-  function serve(socket: Socket, admission: Admission): void {
+  function serve(socket: Socket, raw: Socket, admission: Admission): void {
     if (dismissed) return void socket.destroy() // its handshake was under way
+    noticeVanished(socket, raw, deps.clock)
     clients.set(
       socket,
       serveFrontend(socket, admission, deps, () => clients.delete(socket)),
@@ -54,14 +56,14 @@ export function createFrontendListener(
       alpn: ['http/1.1'],
       handshakeTimeoutMs: options.handshakeTimeoutMs,
       halfOpen: true,
-      connected: (socket) => serve(socket, admission(socket)),
+      connected: (socket, raw) => serve(socket, raw, admission(socket)),
       failed(why, error) {
         metrics.handshakeFailed('frontend', why)
         log.debug({ err: error }, 'TLS handshake on the frontend failed')
       },
     })
   const local: Admission = { kind: 'admitted', cluster: DEFAULT_CLUSTER, principal: 'unix-socket' }
-  const server = tls?.server ?? createServer({ allowHalfOpen: true }, (socket) => serve(socket, local))
+  const server = tls?.server ?? createServer({ allowHalfOpen: true }, (socket) => serve(socket, socket, local))
 
   return {
     server,

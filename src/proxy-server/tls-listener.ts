@@ -25,8 +25,11 @@ export type TlsListenerOptions = {
   readonly handshakeTimeoutMs: number
   /** Whether a peer that ends its side goes on reading. Else its end is the connection's, as HTTP/2 needs it to notice. */
   readonly halfOpen: boolean
-  /** A handshake is done, whatever the certificate is worth: ask `peerCertificate`. The listener reads nothing. */
-  readonly connected: (socket: TLSSocket) => void
+  /**
+   * A handshake is done, whatever the certificate is worth: ask `peerCertificate`. The listener reads nothing.
+   * `raw` is the connection under it.
+   */
+  readonly connected: (socket: TLSSocket, raw: Socket) => void
   readonly failed: (why: 'failed' | 'slow', error: Error) => void
 }
 
@@ -59,9 +62,18 @@ export function createTlsListener(options: TlsListenerOptions): TlsListener {
     keepAlive: true, // a client whose machine is gone says nothing more, and an idle tunnel sends it nothing
     keepAliveInitialDelay: KEEP_ALIVE_MS,
   })
+  const accepted = new Map<string, Socket>() // until their handshakes are done
+  server.on('connection', (raw) => {
+    const path = pathOf(raw)
+    accepted.set(path, raw)
+    raw.once('close', () => accepted.get(path) === raw && accepted.delete(path))
+  })
   server.on('secureConnection', (socket) => {
+    const path = pathOf(socket)
+    const raw = accepted.get(path) ?? socket // closed meanwhile
+    accepted.delete(path)
     socket.allowHalfOpen = options.halfOpen // not before: who hangs up during the handshake is gone at once
-    options.connected(socket)
+    options.connected(socket, raw)
   })
   server.on('tlsClientError', (error: NodeJS.ErrnoException, socket) => {
     options.failed(error.code === 'ERR_TLS_HANDSHAKE_TIMEOUT' ? 'slow' : 'failed', error)
@@ -73,6 +85,9 @@ export function createTlsListener(options: TlsListenerOptions): TlsListener {
     renew: (material) => server.setSecureContext(secure(material)),
   }
 }
+
+const pathOf = ({ localAddress, localPort, remoteAddress, remotePort }: Socket): string =>
+  `${localAddress} ${localPort} ${remoteAddress} ${remotePort}`
 
 /** What the handshake found out about the peer. */
 export function peerCertificate(socket: TLSSocket, required: boolean): PeerCertificate {

@@ -1,0 +1,34 @@
+/**
+ * Notices that a client has gone while nothing is read from it, because its target takes nothing: Node listens for nothing
+ * then, neither for a reset nor for a keepalive that found nobody. An empty write sends nothing and fails when the kernel knows.
+ */
+import { Buffer } from 'node:buffer'
+import type { Socket } from 'node:net'
+import type { Clock } from '../platform/clock.ts'
+
+/** Between two looks: milliseconds. The kernel finds out within 25 s that a machine is gone. */
+const LOOK_MS = 30_000
+const nothing = Buffer.alloc(0)
+
+/**
+ * Breaks the socket, with an error, when its client has gone.
+ *
+ * @param raw what carries the socket: itself, or the connection under its TLS, whose own empty writes report nothing
+ */
+export function noticeVanished(socket: Socket, raw: Socket, clock: Clock): void {
+  let timer: Disposable | undefined // one at most, however often the socket pauses
+
+  function look(): void {
+    timer = undefined
+    if (!socket.isPaused() || socket.destroyed || socket.writableEnded) return // after our end no write can ask
+    raw.write(nothing)
+    lookLater()
+  }
+
+  function lookLater(): void {
+    timer ??= clock.after(LOOK_MS, look)
+  }
+
+  socket.on('pause', lookLater)
+  socket.once('close', () => timer?.[Symbol.dispose]())
+}
