@@ -23,6 +23,9 @@ export function tallyCounter(
   })
 }
 
+/** A word of ours as a label value: as konnectivity spells its own. */
+export const labelValue = (word: string): string => word.replaceAll('-', '_')
+
 /** One number, which is there from the start. */
 export function tallyGauge(registry: Registry, name: string, help: string, read: () => number): void {
   new Gauge({

@@ -3,8 +3,9 @@
  * (`culvert_agent_…`) for the rest. Label values come from closed sets.
  */
 import { Counter, collectDefaultMetrics, Histogram, Registry } from 'prom-client'
+import type { Refusal } from '../platform/endpoints.ts'
 import { createStreamFigures, type StreamEndCode } from '../platform/stream-figures.ts'
-import { labelledGauge, tallyCounter, tallyGauge } from '../platform/tallies.ts'
+import { labelledGauge, labelValue, tallyCounter, tallyGauge } from '../platform/tallies.ts'
 import type { ByteCount } from '../tunnel/endpoint.ts'
 import { createPacketCount, type PacketCount } from '../tunnel/packet.ts'
 import type { Violation } from '../tunnel/session.ts'
@@ -23,7 +24,7 @@ export type AgentMetrics = {
   readonly violation: (violation: Violation) => void
   readonly roundTrip: (ms: number) => void
   /** A request on the health or admin port that could not be read. */
-  readonly badProbe: (why: string) => void
+  readonly badProbe: (why: Refusal) => void
 }
 
 /** What is read when somebody looks, instead of being counted along the way. */
@@ -101,9 +102,9 @@ export function createAgentMetrics(state: AgentState): { metrics: AgentMetrics; 
       if (code !== 'OK') serverFailures.inc({ direction: 'from_server' })
       streamEnded('to_agent', code)
     },
-    violation: (kind) => violations.inc({ kind }),
+    violation: (kind) => violations.inc({ kind: labelValue(kind) }),
     roundTrip: (ms) => roundTripSeconds.observe(ms / 1000),
-    badProbe: (why) => probes.inc({ why }),
+    badProbe: (why) => probes.inc({ why: labelValue(why) }),
   }
   return { metrics, registry }
 }

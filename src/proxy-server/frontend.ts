@@ -12,7 +12,7 @@ import type { Admission } from './core/admission.ts'
 import { answer, established, type Failure } from './core/answers.ts'
 import { readConnectHead } from './core/connect-head.ts'
 import type { Dialing } from './dialing.ts'
-import { forcedReasons, type ServerMetrics } from './metrics.ts'
+import { forcedReasons, type HeadRefusal, type ServerMetrics } from './metrics.ts'
 
 /** How long a client that was refused may take to read the answer: milliseconds. */
 const LAST_WORDS_MS = 5_000
@@ -140,7 +140,7 @@ export function serveFrontend(socket: Socket, admission: Admission, deps: Fronte
     done()
   }
 
-  function refuse(failure: Failure, headFault?: string): void {
+  function refuse(failure: Failure, headFault?: HeadRefusal): void {
     if (headFault !== undefined) metrics.headRefused(headFault)
     deadline[Symbol.dispose]()
     state = 'refused'

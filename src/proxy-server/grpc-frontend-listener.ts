@@ -12,6 +12,7 @@ import { createFrontendAdmission } from './frontend-admission.ts'
 import type { FrontendListener, FrontendListenerOptions } from './frontend-listener.ts'
 import { type GrpcFrontend, type GrpcFrontendDeps, serveGrpcFrontend } from './grpc-frontend.ts'
 import { refuseStream } from './grpc-refusal.ts'
+import type { HeadRefusal } from './metrics.ts'
 import { createTlsListener } from './tls-listener.ts'
 
 /**
@@ -91,7 +92,7 @@ export function createGrpcFrontendListener(
     rawHeaders: readonly string[],
     admission: Admission,
   ): void {
-    const refuse = (status: GrpcStatus, message: string, why: string): void => {
+    const refuse = (status: GrpcStatus, message: string, why: HeadRefusal): void => {
       metrics.headRefused(why)
       refuseStream(stream, status, message)
     }

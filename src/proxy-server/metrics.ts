@@ -3,13 +3,16 @@
  * (`culvert_server_…`) for the rest. Label values come from closed sets.
  */
 import { Counter, collectDefaultMetrics, Histogram, Registry } from 'prom-client'
+import type { Refusal } from '../platform/endpoints.ts'
 import { createStreamFigures, type StreamEndCode } from '../platform/stream-figures.ts'
-import { labelledGauge, tallyCounter, tallyGauge } from '../platform/tallies.ts'
+import { labelledGauge, labelValue, tallyCounter, tallyGauge } from '../platform/tallies.ts'
 import type { ByteCount } from '../tunnel/endpoint.ts'
 import { createPacketCount, type PacketCount } from '../tunnel/packet.ts'
 import type { Violation } from '../tunnel/session.ts'
+import type { HeadFault } from './core/connect-head.ts'
 
 export type Port = 'frontend' | 'agent'
+export type HeadRefusal = HeadFault | 'slow' | 'unknown-method' | 'forbidden' | 'shutdown'
 export type DialFailureReason =
   | 'no_agent'
   | 'error_response'
@@ -34,8 +37,8 @@ export type ServerMetrics = {
   /** A dial that was not even tried: its frontend, or the agent's stream, has as many pending as it may have. */
   readonly dialRefused: (limit: 'frontend' | 'stream') => void
   readonly connectionEnded: (ms: number, how: 'finished' | 'reset') => void
-  /** A head that is no good CONNECT; `why` is one of the parser's words, or `slow`. */
-  readonly headRefused: (why: string) => void
+  /** A head that is no good CONNECT, or a stream on the frontend that is no call of ours. */
+  readonly headRefused: (why: HeadRefusal) => void
   readonly clientForbidden: (port: Port) => void
   /** A stream of a gRPC frontend began. */
   readonly frontendStreamOpened: () => void
@@ -65,7 +68,7 @@ export type ServerMetrics = {
   readonly clientViolation: (violation: Violation) => void
   readonly roundTrip: (ms: number) => void
   /** A request on the health or admin port that could not be read. */
-  readonly badProbe: (why: string) => void
+  readonly badProbe: (why: Refusal) => void
 }
 
 /** What is read when somebody looks, instead of being counted along the way. */
@@ -200,7 +203,7 @@ export function createServerMetrics(state: ServerState): { metrics: ServerMetric
       lifetimeSeconds.observe(ms / 1000)
       ends.inc({ how })
     },
-    headRefused: (why) => heads.inc({ why }),
+    headRefused: (why) => heads.inc({ why: labelValue(why) }),
     clientForbidden: (port) => forbidden.inc({ port }),
     frontendStreamOpened() {
       streams.Proxy = (streams.Proxy ?? 0) + 1
@@ -220,7 +223,7 @@ export function createServerMetrics(state: ServerState): { metrics: ServerMetric
       connects += change
     },
     frontendDropped: () => dropped.inc(),
-    connectionForced: (reason) => forced.inc({ reason }),
+    connectionForced: (reason) => forced.inc({ reason: labelValue(reason) }),
     handshakeFailed: (port, why) => handshakes.inc({ port, why }),
     agentRefused: (why) => refusedAgents.inc({ why }),
     streamEnded(how) {
@@ -229,12 +232,12 @@ export function createServerMetrics(state: ServerState): { metrics: ServerMetric
       streamEnded('from_agent', STREAM_END_CODES[how] ?? 'OK')
     },
     violation(kind) {
-      violations.inc({ kind })
+      violations.inc({ kind: labelValue(kind) })
       if (kind === 'unknown-dial') dialFailures.inc({ reason: 'unrecognized_response' })
     },
-    clientViolation: (kind) => clientViolations.inc({ kind }),
+    clientViolation: (kind) => clientViolations.inc({ kind: labelValue(kind) }),
     roundTrip: (ms) => roundTripSeconds.observe(ms / 1000),
-    badProbe: (why) => probes.inc({ why }),
+    badProbe: (why) => probes.inc({ why: labelValue(why) }),
   }
   return { metrics, registry }
 }

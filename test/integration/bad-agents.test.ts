@@ -236,7 +236,7 @@ t.test('a message of exactly 4 MiB is taken', async (t) => {
 t.test('packets of unknown types are counted and ignored, up to 1,000 in a minute', async (t) => {
   const peer = await joinWireAgent(t, server)
   const unknown = Buffer.from([8, 63]) // type 63
-  await counts(server, violation('unknown-type'), 1_000, async () => {
+  await counts(server, violation('unknown_type'), 1_000, async () => {
     for (let count = 0; count < 1_000; count++) peer.sendMessage(unknown)
   })
   await stillServes(peer, 1)
@@ -281,7 +281,7 @@ t.test('packets that only a server sends are counted and ignored when an agent s
 
 t.test('data for a connection that does not exist is answered with a close and counted', async (t) => {
   const peer = await joinWireAgent(t, server)
-  await counts(server, violation('unknown-connection'), 1, async () => {
+  await counts(server, violation('unknown_connection'), 1, async () => {
     peer.send({ type: 'DATA', connectId: 77, error: '', data: hello })
     t.match(await peer.next('CLOSE_REQ'), { connectId: 77 })
   })
@@ -303,14 +303,14 @@ t.test("an agent's numbers mean nothing on another stream", async (t) => {
   const stranger = dialled === one ? other : one
   const { random } = await dialled!.next('DIAL_REQ')
   const answer: Packet = { type: 'DIAL_RSP', error: '', connectId: 1, random }
-  await counts(server, violation('unknown-dial'), 1, async () => {
+  await counts(server, violation('unknown_dial'), 1, async () => {
     stranger.send(answer)
     t.match(await stranger.next('CLOSE_REQ'), { connectId: 1 })
   })
   dialled!.send(answer)
   const [head] = (await within(once(socket, 'data'), 'the 200')) as [Buffer]
   t.match(head.toString(), /^HTTP\/1\.1 200 /)
-  await counts(server, violation('unknown-connection'), 0, async () => {
+  await counts(server, violation('unknown_connection'), 0, async () => {
     stranger.send({ type: 'DATA', connectId: 1, error: '', data: Buffer.from('from a stranger') })
     await stranger.next('CLOSE_REQ')
   })
@@ -326,7 +326,7 @@ t.test('an answer to a dial that nobody made is counted, and its connection clos
   const peer = await joinWireAgent(t, server)
   const unrecognized = `${SERVER}dial_failure_count{reason="unrecognized_response"}`
   const before = await figure(server, unrecognized)
-  await counts(server, violation('unknown-dial'), 2, async () => {
+  await counts(server, violation('unknown_dial'), 2, async () => {
     peer.send({ type: 'DIAL_RSP', error: '', connectId: 5, random: 2n ** 63n - 1n })
     t.match(await peer.next('CLOSE_REQ'), { connectId: 5 })
     peer.send({ type: 'DIAL_RSP', error: 'no', connectId: 0, random: -1 })
@@ -341,7 +341,7 @@ t.test('a second answer to a dial does not touch the connection that the first o
   const peer = await joinWireAgent(t, server)
   const { socket, request } = await dialThrough(peer)
   const answer: Packet = { type: 'DIAL_RSP', error: '', connectId: 1, random: request.random }
-  await counts(server, violation('unknown-dial'), 2, async () => {
+  await counts(server, violation('unknown_dial'), 2, async () => {
     peer.send(answer, answer, { ...answer, connectId: 2 })
   })
   peer.send({ type: 'DATA', connectId: 1, error: '', data: hello }, { type: 'CLOSE_RSP', connectId: 1, error: '' })

@@ -19,7 +19,7 @@ const connectTo = (target: string): string => connectHead(target)
 const withField = (field: string): string => `CONNECT 10.0.0.1:443 HTTP/1.1\r\n${field}\r\n\r\n`
 const port = { status: 400, why: 'port', reason: /^Bad Request: expected a port from 1 to 65535/ }
 const body = { status: 400, why: 'body', reason: /^Bad Request: a CONNECT must not have/ }
-const large = { status: 431, why: 'too-large', reason: /over the limit of 16384 bytes$/ }
+const large = { status: 431, why: 'too_large', reason: /over the limit of 16384 bytes$/ }
 
 const bad: readonly Bad[] = [
   {
@@ -37,20 +37,20 @@ const bad: readonly Bad[] = [
     reason: /not "CONNECT/,
   },
   { what: 'a field without a colon', bytes: withField('Host'), status: 400, why: 'malformed', reason: /name: value/ },
-  { what: 'a bare line feed', bytes: 'CONNECT a:1 HTTP/1.1\n\n', status: 400, why: 'line-end', reason: /CR LF/ },
+  { what: 'a bare line feed', bytes: 'CONNECT a:1 HTTP/1.1\n\n', status: 400, why: 'line_end', reason: /CR LF/ },
   {
     what: 'a control byte',
     bytes: 'CONNECT \0:1 HTTP/1.1\r\n\r\n',
     status: 400,
-    why: 'control-byte',
+    why: 'control_byte',
     reason: /control byte/,
   },
-  { what: 'a folded line', bytes: withField('A: b\r\n c'), status: 400, why: 'folded-line', reason: /folded lines/ },
+  { what: 'a folded line', bytes: withField('A: b\r\n c'), status: 400, why: 'folded_line', reason: /folded lines/ },
   {
     what: 'two Host fields',
     bytes: withField('Host: a\r\nHost: b'),
     status: 400,
-    why: 'repeated-host',
+    why: 'repeated_host',
     reason: /Host/,
   },
   {
@@ -86,7 +86,7 @@ const bad: readonly Bad[] = [
     what: 'more than 100 fields',
     bytes: withField(Array.from({ length: 101 }, (_, index) => `A${index}: b`).join('\r\n')),
     status: 431,
-    why: 'too-many-fields',
+    why: 'too_many_fields',
     reason: /more than 100 header fields/,
   },
 ]

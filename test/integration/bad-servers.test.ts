@@ -173,7 +173,7 @@ for (const { what, bytes, reason } of breaks) {
 t.test('packets of unknown types are counted and ignored, up to 1,000 in a minute', async (t) => {
   const { peer, agent } = await joined(t)
   const unknown = Buffer.from([8, 63])
-  await counts(agent, violation('unknown-type'), 1_000, async () => {
+  await counts(agent, violation('unknown_type'), 1_000, async () => {
     for (let count = 0; count < 1_000; count++) peer.sendMessage(unknown)
   })
   await stillDials(peer)
@@ -203,7 +203,7 @@ t.test(
 
 t.test('data and closes for connections that do not exist get the answers of the reference', async (t) => {
   const { peer, agent } = await joined(t)
-  await counts(agent, violation('unknown-connection'), 2, async () => {
+  await counts(agent, violation('unknown_connection'), 2, async () => {
     peer.send({ type: 'DATA', connectId: 7, error: '', data: hello })
     t.match(await peer.next('CLOSE_RSP'), { connectId: 7, error: 'unrecognized connectID' })
     peer.send({ type: 'CLOSE_REQ', connectId: 8, reason: '' })
@@ -216,7 +216,7 @@ t.test('a number that is dialled twice is dialled once', async (t) => {
   const { peer, agent } = await joined(t)
   const stuck = await stuckTarget(t)
   const request = { type: 'DIAL_REQ', protocol: 'tcp', address: stuck.address, random: 2n ** 63n - 1n } as const
-  await counts(agent, violation('duplicate-dial'), 1, async () => peer.send(request, request))
+  await counts(agent, violation('duplicate_dial'), 1, async () => peer.send(request, request))
   stuck.release()
   t.match(await peer.next('DIAL_RSP'), { random: 2n ** 63n - 1n, error: '' })
   await stillDials(peer)

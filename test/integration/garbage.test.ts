@@ -144,7 +144,7 @@ for (const { name, port, program, metric } of plainPorts) {
   })
 
   t.test(`a head over 16 KiB on ${name} is answered with 431`, async (t) => {
-    await counts(program, `${metric}{why="too-large"}`, 1, async () => {
+    await counts(program, `${metric}{why="too_large"}`, 1, async () => {
       const socket = await connectPlain(t, port)
       socket.write(`GET /healthz HTTP/1.1\r\nHost: a\r\nPadding: ${'x'.repeat(16_384)}\r\n\r\n`)
       t.match(await hungUp(socket), /^HTTP\/1\.1 431 /)
@@ -156,7 +156,7 @@ for (const { name, port, program, metric } of plainPorts) {
 t.test('garbage on the Unix socket is answered with 400', async (t) => {
   const local = await startTunnel(t, { pki, transport: 'uds' })
   const open = await openTunnel(local.server, target.address)
-  await counts(local.server, 'culvert_server_refused_heads_total{why="control-byte"}', 1, async () => {
+  await counts(local.server, 'culvert_server_refused_heads_total{why="control_byte"}', 1, async () => {
     const socket = connect(local.server.socketPath)
     await event(socket, 'connect')
     socket.write(garbage)

@@ -181,8 +181,8 @@ t.test('counts an answer to no dial under the name that konnectivity has for it,
   metrics.violation('unknown-dial')
   metrics.violation('unknown-type')
   const { series, of } = await expose(registry)
-  t.equal(series[`${OURS}violations_total{kind="unknown-dial"}`], 1)
-  t.equal(series[`${OURS}violations_total{kind="unknown-type"}`], 1)
+  t.equal(series[`${OURS}violations_total{kind="unknown_dial"}`], 1)
+  t.equal(series[`${OURS}violations_total{kind="unknown_type"}`], 1)
   t.equal(series[`${KONNECTIVITY}dial_failure_count{reason="unrecognized_response"}`], 1)
   t.strictSame(of(`${KONNECTIVITY}dial_failure_count`), [
     `${KONNECTIVITY}dial_failure_count{reason="unrecognized_response"}`,
@@ -257,7 +257,7 @@ t.test('counts what clients do wrong apart from what agents do wrong', async (t)
   const { metrics, registry } = setup()
   metrics.clientViolation('unknown-dial')
   const { series, of } = await expose(registry)
-  t.equal(series[`${OURS}client_violations_total{kind="unknown-dial"}`], 1)
+  t.equal(series[`${OURS}client_violations_total{kind="unknown_dial"}`], 1)
   t.strictSame([...of(`${OURS}violations_total`), ...of(`${KONNECTIVITY}dial_failure_count`)], [])
 })
 
