@@ -96,7 +96,7 @@ export const rows: readonly Row[] = [
     figure: '`connection_duration_seconds`',
     konnectivity: 'absent',
     culvert: 'there',
-    why: 'konnectivity has it in releases after v0.36.0; ours counts every kind of ending',
+    why: 'konnectivity has it after v0.36.0; ours counts every kind of ending',
     covers: isOneOf('connection_duration_seconds'),
   },
   {
@@ -224,5 +224,12 @@ export const rows: readonly Row[] = [
     covers: ({ what, stock, ours }) =>
       what === 'full_receive_channels{service_method="Proxy"}' && (stock === ABSENT || ours === ABSENT),
     atTimes: true,
+  },
+  {
+    figure: '`ready_backend_connections`, with several `--proxy-strategies`',
+    konnectivity: 'of the strategy that changed last',
+    culvert: 'of the first strategy',
+    why: 'the one by which `/readyz` of both goes',
+    covers: ({ what, stock, ours }) => what === 'ready_backend_connections' && stock !== ABSENT && ours !== ABSENT,
   },
 ]

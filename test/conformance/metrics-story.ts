@@ -18,6 +18,7 @@ export type Side = 'server' | 'agent'
 
 /** In this order. */
 export const moments = [
+  'without a server',
   'without an agent',
   'before the first dial',
   'after small exchanges',
@@ -98,7 +99,7 @@ export async function play(t: Test, pairing: Pairing, { pki, stuck }: Scene): Pr
   return story
 }
 
-const lookAt = (port: number) => async (): Promise<Exposition> =>
+export const lookAt = (port: number) => async (): Promise<Exposition> =>
   readExposition(await (await fetchFrom(port, '/metrics')).text())
 
 async function smallExchanges(t: Test, client: Client): Promise<void> {
@@ -164,7 +165,7 @@ async function loseAgent(
   await becomes(server, 'server_ready_backends{proxy_strategy="default"}', 0)
 }
 
-async function becomes(look: Look, series: string, value: number): Promise<void> {
+export async function becomes(look: Look, series: string, value: number): Promise<void> {
   await eventually(
     `${series} is ${value}`,
     async () => (await look()).series.get(PREFIX + series),
@@ -173,7 +174,7 @@ async function becomes(look: Look, series: string, value: number): Promise<void>
 }
 
 /** What it shows once that has stayed the same for a while. */
-async function settled(look: Look): Promise<Exposition> {
+export async function settled(look: Look): Promise<Exposition> {
   let last = await look()
   let same = 0
   await eventually(

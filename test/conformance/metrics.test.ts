@@ -1,12 +1,13 @@
 /** Families, names, types, labels, buckets and values at /metrics: konnectivity's programs and ours on the same traffic. */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { makePki } from '../integration/certificates.ts'
 import { stuckTarget } from '../integration/target.ts'
 import { compare } from './metrics-compare.ts'
 import { type Difference, rows } from './metrics-differences.ts'
-import { play, type Story } from './metrics-story.ts'
+import { play, type Scene, type Story } from './metrics-story.ts'
+import { playStrategies } from './metrics-strategies.ts'
 import { type Pairing, RELEASES, type Way } from './pairing.ts'
 
 const [stock] = RELEASES
@@ -22,12 +23,21 @@ const WAYS: readonly Way[] = [
   { mode: 'grpc', transport: 'uds', client: stock },
 ]
 
+const COURSES: readonly {
+  readonly name: string
+  readonly way: Way
+  readonly play: (t: Test, pairing: Pairing, scene: Scene) => Promise<Story>
+}[] = [
+  ...WAYS.map((way) => ({ name: way.mode, way, play })),
+  { name: 'several strategies', way: WAYS[0]!, play: playStrategies },
+]
+
 const pki = await makePki(t)
 const stuck = await stuckTarget(t)
 const covered = new Set<(typeof rows)[number]>()
 
-for (const way of WAYS) {
-  await t.test(`${way.mode}: every difference from konnectivity's metrics is listed`, async (t) => {
+for (const { name, way, play } of COURSES) {
+  await t.test(`${name}: every difference from konnectivity's metrics is listed`, async (t) => {
     const pairings = PAIRINGS.map((pairing) => ({ ...pairing, way }))
     const [theirs, ...stories] = await Promise.all(pairings.map((pairing) => play(t, pairing, { pki, stuck })))
     for (const [index, story] of stories.entries()) {
