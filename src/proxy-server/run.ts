@@ -1,11 +1,10 @@
 /** Wires proxy-server together: ports, pools, metrics, shutdown. Decisions live in `core/` and in the tunnel. */
-import { createServer, type Server } from 'node:net'
+import { createServer } from 'node:net'
 import { certificateSeconds } from '../platform/certificate-expiry.ts'
 import { tlsProtocol } from '../platform/cipher-suites.ts'
 import type { Clock } from '../platform/clock.ts'
 import { createEndpoints } from '../platform/endpoints.ts'
 import { healthRoutes, metricsRoute } from '../platform/health.ts'
-import { listen } from '../platform/listen.ts'
 import { localNames } from '../platform/local-names.ts'
 import type { Log } from '../platform/log.ts'
 import { writePortsFile } from '../platform/ports-file.ts'
@@ -15,20 +14,18 @@ import { PAUSE_SHARE } from '../tunnel/stock-backlog.ts'
 import { createAgentListener } from './agent-listener.ts'
 import type { AgentStream, AgentStreamDeps } from './agent-stream.ts'
 import { createClusters } from './core/clusters.ts'
-import { keepaliveMs } from './core/keepalive.ts'
 import { isStrategy } from './core/strategies.ts'
 import { createDialNumbers } from './dial-numbers.ts'
 import { createDialing } from './dialing.ts'
 import { drain, watchDials } from './draining.ts'
 import { fleetRoute } from './fleet.ts'
-import { createFrontendListener } from './frontend-listener.ts'
-import { createGrpcFrontendListener } from './grpc-frontend-listener.ts'
+import { createFrontend } from './frontends.ts'
 import { openKubernetes } from './kubernetes.ts'
 import { createKubernetesMetrics } from './kubernetes-metrics.ts'
 import { createServerMetrics, type ServerMetrics } from './metrics.ts'
 import type { ServerOptions } from './options.ts'
+import { listenOnFrontendSocket, listenOnPorts } from './ports.ts'
 import { watchTlsPorts } from './tls-ports.ts'
-import { listenOnUnixSocket } from './unix-socket.ts'
 
 /** Lets the last frames and statuses leave before the process ends: milliseconds. */
 const FAREWELL_MS = 100
@@ -98,40 +95,12 @@ export async function runServer(options: ServerOptions, deps: ServerDeps): Promi
     }),
     clock,
   )
-  const material = options.udsName === '' ? tlsPorts.material('frontend') : undefined
-  const frontendOptions = { ...common, handshakeTimeoutMs: options.tlsHandshakeTimeoutMs }
-  const frontend =
-    options.mode === 'grpc'
-      ? createGrpcFrontendListener(
-          material,
-          {
-            ...frontendOptions,
-            maxHeaderListBytes: options.maxHeaderListBytes,
-            maxCalls: options.maxFrontendConnections,
-            keepaliveMs: keepaliveMs(options.frontendKeepaliveTimeMs),
-          },
-          {
-            options: {
-              maxMessageBytes: options.maxMessageBytes,
-              maxViolations: options.unknownFramesPerMinute,
-            },
-            dialing,
-            clock,
-            log,
-            metrics,
-          },
-        )
-      : createFrontendListener(material, frontendOptions, {
-          options: {
-            headBytes: options.connectHeadBytes,
-            headTimeoutMs: options.connectHeadTimeoutMs,
-            earlyDataBytes: options.earlyDataBytes,
-          },
-          dialing,
-          clock,
-          log,
-          metrics,
-        })
+  const frontend = createFrontend(options, options.udsName === '' ? tlsPorts.material('frontend') : undefined, common, {
+    dialing,
+    clock,
+    log,
+    metrics,
+  })
   frontend.server.maxConnections = options.maxFrontendConnections
   frontend.server.on('drop', metrics.frontendDropped)
   tlsPorts.renewWith('agent', agents.renew)
@@ -220,43 +189,6 @@ function agentStreamDeps(
     metrics,
     processBudget,
   }
-}
-
-type Listeners = Readonly<Record<'agentPort' | 'health' | 'admin' | 'frontend', Server>>
-
-async function listenOnPorts(options: ServerOptions, servers: Listeners): Promise<Record<string, number>> {
-  const ports: Record<string, number> = {}
-  ports.agent = await listen(servers.agentPort, {
-    flag: '--agent-port',
-    host: options.agentBindAddress,
-    port: options.agentPort,
-  })
-  ports.health = await listen(servers.health, {
-    flag: '--health-port',
-    host: options.healthBindAddress,
-    port: options.healthPort,
-  })
-  ports.admin = await listen(servers.admin, {
-    flag: '--admin-port',
-    host: options.adminBindAddress,
-    port: options.adminPort,
-  })
-  if (options.udsName !== '') return ports
-  ports.server = await listen(servers.frontend, {
-    flag: '--server-port',
-    host: options.serverBindAddress,
-    port: options.serverListenAny ? 0 : options.serverPort,
-  })
-  return ports
-}
-
-/** @returns removes the socket */
-async function listenOnFrontendSocket(
-  options: ServerOptions,
-  { frontend }: Listeners,
-): Promise<Disposable | undefined> {
-  if (options.udsName === '') return undefined
-  return await listenOnUnixSocket(frontend, options.udsName, options.deleteExistingUdsFile)
 }
 
 function aborted(signal: AbortSignal): Promise<void> {
