@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { makePki } from '../integration/certificates.ts'
+import { SERVER } from '../integration/figures.ts'
 import { stuckTarget } from '../integration/target.ts'
 import { compare } from './metrics-compare.ts'
 import { type Difference, rows } from './metrics-differences.ts'
@@ -48,6 +49,7 @@ for (const { name, way, play } of COURSES) {
         const where = `${what}: server ${pairing.server}, agent ${pairing.agent}; ${side}, ${moment}`
         t.ok(row, `${where}: konnectivity ${difference.stock}, ours ${difference.ours}`)
       }
+      if (pairings[index + 1]!.server === 'ours') everyEndCounts(t, story)
     }
   })
 }
@@ -65,6 +67,15 @@ t.test('docs/compatibility.md lists the same differences', async (t) => {
   )
   t.strictSame(lines, expected)
 })
+
+/** konnectivity v0.36.0 has no figure for it: as many connections have ended as were opened, however they ended. */
+function everyEndCounts(t: Test, story: Story): void {
+  for (const moment of ['after small exchanges', 'after the rest', 'agent killed'] as const) {
+    const { series = new Map<string, number>() } = story.get(`server, ${moment}`) ?? {}
+    const counted = (name: string): number | undefined => series.get(`${SERVER}${name}`)
+    t.equal(counted('connection_duration_seconds_count'), counted('dial_duration_seconds_count'), moment)
+  }
+}
 
 function* differences(stock: Story, ours: Story, pairing: Pairing): Generator<Difference> {
   for (const [at, exposition] of ours) {
