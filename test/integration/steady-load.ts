@@ -5,12 +5,13 @@
 import { randomInt } from 'node:crypto'
 import type { Socket } from 'node:net'
 import type { Test } from 'tap'
-import { echoOver, openTunnel } from './client.ts'
+import { echoOver, type Frontend, openTunnel } from './client.ts'
 import { eventually } from './deadline.ts'
 import { fetchFrom } from './figures.ts'
 import { echo, listenTarget } from './target.ts'
-import { expectedHash, receiveAll, sendSlowly } from './transfer.ts'
-import type { Server } from './tunnel.ts'
+import { expectedHash, receiveAll, receivePattern, sendSlowly } from './transfer.ts'
+
+type Server = Frontend & { readonly healthPort: number }
 
 /** How often it is asked who is ready: milliseconds. Far more often than a balancer does, but not always. */
 const ASK_READY_MS = 100
@@ -34,8 +35,11 @@ export type SteadyLoad = {
   readonly stop: () => Promise<void>
 }
 
-/** @param servers those that there are at the moment; asked for all the time */
-export async function startLoad(t: Test, servers: () => readonly Server[]): Promise<SteadyLoad> {
+/**
+ * @param servers those that there are at the moment; asked for all the time
+ * @param halfClose whether clients end their side before the answer has ended, which konnectivity breaks
+ */
+export async function startLoad(t: Test, servers: () => readonly Server[], halfClose = true): Promise<SteadyLoad> {
   const target = await listenTarget(t, echo)
   const failures: string[] = []
   const done = { requests: 0, transfers: 0 }
@@ -60,11 +64,10 @@ export async function startLoad(t: Test, servers: () => readonly Server[]): Prom
 
   async function transfer(): Promise<void> {
     const socket = await open()
-    const [got] = await Promise.all([
-      receiveAll(socket),
-      sendSlowly(socket, TRANSFER_BYTES, PIECE_BYTES, PIECE_EVERY_MS),
-    ])
-    if (got.bytes !== TRANSFER_BYTES || got.hash !== whole) throw new Error(`${got.bytes} bytes came back, or others`)
+    const sent = sendSlowly(socket, TRANSFER_BYTES, PIECE_BYTES, PIECE_EVERY_MS)
+    const hash = halfClose ? receiveAll(socket).then((got) => got.hash) : receivePattern(socket, TRANSFER_BYTES)
+    await Promise.all([halfClose ? sent.then(() => socket.end()) : sent, hash])
+    if ((await hash) !== whole) throw new Error('other bytes came back')
     socket.destroy()
     done.transfers++
   }

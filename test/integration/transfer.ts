@@ -36,7 +36,6 @@ export async function sendSlowly(socket: Socket, bytes: number, pieceBytes: numb
       await new Promise((resolve) => setTimeout(resolve, everyMs))
     }
   }
-  socket.end()
 }
 
 export type Received = { readonly bytes: number; readonly hash: string }
