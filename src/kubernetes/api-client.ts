@@ -28,11 +28,13 @@ export type ApiRequest = {
   readonly body?: object
   /** Goes before all that waits for its turn. */
   readonly urgent?: boolean
+  /** Less than the usual deadline: milliseconds. */
+  readonly timeoutMs?: number
   readonly signal?: AbortSignal
 }
-export type ApiWatch = Omit<ApiRequest, 'method' | 'body'> & {
-  /** The API server is asked to end it after this. */
-  readonly timeoutMs: number
+export type ApiWatch = Omit<ApiRequest, 'method' | 'body' | 'timeoutMs'> & {
+  /** The API server is asked to end it after this: milliseconds. */
+  readonly watchMs: number
   /** It begins to answer. */
   readonly opened: () => void
   readonly event: (event: unknown) => void
@@ -74,20 +76,23 @@ export function createApiClient({ access, rate, userAgent, clock }: ApiClientDep
         ...headers,
       },
     }
-    sendRequest(urlOf(access.server, asked), options, resolve).once('error', reject).end(body)
+    sendRequest(urlOf(access.server, asked), options, resolve).on('error', reject).end(body)
     return promise
   }
 
-  /** @param use what is done with an answer that is no refusal */
+  /** @param use what is done with an answer that is no refusal, and may need another deadline for it */
   async function exchange<T>(
     asked: ApiRequest,
-    timeoutMs: number,
-    use: (response: IncomingMessage, heard: () => void) => Promise<T>,
+    use: (response: IncomingMessage, extend: (ms: number) => void) => Promise<T>,
   ): Promise<T> {
     const late = new AbortController()
     const deadline = (ms: number): Disposable =>
       clock.after(ms, () => late.abort(new Error(`not finished within ${ms} ms`)))
-    let timer = deadline(REQUEST_TIMEOUT_MS)
+    let timer = deadline(asked.timeoutMs ?? REQUEST_TIMEOUT_MS)
+    const extend = (ms: number): void => {
+      timer[Symbol.dispose]()
+      timer = deadline(ms)
+    }
     const signal = asked.signal ? AbortSignal.any([asked.signal, late.signal]) : late.signal
     try {
       const response = await send(asked, signal)
@@ -95,10 +100,7 @@ export function createApiClient({ access, rate, userAgent, clock }: ApiClientDep
       if (status < 200 || status > 299) {
         throw refusal(asked.what, status, await readText(response, MAX_REFUSAL_BYTES))
       }
-      return await use(response, () => {
-        timer[Symbol.dispose]()
-        timer = deadline(timeoutMs)
-      })
+      return await use(response, extend)
     } catch (cause) {
       if (cause instanceof ApiError) throw cause
       throw noAnswer(asked.what, access.server, signal.aborted ? signal.reason : cause)
@@ -108,20 +110,15 @@ export function createApiClient({ access, rate, userAgent, clock }: ApiClientDep
   }
 
   return {
-    request: (asked) =>
-      exchange(asked, REQUEST_TIMEOUT_MS, async (response) => parsed(await readText(response, MAX_ANSWER_BYTES))),
-    watch(asked) {
-      const timeoutSeconds = String(Math.ceil(asked.timeoutMs / 1000))
+    request: (asked) => exchange(asked, async (response) => parsed(await readText(response, MAX_ANSWER_BYTES))),
+    watch({ watchMs, opened, event, ...asked }) {
+      const timeoutSeconds = String(Math.ceil(watchMs / 1000))
       const query = { ...asked.query, watch: 'true', allowWatchBookmarks: 'true', timeoutSeconds }
-      return exchange(
-        { ...asked, method: 'GET', query },
-        asked.timeoutMs + REQUEST_TIMEOUT_MS,
-        async (response, heard) => {
-          heard() // from here on the deadline is that of the watch
-          asked.opened()
-          for await (const line of lines(response, MAX_ANSWER_BYTES)) asked.event(parsed(line))
-        },
-      )
+      return exchange({ ...asked, method: 'GET', query }, async (response, extend) => {
+        extend(watchMs + REQUEST_TIMEOUT_MS)
+        opened()
+        for await (const line of lines(response, MAX_ANSWER_BYTES)) event(parsed(line))
+      })
     },
     [Symbol.dispose]: () => direct.destroy(),
   }
@@ -174,6 +171,8 @@ const NEWLINE = 10
 
 /** What takes too long is left to itself. */
 async function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  work.catch(() => undefined)
+  signal.throwIfAborted()
   const { promise, reject } = Promise.withResolvers<never>()
   const abort = (): void => reject(signal.reason)
   signal.addEventListener('abort', abort, { once: true })
@@ -181,6 +180,5 @@ async function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T
     return await Promise.race([work, promise])
   } finally {
     signal.removeEventListener('abort', abort)
-    work.catch(() => undefined)
   }
 }

@@ -13,9 +13,9 @@ const MAX_FILE_BYTES = 1_048_576
 
 /** @throws TunnelError `bad-option` */
 export async function kubeconfigAccess(path: string): Promise<ApiAccess> {
-  const text = readSmallFile(path, MAX_FILE_BYTES)
   const config = new KubeConfig()
   try {
+    const text = readSmallFile(path, MAX_FILE_BYTES)
     config.loadFromString(text)
     config.makePathsAbsolute(dirname(path))
     readTokenFiles(config, text, dirname(path))

@@ -80,7 +80,7 @@ export function countLeases({ leases, selector, clock, random, log, metrics }: C
       await leases.watch({
         selector,
         resourceVersion,
-        timeoutMs: WATCH_MS * (1 - WATCH_SPREAD * random()),
+        watchMs: WATCH_MS * (1 - WATCH_SPREAD * random()),
         opened: () => metrics.watched(clock.now() - startMs, 200, ''),
         changed({ kind, lease }) {
           resourceVersion = lease.resourceVersion

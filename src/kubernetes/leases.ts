@@ -24,7 +24,7 @@ export type Leases = {
 export type LeaseWatch = {
   readonly selector: string
   readonly resourceVersion: string
-  readonly timeoutMs: number
+  readonly watchMs: number
   /** The API server has begun to answer. */
   readonly opened: () => void
   readonly changed: (change: LeaseChange) => void
@@ -45,11 +45,11 @@ export function leasesIn(namespace: string, api: ApiClient): Leases {
       )
       return list ?? unusable(what)
     },
-    watch({ selector, resourceVersion, timeoutMs, opened, changed, signal }) {
+    watch({ selector, resourceVersion, watchMs, opened, changed, signal }) {
       const what = `watch leases in ${namespace}`
       const query = { labelSelector: selector, resourceVersion }
       const event = (value: unknown): void => changed(readChange(what, value))
-      return api.watch({ what, path: all, query, urgent, timeoutMs, opened, event, signal })
+      return api.watch({ what, path: all, query, urgent, watchMs, opened, event, signal })
     },
     async get(name) {
       const what = `get lease ${name}`

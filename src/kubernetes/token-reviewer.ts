@@ -12,6 +12,8 @@ import { bearerToken, type ExpectedAgent, type Judgement, judge, tokenReview } f
 const PATH = '/apis/authentication.k8s.io/v1/tokenreviews'
 const KNOWN_MS = 10_000
 const MAX_KNOWN = 10_000
+/** Less than an agent waits for its answer, so that it learns why it has to come again: milliseconds. */
+const REVIEW_TIMEOUT_MS = 5_000
 /** Most reviews under way: beyond, the API server is too slow for those who ask, and more would only wait for it. */
 const MAX_REVIEWS = 1_000
 
@@ -55,7 +57,8 @@ export function createTokenReviewer({ api, expected, clock, log, reviewed }: Tok
     underWay++
     try {
       const body = tokenReview(token, expected)
-      const answer = await api.request({ what: 'review a token', method: 'POST', path: PATH, body, signal })
+      const timeoutMs = REVIEW_TIMEOUT_MS
+      const answer = await api.request({ what: 'review a token', method: 'POST', path: PATH, body, timeoutMs, signal })
       if (failing) log.info({}, 'tokens of agents can be reviewed again')
       failing = false
       const judgement = judge(answer, expected)

@@ -32,6 +32,8 @@ const SESSION_WINDOW_BYTES = 16 * 1024 * 1024
 const SESSION_MEMORY_MIB = 1024
 /** Whoever opens more on one connection is hung up on: a stream that the peer leaves open costs memory, refused or not. */
 const MAX_STREAMS = 16
+/** Longest id that is logged of an agent which nobody knows: characters. */
+const MAX_SHOWN_CHARS = 100
 /** Lets an answer reach an agent that is refused before the connection ends: milliseconds. */
 const REFUSAL_GRACE_MS = 1_000
 
@@ -149,10 +151,11 @@ export function createAgentListener(
     stream: ServerHttp2Stream,
     status: Parameters<typeof refuseStream>[1],
     message: string,
+    who: { readonly agent?: string } = {},
   ): void {
     metrics.agentRefused(why)
     const remote = stream.session?.socket?.remoteAddress
-    warnings.warn(`${why} ${remote}`, { why, reason: message, remote }, 'agent refused')
+    warnings.warn(`${why} ${remote}`, { why, reason: message, remote, ...who }, 'agent refused')
     refuseStream(stream, status, message)
   }
 
@@ -193,7 +196,7 @@ export function createAgentListener(
     void options.authenticate(valuesOf(rawHeaders, 'authorization'), gone.signal).then((judgement) => {
       if (stream.destroyed) return
       if (judgement.kind === 'known') return admitAs(judgement.username, http, stream, agent)
-      refuse('unauthenticated', stream, 'UNKNOWN', judgement.text)
+      refuse('unauthenticated', stream, 'UNKNOWN', judgement.text, { agent: agent.agentId.slice(0, MAX_SHOWN_CHARS) })
       lastWords(http)
     })
   }

@@ -4,7 +4,7 @@
  * the tunnels here.
  */
 import { mkdtempSync } from 'node:fs'
-import { writeFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Test } from 'tap'
 import { program } from '../programs/programs.ts'
@@ -22,11 +22,28 @@ const READY_MS = 20_000
 const SERVER_PORTS = 20_000
 const AGENT_PORTS = 30_000
 const ASK_EVERY_MS = 250
+/**
+ * `sh -c … <token> <CA> <command…>`: puts the two where the kubelet would mount them, and becomes the command. Whoever enters a
+ * network namespace by `ip netns exec` has mounts of its own, which end with it.
+ */
+const MOUNT_AND_RUN = `set -e
+mount -t tmpfs none /run
+mkdir -p /run/secrets/kubernetes.io/serviceaccount
+cp "$0" /run/secrets/kubernetes.io/serviceaccount/token
+cp "$1" /run/secrets/kubernetes.io/serviceaccount/ca.crt
+shift
+exec "$@"`
 export const NAMESPACE = 'kube-system'
 export const SERVICE_ACCOUNT = 'konnectivity-agent'
 export const AUDIENCE = 'system:konnectivity-server'
 
 export type Probed = Running & { readonly metrics: () => Promise<string> }
+export type Place = {
+  /** The server that the agent connects to; none: the balancer's choice. */
+  readonly server?: number
+  /** It runs as a pod does: with the address of the API server, and a token and a CA that are mounted. */
+  readonly pod?: boolean
+}
 export type LeaseHub = {
   readonly network: Network
   readonly folder: string
@@ -37,8 +54,10 @@ export type LeaseHub = {
   readonly configs: { readonly server: string; readonly agent: string }
   /** Returns when it takes agents. Its id is `server-<index>`. */
   startServer(maker: Maker, index: number, flags: readonly string[]): Promise<Probed>
-  /** Does not wait for anything. Its one server address is the balancer's. */
-  startAgent(maker: Maker, name: string, flags: readonly string[]): Promise<Probed>
+  /** Does not wait for anything. */
+  startAgent(maker: Maker, name: string, flags: readonly string[], place?: Place): Promise<Probed>
+  /** What the admin port of one of our servers answers. */
+  admin(server: number, path: string): Promise<string>
   /** The names of the leases of servers. */
   leases(): Promise<string[]>
   /** A token that kube-apiserver issues. */
@@ -76,6 +95,7 @@ export async function startLeaseHub(t: Test, servers: number): Promise<LeaseHub>
   }
   const agentToken = join(folder, 'agent.token')
   await writeFile(agentToken, await token(SERVICE_ACCOUNT, ''), { mode: 0o600 })
+  const asPod = ['sh', '-c', MOUNT_AND_RUN, agentToken, pki.kubernetes.ca.cert]
   const { proxyServer } = pki.kubernetes
   const configs = {
     server: await writeConfig(folder, 'server', pki, {
@@ -116,20 +136,24 @@ export async function startLeaseHub(t: Test, servers: number): Promise<LeaseHub>
       await server.until(ready(network.hub, `http://127.0.0.1:${healthPort}/healthz`, READY_MS))
       return probed(server, network.hub, healthPort ?? 0)
     },
-    async startAgent(maker, name, flags) {
+    async startAgent(maker, name, flags, { server, pod = false } = {}) {
       const healthPort = AGENT_PORTS + 2 * agents++
       const command = [
+        ...(pod ? asPod : []),
         maker === 'ours' ? join(CHECKOUT, 'bin/proxy-agent') : await program('konnectivity-agent'),
         `--proxy-server-host=${HUB_ADDRESS}`,
-        `--proxy-server-port=${AGENT_PORT}`,
+        `--proxy-server-port=${server === undefined ? AGENT_PORT : SERVER_PORTS + 10 * server}`,
         ...['--ca-cert', pki.tunnel.ca.cert],
         `--health-server-port=${healthPort}`,
         `--admin-server-port=${healthPort + 1}`,
         `--agent-id=${name}`,
         ...flags,
       ]
-      return probed(start({ name, namespace: network.cell, folder, command }), network.cell, healthPort)
+      const env = { KUBERNETES_SERVICE_HOST: HUB_ADDRESS, KUBERNETES_SERVICE_PORT: String(API_PORT) }
+      const launch = { name, namespace: network.cell, folder, command, ...(pod && { env }) }
+      return probed(start(launch), network.cell, healthPort)
     },
+    admin: (server, path) => ready(network.hub, `http://127.0.0.1:${SERVER_PORTS + 10 * server + 2}${path}`, READY_MS),
     async leases() {
       const names = await kubectl.text(
         'get',
@@ -154,6 +178,17 @@ export async function startLeaseHub(t: Test, servers: number): Promise<LeaseHub>
 export function figureIn(metrics: string, series: string): number {
   const line = metrics.split('\n').find((one) => one.startsWith(`${series} `))
   return line === undefined ? 0 : Number(line.slice(series.length + 1))
+}
+
+/** Waits until the program's output has it. */
+export async function says({ name, logFile }: Running, pattern: RegExp, deadlineMs: number): Promise<string> {
+  const found = await becomes(
+    `${name} says ${pattern}`,
+    async () => pattern.exec(await readFile(logFile, 'utf8'))?.[0] ?? '',
+    (text) => text !== '',
+    deadlineMs,
+  )
+  return found
 }
 
 /** Asks every quarter of a second: each question is a process in a namespace. */

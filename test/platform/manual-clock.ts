@@ -5,15 +5,19 @@ export type ManualClock = Clock & {
   readonly advance: (ms: number) => void
   /** How many calls are still to come. */
   readonly waiting: () => number
+  /** The waits that were asked for so far, over or not: milliseconds. */
+  readonly asked: readonly number[]
 }
 
 export function manualClock(): ManualClock {
   let now = 0
   const due = new Set<{ at: number; run: () => void }>()
+  const asked: number[] = []
   return {
     now: () => now,
     unixMs: () => now,
     after: (ms, run) => {
+      asked.push(ms)
       const timer = { at: now + ms, run }
       due.add(timer)
       return { [Symbol.dispose]: () => void due.delete(timer) }
@@ -26,5 +30,6 @@ export function manualClock(): ManualClock {
       }
     },
     waiting: () => due.size,
+    asked,
   }
 }

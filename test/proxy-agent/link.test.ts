@@ -1,4 +1,5 @@
 import { once } from 'node:events'
+import { writeFileSync } from 'node:fs'
 import {
   createSecureServer,
   type IncomingHttpHeaders,
@@ -6,6 +7,7 @@ import {
   type ServerHttp2Stream,
 } from 'node:http2'
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
+import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { createAuthority } from '../../src/pki/authority.ts'
 import { issueLeaf } from '../../src/pki/leaf.ts'
@@ -150,6 +152,40 @@ t.test('asks for the stream as a stock agent does, and offers what it can', asyn
     agentidentifiers: 'host=n1',
     'culvert-extensions': writeExtensions(offered),
   })
+})
+
+t.test('shows the token in its file, as it is by now', async (t) => {
+  const tokenFile = join(t.testdir({ token: 'hunter2\n' }), 'token')
+  for (const token of ['hunter2', 'hunter3']) {
+    writeFileSync(tokenFile, `${token}\n`)
+    const { asked } = await setup(t, { tokenFile })
+    t.equal((await asked()).headers.authorization, `Bearer ${token}`)
+  }
+  t.notOk('authorization' in (await (await setup(t)).asked()).headers, 'none, where no file is named')
+})
+
+t.test('does not even connect without the token that it should show, and says so', async (t) => {
+  const tokenFile = join(t.testdir(), 'token')
+  const { link, gone, told, listener, clock } = await setup(t, { tokenFile })
+  listener.on('connection', () => t.fail('it connects'))
+  t.strictSame(told, [])
+  for (const act of [link.drain, link.finish, () => link.end('x')]) act()
+  await gone()
+  t.match(told, [['gone', /token: there is no such file/, false, true]])
+  clock.advance(60_000)
+  t.equal(told.length, 1)
+})
+
+t.test('shows no token to a server that it does not trust', async (t) => {
+  const stranger = await createAuthority({ trustDomain: 'hub.example' })
+  const tokenFile = join(t.testdir({ token: 'hunter2' }), 'token')
+  const { listener, gone, told } = await setup(t, { tokenFile, material: { ca: stranger.certificatePem } })
+  let heard = 0
+  listener.on('secureConnection', (socket) => socket.on('data', (data: Buffer) => (heard += data.length)))
+  listener.on('stream', () => t.fail('it asks'))
+  await gone()
+  t.match(told, [['gone', /certificate/, false]])
+  t.equal(heard, 0, 'not a byte of HTTP')
 })
 
 t.test('is connected when the server answers, not before', async (t) => {
