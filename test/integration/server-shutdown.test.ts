@@ -4,6 +4,7 @@ import { makePki } from './certificates.ts'
 import { connectFrontend, echoOver, openTunnel, readAll } from './client.ts'
 import { within } from './deadline.ts'
 import { fetchFrom } from './figures.ts'
+import { type Call, dataOf, dialRequest, grpcClient } from './grpc-client.ts'
 import { echo, listenTarget } from './target.ts'
 import { startServer, startTunnel, TRANSPORTS } from './tunnel.ts'
 import { connectAgentPort } from './wire-agent.ts'
@@ -30,6 +31,36 @@ for (const transport of TRANSPORTS) {
     t.match(await server.logged('closed the frontend'), { why: 'quiet' })
     t.strictSame(await within(server.ended, 'its end', 10_000), { code: 0, signal: null })
     await t.rejects(connectFrontend(server), { code: transport === 'tls' ? 'ECONNREFUSED' : 'ENOENT' })
+  })
+}
+
+for (const transport of TRANSPORTS) {
+  t.test(`${transport}: in gRPC mode calls go on, and who still comes is served`, async (t) => {
+    const { server } = await startTunnel(t, { pki, transport, flags: ['--mode=grpc'] })
+    const client = grpcClient(t, server)
+    const talk = async (call: Call, connectID: string, word: string): Promise<void> => {
+      call.send(dataOf(connectID, word))
+      t.equal((await call.next('data')).data.toString(), word)
+    }
+    const dial = async (call: Call): Promise<string> => {
+      call.send(dialRequest(target.address))
+      return (await call.next('dialResponse')).connectID
+    }
+    const open = client.call()
+    const connectID = await dial(open)
+    server.signal('SIGTERM')
+    await server.logged('shutting down')
+    await talk(open, connectID, 'goes on')
+    const others = [client.call(), grpcClient(t, server).call()] // by way of a client that is told to connect anew, too
+    for (const call of others) {
+      await talk(call, await dial(call), 'is served')
+      call.finish()
+    }
+    await talk(open, connectID, 'to its end')
+    open.finish()
+    t.match(await open.status, { code: 0 })
+    t.match(await server.logged('closed the frontend'), { why: 'quiet' })
+    t.strictSame(await within(server.ended, 'its end', 10_000), { code: 0, signal: null })
   })
 }
 
