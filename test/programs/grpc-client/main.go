@@ -118,9 +118,11 @@ func serve(test *net.UnixConn, dial dialer) {
 		return
 	}
 	go func() {
-		io.CopyBuffer(onlyWriter{tunnel}, reader, make([]byte, copyBytes))
-		if err := tunnel.Close(); err != nil {
-			fmt.Fprintf(os.Stderr, "close %s: %v\n", target, err)
+		_, err := io.CopyBuffer(onlyWriter{tunnel}, reader, make([]byte, copyBytes))
+		tunnel.Close()
+		if err != nil {
+			// A tunnel that breaks right after its dial is never told so by the library: reads wait for ever, writes fail.
+			test.Close()
 		}
 	}()
 	io.CopyBuffer(onlyWriter{test}, tunnel, make([]byte, copyBytes))
