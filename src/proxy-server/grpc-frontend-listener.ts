@@ -64,6 +64,7 @@ export function createGrpcFrontendListener(
     let keepalive = clock.after(options.keepaliveMs, ping)
 
     function ping(): void {
+      if (http.destroyed) return void socket.destroy() // it waits for the client to hang up as well
       const unanswered = clock.after(PING_TIMEOUT_MS, () => http.destroy())
       http.ping((error) => {
         unanswered[Symbol.dispose]()
@@ -75,7 +76,7 @@ export function createGrpcFrontendListener(
     http.on('error', (error) => log.debug({ err: error }, 'frontend HTTP/2 error'))
     http.on('stream', (stream, headers, _flags, rawHeaders) => {
       stream.on('error', (error) => log.debug({ err: error }, 'frontend stream error'))
-      serve(stream, headers[':path'], headers[':method'], rawHeaders as unknown as string[], admission)
+      serve(socket, stream, headers[':path'], headers[':method'], rawHeaders as unknown as string[], admission)
     })
     http.once('close', () => {
       preface[Symbol.dispose]()
@@ -86,6 +87,7 @@ export function createGrpcFrontendListener(
   }
 
   function serve(
+    socket: Socket,
     stream: ServerHttp2Stream,
     path: string | undefined,
     method: string | undefined,
@@ -110,7 +112,10 @@ export function createGrpcFrontendListener(
       metrics.frontendDropped()
       return refuseStream(stream, 'RESOURCE_EXHAUSTED', `the limit of ${options.maxCalls} calls is reached`)
     }
-    const call = serveGrpcFrontend(stream, admission, deps, () => calls.delete(call))
+    const call = serveGrpcFrontend(stream, admission, deps, {
+      connectionLost: () => socket.destroyed,
+      done: () => calls.delete(call),
+    })
     calls.add(call)
   }
 

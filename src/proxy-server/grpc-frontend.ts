@@ -29,6 +29,10 @@ const LAST_WORDS_MS = 5_000
 const IDLE_MS = 60_000
 /** How long a call that was ended may take to bring its status out: milliseconds. */
 const END_GRACE_MS = 1_000
+/** Packets besides data that a client who does not read may make us keep, in one call: bytes. */
+const MAX_UNREAD_BYTES = 1024 * 1024
+/** With these a client says that it wants no more of its call; with others, that something broke. */
+const RESETS_IN_ORDER: ReadonlySet<number> = new Set([constants.NGHTTP2_CANCEL, constants.NGHTTP2_NO_ERROR])
 /** Bytes gathered for one message at most: those of one turn, or this. */
 const GATHERED_BYTES = 256 * 1024
 
@@ -52,15 +56,22 @@ export type GrpcFrontend = {
   readonly drain: () => void
 }
 
+export type GrpcFrontendEvents = {
+  /** Whether the HTTP/2 connection is gone. */
+  readonly connectionLost: () => boolean
+  /** The stream is closed, and what its client sent is on its way. Once. */
+  readonly done: () => void
+}
+
 type Gathered = { readonly id: Int64; readonly pieces: Uint8Array[]; bytes: number; readonly written: Written }
 type Written = (bytes: number) => void
 
-/** Serves the call until its stream closes. @param done the stream is closed, and what its client sent is on its way; once */
+/** Serves the call until its stream closes. */
 export function serveGrpcFrontend(
   stream: ServerHttp2Stream,
   { cluster, principal }: Extract<Admission, { kind: 'admitted' }>,
   deps: GrpcFrontendDeps,
-  done: () => void,
+  events: GrpcFrontendEvents,
 ): GrpcFrontend {
   const { options, clock, metrics } = deps
   const count = metrics.frontendPackets
@@ -69,6 +80,8 @@ export function serveGrpcFrontend(
   let flushAhead = false
   let reading = true
   let violations = 0
+  let unreadBytes = 0 // of packets besides data
+  let whole = true // the client has sent no part of a message without the rest
   let state: 'open' | 'ending' | 'closed' = 'open'
   let clientEnded = false
   let fault: StreamEndCode = 'Canceled' // unless the call ends in order, or for something worse
@@ -103,7 +116,7 @@ export function serveGrpcFrontend(
       void clock.after(LAST_WORDS_MS, () => {
         if (lie()) cut()
       }),
-    cut,
+    cut: () => cut(),
   })
 
   const decode = grpcDecoder(options.maxMessageBytes, {
@@ -121,7 +134,7 @@ export function serveGrpcFrontend(
   function read(chunk: Buffer): void {
     if (state !== 'open') return
     try {
-      decode(chunk)
+      whole = decode(chunk)
     } catch (error) {
       const { status, message, how } = unreadable(error)
       fault = how === 'too_large' ? 'ResourceExhausted' : 'Internal'
@@ -140,9 +153,21 @@ export function serveGrpcFrontend(
   function send(packet: Packet): void {
     flush()
     count.sent[packet.type]++
-    const writer: Writer = { bytes: Buffer.allocUnsafe(messageBytes(packet)), at: 0 }
+    const length = messageBytes(packet)
+    const writer: Writer = { bytes: Buffer.allocUnsafe(length), at: 0 }
     writeMessage(writer, packet)
-    if (stream.writable) stream.write(writer.bytes)
+    if (!stream.writable) return
+    unreadBytes += length
+    stream.write(writer.bytes, () => {
+      unreadBytes -= length
+    })
+    if (unreadBytes > MAX_UNREAD_BYTES) process.nextTick(hangUp)
+  }
+
+  function hangUp(): void {
+    if (state !== 'open') return
+    fault = 'ResourceExhausted'
+    cut(constants.NGHTTP2_ENHANCE_YOUR_CALM)
   }
 
   /** All bytes of a connection that come in one turn leave in one message. */
@@ -199,11 +224,12 @@ export function serveGrpcFrontend(
     flush()
     stream.end()
     stream.resume() // what still comes is dropped: unread, it would keep the stream open
-    clock.after(END_GRACE_MS, cut)
+    clock.after(END_GRACE_MS, () => cut())
   }
 
-  function cut(): void {
-    if (!stream.destroyed) stream.close(constants.NGHTTP2_CANCEL)
+  function cut(code: number = constants.NGHTTP2_CANCEL): void {
+    call.ended(true)
+    if (!stream.destroyed) stream.close(code)
   }
 
   function lookAtIdle(): void {
@@ -214,13 +240,20 @@ export function serveGrpcFrontend(
     idleTimer = clock.after(IDLE_MS, lookAtIdle)
   }
 
+  /** A reset, or the end of the connection, for which Node gives the code of a cancelled call as well. */
+  function aborted(): void {
+    if (state !== 'open') return
+    const cancelled = RESETS_IN_ORDER.has(stream.rstCode ?? -1) && !events.connectionLost()
+    call.ended(!(cancelled && whole && stream.readableLength === 0))
+    stream.resume() // unread, it would not close
+  }
+
   function closed(): void {
-    const cancelled = stream.rstCode === constants.NGHTTP2_CANCEL && stream.session?.destroyed === false
     state = 'closed'
     idleTimer[Symbol.dispose]()
     setReading(true)
     metrics.frontendStreamEnded(clientEnded ? 'OK' : fault)
-    call.ended(!clientEnded && !cancelled)
+    call.ended(true)
     flush()
     settled()
   }
@@ -228,7 +261,7 @@ export function serveGrpcFrontend(
   function settled(): void {
     if (call.busy() || state !== 'closed' || toldDone) return
     toldDone = true
-    done()
+    events.done()
   }
 
   metrics.frontendStreamOpened()
@@ -236,9 +269,15 @@ export function serveGrpcFrontend(
   stream.on('wantTrailers', () => stream.sendTrailers(trailers))
   stream.on('data', read)
   stream.on('end', () => {
+    if (state !== 'open' || stream.aborted) return
+    if (!whole) {
+      fault = 'Internal'
+      return end('INTERNAL', 'the call ended in the middle of a message')
+    }
     clientEnded = true
     end('OK', '')
   })
+  stream.once('aborted', aborted)
   stream.once('close', closed)
   idleTimer = clock.after(IDLE_MS, lookAtIdle)
 

@@ -32,12 +32,13 @@ export type MessageSink = {
 type DataHead = { readonly connectId: number; readonly payloadAt: number }
 
 /**
- * Returns a function that takes the next chunk; what it completes goes to the sink in order.
+ * Returns a function that takes the next chunk; what it completes goes to the sink in order. It tells whether the chunk ended
+ * with a message: else the rest of one is still to come.
  *
  * @param maxMessageBytes checked against the prefix, before any of the message is held
  * @throws TunnelError `message-too-large` or `bad-frame`; the stream cannot be resynchronised, so end it
  */
-export function grpcDecoder(maxMessageBytes: number, sink: MessageSink): (chunk: Uint8Array) => void {
+export function grpcDecoder(maxMessageBytes: number, sink: MessageSink): (chunk: Uint8Array) => boolean {
   let held: Uint8Array[] = []
   let heldBytes = 0
   let wanted = 0 // bytes that must be held before looking again
@@ -88,7 +89,7 @@ export function grpcDecoder(maxMessageBytes: number, sink: MessageSink): (chunk:
     if (heldBytes > 0) {
       held.push(bytes)
       heldBytes += bytes.length
-      if (heldBytes < wanted) return // nothing is copied while a long message arrives
+      if (heldBytes < wanted) return false // nothing is copied while a long message arrives
       bytes = Buffer.concat(held)
       held = []
       heldBytes = 0
@@ -98,10 +99,11 @@ export function grpcDecoder(maxMessageBytes: number, sink: MessageSink): (chunk:
       if (next < 0) {
         held = [bytes.subarray(at)]
         heldBytes = bytes.length - at
-        return
+        return false
       }
       at = next
     }
+    return streaming === 0
   }
 }
 

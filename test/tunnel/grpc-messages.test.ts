@@ -117,6 +117,16 @@ t.test('gives the same packets and bytes wherever the network splits them', asyn
   t.strictSame(problems, [])
 })
 
+t.test('tells whether what came ends with a message', async (t) => {
+  for (const message of [written({ type: 'DRAIN' }), data(300, 'x'.repeat(200)), framed(Buffer.alloc(0))]) {
+    for (let cut = 1; cut < message.length; cut++) {
+      const decode = grpcDecoder(MOST_BYTES, noting().sink)
+      t.strictSame([decode(message.subarray(0, cut)), decode(message.subarray(cut))], [false, true], `cut at ${cut}`)
+    }
+    t.ok(grpcDecoder(MOST_BYTES, noting().sink)(Buffer.concat([message, message])))
+  }
+})
+
 const bigints = (_: string, value: unknown): unknown => (typeof value === 'bigint' ? `${value}` : value)
 
 t.test('reads DATA in any valid shape', async (t) => {

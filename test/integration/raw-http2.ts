@@ -1,0 +1,109 @@
+/** HTTP/2 frame by frame, for clients that no library would be. Source: RFC 9113 sections 4 and 6, RFC 7541. */
+import { Buffer } from 'node:buffer'
+import type { Socket } from 'node:net'
+import { eventually } from './deadline.ts'
+
+const TYPES = [
+  'DATA',
+  'HEADERS',
+  'PRIORITY',
+  'RST_STREAM',
+  'SETTINGS',
+  'PUSH_PROMISE',
+  'PING',
+  'GOAWAY',
+  'WINDOW_UPDATE',
+] as const
+type FrameType = (typeof TYPES)[number]
+const HEADER_BYTES = 9
+const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n')
+export const END_STREAM = 0x1
+const END_HEADERS = 0x4
+const ACK = 0x1
+
+export type Frame = {
+  readonly type: FrameType | undefined
+  readonly flags: number
+  readonly stream: number
+  readonly payload: Buffer
+}
+
+export function frame(type: FrameType, flags = 0, stream = 0, payload: Buffer = Buffer.alloc(0)): Buffer {
+  const header = Buffer.alloc(HEADER_BYTES)
+  header.writeUIntBE(payload.length, 0, 3)
+  header[3] = TYPES.indexOf(type)
+  header[4] = flags
+  header.writeUInt32BE(stream, 5)
+  return Buffer.concat([header, payload])
+}
+
+export const settings = (ack = false): Buffer => frame('SETTINGS', ack ? ACK : 0)
+export const ping = (ack = false, payload: Buffer = Buffer.alloc(8)): Buffer => frame('PING', ack ? ACK : 0, 0, payload)
+export const resetStream = (stream: number, code: number): Buffer => frame('RST_STREAM', 0, stream, uint32(code))
+export const data = (stream: number, payload: Buffer, flags = 0): Buffer => frame('DATA', flags, stream, payload)
+
+function uint32(value: number): Buffer {
+  const bytes = Buffer.alloc(4)
+  bytes.writeUInt32BE(value)
+  return bytes
+}
+
+/** A call of ProxyService/Proxy; names and values as literals, never indexed. */
+export function callHeaders(stream: number, flags = 0): Buffer {
+  const text = (value: string): Buffer => Buffer.concat([Buffer.from([value.length]), Buffer.from(value)])
+  const literal = (name: string, value: string): Buffer => Buffer.concat([Buffer.from([0]), text(name), text(value)])
+  const block = Buffer.concat([
+    literal(':method', 'POST'),
+    literal(':scheme', 'http'),
+    literal(':path', '/ProxyService/Proxy'),
+    literal(':authority', 'frontend'),
+    literal('content-type', 'application/grpc'),
+    literal('te', 'trailers'),
+  ])
+  return frame('HEADERS', END_HEADERS | flags, stream, block)
+}
+
+export type RawHttp2 = {
+  readonly write: (...frames: Buffer[]) => boolean
+  /** All that came so far. */
+  readonly received: Frame[]
+  readonly next: (wanted: (frame: Frame) => boolean) => Promise<Frame>
+  readonly socket: Socket
+}
+
+/** Says hello. @param polite answers SETTINGS and PING */
+export function speakRawHttp2(socket: Socket, { polite = true } = {}): RawHttp2 {
+  const received: Frame[] = []
+  let held: Buffer = Buffer.alloc(0)
+  socket.on('data', (chunk: Buffer) => {
+    held = Buffer.concat([held, chunk])
+    while (held.length >= HEADER_BYTES && held.length >= HEADER_BYTES + held.readUIntBE(0, 3)) {
+      const end = HEADER_BYTES + held.readUIntBE(0, 3)
+      take({
+        type: TYPES[held[3]!],
+        flags: held[4]!,
+        stream: held.readUInt32BE(5) & 0x7fffffff,
+        payload: Buffer.from(held.subarray(HEADER_BYTES, end)),
+      })
+      held = held.subarray(end)
+    }
+  })
+
+  function take(one: Frame): void {
+    received.push(one)
+    if (!polite || (one.flags & ACK) !== 0) return
+    if (one.type === 'SETTINGS') socket.write(settings(true))
+    if (one.type === 'PING') socket.write(ping(true, one.payload))
+  }
+
+  socket.write(Buffer.concat([PREFACE, settings()]))
+  return {
+    socket,
+    received,
+    write: (...frames) => socket.write(Buffer.concat(frames as Uint8Array[])),
+    async next(wanted) {
+      await eventually('a frame comes', () => received.some(wanted), Boolean)
+      return received.find(wanted)!
+    },
+  }
+}
