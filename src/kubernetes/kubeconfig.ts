@@ -19,6 +19,7 @@ export async function kubeconfigAccess(path: string): Promise<ApiAccess> {
     config.loadFromString(text)
     config.makePathsAbsolute(dirname(path))
     readTokenFiles(config, text, dirname(path))
+    preparePlugins(config, dirname(path))
   } catch (cause) {
     throw unusable(path, shortened(cause))
   }
@@ -28,7 +29,16 @@ export async function kubeconfigAccess(path: string): Promise<ApiAccess> {
   if (!URL.canParse(cluster.server) || new URL(cluster.server).protocol !== 'https:') {
     throw unusable(path, `expected a server such as https://10.0.0.1:6443, got ${JSON.stringify(cluster.server)}`)
   }
-  return { server: new URL(cluster.server), credentials: () => credentialsOf(config, cluster.proxyUrl !== undefined) }
+  let underWay: Promise<ApiCredentials> | undefined // one at a time: a plug-in that hangs is not started again and again
+  return {
+    server: new URL(cluster.server),
+    credentials() {
+      underWay ??= credentialsOf(config, cluster.proxyUrl !== undefined).finally(() => {
+        underWay = undefined
+      })
+      return underWay
+    },
+  }
 }
 
 async function credentialsOf(config: KubeConfig, proxied: boolean): Promise<ApiCredentials> {
@@ -64,6 +74,18 @@ function readTokenFiles(config: KubeConfig, text: string, folder: string): void 
     config.users[config.users.indexOf(target)] = { ...target, authProvider: provider }
   }
 }
+
+/** What Kubernetes promises to plug-ins and the library leaves out: a path beside the kubeconfig, and what they are asked for. */
+function preparePlugins({ users }: KubeConfig, folder: string): void {
+  for (const { exec } of users as { exec?: Plugin | null }[]) {
+    if (!exec?.command) continue
+    if (exec.command.includes('/')) exec.command = resolve(folder, exec.command)
+    const asked = { apiVersion: exec.apiVersion, kind: 'ExecCredential', spec: { interactive: false } }
+    exec.env = [...(exec.env ?? []), { name: 'KUBERNETES_EXEC_INFO', value: JSON.stringify(asked) }]
+  }
+}
+
+type Plugin = { command?: string; apiVersion?: string; env?: { name: string; value: string }[] | null }
 
 /** What went wrong, without the lines of the file, or the output of a plug-in, that a parser quotes: they may be secret. */
 function shortened(cause: unknown): string {

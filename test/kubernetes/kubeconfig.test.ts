@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { writeFileSync } from 'node:fs'
+import { chmodSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { kubeconfigAccess } from '../../src/kubernetes/kubeconfig.ts'
@@ -70,6 +70,43 @@ t.test('has credentials that a plug-in prints', async (t) => {
   const exec = { apiVersion: 'client.authentication.k8s.io/v1', command: process.execPath, args: ['-e', print] }
   const { credentials } = await kubeconfigAccess(config(t, { user: { exec } }))
   t.match(await credentials(), { headers: { Authorization: 'Bearer printed' } })
+})
+
+t.test(
+  'calls a plug-in as Kubernetes promises: by a path beside the kubeconfig, told what it is asked for',
+  async (t) => {
+    const plugin = `#!${process.execPath}
+    const { apiVersion, spec } = JSON.parse(process.env.KUBERNETES_EXEC_INFO)
+    console.log(JSON.stringify({ status: { token: [apiVersion, spec.interactive, process.env.MORE].join() } }))`
+    const env = [{ name: 'MORE', value: 'more' }]
+    const exec = { apiVersion: 'client.authentication.k8s.io/v1', command: './plug-in.cjs', env }
+    const path = config(t, { user: { exec } }, { 'plug-in.cjs': plugin })
+    chmodSync(join(path, '../plug-in.cjs'), 0o700)
+    const { headers } = await (await kubeconfigAccess(path)).credentials()
+    t.strictSame(headers, { Authorization: 'Bearer client.authentication.k8s.io/v1,false,more' })
+  },
+)
+
+t.test('starts a plug-in that takes its time only once', async (t) => {
+  const folder = t.testdir({ runs: '' })
+  const print = `
+    const { appendFileSync, existsSync } = require('node:fs')
+    appendFileSync('${folder}/runs', 'x')
+    setInterval(() => {
+      if (!existsSync('${folder}/go')) return
+      console.log(JSON.stringify({ status: { token: 'printed' } }))
+      process.exit()
+    }, 10)`
+  const exec = { command: process.execPath, args: ['-e', print] }
+  const text = { 'current-context': 'c', clusters: [{ name: 'k', cluster: { server: 'https://h' } }] }
+  const users = [{ name: 'u', user: { exec } }]
+  const contexts = [{ name: 'c', context: { cluster: 'k', user: 'u' } }]
+  writeFileSync(join(folder, 'config'), JSON.stringify({ ...text, users, contexts }))
+  const { credentials } = await kubeconfigAccess(join(folder, 'config'))
+  const asked = [credentials(), credentials(), credentials()]
+  writeFileSync(join(folder, 'go'), '')
+  for (const { headers } of await Promise.all(asked)) t.match(headers, { Authorization: 'Bearer printed' })
+  t.equal(readFileSync(join(folder, 'runs'), 'utf8'), 'x')
 })
 
 t.test('says that a plug-in failed, and nothing that it printed to its output', async (t) => {
