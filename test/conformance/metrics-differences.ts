@@ -163,12 +163,12 @@ export const rows: readonly Row[] = [
   {
     figure: '`stream_packets_total` of types that only Culvert has, with both ends ours',
     konnectivity: 'absent',
-    culvert: 'HEARTBEAT, HEARTBEAT_ACK, PING, PONG, END_OF_DATA, WINDOW_UPDATE, BLOCKED',
+    culvert: 'HEARTBEAT, HEARTBEAT_ACK, PING, PONG, END_OF_DATA, WINDOW_UPDATE, BLOCKED, GOING_AWAY',
     why: 'the extensions that our two ends agree on: docs/protocol.md',
     covers: (difference) =>
       bothOurs(difference) &&
       difference.stock === ABSENT &&
-      arePackets(/^(HEARTBEAT|HEARTBEAT_ACK|PING|PONG|END_OF_DATA|WINDOW_UPDATE|BLOCKED)$/)(difference),
+      arePackets(/^(HEARTBEAT|HEARTBEAT_ACK|PING|PONG|END_OF_DATA|WINDOW_UPDATE|BLOCKED|GOING_AWAY)$/)(difference),
   },
   {
     figure: '`stream_packets_total{packet_type="CLOSE_REQ"}` and `CLOSE_RSP`, exchanged with agents',
@@ -231,5 +231,20 @@ export const rows: readonly Row[] = [
     culvert: 'of the first strategy',
     why: 'the one by which `/readyz` of both goes',
     covers: ({ what, stock, ours }) => what === 'ready_backend_connections' && stock !== ABSENT && ours !== ABSENT,
+  },
+  {
+    figure:
+      '`server_connection_failure_count` and `stream_errors_total` of the agent, when a server is stopped, with both ends ours',
+    konnectivity: 'counted',
+    culvert: 'not counted',
+    why: 'the server has said that it goes: a rolling restart is no failure. A server that is killed is counted by both',
+    covers: (difference) =>
+      bothOurs(difference) &&
+      difference.moment === 'server stopped' &&
+      difference.ours === ABSENT &&
+      isOneOf(
+        'server_connection_failure_count{direction="from_server"}',
+        'stream_errors_total{code="Unavailable",packet_type="Unknown",segment="to_agent"}',
+      )(difference),
   },
 ]

@@ -26,6 +26,7 @@ export const moments = [
   'after the rest',
   'agent killed',
   'server killed',
+  'server stopped',
 ] as const
 export type Moment = (typeof moments)[number]
 export type Story = ReadonlyMap<`${Side}, ${Moment}`, Exposition>

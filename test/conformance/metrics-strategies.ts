@@ -1,4 +1,7 @@
-/** A server with all strategies and two agents of different kinds, one of which is killed; and an agent that finds no server. */
+/**
+ * A server with all strategies and two agents of different kinds, one of which is killed, until the server is stopped in good
+ * order; and an agent that finds no server.
+ */
 import type { Test } from 'tap'
 import { freePort } from '../programs/free-port.ts'
 import { becomes, lookAt, type Moment, type Scene, type Side, type Story, settled } from './metrics-story.ts'
@@ -16,11 +19,14 @@ export async function playStrategies(t: Test, pairing: Pairing, { pki }: Scene):
   const server = await serverOf(t, pairing.server, pki, ['--proxy-strategies=destHost,defaultRoute,default'])
   await note('server', 'without an agent', server.healthPort)
   const named = await agentOf(t, pairing.agent, server, ['--agent-identifiers=host=a&host=b&ipv4=10.0.0.1'])
-  await agentOf(t, pairing.agent, server, ['--agent-identifiers=default-route=true'])
+  const other = await agentOf(t, pairing.agent, server, ['--agent-identifiers=default-route=true'])
   await becomes(lookAt(server.healthPort), 'server_ready_backends{proxy_strategy="default"}', 2)
   await note('server', 'before the first dial', server.healthPort)
   await named.kill('SIGKILL')
   await becomes(lookAt(server.healthPort), 'server_ready_backends{proxy_strategy="default"}', 1)
   await note('server', 'agent killed', server.healthPort)
+  await server.kill('SIGTERM')
+  await becomes(lookAt(other.healthPort), 'agent_open_server_connections', 0)
+  await note('agent', 'server stopped', other.healthPort)
   return story
 }
