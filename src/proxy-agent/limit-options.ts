@@ -15,6 +15,11 @@ export const lifetimeOptions = {
     default: '25s',
     help: 'Longest time for open connections to end after SIGTERM.',
   }),
+  drainQuietTimeMs: duration({
+    ...lifetime,
+    default: '2s',
+    help: 'After SIGTERM the agent leaves a server when nothing is open and that one has asked for no connection for this long.',
+  }),
 }
 
 const limiting = { group: 'Limits' }

@@ -25,6 +25,7 @@ import { createTargetDialer } from './endpoints.ts'
 import { shuffledLookup } from './lookups.ts'
 import type { AgentMetrics } from './metrics.ts'
 import type { OpenSockets } from './open-sockets.ts'
+import { createQuiet } from './quiet.ts'
 
 const METHOD = '/AgentService/Connect'
 /** From the first SYN to the server's answer: milliseconds. A server that is half dead must not hold us longer. */
@@ -58,6 +59,8 @@ export type LinkOptions = {
   readonly heartbeatTimeoutMs: number
   /** Longest time between two looks at a link. */
   readonly probeIntervalMs: number
+  /** A link that has drained ends when its server has asked for nothing for this long. */
+  readonly drainQuietMs: number
   readonly dialTimeoutMs: number
   readonly streamBufferBytes: number
   readonly limits: SessionLimits
@@ -114,6 +117,8 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
   let ticker: NodeJS.Timeout | undefined
   let lose = (_reason: string): void => {}
   const over = new AbortController()
+  const isIdle = (): boolean => session?.connectionCount() === 0 && session.dialCount() === 0
+  const quiet = createQuiet(options.drainQuietMs, clock, isIdle)
   const socket = connectSocket(options, shuffledLookup(deps.network.lookup, deps.random, over.signal))
   const http = connectHttp2(`https://${authority}`, {
     createConnection: () => socket,
@@ -173,6 +178,7 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
   stream.on('end', () => carrier?.end())
   stream.once('close', () => {
     over.abort()
+    quiet[Symbol.dispose]()
     deadline[Symbol.dispose]()
     clearInterval(ticker)
     lose(reason)
@@ -218,13 +224,16 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
           roundTripMs = ms
           metrics.roundTrip(ms)
         },
-        dial: (request) => dialer.dial(made, request),
+        dial(request) {
+          quiet.asked()
+          dialer.dial(made, request)
+        },
         dialCancelled: dialer.cancel,
         goingAway({ reason: why, reconnectAfterMs }) {
           log.info({ reason: why }, 'server goes away')
           events.leaving(link, reconnectAfterMs)
         },
-        drained: () => events.drained(link),
+        drained: () => quiet.when(() => events.drained(link)),
       },
     )
     session = made

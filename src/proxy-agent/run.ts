@@ -202,6 +202,7 @@ function linkOptions(options: AgentOptions, address: ServerAddress, version: str
     heartbeatIntervalMs: options.heartbeatIntervalMs,
     heartbeatTimeoutMs: options.heartbeatTimeoutMs,
     probeIntervalMs: options.probeIntervalMs,
+    drainQuietMs: options.drainQuietTimeMs,
     dialTimeoutMs: options.endpointDialTimeoutMs,
     streamBufferBytes: options.streamBufferBytes,
     limits: {

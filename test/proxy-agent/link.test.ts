@@ -82,6 +82,7 @@ function open(t: Test, port: number, options: Partial<LinkOptions> = {}) {
       heartbeatIntervalMs: 5_000,
       heartbeatTimeoutMs: 12_000,
       probeIntervalMs: 1_000,
+      drainQuietMs: 2_000,
       dialTimeoutMs: 5_000,
       streamBufferBytes: 64 * 2 ** 20,
       limits: roomyLimits,
@@ -393,6 +394,27 @@ t.test('has drained when the server has read of it and nothing is left, and can 
   t.equal(told.length, 3)
 })
 
+t.test('serves on, when it has drained, for as long as its server still asks for connections', async (t) => {
+  const { link, told, tells, wire, clock } = await connected(t)
+  const ask = async (random: number): Promise<void> => {
+    wire.send({ type: 'DIAL_REQ', protocol: 'tcp', address: '127.0.0.1:0', random })
+    t.match(await wire.next('DIAL_RSP'), { random })
+  }
+  await ask(1)
+  clock.advance(1_999)
+  await wire.next('HEARTBEAT')
+  link.drain()
+  await wire.next('DRAIN')
+  const { seq } = await wire.next('HEARTBEAT')
+  wire.send({ type: 'HEARTBEAT_ACK', seq, serverUnixMs: 0 })
+  await ask(2)
+  clock.advance(1_999)
+  t.equal(told.length, 1)
+  clock.advance(100)
+  await tells(2)
+  t.strictSame(told.slice(1), [['drained', true]])
+})
+
 t.test('with a stock server it has drained when a ping that was sent after DRAIN is answered', async (t) => {
   const { link, told, tells, wire } = await connected(t, { ...taken, 'culvert-extensions': undefined })
   link.drain()
@@ -402,7 +424,7 @@ t.test('with a stock server it has drained when a ping that was sent after DRAIN
 })
 
 t.test('a ping to a stock server leaves after what was sent before it, however much that is', async (t) => {
-  const { link, stream, wire, clock, tells } = await connected(t, { ...taken, 'culvert-extensions': undefined })
+  const { link, stream, wire, clock, told, tells } = await connected(t, { ...taken, 'culvert-extensions': undefined })
   await read(stream) // the ping of the first tick has been answered
   const order: string[] = []
   stream.session?.on('ping', () => order.push('PING'))
@@ -421,9 +443,10 @@ t.test('a ping to a stock server leaves after what was sent before it, however m
     (all) => all.includes('PING'),
   )
   t.ok(order.indexOf('DRAIN') < order.indexOf('PING'), order.filter((one) => one !== 'DATA').join())
+  clock.advance(2_000)
   wire.send({ type: 'CLOSE_REQ', connectId: 1, reason: '' })
   await tells(2)
-  clock.advance(0)
+  t.strictSame(told.slice(1), [['drained', true]])
 })
 
 t.test('finishing and draining a link that is not connected is nothing', async (t) => {
