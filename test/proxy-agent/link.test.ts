@@ -61,7 +61,7 @@ async function setup(t: Test, options: Partial<LinkOptions> = {}) {
   return { ...world, listener, asked: () => within(asked.promise, 'a stream') }
 }
 
-function open(t: Test, port: number, options: Partial<LinkOptions> = {}) {
+function open(t: Test, port: number, options: Partial<LinkOptions> = {}, lookup = createLookups()) {
   const clock = manualClock()
   const metrics = recordedMetrics()
   const log = recordedLog()
@@ -94,7 +94,7 @@ function open(t: Test, port: number, options: Partial<LinkOptions> = {}) {
       metrics,
       processBudget: createBudget(256 * 2 ** 20),
       sockets: createOpenSockets(),
-      network: systemNetwork(createLookups()),
+      network: systemNetwork(lookup),
       random: Math.random,
       health: ({ roundTripMs }) => ({ uptimeMs: 1, ...(roundTripMs !== undefined && { roundTripUs: roundTripMs }) }),
     },
@@ -276,6 +276,19 @@ t.test('waits ten seconds for a server that does not even speak TLS, and says so
   t.strictSame(told, [['gone', 'no answer within 10000 ms', false, true]])
 })
 
+t.test('waits ten seconds for the address of a server, and asks for none but that', async (t) => {
+  const names: string[] = []
+  const hanging = createLookups((name) => {
+    names.push(name)
+    return new Promise(() => {})
+  })
+  const { clock, told, gone } = open(t, 1, { host: 'hub.example' }, hanging)
+  clock.advance(10_000)
+  await gone()
+  t.strictSame(told, [['gone', 'no answer within 10000 ms', false, true]])
+  t.strictSame(names, ['hub.example'])
+})
+
 t.test('waits ten seconds for the answer of a server that is half dead, and heeds none that comes later', async (t) => {
   const { clock, told, asked, gone } = await setup(t)
   const { stream } = await asked()
@@ -353,6 +366,25 @@ t.test('says how it is at once and then in its interval, with the round trip of 
   wire.send({ type: 'HEARTBEAT_ACK', seq: 1, serverUnixMs: 0 })
   clock.advance(4_996)
   t.match(await wire.next('HEARTBEAT'), { seq: 2, sentUnixMs: 5_000 })
+})
+
+t.test('is looked at as often as --probe-interval says, and at least twice a second', async (t) => {
+  const timers = t.capture(globalThis, 'setInterval', setInterval)
+  for (const [probeIntervalMs, everyMs] of [
+    [1, 50],
+    [200, 200],
+    [60_000, 500],
+  ] as const) {
+    const { asked, tells } = await setup(t, { probeIntervalMs })
+    const { stream } = await asked()
+    timers()
+    stream.respond(taken)
+    await tells(1)
+    t.match(
+      timers().map(({ args }) => args[1]),
+      [everyMs],
+    )
+  }
 })
 
 t.test('gives up a server that has said nothing for too long', async (t) => {
