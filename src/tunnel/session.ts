@@ -40,6 +40,8 @@ import { INITIAL_WINDOW_BYTES, LONG_PATH_MS, MAX_LONG_PATH_WINDOW_BYTES, MAX_WIN
 /** A connection without traffic for this long gives back what its window had grown: milliseconds. */
 const IDLE_WINDOW_MS = 10_000
 const MINUTE_MS = 60_000
+/** Connections of a stock agent that are remembered for having been refused. */
+const MAX_REFUSED = 1_024
 /** When too much waits in all, sockets that took nothing for this long go first: milliseconds. */
 const STALLED_MS = 1_000
 /** What an owner that has left still wanted to send is given up when the peer takes nothing of it for this long: milliseconds. */
@@ -129,6 +131,7 @@ export function createSession(options: SessionOptions, events: SessionEvents): S
   const expected = expectedPackets(role, extensions)
   const outlets = new Map<number, Outlet>()
   const connections = new Map<Int64, Connection>()
+  const refused = new Set<Int64>() // DATA came for them that nobody takes, and the agent was told
   const lingering = new Set<Connection>() // finished, but a socket has not taken all
   const dials = createDials(limits.pendingDials)
   const liveness = createLiveness(options.liveness, options.nowMs)
@@ -201,11 +204,19 @@ export function createSession(options: SessionOptions, events: SessionEvents): S
     if (crossed && link.halfClose) return
     if (!crossed) violate('unknown-connection')
     const { carrier } = primary()
-    if (type === 'DATA' && role === 'server') carrier.ordered({ type: 'CLOSE_REQ', connectId, reason: '' })
+    if (type === 'DATA' && role === 'server') refuseOnce(connectId)
     else if (type === 'DATA') carrier.ordered({ type: 'CLOSE_RSP', connectId, error: 'unrecognized connectID' })
     else if (type === 'CLOSE_REQ' && role === 'agent') {
       carrier.ordered({ type: 'CLOSE_RSP', connectId, error: 'Unknown connectID' })
     }
+  }
+
+  /** Server: an agent that has not heard of the end yet may send much: one CLOSE_REQ tells it, and more would help nobody. */
+  function refuseOnce(connectId: Int64): void {
+    if (refused.has(connectId)) return
+    refused.add(connectId)
+    if (refused.size > MAX_REFUSED) for (const oldest of refused) if (refused.delete(oldest)) break
+    primary().carrier.ordered({ type: 'CLOSE_REQ', connectId, reason: '' })
   }
 
   function open(id: Int64, outlet: Outlet, connectionEvents: ConnectionEvents): Connection {
