@@ -60,6 +60,8 @@ export const FrontendClient = makeGenericClientConstructor(proxyService, 'ProxyS
 type Call = ClientDuplexStream<object, StockPacket> | ServerDuplexStream<StockPacket, object>
 
 export type Stock = {
+  /** Instead of keeping packets: each as it comes. */
+  take: ((packet: StockPacket) => void) | undefined
   readonly send: (...packets: object[]) => void
   /** All that came so far. */
   readonly received: readonly StockPacket[]
@@ -86,12 +88,14 @@ export function speakStock(call: Call): Stock {
   const asked = new Set<StockPacket>()
   const waiting = new Set<() => void>()
   ;(call as ClientReadableStream<StockPacket>).on('data', (packet: StockPacket) => {
+    if (stock.take) return stock.take(packet)
     received.push(packet)
     for (const look of waiting) look()
   })
   call.on('error', () => undefined)
 
-  return {
+  const stock: Stock = {
+    take: undefined,
     send: (...packets) =>
       packets.forEach((packet) => void (call as ClientDuplexStream<object, StockPacket>).write(packet)),
     received,
@@ -116,4 +120,5 @@ export function speakStock(call: Call): Stock {
         return field === undefined || packet[field] === undefined
       }),
   }
+  return stock
 }

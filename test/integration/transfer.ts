@@ -7,7 +7,7 @@ import { event, within } from './deadline.ts'
 const BLOCK_BYTES = 1_000_003
 const block = randomBytes(BLOCK_BYTES)
 
-function* pieces(bytes: number): Generator<Buffer> {
+export function* pieces(bytes: number): Generator<Buffer> {
   for (let sent = 0; sent < bytes; sent += BLOCK_BYTES) yield block.subarray(0, Math.min(BLOCK_BYTES, bytes - sent))
 }
 

@@ -18,6 +18,8 @@ import { grpcMessage, type PacketOf } from './wire.ts'
 import type { GrpcEnd } from './wire-agent.ts'
 
 const MAX_MESSAGE_BYTES = 8 * 1024 * 1024
+/** Node resets streams when it holds more, 10 by default: what waits to be sent counts. MiB. */
+const SESSION_MEMORY_MIB = 1024
 const BULK_DEADLINE_MS = 120_000
 
 export type WireCall = {
@@ -90,7 +92,7 @@ export async function joinFrontend(t: Test, server: Server, leaf?: Leaf | 'none'
 }
 
 export function overHttp2(t: Test, socket: Socket): ClientHttp2Session {
-  const http = connectHttp2('http://frontend', { createConnection: () => socket })
+  const http = connectHttp2('http://frontend', { createConnection: () => socket, maxSessionMemory: SESSION_MEMORY_MIB })
   http.on('error', () => undefined)
   t.teardown(() => http.destroy())
   return http
