@@ -7,6 +7,7 @@ import { createHash } from 'node:crypto'
 import type { Clock } from '../platform/clock.ts'
 import type { Log } from '../platform/log.ts'
 import type { ApiClient } from './api-client.ts'
+import { createKnownTokens } from './core/known-tokens.ts'
 import { bearerToken, type ExpectedAgent, type Judgement, judge, tokenReview } from './core/token-review.ts'
 
 const PATH = '/apis/authentication.k8s.io/v1/tokenreviews'
@@ -35,23 +36,9 @@ export type TokenReviewerDeps = {
 }
 
 export function createTokenReviewer({ api, expected, clock, log, reviewed }: TokenReviewerDeps): TokenReviewer {
-  const known = new Map<string, { readonly judgement: Judgement; readonly untilMs: number }>() // by digest, oldest first
+  const known = createKnownTokens(KNOWN_MS, MAX_KNOWN)
   let underWay = 0
   let failing = false
-
-  function recall(digest: string): Judgement | undefined {
-    const found = known.get(digest)
-    return found !== undefined && found.untilMs > clock.now() ? found.judgement : undefined
-  }
-
-  function remember(digest: string, judgement: Judgement): void {
-    known.delete(digest)
-    known.set(digest, { judgement, untilMs: clock.now() + KNOWN_MS })
-    for (const [oldest, { untilMs }] of known) {
-      if (untilMs > clock.now() && known.size <= MAX_KNOWN) break
-      known.delete(oldest)
-    }
-  }
 
   async function ask(token: string, signal: AbortSignal): Promise<Judgement> {
     underWay++
@@ -79,14 +66,14 @@ export function createTokenReviewer({ api, expected, clock, log, reviewed }: Tok
 
   async function reviewToken(token: string, signal: AbortSignal): Promise<Judgement> {
     const digest = createHash('sha256').update(token).digest('base64')
-    const recalled = recall(digest)
-    if (recalled) return recalled
+    const username = known.recall(digest, clock.now())
+    if (username !== undefined) return { kind: 'known', username }
     if (underWay >= MAX_REVIEWS) {
       reviewed('too_many')
       return refused('too many tokens are under review')
     }
     const judgement = await ask(token, signal)
-    if (judgement.kind === 'known') remember(digest, judgement)
+    if (judgement.kind === 'known') known.remember(digest, judgement.username, clock.now())
     return judgement
   }
 

@@ -98,3 +98,17 @@ t.test('looks no more when it has ended', async (t) => {
   t.equal(clock.waiting(), 0)
   t.equal(count(), 1)
 })
+
+t.test('looks no more when it ends in the middle of a round', async (t) => {
+  const { next, collector, clock, counted } = await setup(t)
+  const listing = await next()
+  collector[Symbol.dispose]()
+  listing.answer(200, leaseList('1'))
+  await eventually(
+    'the answer',
+    () => counted.length,
+    (found) => found === 1,
+  )
+  await new Promise((resolve) => setImmediate(resolve))
+  t.equal(clock.waiting(), 0)
+})

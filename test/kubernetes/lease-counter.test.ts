@@ -170,6 +170,26 @@ t.test('waits longer and longer where it may list but not watch', async (t) => {
   t.match(log.lines[1], { level: 'warn', fields: { reason: /may not watch/ } })
 })
 
+t.test('starts again from the shortest pause after a watch that ended well', async (t) => {
+  const { clock, nextList, nextWatch, lease, pauses, log } = await setup(t)
+  for (const pauseMs of [550, 825]) {
+    ;(await nextList()).answer(500, {})
+    await pauses(pauseMs)
+    clock.advance(1_000)
+  }
+  const a = lease('a')
+  ;(await nextList()).answer(200, leaseList('40', a))
+  await nextWatch('40')
+  clock.advance(30_000)
+  ;(await nextList()).answer(500, {})
+  await eventually(
+    'the second pause of 550',
+    () => clock.asked.filter((ms) => ms === 550).length,
+    (found) => found === 2,
+  )
+  t.equal(log.messages('warn').length, 2)
+})
+
 t.test('does not ask without a pause where every watch ends at once', async (t) => {
   const { nextList, nextWatch, pauses, lease, count } = await setup(t)
   ;(await nextList()).answer(200, leaseList('40', lease('a')))
@@ -179,11 +199,14 @@ t.test('does not ask without a pause where every watch ends at once', async (t) 
 })
 
 t.test('does not list without a pause where leases arrive expired', async (t) => {
-  const { clock, nextList, nextWatch, lease, count } = await setup(t)
+  const { clock, nextList, nextWatch, lease } = await setup(t)
+  const requests = (): number => clock.asked.filter((ms) => ms === 10_000).length
   ;(await nextList()).answer(200, leaseList('40', storedLease('a', '7', -60_000), lease('b', '7', 0.001)))
   await nextWatch('40')
+  t.equal(requests(), 2)
   clock.advance(999)
-  t.equal(count(), 2)
+  for (let turn = 0; turn < 10; turn++) await new Promise((resolve) => setImmediate(resolve))
+  t.equal(requests(), 2)
   clock.advance(1)
   await nextList()
 })
