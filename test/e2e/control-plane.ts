@@ -15,7 +15,7 @@ const ETCD = 'http://127.0.0.1:2379'
 /** The newest kube-apiserver, and the oldest that we promise to work with: releases, and the programs that they are. */
 export const kubeApiServers = {
   'v1.36.3': 'kube-apiserver',
-  'v1.33.13': 'kube-apiserver-1.33',
+  'v1.33.6': 'kube-apiserver-1.33',
 } as const
 export type KubeApiServerVersion = keyof typeof kubeApiServers
 

@@ -6,6 +6,4 @@ const combination = { egress: 'http-connect-tcp', certificates: 'culvert' } as c
 await t.test('kube-apiserver v1.36.3', (t) =>
   proveMainJob(t, { ...combination, kubeApiServer: 'v1.36.3', watchS: 120 }),
 )
-await t.test('kube-apiserver v1.33.13', (t) =>
-  proveMainJob(t, { ...combination, kubeApiServer: 'v1.33.13', watchS: 30 }),
-)
+await t.test('kube-apiserver v1.33.6', (t) => proveMainJob(t, { ...combination, kubeApiServer: 'v1.33.6', watchS: 30 }))

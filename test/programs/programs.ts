@@ -62,7 +62,7 @@ const builds = {
   'kube-apiserver-1.33': {
     folder: 'kubernetes-1.33',
     goPackage: `${kubernetes}/kube-apiserver`,
-    linkerFlags: kubernetesVersion('33', '13'),
+    linkerFlags: kubernetesVersion('33', '6'),
   },
   // Of the ways to find targets only Kubernetes: the others are the most of its build.
   prometheus: {
