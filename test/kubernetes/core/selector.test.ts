@@ -56,7 +56,7 @@ t.test('says of every other text what was expected', async (t) => {
     'a)': /^expected =, ==/,
   }
   for (const [text, problem] of Object.entries(wrong)) {
-    t.match(selectorProblem(text), problem, text)
+    t.match(selectorProblem(text), problem, JSON.stringify(text))
     t.ok(selectorProblem(text)?.endsWith(`: ${JSON.stringify(text)} is no label selector`), 'the text is in it')
   }
 })
@@ -70,6 +70,6 @@ t.test('answers whatever the text, and soon', async (t) => {
       return pieces[rest % pieces.length]
     }).join('')
     const answer = selectorProblem(text)
-    t.ok(answer === undefined || answer.length > 0, text)
+    t.ok(answer === undefined || answer.length > 0, JSON.stringify(text))
   }
 })
