@@ -1,12 +1,13 @@
 /** Peers that are there for TCP and silent: noticed by missing heartbeats, on both ends, and left. */
-import { connect } from 'node:net'
-import t from 'tap'
+import { once } from 'node:events'
+import { connect, type Socket } from 'node:net'
+import t, { type Test } from 'tap'
 import { makePki } from './certificates.ts'
-import { askFor, connectFrontend, connectHead, echoOver, endOf, openTunnel, readAll } from './client.ts'
+import { askFor, connectFrontend, connectHead, echoOver, endOf, openTunnel } from './client.ts'
 import { eventually, within } from './deadline.ts'
 import { AGENT, fetchFrom, figure, figureBecomes, SERVER } from './figures.ts'
 import { dialsUnderWay, echo, listenTarget, stuckTarget } from './target.ts'
-import { launchAgent, startAgent, startServer, startTunnel } from './tunnel.ts'
+import { launchAgent, type Server, startAgent, startServer, startTunnel } from './tunnel.ts'
 
 const pki = await makePki(t)
 const target = await listenTarget(t, echo)
@@ -14,6 +15,8 @@ const target = await listenTarget(t, echo)
 const serverFlags = ['--heartbeat-timeout=1s']
 const agentFlags = ['--heartbeat-interval=200ms', '--heartbeat-timeout=1s']
 const NOTICED_MS = 5_000
+/** An agent that runs has answered by then. */
+const LOOKS_WITHOUT_ANSWER = 20
 
 t.test('a server drops an agent that is stopped, and breaks what is open through it', async (t) => {
   const { server, agent } = await startTunnel(t, { pki, flags: serverFlags }, { flags: agentFlags })
@@ -48,15 +51,34 @@ t.test('the pending dials of an agent that is stopped get 502 when there is no o
 
 t.test('the pending dials of an agent that is stopped are tried on another one', async (t) => {
   const { server, agent } = await startTunnel(t, { pki, flags: serverFlags }, { flags: agentFlags })
-  agent.signal('SIGSTOP')
-  const socket = await connectFrontend(server)
-  socket.write(connectHead(target.address))
-  await figureBecomes(server, `${SERVER}pending_backend_dials`, 1)
   await startAgent(t, server, { flags: agentFlags })
+  agent.signal('SIGSTOP')
+  const { socket, received } = await dialThatWaits(t, server)
   socket.end('over the other')
-  t.match((await readAll(socket)).toString(), /^HTTP\/1\.1 200 [\s\S]*over the other$/)
-  socket.destroy()
+  await within(once(socket, 'close'), 'the end of the tunnel')
+  t.match(Buffer.concat(received).toString(), /^HTTP\/1\.1 200 [\s\S]*over the other$/)
 })
+
+type Waiting = { readonly socket: Socket; readonly received: readonly Buffer[] }
+
+/** Which of two agents gets a dial is chance: the first dial that the stopped one got, and that goes without an answer. */
+async function dialThatWaits(t: Test, server: Server): Promise<Waiting> {
+  for (;;) {
+    const socket = await connectFrontend(server)
+    t.teardown(() => socket.destroy())
+    const received: Buffer[] = []
+    socket.on('data', (bytes: Buffer) => received.push(bytes))
+    socket.write(connectHead(target.address))
+    let pending = 0
+    await eventually(
+      'an answer, or none for a while',
+      async () => (await figure(server, `${SERVER}pending_backend_dials`)) === 1 && ++pending,
+      () => received.length > 0 || pending >= LOOKS_WITHOUT_ANSWER,
+    )
+    if (received.length === 0) return { socket, received }
+    socket.destroy()
+  }
+}
 
 t.test('an agent leaves a server that is stopped, and ends what is open and under way through it', async (t) => {
   const { server, agent } = await startTunnel(t, { pki, flags: serverFlags }, { flags: agentFlags })

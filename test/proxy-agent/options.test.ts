@@ -59,6 +59,7 @@ t.test('has the names and defaults of konnectivity, and ours', async (t) => {
     heartbeatIntervalMs: 5_000,
     heartbeatTimeoutMs: 12_000,
     drainTimeoutMs: 25_000,
+    drainQuietTimeMs: 2_000,
     endpointDialTimeoutMs: 5_000,
     maxMessageBytes: 4_194_304,
     streamBufferBytes: 67_108_864,
