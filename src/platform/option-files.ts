@@ -22,6 +22,30 @@ export function fileRule<Table extends OptionTable>(
   }
 }
 
+/**
+ * The rules for a certificate and its key, in konnectivity's words and order: each is a file, and neither is without the other.
+ *
+ * @param name what they are called: "server" for --server-cert and --server-key
+ */
+export function pairRules<Table extends OptionTable>(
+  table: Table,
+  name: string,
+  key: keyof Table & string,
+  cert: keyof Table & string,
+): Rule<Values<Table>>[] {
+  const missing = (kind: string) => (path: string) => `error checking ${name} ${kind} ${path}, got ${noSuchFile(path)}`
+  const alone = (given: typeof key, kind: string, other: typeof key, otherKind: string) => (values: Values<Table>) => {
+    if (values[given] === '' || values[other] !== '') return undefined
+    return `cannot have ${name} ${otherKind} empty when ${name} ${kind} is set to ${JSON.stringify(values[given])}`
+  }
+  return [
+    fileRule(table, key, missing('key')),
+    alone(key, 'key', cert, 'cert'),
+    fileRule(table, cert, missing('cert')),
+    alone(cert, 'cert', key, 'key'),
+  ]
+}
+
 /** What Go says of such a path. */
 export function noSuchFile(path: string): string {
   return `stat ${path}: no such file or directory`

@@ -27,3 +27,11 @@ export function shutdownSignals(source: Signals = process): Shutdown {
   source.on('SIGTERM', onSignal)
   return { drain: drain.signal, now: now.signal, [Symbol.dispose]: stopListening }
 }
+
+/** Resolves when the signal is aborted, or at once if it is. */
+export function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve()
+    else signal.addEventListener('abort', () => resolve(), { once: true })
+  })
+}

@@ -7,7 +7,7 @@ import { cipherSuiteProblem } from '../platform/cipher-suites.ts'
 import { formatDuration } from '../platform/duration.ts'
 import { logWarning } from '../platform/log-options.ts'
 import { isMetadataText } from '../platform/metadata-text.ts'
-import { fileRule, noSuchFile } from '../platform/option-files.ts'
+import { fileRule, noSuchFile, pairRules } from '../platform/option-files.ts'
 import type { Rule } from '../platform/options.ts'
 import { tlsVersionWarning } from '../platform/tls-version.ts'
 import { type AgentOptions, agentOptions } from './options.ts'
@@ -19,16 +19,7 @@ const MAX_ALPN_BYTES = 255
 const quoted = JSON.stringify
 
 const theirs: Rule<AgentOptions>[] = [
-  fileRule(agentOptions, 'agentKey', (path) => `error checking agent key ${path}, got ${noSuchFile(path)}`),
-  ({ agentKey, agentCert }) =>
-    agentKey !== '' && agentCert === ''
-      ? `cannot have agent cert empty when agent key is set to ${quoted(agentKey)}`
-      : undefined,
-  fileRule(agentOptions, 'agentCert', (path) => `error checking agent cert ${path}, got ${noSuchFile(path)}`),
-  ({ agentKey, agentCert }) =>
-    agentCert !== '' && agentKey === ''
-      ? `cannot have agent key empty when agent cert is set to ${quoted(agentCert)}`
-      : undefined,
+  ...pairRules(agentOptions, 'agent', 'agentKey', 'agentCert'),
   fileRule(agentOptions, 'caCert', (path) => `error checking agent CA cert ${path}, got ${noSuchFile(path)}`),
   ({ proxyServerPort }) => portProblem('proxy server', proxyServerPort),
   ({ healthServerPort }) => (healthServerPort === 0 ? undefined : portProblem('health server', healthServerPort)),

@@ -1,14 +1,14 @@
 /** Wires proxy-agent together: the servers it holds, health, metrics, reloads, drain. Decisions live in `core/`. */
 import { certificateSeconds } from '../platform/certificate-expiry.ts'
 import { tlsProtocol } from '../platform/cipher-suites.ts'
-import type { Clock } from '../platform/clock.ts'
+import { type Clock, elapsed } from '../platform/clock.ts'
 import { createEndpoints } from '../platform/endpoints.ts'
 import { healthRoutes, movedMetricsRoute } from '../platform/health.ts'
 import { listen } from '../platform/listen.ts'
 import { localNames } from '../platform/local-names.ts'
 import type { Log } from '../platform/log.ts'
 import { writePortsFile } from '../platform/ports-file.ts'
-import type { Shutdown } from '../platform/shutdown.ts'
+import { aborted, type Shutdown } from '../platform/shutdown.ts'
 import { type TlsWatch, watchTlsFiles } from '../platform/tls-files.ts'
 import { createBudget } from '../tunnel/budget.ts'
 import { PAUSE_SHARE } from '../tunnel/stock-backlog.ts'
@@ -216,12 +216,3 @@ function linkOptions(options: AgentOptions, address: ServerAddress, version: str
     },
   }
 }
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve()
-    else signal.addEventListener('abort', () => resolve(), { once: true })
-  })
-}
-
-const elapsed = (clock: Clock, ms: number): Promise<void> => new Promise((resolve) => clock.after(ms, resolve))

@@ -8,7 +8,7 @@ import { cipherSuiteProblem } from '../platform/cipher-suites.ts'
 import { formatDuration } from '../platform/duration.ts'
 import { logWarning } from '../platform/log-options.ts'
 import { isMetadataText } from '../platform/metadata-text.ts'
-import { fileRule, noSuchFile } from '../platform/option-files.ts'
+import { fileRule, noSuchFile, pairRules } from '../platform/option-files.ts'
 import type { Rule } from '../platform/options.ts'
 import { tlsVersionWarning } from '../platform/tls-version.ts'
 import { isStrategy } from './core/strategies.ts'
@@ -19,27 +19,9 @@ const MAX_PORT = 49_151
 const quoted = JSON.stringify
 
 const theirs: Rule<ServerOptions>[] = [
-  fileRule(serverOptions, 'serverKey', (path) => `error checking server key ${path}, got ${noSuchFile(path)}`),
-  ({ serverKey, serverCert }) =>
-    serverKey !== '' && serverCert === ''
-      ? `cannot have server cert empty when server key is set to ${quoted(serverKey)}`
-      : undefined,
-  fileRule(serverOptions, 'serverCert', (path) => `error checking server cert ${path}, got ${noSuchFile(path)}`),
-  ({ serverKey, serverCert }) =>
-    serverCert !== '' && serverKey === ''
-      ? `cannot have server key empty when server cert is set to ${quoted(serverCert)}`
-      : undefined,
+  ...pairRules(serverOptions, 'server', 'serverKey', 'serverCert'),
   fileRule(serverOptions, 'serverCaCert', (path) => `error checking server CA cert ${path}, got ${noSuchFile(path)}`),
-  fileRule(serverOptions, 'clusterKey', (path) => `error checking cluster key ${path}, got ${noSuchFile(path)}`),
-  ({ clusterKey, clusterCert }) =>
-    clusterKey !== '' && clusterCert === ''
-      ? `cannot have cluster cert empty when cluster key is set to ${quoted(clusterKey)}`
-      : undefined,
-  fileRule(serverOptions, 'clusterCert', (path) => `error checking cluster cert ${path}, got ${noSuchFile(path)}`),
-  ({ clusterKey, clusterCert }) =>
-    clusterCert !== '' && clusterKey === ''
-      ? `cannot have cluster key empty when cluster cert is set to ${quoted(clusterCert)}`
-      : undefined,
+  ...pairRules(serverOptions, 'cluster', 'clusterKey', 'clusterCert'),
   fileRule(serverOptions, 'clusterCaCert', (path) => `error checking cluster CA cert ${path}, got ${noSuchFile(path)}`),
   modeRule,
   ({ udsName, serverPort }) =>

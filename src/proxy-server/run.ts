@@ -2,13 +2,13 @@
 import { createServer } from 'node:net'
 import { certificateSeconds } from '../platform/certificate-expiry.ts'
 import { tlsProtocol } from '../platform/cipher-suites.ts'
-import type { Clock } from '../platform/clock.ts'
+import { type Clock, elapsed } from '../platform/clock.ts'
 import { createEndpoints } from '../platform/endpoints.ts'
 import { healthRoutes, metricsRoute } from '../platform/health.ts'
 import { localNames } from '../platform/local-names.ts'
 import type { Log } from '../platform/log.ts'
 import { writePortsFile } from '../platform/ports-file.ts'
-import type { Shutdown } from '../platform/shutdown.ts'
+import { aborted, type Shutdown } from '../platform/shutdown.ts'
 import { createBudget } from '../tunnel/budget.ts'
 import { PAUSE_SHARE } from '../tunnel/stock-backlog.ts'
 import { createAgentListener } from './agent-listener.ts'
@@ -190,12 +190,3 @@ function agentStreamDeps(
     processBudget,
   }
 }
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve()
-    else signal.addEventListener('abort', () => resolve(), { once: true })
-  })
-}
-
-const elapsed = (clock: Clock, ms: number): Promise<void> => new Promise((resolve) => clock.after(ms, resolve))
