@@ -60,7 +60,10 @@ export function createGrpcFrontendListener(
     })
     http.setLocalWindowSize(CONNECTION_WINDOW_BYTES)
     sessions.add(http)
-    const preface = clock.after(PREFACE_TIMEOUT_MS, () => http.destroy())
+    const preface = clock.after(PREFACE_TIMEOUT_MS, () => {
+      metrics.headRefused('slow')
+      http.destroy()
+    })
     let keepalive = clock.after(options.keepaliveMs, ping)
 
     function ping(): void {
@@ -73,7 +76,10 @@ export function createGrpcFrontendListener(
     }
 
     http.once('remoteSettings', () => preface[Symbol.dispose]())
-    http.on('error', (error) => log.debug({ err: error }, 'frontend HTTP/2 error'))
+    http.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code === 'ERR_HTTP2_ERROR') metrics.headRefused('malformed') // nghttp2's word for bytes that are no HTTP/2
+      log.debug({ err: error }, 'frontend HTTP/2 error')
+    })
     http.on('stream', (stream, headers, _flags, rawHeaders) => {
       stream.on('error', (error) => log.debug({ err: error }, 'frontend stream error'))
       serve(socket, stream, headers[':path'], headers[':method'], rawHeaders as unknown as string[], admission)

@@ -104,6 +104,7 @@ t.test('hangs up on a connection that says nothing for ten seconds', async (t) =
   t.notOk(silent.destroyed)
   port.clock.advance(1)
   await ended
+  t.strictSame(port.counted('headRefused'), [['slow']])
   await serves(call)
 })
 
@@ -119,6 +120,7 @@ t.test('hangs up on a connection that speaks another protocol', async (t) => {
     socket.write(bytes)
     await ended
   }
+  t.strictSame(port.counted('headRefused'), [['malformed'], ['malformed'], ['malformed']])
   await serves(await port.call())
 })
 
