@@ -8,6 +8,7 @@ import type { TlsMaterial } from '../platform/tls-material.ts'
 import { type Admission, DEFAULT_CLUSTER } from './core/admission.ts'
 import { type GrpcStatus, unknownMethod } from './core/grpc-status.ts'
 import { headerListBytes } from './core/registration.ts'
+import { createTurns, type Turns } from './core/turns.ts'
 import { createFrontendAdmission } from './frontend-admission.ts'
 import type { FrontendListener, FrontendListenerOptions } from './frontend-listener.ts'
 import { type GrpcFrontend, type GrpcFrontendDeps, serveGrpcFrontend } from './grpc-frontend.ts'
@@ -38,6 +39,9 @@ export type GrpcFrontendListenerOptions = FrontendListenerOptions & {
   readonly keepaliveMs: number
 }
 
+/** An HTTP/2 connection, and whose it is. */
+type Joined = { readonly socket: Socket; readonly turns: Turns; readonly admission: Admission }
+
 /** @param material none: a Unix socket, whose permissions say who may use it */
 export function createGrpcFrontendListener(
   material: TlsMaterial | undefined,
@@ -60,6 +64,11 @@ export function createGrpcFrontendListener(
     })
     http.setLocalWindowSize(CONNECTION_WINDOW_BYTES)
     sessions.add(http)
+    const turns = createTurns({
+      open: () => (http.state.remoteWindowSize ?? 0) > 0,
+      later: setImmediate,
+      after: clock.after,
+    })
     const preface = clock.after(PREFACE_TIMEOUT_MS, () => {
       metrics.headRefused('slow')
       http.destroy()
@@ -82,23 +91,29 @@ export function createGrpcFrontendListener(
     })
     http.on('stream', (stream, headers, _flags, rawHeaders) => {
       stream.on('error', (error) => log.debug({ err: error }, 'frontend stream error'))
-      serve(socket, stream, headers[':path'], headers[':method'], rawHeaders as unknown as string[], admission)
+      serve(
+        { socket, turns, admission },
+        stream,
+        headers[':path'],
+        headers[':method'],
+        rawHeaders as unknown as string[],
+      )
     })
     http.once('close', () => {
       preface[Symbol.dispose]()
       keepalive[Symbol.dispose]()
+      turns.end()
       sessions.delete(http)
     })
     if (draining) http.close()
   }
 
   function serve(
-    socket: Socket,
+    { socket, turns, admission }: Joined,
     stream: ServerHttp2Stream,
     path: string | undefined,
     method: string | undefined,
     rawHeaders: readonly string[],
-    admission: Admission,
   ): void {
     const refuse = (status: GrpcStatus, message: string, why: HeadRefusal): void => {
       metrics.headRefused(why)
@@ -119,6 +134,7 @@ export function createGrpcFrontendListener(
       return refuseStream(stream, 'RESOURCE_EXHAUSTED', `the limit of ${options.maxCalls} calls is reached`)
     }
     const call = serveGrpcFrontend(stream, admission, deps, {
+      turns,
       connectionLost: () => socket.destroyed,
       done: () => calls.delete(call),
     })

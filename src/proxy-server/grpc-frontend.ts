@@ -2,19 +2,20 @@
  * One call of gRPC mode on its HTTP/2 stream: packets in and out, deadlines, the end. What they mean is in core/proxy-call.ts.
  * Source: docs/protocol.md section 12; gRPC over HTTP/2.
  */
-import { Buffer } from 'node:buffer'
+import type { Buffer } from 'node:buffer'
 import { constants, type ServerHttp2Stream } from 'node:http2'
 import type { Clock } from '../platform/clock.ts'
 import type { Log } from '../platform/log.ts'
 import type { StreamEndCode } from '../platform/stream-figures.ts'
 import type { Ending } from '../tunnel/connection.ts'
-import { dataOverheadBytes, grpcDecoder, messageBytes, writeDataStart, writeMessage } from '../tunnel/grpc-messages.ts'
+import { grpcDecoder } from '../tunnel/grpc-messages.ts'
 import type { Int64, Packet } from '../tunnel/packet.ts'
-import type { Writer } from '../tunnel/wire-write.ts'
 import type { Admission } from './core/admission.ts'
+import { createCallOutbox } from './core/call-outbox.ts'
 import { dialErrorText } from './core/dial-response.ts'
 import { type GrpcStatus, grpcStatus, unreadable } from './core/grpc-status.ts'
 import { createProxyCall } from './core/proxy-call.ts'
+import type { Turns } from './core/turns.ts'
 import type { Dialing } from './dialing.ts'
 import { forcedReasons, type ServerMetrics } from './metrics.ts'
 
@@ -33,8 +34,6 @@ const END_GRACE_MS = 1_000
 const MAX_UNREAD_BYTES = 1024 * 1024
 /** With these a client says that it wants no more of its call; with others, that something broke. */
 const RESETS_IN_ORDER: ReadonlySet<number> = new Set([constants.NGHTTP2_CANCEL, constants.NGHTTP2_NO_ERROR])
-/** Bytes gathered for one message at most: those of one turn, or this. */
-const GATHERED_BYTES = 256 * 1024
 
 export type GrpcFrontendOptions = {
   readonly maxMessageBytes: number
@@ -57,14 +56,13 @@ export type GrpcFrontend = {
 }
 
 export type GrpcFrontendEvents = {
+  /** Of the HTTP/2 connection. */
+  readonly turns: Turns
   /** Whether the HTTP/2 connection is gone. */
   readonly connectionLost: () => boolean
   /** The stream is closed, and what its client sent is on its way. Once. */
   readonly done: () => void
 }
-
-type Gathered = { readonly id: Int64; readonly pieces: Uint8Array[]; bytes: number; readonly written: Written }
-type Written = (bytes: number) => void
 
 /** Serves the call until its stream closes. */
 export function serveGrpcFrontend(
@@ -76,11 +74,11 @@ export function serveGrpcFrontend(
   const { options, clock, metrics } = deps
   const count = metrics.frontendPackets
   let trailers: Record<string, string> = grpcStatus('OK', '')
-  let gathered: Gathered | undefined
-  let flushAhead = false
+  const outbox = createCallOutbox()
+  const turn = events.turns.join(hand)
+  let wantAhead = false // a turn is already asked for, at the end of this one
   let reading = true
   let violations = 0
-  let unreadBytes = 0 // of packets besides data
   let whole = true // the client has sent no part of a message without the rest
   let state: 'open' | 'ending' | 'closed' = 'open'
   let clientEnded = false
@@ -98,7 +96,7 @@ export function serveGrpcFrontend(
         random,
       ),
     send,
-    data: gather,
+    data: sendData,
     read: setReading,
     noted: (callback) => void clock.after(NOTED_MS, callback),
     later: (callback) => process.nextTick(callback),
@@ -151,17 +149,10 @@ export function serveGrpcFrontend(
   }
 
   function send(packet: Packet): void {
-    flush()
     count.sent[packet.type]++
-    const length = messageBytes(packet)
-    const writer: Writer = { bytes: Buffer.allocUnsafe(length), at: 0 }
-    writeMessage(writer, packet)
-    if (!stream.writable) return
-    unreadBytes += length
-    stream.write(writer.bytes, () => {
-      unreadBytes -= length
-    })
-    if (unreadBytes > MAX_UNREAD_BYTES) process.nextTick(hangUp)
+    outbox.packet(packet)
+    turn.want()
+    if (outbox.packetBytes() > MAX_UNREAD_BYTES) process.nextTick(hangUp)
   }
 
   function hangUp(): void {
@@ -171,39 +162,33 @@ export function serveGrpcFrontend(
   }
 
   /** All bytes of a connection that come in one turn leave in one message. */
-  function gather(id: Int64, bytes: Uint8Array, written: Written): void {
+  function sendData(id: Int64, bytes: Uint8Array, left: (bytes: number) => void): void {
     metrics.bytes.toSockets += bytes.length
-    if (gathered && (gathered.id !== id || gathered.bytes >= GATHERED_BYTES)) flush()
-    gathered ??= { id, pieces: [], bytes: 0, written }
-    gathered.pieces.push(bytes)
-    gathered.bytes += bytes.length
-    if (flushAhead) return
-    flushAhead = true
-    setImmediate(flushTurn)
+    outbox.data(id, bytes, left)
+    if (wantAhead) return
+    wantAhead = true
+    setImmediate(wantTurn)
   }
 
-  function flushTurn(): void {
-    flushAhead = false
-    flush()
+  function wantTurn(): void {
+    wantAhead = false
+    if (state === 'closed') outbox.drop()
+    else if (!outbox.isEmpty()) turn.want()
   }
 
-  function flush(): void {
-    if (!gathered) return
-    const { id, pieces, bytes, written } = gathered
-    gathered = undefined
-    if (!stream.writable) return written(bytes)
-    count.sent.DATA++
-    const writer: Writer = { bytes: Buffer.allocUnsafe(dataOverheadBytes(id, bytes) + bytes), at: 0 }
-    writeDataStart(writer, id, bytes)
-    for (const piece of pieces) {
-      writer.bytes.set(piece, writer.at)
-      writer.at += piece.length
-    }
+  function hand(mostBytes: number): boolean {
+    const piece = stream.writable ? outbox.take(mostBytes) : undefined
+    if (!piece) return false
+    count.sent.DATA += piece.dataMessages
     const startMs = clock.now()
-    stream.write(writer.bytes, (error) => {
-      if (!error) metrics.frontendWrote(clock.now() - startMs)
-      written(bytes) // also when the stream has closed meanwhile
+    stream.write(piece.bytes, (error) => {
+      if (!error && piece.dataMessages > 0) metrics.frontendWrote(clock.now() - startMs)
+      piece.left() // also when the stream has closed meanwhile
+      turn.left()
+      if (!outbox.isEmpty()) turn.want()
+      else if (state === 'ending') stream.end()
     })
+    return true
   }
 
   function connectionEnded(ms: number, ending: Ending): void {
@@ -221,8 +206,7 @@ export function serveGrpcFrontend(
     trailers = grpcStatus(status, message)
     if (status !== 'OK') deps.log.warn({ status, reason: message, principal }, 'call ended by the server')
     call.ended(status !== 'OK')
-    flush()
-    stream.end()
+    if (outbox.isEmpty()) stream.end()
     stream.resume() // what still comes is dropped: unread, it would keep the stream open
     clock.after(END_GRACE_MS, () => cut())
   }
@@ -254,7 +238,8 @@ export function serveGrpcFrontend(
     setReading(true)
     metrics.frontendStreamEnded(clientEnded ? 'OK' : fault)
     call.ended(true)
-    flush()
+    outbox.drop()
+    turn.leave()
     settled()
   }
 

@@ -30,6 +30,22 @@ export const figureBecomes = (program: Probed, series: string, value: number): P
     (found) => found === value,
   )
 
+/** Waits until a counter that has begun to count has given the same figure for so long. */
+export async function untilStill(what: string, read: () => Promise<number>, stillMs = 200): Promise<void> {
+  let last = 0
+  let sinceMs = performance.now()
+  await eventually(
+    `${what} have come to rest`,
+    async () => {
+      const now = await read()
+      if (now === 0 || now !== last) sinceMs = performance.now()
+      last = now
+      return performance.now() - sinceMs
+    },
+    (ms) => ms >= stillMs,
+  )
+}
+
 /** What `act` adds to the series, waited for: a program counts when it has noticed. */
 export async function counts(program: Probed, series: string, by: number, act: () => Promise<unknown>): Promise<void> {
   const before = await figure(program, series)

@@ -3,8 +3,7 @@ import type { Socket } from 'node:net'
 import t from 'tap'
 import { makePki } from './certificates.ts'
 import { echoOver, openTunnel } from './client.ts'
-import { eventually } from './deadline.ts'
-import { figure } from './figures.ts'
+import { figure, untilStill } from './figures.ts'
 import { echo, idle, listenTarget } from './target.ts'
 import { expectedHash, receiveAll, sendAll } from './transfer.ts'
 import { type Server, startTunnel, TRANSPORTS } from './tunnel.ts'
@@ -104,20 +103,4 @@ async function openMany(server: Server, address: string, count: number): Promise
   const sockets = await Promise.all(Array.from({ length: count }, () => openTunnel(server, address)))
   for (const socket of sockets) socket.on('error', () => undefined)
   return sockets
-}
-
-/** Waits until a counter that has begun to count has given the same figure for so long. */
-async function untilStill(what: string, read: () => Promise<number>, stillMs = 200): Promise<void> {
-  let last = 0
-  let sinceMs = performance.now()
-  await eventually(
-    `${what} have come to rest`,
-    async () => {
-      const now = await read()
-      if (now === 0 || now !== last) sinceMs = performance.now()
-      last = now
-      return performance.now() - sinceMs
-    },
-    (ms) => ms >= stillMs,
-  )
 }

@@ -68,6 +68,28 @@ t.test('bytes that come in one turn leave in one message, and in several where t
   }
 })
 
+t.test('two connections of one call each get their own bytes, also of one turn', async (t) => {
+  const port = await grpcPort(t)
+  const { session, carrier } = port.agent
+  const call = await port.open(1)
+  const second = call.dial('10.0.0.2:80', 6)
+  await carrier.next(({ type }) => type === 'DIAL_REQ')
+  session.receive(carrier, { type: 'DIAL_RSP', error: '', connectId: 2, random: 6 })
+  await second
+  port.clock.advance(10)
+  for (const [id, text] of [
+    [1, 'a'],
+    [2, 'x'],
+    [1, 'b'],
+    [1, 'c'],
+    [2, 'y'],
+  ] as const) {
+    session.receiveData(carrier, id, Buffer.from(text))
+  }
+  t.equal((await call.data(1, 3)).toString(), 'abc')
+  t.equal((await call.data(2, 2)).toString(), 'xy')
+})
+
 t.test(
   'a call without a dial ends after a minute, and one with a dial when that has been over for as long',
   async (t) => {
