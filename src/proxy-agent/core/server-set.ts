@@ -11,6 +11,8 @@ import { type BackoffLimits, backoffCeilingMs, backoffMs } from '../../platform/
 const SPREAD = 0.1
 /** More than any hub has: what a server makes up must not cost us all descriptors. */
 const MAX_SERVERS = 250
+/** A server that stays for this long, or for the longest back-off where that is shorter, is no setback: milliseconds. */
+const STAYS_MS = 30_000
 /** Servers that said they leave and do not end their streams. */
 const MAX_LEAVING = 50
 
@@ -103,7 +105,7 @@ export function createServerSet<S extends HeldServer>(options: ServerSetOptions)
     held.delete(server.serverId)
     for (const index of entry.reachedBy) hosts[index]!.repeats = 0
     const host = hosts[entry.host]!
-    const stayed = nowMs - entry.sinceMs >= options.capMs
+    const stayed = nowMs - entry.sinceMs >= Math.min(STAYS_MS, options.capMs)
     host.flaps = stayed ? 0 : host.flaps + 1
     return host
   }

@@ -226,6 +226,20 @@ t.test('backs off from a server that answers and does not stay', async (t) => {
   t.equal(servers.waitMs(0, 1), 1_000, 'one that stayed as long as the longest wait makes up for it')
 })
 
+t.test('takes half a minute for staying, however long the longest wait is', async (t) => {
+  const servers = set({ capMs: 3_600_000 })
+  for (const [stayedMs, ceilingMs] of [
+    [29_999, 1_000],
+    [29_999, 1_500],
+    [30_000, 1_000],
+  ] as const) {
+    const a = server('a')
+    servers.connected(0, a, 1, 0)
+    servers.gone(a, stayedMs)
+    t.equal(servers.waitMs(0, 1), ceilingMs)
+  }
+})
+
 t.test('backs off from a server that answers and says at once that it leaves', async (t) => {
   const servers = set()
   const longest = Array.from({ length: 8 }, () => {
