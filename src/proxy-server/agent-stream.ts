@@ -14,6 +14,7 @@ import type { PooledAgent } from './core/clusters.ts'
 import { type GrpcStatus, grpcStatus, unreadable } from './core/grpc-status.ts'
 import { hostsOf, type Identifiers } from './core/identifiers.ts'
 import type { ServerMetrics, StreamEnd } from './metrics.ts'
+import { stockClose } from './stock-close.ts'
 
 /** How often a session looks at its clock: milliseconds. Silence is noticed that much late. */
 const TICK_MS = 500
@@ -197,6 +198,7 @@ export function serveAgentStream(
     count: metrics.packets,
     now: clock.now,
     reads: setReading,
+    ...(!extensions.has('half-close') && { mayClose: stockClose(http, clock) }),
     failed(error) {
       const { status, message, how } = unreadable(error)
       end(status, message, how)

@@ -12,8 +12,12 @@ export type Carrier = {
   readonly index: number
   /** A frame that goes before all data not yet handed to the transport: dials, credit, heartbeats. Never refused. */
   readonly control: (packet: Packet) => void
-  /** A frame that stays behind the data before it: END_OF_DATA, CLOSE_REQ, CLOSE_RSP, MOVE. Never refused. */
-  readonly ordered: (packet: Packet) => void
+  /**
+   * A frame that stays behind the data before it: END_OF_DATA, CLOSE_REQ, CLOSE_RSP, MOVE. Never refused.
+   *
+   * @param behind a close that is no reset: the peer may need time for the connection's last data
+   */
+  readonly ordered: (packet: Packet, behind?: 'last-data') => void
   /** Copies the payload; at most `room()` bytes. */
   readonly data: (connectId: Int64, payload: Uint8Array) => void
   /** Bytes of payload that it takes now. */

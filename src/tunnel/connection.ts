@@ -340,7 +340,7 @@ function endSending(connection: Connection): void {
     if (leaving || connection.receiving === 'ended') finish(connection, { kind: 'finished' })
   } else if (link.role === 'agent') answerClose(connection)
   else {
-    out.carrier.ordered({ type: 'CLOSE_REQ', connectId: id, reason: '' })
+    out.carrier.ordered({ type: 'CLOSE_REQ', connectId: id, reason: '' }, 'last-data')
     connection.closing = 'waits-for-peer'
   }
 }

@@ -7,7 +7,7 @@ import type { Http2Stream } from 'node:http2'
 import type { Carrier } from './carrier.ts'
 import { grpcDecoder } from './grpc-messages.ts'
 import { createOutbox } from './outbox.ts'
-import type { PacketCount } from './packet.ts'
+import type { Packet, PacketCount } from './packet.ts'
 import type { Session } from './session.ts'
 
 /** Frames besides data that a peer who does not read may make us keep: bytes. Far more than 10,000 dials take. */
@@ -26,6 +26,8 @@ export type GrpcStreamOptions = {
   readonly now: () => number
   /** The session wants the peer's frames to wait (false), or takes them again. */
   readonly reads?: (on: boolean) => void
+  /** What is behind the last data goes when this calls back; it is asked when the data has left. Without it, at once. */
+  readonly mayClose?: (then: () => void) => void
   /** The peer's bytes make no sense, or it does not read: end the stream with this error. Called once. */
   readonly failed: (error: unknown) => void
 }
@@ -45,6 +47,7 @@ export function carryOverGrpc({
   count,
   now,
   reads,
+  mayClose,
   failed,
 }: GrpcStreamOptions): GrpcStream {
   const outbox = createOutbox()
@@ -66,11 +69,9 @@ export function carryOverGrpc({
       flush()
       checkUnread()
     },
-    ordered(packet) {
-      count.sent[packet.type]++
-      outbox.ordered(packet)
-      flush()
-      checkUnread()
+    ordered(packet, behind) {
+      if (behind === 'last-data' && mayClose) carrier.whenSent(() => mayClose(() => sendOrdered(packet)))
+      else sendOrdered(packet)
     },
     data(connectId, payload) {
       count.sent.DATA++
@@ -102,6 +103,13 @@ export function carryOverGrpc({
         afterWrites.set(then, 2) // the one under way, and the one that is being filled
       else then()
     },
+  }
+
+  function sendOrdered(packet: Packet): void {
+    count.sent[packet.type]++
+    outbox.ordered(packet)
+    flush()
+    checkUnread()
   }
 
   const decode = grpcDecoder(maxMessageBytes, {

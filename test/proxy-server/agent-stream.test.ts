@@ -1,7 +1,7 @@
 import t from 'tap'
 import type { AgentStream } from '../../src/proxy-server/agent-stream.ts'
 import { createClusters } from '../../src/proxy-server/core/clusters.ts'
-import { type Connection, taken } from '../../src/tunnel/connection.ts'
+import { type Connection, end, send, taken } from '../../src/tunnel/connection.ts'
 import { eventually } from '../integration/deadline.ts'
 import { hearing } from '../tunnel/one-session.ts'
 import { type AgentPort, agentPort, joinAgent } from './agent-port.ts'
@@ -218,6 +218,41 @@ t.test('counts an agent that is not read because a client takes nothing, until i
     ...[1, -1, 1, -1].map((change) => ['agentPaused', change]),
     ['streamEnded', 'lost'],
   ])
+})
+
+t.test('leaves a stock agent time to write to the target before it asks it to close', async (t) => {
+  const port = await agentPort(t)
+  const agent = await joinAgent(t, port.port, stock)
+  await agent.answer
+  const { session } = port.connected[0]!
+  const opened = Promise.withResolvers<Connection>()
+  const dial = {
+    connected(connection: Connection) {
+      opened.resolve(connection)
+      return hearing().events
+    },
+    failed: () => undefined,
+  }
+  session.dial({ random: 1, protocol: 'tcp', address: 'a:1' }, dial)
+  await agent.next('DIAL_REQ')
+  agent.send({ type: 'DIAL_RSP', error: '', connectId: 1, random: 1 })
+  const connection = await opened.promise
+  send(connection, Buffer.from('all I had'))
+  end(connection)
+  await eventually(
+    'the wait, from when the data has left',
+    () => port.clock.asked,
+    (asked) => asked.includes(50),
+  )
+  port.clock.advance(49)
+  session.dial({ random: 2, protocol: 'tcp', address: 'a:2' }, dial) // what would have been sent has come when this has
+  await agent.next('DIAL_REQ')
+  t.strictSame(
+    agent.received.map(({ type }) => type),
+    ['DIAL_REQ', 'DATA', 'DIAL_REQ'],
+  )
+  port.clock.advance(1)
+  t.match(await agent.next('CLOSE_REQ'), { connectId: 1 })
 })
 
 t.test('fails the dials of an agent that is lost', async (t) => {

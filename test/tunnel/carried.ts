@@ -2,7 +2,7 @@
 import type { Http2Stream } from 'node:http2'
 import { createBudget } from '../../src/tunnel/budget.ts'
 import { noExtensions } from '../../src/tunnel/extensions.ts'
-import { carryOverGrpc, type GrpcStream } from '../../src/tunnel/grpc-stream.ts'
+import { carryOverGrpc, type GrpcStream, type GrpcStreamOptions } from '../../src/tunnel/grpc-stream.ts'
 import { createPacketCount, type PacketCount } from '../../src/tunnel/packet.ts'
 import { createSession, type Session, type SessionEvents } from '../../src/tunnel/session.ts'
 import { roomyLimits } from './one-session.ts'
@@ -17,7 +17,12 @@ export type Ours = {
 }
 
 /** The stream's errors are its close here; `failures` has what the carrier and the session complain of. */
-export function carry(stream: Http2Stream, role: 'server' | 'agent', events: Partial<SessionEvents> = {}): Ours {
+export function carry(
+  stream: Http2Stream,
+  role: 'server' | 'agent',
+  events: Partial<SessionEvents> = {},
+  options: Pick<GrpcStreamOptions, 'mayClose'> = {},
+): Ours {
   const count = createPacketCount()
   const failures: unknown[] = []
   const session = createSession(
@@ -43,6 +48,7 @@ export function carry(stream: Http2Stream, role: 'server' | 'agent', events: Par
     maxMessageBytes: MAX_MESSAGE_BYTES,
     count,
     now: () => 0,
+    ...options,
     failed(error) {
       failures.push(error)
       session.lost(carrier, 'failed')

@@ -8,7 +8,7 @@ import type { Packet } from '../../src/tunnel/packet.ts'
 import { carry, MAX_MESSAGE_BYTES } from './carried.ts'
 import { encodeByProtobufjs } from './culvert-proto.ts'
 
-function onPaper() {
+function onPaper(options: Parameters<typeof carry>[3] = {}) {
   const written: Buffer[] = []
   const done: (() => void)[] = []
   const stream = new Duplex({
@@ -18,7 +18,7 @@ function onPaper() {
       done.push(callback)
     },
   })
-  const ours = carry(stream as unknown as Http2Stream, 'server')
+  const ours = carry(stream as unknown as Http2Stream, 'server', {}, options)
   /** What the next write holds, by type. */
   const next = (): string[] => {
     const types: string[] = []
@@ -43,6 +43,25 @@ t.test('has one write under way, and sends what came meanwhile as one, control f
   t.strictSame(next(), ['DIAL_CLS', 'DATA 20', 'CLOSE_REQ'])
   writeDone()
   t.strictSame(next(), [])
+})
+
+t.test('holds what is behind the last data until that has left, and its owner lets it go', async (t) => {
+  const asked: (() => void)[] = []
+  const { carrier, count, next, writeDone } = onPaper({ mayClose: (then) => void asked.push(then) })
+  carrier.data(1, Buffer.alloc(10))
+  carrier.data(1, Buffer.alloc(20))
+  carrier.ordered({ type: 'CLOSE_REQ', connectId: 1, reason: '' }, 'last-data')
+  carrier.ordered({ type: 'CLOSE_REQ', connectId: 2, reason: 'reset' })
+  t.strictSame(next(), ['DATA 10'])
+  writeDone()
+  t.strictSame(next(), ['DATA 20', 'CLOSE_REQ'], 'a reset does not wait')
+  t.equal(asked.length, 0)
+  writeDone()
+  t.equal(asked.length, 1)
+  t.strictSame(next(), [])
+  t.equal(count.sent.CLOSE_REQ, 1)
+  asked[0]!()
+  t.strictSame(next(), ['CLOSE_REQ'])
 })
 
 t.test('ends behind all that waits', async (t) => {
