@@ -79,7 +79,7 @@ type Joined = {
   unsent: number
   /** `send` wants no more for now. */
   blocked: boolean
-  /** The client wants no more bytes. */
+  /** The client has closed it: it wants no more bytes, and what it sent arrives even if its call breaks. */
   left: boolean
   /** The client knows that it is over. */
   told: boolean
@@ -151,10 +151,7 @@ export function createProxyCall(actions: CallActions): ProxyCall {
         tellClosed(one, '')
         actions.later(() => leave(connection)) // a client of this protocol cannot half close
       },
-      resume() {
-        one.blocked = false
-        readIfWanted()
-      },
+      resume: () => unblock(one),
       giveUp: actions.cut,
       over: (ending) => closed(one, ending),
     }
@@ -188,7 +185,9 @@ export function createProxyCall(actions: CallActions): ProxyCall {
     if (one.lateError !== undefined) tellClosed(one, one.lateError)
   }
 
-  function readIfWanted(): void {
+  function unblock(one: Joined): void {
+    if (!one.blocked) return
+    one.blocked = false
     for (const { blocked } of joined.values()) if (blocked) return
     actions.read(true)
   }
@@ -210,9 +209,7 @@ export function createProxyCall(actions: CallActions): ProxyCall {
     one.closed(ending)
     tellClosed(one, errorOf(ending))
     if (one.told || over) forgetEnded(one)
-    if (over || !one.blocked) return
-    one.blocked = false
-    readIfWanted()
+    if (!over) unblock(one)
   }
 
   /** Nobody has to be told of it any more. */
@@ -228,6 +225,7 @@ export function createProxyCall(actions: CallActions): ProxyCall {
     one.left = true
     release(one)
     leave(one.connection)
+    if (!over) unblock(one) // what is read for it now is dropped
     forgetEnded(one)
   }
 
@@ -235,7 +233,10 @@ export function createProxyCall(actions: CallActions): ProxyCall {
     if (!dialled) return actions.send({ type: 'CLOSE_RSP', error: 'backend uninitialized', connectId: id })
     serving = false
     const one = joined.get(id)
-    if (one) return leaveInOrder(one)
+    if (one) {
+      leaveInOrder(one)
+      return tellClosed(one, '') // at once, as close(2) of a socket: what the client sent is on its way
+    }
     actions.send({ type: 'CLOSE_RSP', error: 'Unknown connectID', connectId: id })
     if (!ends.has(id)) actions.violation('unknown-connection')
   }
@@ -314,8 +315,8 @@ export function createProxyCall(actions: CallActions): ProxyCall {
       for (const cancel of dials.values()) cancel()
       dials.clear()
       for (const one of [...joined.values()]) {
-        if (broken) close(one.connection, 'client-lost')
-        else leaveInOrder(one)
+        if (!broken) leaveInOrder(one)
+        else if (!one.left) close(one.connection, 'client-lost')
         forgetEnded(one)
       }
     },

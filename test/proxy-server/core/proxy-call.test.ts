@@ -174,28 +174,30 @@ t.test('CLOSE_REQ: what the target still sends is dropped, and given back', asyn
   one.open(7, 1)
   one.call.receive(closeRequest(1))
   t.strictSame(one.asked(), [closeRequest(1)])
+  t.strictSame(one.said(), [closed(1)])
   one.agentSays(data(1, 'unwanted'))
   t.equal(usedBytes(one.agents[0]!), 0)
-  t.strictSame(one.said(), [], 'the stock agent has yet to say that all is written')
-  t.ok(one.call.busy())
-  one.agentSays(closed(1))
-  t.strictSame(one.said(), [closed(1)])
+  t.ok(one.call.busy(), 'the stock agent has yet to say that all is written')
+  one.agentSays(closed(1, 'ECONNRESET'))
+  t.strictSame(one.said(), [], 'the client has heard all it wants')
   t.notOk(one.call.busy())
 })
 
-t.test('CLOSE_REQ while bytes wait for credit: they go first, however long it takes', async (t) => {
+t.test('CLOSE_REQ while bytes wait for credit: the client need not wait for them, and they go first', async (t) => {
   const one = oneCall()
   one.open(7, 1)
   blocked(one)
   t.notOk(one.reading)
   one.call.receiveData(1, bytes('more'), true)
   one.call.receive(closeRequest(1))
-  t.notOk(one.said().length, 'not closed yet')
+  t.strictSame(one.said(), [closed(1)])
+  t.ok(one.reading, 'for the end of the call')
+  t.ok(one.call.busy())
   one.agentSays({ type: 'WINDOW_UPDATE', connectId: 1, credit: INITIAL_CREDIT })
   one.agents[0]!.session.writable(one.agents[0]!.carrier)
   t.strictSame(one.asked().slice(-2), [shown(1, 'more'), endOfData(1, 1)])
-  t.strictSame(one.said(), [closed(1)])
-  t.ok(one.reading)
+  t.strictSame(one.said(), [])
+  t.notOk(one.call.busy())
 })
 
 t.test('the target’s end crosses CLOSE_REQ: the client is told once', async (t) => {
@@ -689,7 +691,7 @@ t.test('a call that breaks resets its connections', async (t) => {
   t.notOk(one.call.busy())
 })
 
-t.test('a connection that is being closed in order when its call breaks is broken', async (t) => {
+t.test('what a client sent before it closed a connection arrives, although its call breaks then', async (t) => {
   const one = oneCall()
   one.open(7, 1)
   blocked(one)
@@ -697,7 +699,12 @@ t.test('a connection that is being closed in order when its call breaks is broke
   one.call.receive(closeRequest(1))
   one.asked()
   one.call.ended(true)
-  t.strictSame(one.asked(), [closeRequest(1, 'client-lost')])
+  t.strictSame(one.asked(), [])
+  t.ok(one.call.busy())
+  one.agentSays({ type: 'WINDOW_UPDATE', connectId: 1, credit: INITIAL_CREDIT })
+  one.agents[0]!.session.writable(one.agents[0]!.carrier)
+  t.strictSame(one.asked().slice(-2), [shown(1, 'more'), endOfData(1, 1)])
+  t.strictSame(one.endings, [{ kind: 'finished' }])
   t.notOk(one.call.busy())
 })
 

@@ -331,11 +331,20 @@ export function createClient(hub: Hub, name: string, dialing: Dialing): Client {
       }
       const joined = client.connections.filter((it) => !isForgotten(it))
       if (client.ended === 'no') {
-        const blocked = joined.some(({ tunnel }) => !tunnel.client?.ending && tunnel.client?.connection?.paused)
+        const blocked = joined.some(
+          ({ tunnel, unwanted, cancelled }) =>
+            !tunnel.client?.ending && tunnel.client?.connection?.paused && !unwanted && !cancelled,
+        )
         if (reading === blocked) fail(reading ? 'it reads on although a connection is blocked' : 'it does not read on')
         for (const it of joined) {
           if (it.noted && it.tunnel.client?.ending) fail(`nobody told it of the end of ${it.id}`)
+          if (it.unwanted && !it.told && !it.cancelled) fail(`it has closed ${it.id}, and nobody answered`)
         }
+      }
+      for (const { id, unwanted, cancelled, tunnel } of client.connections) {
+        const ending = tunnel.client?.ending
+        const cut = ending?.kind === 'reset' && ending.reason === 'client-lost'
+        if (cut && (unwanted || cancelled)) fail(`${id} was closed in good order, and cut`)
       }
       const open = client.connections.filter(({ tunnel }) => !tunnel.client?.ending).length
       if (opened !== open) fail(`${opened} connections are counted of ${open}`)
