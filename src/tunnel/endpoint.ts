@@ -3,7 +3,10 @@
  * The third place in this folder that touches a socket; it decides nothing. Source: docs/protocol.md sections 3 to 5.
  */
 import type { Socket } from 'node:net'
-import { type Connection, type ConnectionEvents, close, type Ending, end, send, taken } from './connection.ts'
+import type { Connection, ConnectionEvents, Ending } from './connection.ts'
+import { close } from './ending.ts'
+import { taken } from './receiving.ts'
+import { end, send } from './sending.ts'
 
 /** A finished connection whose socket takes none of its last bytes for this long is given up: milliseconds. */
 const FLUSH_TIMEOUT_MS = 60_000

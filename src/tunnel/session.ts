@@ -4,38 +4,22 @@
  * Every table is this session's own, so no number that a peer chooses means anything outside its stream.
  * Source: docs/protocol.md sections 1 to 7 and 10.
  */
-import { type Budget, removeBudget } from './budget.ts'
+import { type Budget, release, removeBudget } from './budget.ts'
 import type { Carrier } from './carrier.ts'
-import {
-  type Connection,
-  type ConnectionEvents,
-  close,
-  createConnection,
-  type Link,
-  lose,
-  move as moveOver,
-  type Outlet,
-  permit,
-  pump,
-  receiveBlocked,
-  receiveClose,
-  receiveCredit,
-  receiveData,
-  receiveEnd,
-  receiveMove,
-  shrinkWindow,
-  tellReset,
-  uses,
-} from './connection.ts'
+import { receiveClose } from './close-handshake.ts'
+import { type Connection, type ConnectionEvents, createConnection, type Link, type Outlet, uses } from './connection.ts'
 import { createDials, type DialEvents, type DialRequest } from './dials.ts'
+import { close, lose, tellReset } from './ending.ts'
 import { expectedPackets } from './expected.ts'
 import type { Extensions } from './extensions.ts'
 import { createLiveness, type LivenessTimes, look } from './liveness.ts'
 import type { Health, Int64, Packet } from './packet.ts'
 import { type Beat, createPulse } from './pulse.ts'
+import { receiveBlocked, receiveData, receiveEnd, receiveMove } from './receiving.ts'
 import { createScheduler } from './scheduler.ts'
+import { move as moveOver, permit, pump, receiveCredit } from './sending.ts'
 import { createStockBacklog, type StockLimits } from './stock-backlog.ts'
-import { INITIAL_WINDOW_BYTES, LONG_PATH_MS, MAX_LONG_PATH_WINDOW_BYTES, MAX_WINDOW_BYTES } from './window.ts'
+import { INITIAL_WINDOW_BYTES, LONG_PATH_MS, MAX_LONG_PATH_WINDOW_BYTES, MAX_WINDOW_BYTES, shrink } from './window.ts'
 
 /** A connection without traffic for this long gives back what its window had grown: milliseconds. */
 const IDLE_WINDOW_MS = 10_000
@@ -369,7 +353,8 @@ export function createSession(options: SessionOptions, events: SessionEvents): S
   function lookAtIdle(): void {
     for (const connection of [...connections.values()]) {
       const idleMs = link.nowMs - connection.activeMs
-      if (connection.window.size > INITIAL_WINDOW_BYTES && idleMs >= IDLE_WINDOW_MS) shrinkWindow(connection)
+      if (connection.window.size > INITIAL_WINDOW_BYTES && idleMs >= IDLE_WINDOW_MS)
+        release(budget, shrink(connection.window))
       if (connection.closing === 'waits-for-peer' && idleMs >= CLOSE_ANSWER_MS) lose(connection, 'close-unanswered')
       if (connection.closing === 'after-sending' && idleMs >= LEFT_MS) close(connection, 'peer-takes-nothing')
     }

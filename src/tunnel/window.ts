@@ -52,13 +52,12 @@ export function grow(window: Window, bytes: number): number {
   return grant(window)
 }
 
-/** By how much a window has grown: bytes. */
-export const grownBy = (window: Window): number => window.size - INITIAL_WINDOW_BYTES
-
-/** Takes a grown window back to its first size: what was granted above it is not granted again. */
-export function shrink(window: Window): void {
-  window.owed -= window.size - INITIAL_WINDOW_BYTES
+/** Takes a grown window back to its first size: what was granted above it is not granted again. @returns by how many bytes */
+export function shrink(window: Window): number {
+  const grown = window.size - INITIAL_WINDOW_BYTES
+  window.owed -= grown
   window.size = INITIAL_WINDOW_BYTES
+  return grown
 }
 
 function grant(window: Window): number {

@@ -9,7 +9,7 @@ const call = (functionName: string, url = '', lineNumber = -1): Runtime.CallFram
   columnNumber: 0,
   scriptId: '1',
 })
-const SEND = call('send', 'file:///opt/culvert/src/tunnel/connection.ts', 41)
+const SEND = call('send', 'file:///opt/culvert/src/tunnel/sending.ts', 41)
 const EMIT = call('emit', 'node:events', 99)
 
 function profile(nodes: Profiler.ProfileNode[]): Profiler.Profile {
@@ -38,13 +38,13 @@ t.test('counts ticks by line, and their time, with the callers behind', async (t
   )
   t.strictSame(shown(samples), [
     ['node:events:emit 110', 1, 10_000_000],
-    ['tunnel/connection.ts:send 44 < node:events:emit 100', 2, 20_000_000],
-    ['tunnel/connection.ts:send 47 < node:events:emit 100', 3, 30_000_000],
-    ['tunnel/connection.ts:send 42 < node:events:emit 100', 1, 10_000_000], // of a line that V8 does not tell
-    ['tunnel/connection.ts:send 42', 1, 10_000_000],
+    ['tunnel/sending.ts:send 44 < node:events:emit 100', 2, 20_000_000],
+    ['tunnel/sending.ts:send 47 < node:events:emit 100', 3, 30_000_000],
+    ['tunnel/sending.ts:send 42 < node:events:emit 100', 1, 10_000_000], // of a line that V8 does not tell
+    ['tunnel/sending.ts:send 42', 1, 10_000_000],
   ])
   t.strictSame(samples[4]?.stack, [
-    { name: 'tunnel/connection.ts:send', file: '/opt/culvert/src/tunnel/connection.ts', startLine: 42, line: 42 },
+    { name: 'tunnel/sending.ts:send', file: '/opt/culvert/src/tunnel/sending.ts', startLine: 42, line: 42 },
   ])
 })
 
@@ -93,7 +93,7 @@ t.test('gives the bytes that each stack holds', async (t) => {
   const head = node(call('(root)'), 5, node(EMIT, 0, node(SEND, 1_024)), node(SEND, 2_048))
   t.strictSame(shown(heapSamples({ head })), [
     ['', 5],
-    ['tunnel/connection.ts:send 42 < node:events:emit 100', 1_024],
-    ['tunnel/connection.ts:send 42', 2_048],
+    ['tunnel/sending.ts:send 42 < node:events:emit 100', 1_024],
+    ['tunnel/sending.ts:send 42', 2_048],
   ])
 })

@@ -1,9 +1,10 @@
 /** Dials: asked, answered, cancelled, lost, refused; and frames that mean nothing. */
 import { Buffer } from 'node:buffer'
 import t from 'tap'
-import { close, end } from '../../src/tunnel/connection.ts'
 import type { DialFailure } from '../../src/tunnel/dials.ts'
+import { close } from '../../src/tunnel/ending.ts'
 import type { Int64, Packet } from '../../src/tunnel/packet.ts'
+import { end } from '../../src/tunnel/sending.ts'
 import { hearing, type OneSession, oneSession } from './one-session.ts'
 
 /** Dials `random` and notes the answer. */

@@ -2,7 +2,9 @@
 import { Buffer } from 'node:buffer'
 import t from 'tap'
 import { createBudget } from '../../src/tunnel/budget.ts'
-import { close, end, send, taken } from '../../src/tunnel/connection.ts'
+import { close } from '../../src/tunnel/ending.ts'
+import { taken } from '../../src/tunnel/receiving.ts'
+import { end, send } from '../../src/tunnel/sending.ts'
 import { hearing, oneSession } from './one-session.ts'
 
 const KIB = 1024

@@ -1,7 +1,7 @@
 /** Several carriers: moves, what is announced on one and comes over another, and the loss of a carrier. */
 import { Buffer } from 'node:buffer'
 import t from 'tap'
-import { end, send } from '../../src/tunnel/connection.ts'
+import { end, send } from '../../src/tunnel/sending.ts'
 import { allWithLanes, oneSession } from './one-session.ts'
 import { recordedCarrier } from './recorded-carrier.ts'
 
@@ -36,6 +36,17 @@ t.test('keeps what comes over the new carrier until the MOVE arrives on the old 
   t.strictSame([heard.bytes, heard.ended], [3, 0])
   session.receive(carrier, { type: 'MOVE', connectId: 1, carrier: 1 })
   t.strictSame([heard.bytes, heard.ended], [8, 1])
+})
+
+t.test('closes alone a peer that sends too many frames ahead of its MOVE', async (t) => {
+  const { session, carrier, lane, open } = withLane('server')
+  const [other, { heard }] = [open(1), open(2)]
+  for (let count = 1; count <= 16_384; count++) session.receive(lane, { type: 'END_OF_DATA', connectId: 2, close: 0 })
+  t.strictSame([heard.ended, heard.endings], [0, []])
+  session.receive(lane, { type: 'END_OF_DATA', connectId: 2, close: 0 })
+  t.strictSame(heard.endings, [{ kind: 'reset', by: 'self', reason: 'flow-control-violation' }])
+  t.strictSame(carrier.frames(), [{ type: 'CLOSE_REQ', connectId: 2, reason: 'flow-control-violation' }])
+  t.strictSame(other.heard.endings, [])
 })
 
 t.test('does not move at the agent before the server is known to know the connection', async (t) => {

@@ -1,8 +1,10 @@
 /** An owner that leaves in good order: what it sent arrives, what comes for it is its own to drop, and it ends. */
 import { Buffer } from 'node:buffer'
 import t from 'tap'
-import { close, end, leave, send, taken } from '../../src/tunnel/connection.ts'
+import { close } from '../../src/tunnel/ending.ts'
 import { noExtensions } from '../../src/tunnel/extensions.ts'
+import { taken } from '../../src/tunnel/receiving.ts'
+import { end, leave, send } from '../../src/tunnel/sending.ts'
 import { oneSession, usedBytes } from './one-session.ts'
 
 const KIB = 1024

@@ -2,8 +2,10 @@
 import t from 'tap'
 import { createBudget } from '../../src/tunnel/budget.ts'
 import type { Carrier } from '../../src/tunnel/carrier.ts'
-import { type Connection, end, taken } from '../../src/tunnel/connection.ts'
+import type { Connection } from '../../src/tunnel/connection.ts'
 import { offered } from '../../src/tunnel/extensions.ts'
+import { taken } from '../../src/tunnel/receiving.ts'
+import { end } from '../../src/tunnel/sending.ts'
 import { createSession } from '../../src/tunnel/session.ts'
 import { hearing, roomyLimits } from './one-session.ts'
 

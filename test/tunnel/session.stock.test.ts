@@ -2,8 +2,10 @@
 import { Buffer } from 'node:buffer'
 import t from 'tap'
 import { createBudget } from '../../src/tunnel/budget.ts'
-import { close, end, send, taken } from '../../src/tunnel/connection.ts'
+import { close } from '../../src/tunnel/ending.ts'
 import { noExtensions } from '../../src/tunnel/extensions.ts'
+import { taken } from '../../src/tunnel/receiving.ts'
+import { end, send } from '../../src/tunnel/sending.ts'
 import { type OneSessionOptions, oneSession } from './one-session.ts'
 
 const stock = (role: 'server' | 'agent', more: Partial<OneSessionOptions> = {}) =>

@@ -5,16 +5,11 @@
  * Source: docs/protocol.md section 12; the texts are konnectivity's, its clients look for them.
  */
 import { READ_BYTES } from '../../tunnel/carrier.ts'
-import {
-  type Connection,
-  type ConnectionEvents,
-  close,
-  type Ending,
-  leave,
-  send,
-  taken,
-} from '../../tunnel/connection.ts'
+import type { Connection, ConnectionEvents, Ending } from '../../tunnel/connection.ts'
+import { close } from '../../tunnel/ending.ts'
 import type { Int64, Packet } from '../../tunnel/packet.ts'
+import { taken } from '../../tunnel/receiving.ts'
+import { leave, send } from '../../tunnel/sending.ts'
 
 /** A client that sends something about a connection which has just ended does nothing wrong: so many ends are remembered. */
 const REMEMBERED_ENDS = 64

@@ -4,16 +4,10 @@
  */
 import { Buffer } from 'node:buffer'
 import { READ_BYTES } from '../../../src/tunnel/carrier.ts'
-import {
-  type Connection,
-  type ConnectionEvents,
-  close,
-  type Ending,
-  end,
-  leave,
-  send,
-  taken,
-} from '../../../src/tunnel/connection.ts'
+import type { Connection, ConnectionEvents, Ending } from '../../../src/tunnel/connection.ts'
+import { close } from '../../../src/tunnel/ending.ts'
+import { taken } from '../../../src/tunnel/receiving.ts'
+import { end, leave, send } from '../../../src/tunnel/sending.ts'
 import { patternAt } from './pattern.ts'
 import type { Random } from './random.ts'
 import type { Step } from './step.ts'

@@ -1,0 +1,139 @@
+/**
+ * One connection's own bytes on their way to the peer: as far as credit and the room of the carrier go, the rest kept, and
+ * the end behind the last of them. The owner of the socket calls with bytes; the scheduler when there is room again. Pure.
+ * Source: docs/protocol.md sections 3, 4 and 5.
+ */
+import { Buffer } from 'node:buffer'
+import { READ_BYTES } from './carrier.ts'
+import { sayStockEnd } from './close-handshake.ts'
+import type { Connection, Outlet } from './connection.ts'
+import { closeViolator, finish } from './ending.ts'
+import type { Need } from './scheduler.ts'
+
+/** Credit that no honest peer grants: far above the largest window. */
+const MAX_CREDIT_BYTES = 2 ** 31
+
+/**
+ * Sends bytes of one read, at most READ_BYTES; those that find no room are copied and kept.
+ *
+ * @returns false: read no more until `resume`
+ */
+export function send(connection: Connection, bytes: Uint8Array): boolean {
+  if (connection.over || connection.sending !== 'open') return false
+  connection.activeMs = connection.link.nowMs
+  const sent = connection.held.length > 0 ? 0 : push(connection, bytes)
+  if (sent < bytes.length) connection.held.push(Buffer.from(bytes.subarray(sent)))
+  return mayRead(connection)
+}
+
+/** The owner sends no more bytes. */
+export function end(connection: Connection): void {
+  if (connection.over || connection.sending !== 'open') return
+  connection.sending = 'ending'
+  if (connection.held.length === 0) endSending(connection)
+}
+
+/**
+ * The owner has closed in good order: what it sent still arrives, what comes for it is its own to drop until `over`.
+ * A server's word: towards a stock agent it is what `end` is.
+ */
+export function leave(connection: Connection): void {
+  if (connection.over || connection.sending === 'ended') return
+  connection.activeMs = connection.link.nowMs
+  if (connection.link.halfClose) connection.closing = 'after-sending'
+  connection.sending = 'ending'
+  if (connection.held.length === 0) endSending(connection)
+}
+
+/** Sends the data that follows over another carrier. Refused until the peer is known to know the connection. */
+export function move(connection: Connection, to: Outlet): boolean {
+  if (connection.over || connection.sending === 'ended' || !connection.peerKnows || connection.out === to) return false
+  connection.out.carrier.ordered({ type: 'MOVE', connectId: connection.id, carrier: to.carrier.index })
+  connection.out = to
+  if (connection.paused || connection.held.length > 0) to.scheduler.wait(connection)
+  return true
+}
+
+/** Sends what is held; for the scheduler. */
+export function pump(connection: Connection): Need {
+  if (connection.over || connection.sending === 'ended') return 'nothing'
+  while (connection.held.length > 0) {
+    const first = connection.held[0]!
+    const sent = push(connection, first)
+    if (sent < first.length) {
+      connection.held[0] = first.subarray(sent)
+      if (connection.credit > 0) return 'room'
+      sayBlocked(connection)
+      return 'nothing'
+    }
+    connection.held.shift()
+  }
+  if (connection.sending === 'ending') endSending(connection)
+  else if (connection.credit <= 0) sayBlocked(connection)
+  else if (connection.paused) return 'permit'
+  return 'nothing'
+}
+
+/** Lets the owner read on; for the scheduler. */
+export function permit(connection: Connection): void {
+  connection.paused = false
+  connection.events.resume()
+}
+
+/** The peer has room for more. */
+export function receiveCredit(connection: Connection, credit: number): void {
+  connection.peerKnows = true
+  connection.activeMs = connection.link.nowMs
+  const before = connection.credit
+  connection.credit += credit
+  if (credit <= 0 || connection.credit > MAX_CREDIT_BYTES) return closeViolator(connection)
+  if (before > 0 || connection.credit <= 0) return
+  connection.saidBlocked = false
+  if (connection.held.length === 0 && !connection.paused) return
+  connection.out.scheduler.wait(connection)
+  connection.out.scheduler.deal()
+}
+
+/** @returns how many of the bytes went out */
+function push(connection: Connection, bytes: Uint8Array): number {
+  if (connection.credit <= 0) return 0
+  const { carrier } = connection.out
+  let sent = 0
+  while (sent < bytes.length) {
+    const room = carrier.room()
+    if (room <= 0) break
+    const piece = sent === 0 && bytes.length <= room ? bytes : bytes.subarray(sent, sent + room)
+    carrier.data(connection.id, piece)
+    sent += piece.length
+  }
+  connection.credit -= sent
+  return sent
+}
+
+function mayRead(connection: Connection): boolean {
+  const { link, out } = connection
+  if (connection.credit <= 0) {
+    sayBlocked(connection)
+    connection.paused = true
+    return false
+  }
+  // Towards a stock peer a chunk must have left before the next is read: its receive loop may be held up by one target.
+  if (link.flowControl && connection.held.length === 0 && out.carrier.room() >= READ_BYTES) return true
+  connection.paused = true
+  out.scheduler.wait(connection)
+  return false
+}
+
+function sayBlocked(connection: Connection): void {
+  if (connection.saidBlocked) return
+  connection.saidBlocked = true
+  connection.home.carrier.control({ type: 'BLOCKED', connectId: connection.id })
+}
+
+function endSending(connection: Connection): void {
+  connection.sending = 'ended'
+  if (!connection.link.halfClose) return sayStockEnd(connection)
+  const leaving = connection.closing === 'after-sending'
+  connection.out.carrier.ordered({ type: 'END_OF_DATA', connectId: connection.id, close: leaving ? 1 : 0 })
+  if (leaving || connection.receiving === 'ended') finish(connection, { kind: 'finished' })
+}
