@@ -16,7 +16,7 @@ export type CallOutbox = {
   readonly packet: (packet: Packet) => void
   /** Not copied yet. @param left is told, perhaps in pieces, how many of the bytes have left or never will */
   readonly data: (id: Int64, bytes: Uint8Array, left: (bytes: number) => void) => void
-  /** The next piece: at most so many bytes and the head of a message. */
+  /** The next piece: at most so many bytes, and the head or the rest of one message more. */
   readonly take: (mostBytes: number) => Piece | undefined
   readonly isEmpty: () => boolean
   /** Bytes of packets besides data that have not left, taken or not. */
@@ -37,12 +37,15 @@ type Data = {
   bytes: number
   readonly left: (bytes: number) => void
 }
-type Part = { readonly packet: Packet; readonly bytes: number } | { readonly of: Data; readonly bytes: number }
+/** What goes into a piece: a packet, or the first bytes of what waits for a connection. `size` is that of the whole message. */
+type Part =
+  | { readonly packet: Packet; readonly size: number }
+  | { readonly of: Data; readonly bytes: number; readonly size: number }
 
 function append(to: Data, bytes: Uint8Array): void {
-  const last = to.pieces.at(-1)
+  const last = to.pieces.at(-1)!
   to.bytes += bytes.length
-  if (!last || bytes.length >= SMALL_BYTES || last.length >= TOGETHER_BYTES) {
+  if (bytes.length >= SMALL_BYTES || last.length >= TOGETHER_BYTES) {
     to.together = undefined
     to.pieces.push(bytes)
     return
@@ -75,36 +78,43 @@ export function createCallOutbox(): CallOutbox {
     let room = mostBytes
     for (const next of waiting) {
       if (room <= 0) break
-      const part =
-        'type' in next ? { packet: next, bytes: messageBytes(next) } : { of: next, bytes: Math.min(room, next.bytes) }
+      const part = 'type' in next ? { packet: next, size: messageBytes(next) } : firstOf(next, room)
       parts.push(part)
-      room -= part.bytes
+      room -= part.size
     }
     return parts
   }
 
-  function write(writer: Writer, part: Part): void {
+  function firstOf(of: Data, mostBytes: number): Part {
+    const bytes = Math.min(mostBytes, of.bytes)
+    return { of, bytes, size: dataOverheadBytes(of.id, bytes) + bytes }
+  }
+
+  /** @returns whether nothing of it waits any more */
+  function write(writer: Writer, part: Part): boolean {
     if ('packet' in part) {
-      waiting.shift()
-      return writeMessage(writer, part.packet)
+      writeMessage(writer, part.packet)
+      return true
     }
-    writeDataStart(writer, part.of.id, part.bytes)
-    const end = writer.at + part.bytes
+    const { of, bytes } = part
+    writeDataStart(writer, of.id, bytes)
+    const end = writer.at + bytes
+    let whole = 0
     while (writer.at < end) {
-      const first = part.of.pieces[0]!
-      const count = Math.min(first.length, end - writer.at)
-      writer.bytes.set(first.subarray(0, count), writer.at)
+      const next = of.pieces[whole]!
+      const count = Math.min(next.length, end - writer.at)
+      writer.bytes.set(next.subarray(0, count), writer.at)
       writer.at += count
-      if (count === first.length)
-        part.of.pieces.shift() // the last one of all goes with `of` itself
-      else part.of.pieces[0] = first.subarray(count)
+      if (count === next.length) whole++
+      else of.pieces[whole] = next.subarray(count)
     }
-    part.of.bytes -= part.bytes
-    if (part.of.bytes === 0) waiting.shift()
+    of.pieces.splice(0, whole) // at once: to shift one after the other takes the square of their number
+    of.bytes -= bytes
+    return of.bytes === 0
   }
 
   function left(part: Part): void {
-    if ('packet' in part) packetBytes -= part.bytes
+    if ('packet' in part) packetBytes -= part.size
     else part.of.left(part.bytes)
   }
 
@@ -122,9 +132,11 @@ export function createCallOutbox(): CallOutbox {
       const parts = choose(mostBytes)
       if (parts.length === 0) return undefined
       let size = 0
-      for (const part of parts) size += part.bytes + ('of' in part ? dataOverheadBytes(part.of.id, part.bytes) : 0)
+      for (const part of parts) size += part.size
       const writer: Writer = { bytes: Buffer.allocUnsafe(size), at: 0 }
-      for (const part of parts) write(writer, part)
+      let whole = 0
+      for (const part of parts) if (write(writer, part)) whole++
+      waiting.splice(0, whole)
       return {
         bytes: writer.bytes,
         dataMessages: parts.filter((part) => 'of' in part).length,

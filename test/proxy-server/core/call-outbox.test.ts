@@ -45,7 +45,7 @@ t.test('puts what waits for one connection into one message, and keeps the order
 
 t.test('gives at most so many bytes, and the rest later', async (t) => {
   const { outbox, left } = outboxWith([1, 'abcdef'], [2, 'gh'])
-  const pieces = [outbox.take(4)!, outbox.take(4)!]
+  const pieces = [outbox.take(4)!, outbox.take(20)!]
   t.strictSame(pieces.map(read), [
     [[1, 'abcd']],
     [
@@ -60,6 +60,29 @@ t.test('gives at most so many bytes, and the rest later', async (t) => {
     [1, 2],
     [2, 2],
   ])
+})
+
+t.test('counts the heads of messages as well: with many small ones they are the most of a piece', async (t) => {
+  const { outbox } = outboxWith(...Array.from({ length: 1_000 }, (_, at): [number, string] => [1 + (at % 2), 'x']))
+  const { bytes, dataMessages } = outbox.take(1_000)!
+  t.ok(bytes.length >= 1_000)
+  t.ok(bytes.length < 1_000 + bytes.length / dataMessages, 'and one message more')
+})
+
+t.test('gives packets, and reads, in a time that grows with their number and not with its square', async (t) => {
+  const packets = createCallOutbox()
+  const reads = createCallOutbox()
+  const bytes = new Uint8Array(2_048)
+  for (let id = 0; id < 150_000; id++) {
+    packets.packet(closed(id))
+    reads.data(1, bytes, () => {})
+  }
+  for (const outbox of [packets, reads]) {
+    const startMs = performance.now()
+    while (!outbox.isEmpty()) outbox.take(256 * 1024)
+    const tookMs = performance.now() - startMs
+    t.ok(tookMs < 4_000, `${Math.round(tookMs)} ms`)
+  }
 })
 
 t.test('gives a packet whole, however few bytes are asked for', async (t) => {
