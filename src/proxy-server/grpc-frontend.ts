@@ -176,9 +176,9 @@ export function serveGrpcFrontend(
     else if (!outbox.isEmpty()) turn.want()
   }
 
-  function hand(mostBytes: number): boolean {
+  function hand(mostBytes: number): number {
     const piece = stream.writable ? outbox.take(mostBytes) : undefined
-    if (!piece) return false
+    if (!piece) return 0
     count.sent.DATA += piece.dataMessages
     const startMs = clock.now()
     stream.write(piece.bytes, (error) => {
@@ -188,7 +188,7 @@ export function serveGrpcFrontend(
       if (!outbox.isEmpty()) turn.want()
       else if (state === 'ending') stream.end()
     })
-    return true
+    return piece.bytes.length
   }
 
   function connectionEnded(ms: number, ending: Ending): void {

@@ -2,15 +2,24 @@
  * Shares an HTTP/2 connection among its calls, in rounds: each call hands over one piece, and nobody a second one before all
  * pieces of the round have left. HTTP/2 as Node has it serves the oldest stream for as long as that one has something to
  * send: left to itself, one download would hold up every call that began later. A piece whose own client does not read it
- * holds up nobody. Pure.
+ * holds up nobody. Pure; a turn takes the same time among ten calls and ten thousand.
  */
 
 /** Handed over in one round, by all calls together: bytes. More would stand in front of a call that wants to send next. */
 const ROUND_BYTES = 256 * 1024
 /** The least that a call hands over, however many there are: bytes. */
 const PIECE_BYTES = 8 * 1024
-/** Between two looks at pieces that have not left while others wait: milliseconds. */
+/**
+ * Handed over in one round by calls that came when it had begun: bytes. Without an end to that, calls that come one after
+ * the other would make it last for ever.
+ */
+const LATE_BYTES = 256 * 1024
+/**
+ * Between two looks at pieces that have not left while others wait: milliseconds. Twice as long from look to look while
+ * nothing leaves: a client may read nothing for hours.
+ */
 const LOOK_MS = 2
+const MOST_LOOK_MS = 256
 
 export type TurnsOptions = {
   /** Whether the connection takes more. What has not left then waits for its own client. */
@@ -30,14 +39,14 @@ export type Turn = {
 }
 
 export type Turns = {
-  /** @param hand hands over a piece of at most so many bytes, or a little more. @returns whether there was one */
-  readonly join: (hand: (mostBytes: number) => boolean) => Turn
+  /** @param hand hands over a piece of at most so many bytes, or a little more. @returns its bytes, 0 if there was none */
+  readonly join: (hand: (mostBytes: number) => number) => Turn
   /** The connection is gone. */
   readonly end: () => void
 }
 
 type Member = {
-  readonly hand: (mostBytes: number) => boolean
+  readonly hand: (mostBytes: number) => number
   /** idle: wants nothing; sending: its piece has not left; stalled: nor will it soon, and nobody waits for that. */
   state: 'idle' | 'waiting' | 'sending' | 'stalled'
   /** The round in which it had its turn. */
@@ -45,24 +54,23 @@ type Member = {
 }
 
 export function createTurns({ open, later, after }: TurnsOptions): Turns {
-  const waiting = new Set<Member>() // in the order in which they came
+  const waiting = new Set<Member>() // for the next round, in the order in which they came
   const sending = new Set<Member>()
-  let round = 1
+  let round = 0
+  let lateBytes = 0
   let looking = false
   let nextLook: Disposable | undefined
+  let lookMs = LOOK_MS
+  let gone = false
 
-  function deal(): void {
-    if (sending.size === 0 && waiting.size > 0) round++
-    for (const member of [...waiting]) {
-      if (member.served === round || member.state !== 'waiting') continue
-      waiting.delete(member)
-      member.served = round
-      member.state = 'sending'
-      sending.add(member)
-      const share = Math.max(PIECE_BYTES, Math.floor(ROUND_BYTES / (waiting.size + sending.size)))
-      if (!member.hand(share)) settle(member)
-    }
-    if (waiting.size > 0 && sending.size > 0) nextLook ??= after(LOOK_MS, look)
+  /** @returns the bytes that it handed over */
+  function serve(member: Member): number {
+    member.served = round
+    member.state = 'sending'
+    sending.add(member)
+    const bytes = member.hand(Math.max(PIECE_BYTES, Math.floor(ROUND_BYTES / (waiting.size + sending.size))))
+    if (bytes === 0) settle(member)
+    return bytes
   }
 
   function settle(member: Member): void {
@@ -70,22 +78,48 @@ export function createTurns({ open, later, after }: TurnsOptions): Turns {
     member.state = 'idle'
   }
 
+  /** Begins the next round when this one is over, else sees to it that somebody looks when it is. */
+  function deal(): void {
+    if (sending.size === 0) beginRound()
+    if (waiting.size > 0) nextLook ??= after(lookMs, lookAgain)
+  }
+
+  function beginRound(): void {
+    round++
+    lateBytes = 0
+    for (const member of waiting) {
+      if (member.served === round) break // it has had its turn, and come again
+      waiting.delete(member)
+      serve(member)
+    }
+  }
+
   function look(): void {
     looking = false
-    nextLook?.[Symbol.dispose]()
-    nextLook = undefined
+    stopLooking()
     if (waiting.size === 0) return
-    if (sending.size > 0 && open()) {
+    if (open()) {
       for (const member of sending) member.state = 'stalled'
       sending.clear()
     }
     deal()
   }
 
+  function lookAgain(): void {
+    lookMs = Math.min(2 * lookMs, MOST_LOOK_MS)
+    look()
+  }
+
   function lookLater(): void {
+    lookMs = LOOK_MS
     if (looking) return
     looking = true
     later(look)
+  }
+
+  function stopLooking(): void {
+    nextLook?.[Symbol.dispose]()
+    nextLook = undefined
   }
 
   return {
@@ -93,7 +127,11 @@ export function createTurns({ open, later, after }: TurnsOptions): Turns {
       const member: Member = { hand, state: 'idle', served: 0 }
       return {
         want() {
-          if (member.state !== 'idle') return
+          if (gone || member.state !== 'idle') return
+          if (sending.size > 0 && member.served !== round && lateBytes < LATE_BYTES) {
+            lateBytes += serve(member)
+            return
+          }
           member.state = 'waiting'
           waiting.add(member)
           deal()
@@ -110,9 +148,9 @@ export function createTurns({ open, later, after }: TurnsOptions): Turns {
       }
     },
     end() {
-      nextLook?.[Symbol.dispose]()
+      gone = true
+      stopLooking()
       waiting.clear()
-      sending.clear()
     },
   }
 }

@@ -27,15 +27,16 @@ function connection() {
     handed: () => handed.splice(0).join(''),
     shares,
     turns,
-    join(name: string, pieces = Number.POSITIVE_INFINITY): Call {
+    /** @param bytes of each of its pieces */
+    join(name: string, pieces = Number.POSITIVE_INFINITY, bytes = KIB): Call {
       const call: Call = {
         pieces,
         turn: turns.join((mostBytes) => {
-          if (call.pieces === 0) return false
+          if (call.pieces === 0) return 0
           call.pieces--
           handed.push(name)
           shares.push(mostBytes)
-          return true
+          return bytes
         }),
       }
       return call
@@ -47,11 +48,12 @@ function connection() {
         if (pieces > 0) turn.want()
       }
     },
-    /** The connection has tried to send what it has. */
-    tried() {
+    /** The connection has tried to send what it has. @returns how many wanted to hear of it */
+    tried(): number {
       const callbacks = later
       later = []
       for (const callback of callbacks) callback()
+      return callbacks.length
     },
   }
 }
@@ -143,14 +145,32 @@ t.test('while the connection takes nothing, everybody waits, and is looked after
   it.tried()
   t.equal(it.handed(), 'sb')
   it.clock.advance(2)
-  it.clock.advance(2)
+  it.clock.advance(4)
   t.equal(it.handed(), '')
   it.open = true
-  it.clock.advance(1)
+  it.clock.advance(7)
   t.equal(it.handed(), '')
   it.clock.advance(1)
   t.equal(it.handed(), 'b')
+  t.equal(it.clock.waiting(), 0)
 })
+
+t.test(
+  'it is looked after less and less often while nothing leaves, and as often as ever when something has',
+  async (t) => {
+    const it = connection()
+    it.open = false
+    const [stalled, b, c] = [it.join('s'), it.join('b'), it.join('c')]
+    for (const { turn } of [stalled, b, c]) turn.want()
+    it.left(b)
+    for (const waitMs of [2, 4, 8, 16, 32, 64, 128, 256, 256]) it.clock.advance(waitMs)
+    t.strictSame(it.clock.asked, [2, 4, 8, 16, 32, 64, 128, 256, 256, 256])
+    it.left(c)
+    it.tried()
+    t.equal(it.clock.asked.at(-1), 2)
+    t.equal(it.clock.waiting(), 1)
+  },
+)
 
 t.test('a call whose piece left late goes on like any other', async (t) => {
   const it = connection()
@@ -187,12 +207,78 @@ t.test('a call that is over holds up nobody, whether it sends or waits', async (
   const [a, b, c] = [it.join('a'), it.join('b'), it.join('c')]
   for (const { turn } of [a, b, c]) turn.want()
   it.left(b, c)
+  it.tried()
   t.equal(it.handed(), 'abc')
   a.turn.leave()
   c.turn.leave()
   t.equal(it.handed(), '')
   it.tried()
   t.equal(it.handed(), 'b')
+})
+
+t.test('a call whose piece has not left, or that waits already, gains nothing by asking again', async (t) => {
+  const it = connection()
+  const [a, b, c] = [it.join('a'), it.join('b'), it.join('c')]
+  const ask = (): void => {
+    for (const { turn } of [a, b, c]) turn.want()
+  }
+  ask()
+  ask()
+  it.left(a)
+  ask()
+  t.equal(it.handed(), 'abc')
+  it.tried()
+  ask()
+  t.equal(it.handed(), 'a', 'nor when nobody waits for its piece')
+  it.left(b, c)
+  ask()
+  t.equal(it.handed(), 'bc')
+})
+
+t.test('who comes when a round is over begins the next one, behind those who wait', async (t) => {
+  const it = connection()
+  it.open = false
+  const [a, b, c] = [it.join('a'), it.join('b', 1), it.join('c')]
+  for (const { turn } of [a, b]) turn.want()
+  it.left(a, b)
+  t.equal(it.handed(), 'ab')
+  c.turn.want()
+  t.equal(it.handed(), 'ac')
+})
+
+t.test('a look while nobody waits gives up nobody', async (t) => {
+  const it = connection()
+  const [a, b] = [it.join('a'), it.join('b')]
+  for (const { turn } of [a, b]) turn.want()
+  a.turn.left()
+  it.tried()
+  a.turn.want()
+  t.equal(it.handed(), 'ab', 'b has yet to send')
+  it.clock.advance(2)
+  t.equal(it.handed(), 'a')
+})
+
+t.test('a call whose piece leaves while it is handed over has its next turn in the next round', async (t) => {
+  const it = connection()
+  it.open = false
+  const [a, c] = [it.join('a'), it.join('c')]
+  let served = 0
+  const b: Turn = it.turns.join(() => {
+    served++
+    if (served === 2) {
+      b.left()
+      b.want()
+    }
+    return 1
+  })
+  for (const turn of [a.turn, b, c.turn]) turn.want()
+  it.left(a)
+  b.left()
+  b.want()
+  t.equal(served, 1)
+  it.left(c)
+  t.equal(served, 2)
+  t.equal(it.handed(), 'acac')
 })
 
 t.test('what a call is told after it is over changes nothing', async (t) => {
@@ -206,6 +292,98 @@ t.test('what a call is told after it is over changes nothing', async (t) => {
   t.equal(it.handed(), 'ab')
 })
 
+t.test('calls that come one after the other do not make a round last for ever', async (t) => {
+  const it = connection()
+  it.open = false
+  const bulk = it.join('B')
+  bulk.turn.want()
+  let last = bulk
+  for (let count = 0; count < 20; count++) {
+    const next = it.join('n', 1, 32 * KIB)
+    next.turn.want()
+    it.left(last)
+    it.tried()
+    last = next
+  }
+  it.left(last)
+  t.match(it.handed(), /^Bn{8}Bn+$/, 'after 256 KiB of others')
+})
+
+t.test('that is counted from the beginning in each round, and not for what the round began with', async (t) => {
+  const it = connection()
+  it.open = false
+  const calls = ['a', 'b'].map((name) => it.join(name, 3, 256 * KIB))
+  for (const { turn } of calls) turn.want()
+  it.left(...calls)
+  t.equal(it.handed(), 'abab')
+  const late = it.join('l', 2, 256 * KIB)
+  late.turn.want()
+  t.equal(it.handed(), 'l')
+  const later = it.join('m', 1)
+  later.turn.want()
+  t.equal(it.handed(), '', 'it waits for the next one')
+  it.left(...calls, late)
+  t.equal(it.handed(), 'mabl')
+})
+
+t.test(
+  'the turns of twenty thousand calls are dealt in a time that grows with their number and not with its square',
+  async (t) => {
+    const it = connection()
+    it.open = false
+    const calls = Array.from({ length: 20_000 }, () => it.join('x', 4, 1))
+    const startMs = performance.now()
+    for (const { turn } of calls) turn.want()
+    for (let round = 0; round < 3; round++) it.left(...calls)
+    const tookMs = performance.now() - startMs
+    t.equal(it.handed().length, 80_000)
+    t.ok(tookMs < 3_000, `${Math.round(tookMs)} ms`)
+  },
+)
+
+t.test('a call that is over does not take part in the round that has just begun', async (t) => {
+  const it = connection()
+  it.open = false
+  const b = it.join('b')
+  const a: Call = {
+    pieces: 0,
+    turn: it.turns.join(() => {
+      a.pieces++
+      if (a.pieces === 2) b.turn.leave()
+      return 1
+    }),
+  }
+  for (const { turn } of [a, b]) turn.want()
+  it.left(a, b)
+  t.equal(a.pieces, 2)
+  t.equal(it.handed(), 'b')
+})
+
+t.test('looks once for all that leaves in one turn', async (t) => {
+  const it = connection()
+  it.open = false
+  const calls = Array.from({ length: 10 }, () => it.join('x'))
+  for (const { turn } of calls) turn.want()
+  for (const { turn } of calls) turn.left()
+  t.equal(it.tried(), 1)
+  calls[0]!.turn.want()
+  it.left(calls[0]!)
+  t.equal(it.tried(), 1, 'and then again')
+})
+
+t.test('has one look ahead, however many wait', async (t) => {
+  const it = connection()
+  it.open = false
+  const calls = Array.from({ length: 10 }, () => it.join('x'))
+  for (const { turn } of calls) turn.want()
+  t.equal(it.clock.waiting(), 0, 'nobody waits yet')
+  it.left(...calls.slice(1))
+  it.tried()
+  t.equal(it.clock.waiting(), 1)
+  it.clock.advance(2)
+  t.equal(it.clock.waiting(), 1)
+})
+
 t.test('of a connection that is gone nothing is looked after', async (t) => {
   const it = connection()
   it.open = false
@@ -215,6 +393,10 @@ t.test('of a connection that is gone nothing is looked after', async (t) => {
   it.left(b)
   t.equal(it.clock.waiting(), 1)
   it.turns.end()
+  t.equal(it.clock.waiting(), 0)
+  it.open = true
+  it.tried()
+  it.left(a, b)
   it.tried()
   t.equal(it.clock.waiting(), 0)
   t.equal(it.handed(), 'ab')
