@@ -89,7 +89,7 @@ export function createProxyCall(actions: CallActions): ProxyCall {
   let dialled = false
   let pinned: Int64 = 0 // the one connection that the client sends to
   let ownId = 0 // the last number given out instead of an agent's
-  let serving = true // else what comes is ignored until the client ends the call
+  let serving = true // else what comes is counted and ignored until the client ends the call
   let draining = false
   let over = false
   let unsent = 0
@@ -98,8 +98,8 @@ export function createProxyCall(actions: CallActions): ProxyCall {
     if (dials.has(random)) return actions.violation('duplicate-dial')
     dialled = true
     if (draining) return refuse(random, 'the server is shutting down')
-    if (protocol !== 'tcp') return refuse(random, `dial ${printable(protocol)}: protocol not supported, only tcp is`)
-    if (address.length > MAX_ADDRESS_CHARS) return refuse(random, 'dial tcp: address too long')
+    if (protocol !== 'tcp') return object(random, `dial ${printable(protocol)}: protocol not supported, only tcp is`)
+    if (address.length > MAX_ADDRESS_CHARS) return object(random, 'dial tcp: address too long')
     dials.set(random, () => {})
     const cancel = actions.dial(random, address, {
       connected: (connection) => connected(random, connection),
@@ -115,6 +115,12 @@ export function createProxyCall(actions: CallActions): ProxyCall {
 
   function refuse(random: Int64, error: string): void {
     actions.send({ type: 'DIAL_RSP', error, connectId: 0, random })
+  }
+
+  /** No agent has to hear of such a dial. */
+  function object(random: Int64, error: string): void {
+    refuse(random, error)
+    actions.violation('unexpected')
   }
 
   function connected(random: Int64, connection: Connection): ConnectionEvents {
@@ -225,7 +231,10 @@ export function createProxyCall(actions: CallActions): ProxyCall {
   }
 
   function closeRequested(id: Int64): void {
-    if (!dialled) return actions.send({ type: 'CLOSE_RSP', error: 'backend uninitialized', connectId: id })
+    if (!dialled) {
+      actions.send({ type: 'CLOSE_RSP', error: 'backend uninitialized', connectId: id })
+      return actions.violation('unknown-connection')
+    }
     serving = false
     const one = joined.get(id)
     if (one) {
@@ -270,7 +279,8 @@ export function createProxyCall(actions: CallActions): ProxyCall {
     if (!serving) return
     if (!dialled) {
       serving = false
-      return actions.send({ type: 'CLOSE_RSP', error: 'backend not initialized', connectId: id })
+      actions.send({ type: 'CLOSE_RSP', error: 'backend not initialized', connectId: id })
+      return actions.violation('unknown-connection')
     }
     if (id === 0) return
     if (pinned === 0) pinned = id
@@ -290,7 +300,8 @@ export function createProxyCall(actions: CallActions): ProxyCall {
 
   return {
     receive(packet) {
-      if (!serving) return
+      if (over) return
+      if (!serving) return actions.violation('unexpected')
       switch (packet.type) {
         case 'DIAL_REQ':
           return dial(packet)
