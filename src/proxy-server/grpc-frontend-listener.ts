@@ -2,11 +2,17 @@
  * The frontends of gRPC mode: HTTP/2 over TCP with mTLS, or in clear over a Unix socket, and on it any number of calls: some
  * clients make a connection for each, others one for all. Source: docs/protocol.md section 12; gRPC over HTTP/2.
  */
-import { performServerHandshake, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2'
+import {
+  constants,
+  type IncomingHttpHeaders,
+  performServerHandshake,
+  type ServerHttp2Session,
+  type ServerHttp2Stream,
+} from 'node:http2'
 import { createServer, type Socket } from 'node:net'
 import type { TlsMaterial } from '../platform/tls-material.ts'
 import { type Admission, DEFAULT_CLUSTER } from './core/admission.ts'
-import { type GrpcStatus, unknownMethod } from './core/grpc-status.ts'
+import { type GrpcStatus, isGrpc, unknownMethod } from './core/grpc-status.ts'
 import { headerListBytes } from './core/registration.ts'
 import { createTurns, type Turns } from './core/turns.ts'
 import { createFrontendAdmission } from './frontend-admission.ts'
@@ -28,12 +34,16 @@ const SESSION_MEMORY_MIB = 1024
 const STREAM_RESETS = 1_000_000
 /** From accepting a connection to the client's first SETTINGS: milliseconds. */
 const PREFACE_TIMEOUT_MS = 10_000
+/** nghttp2's word for bytes that are no HTTP/2, and Node's for frames that say nothing, by the thousand. */
+const NO_HTTP2: ReadonlySet<string> = new Set(['ERR_HTTP2_ERROR', 'ERR_HTTP2_TOO_MANY_INVALID_FRAMES'])
+/** How long a client whose certificate is not accepted may stay and be told so: milliseconds. */
+const REFUSED_MS = 10_000
 /** Wait for the answer to a PING: milliseconds. As grpc-go's servers. */
 const PING_TIMEOUT_MS = 20_000
 
 export type GrpcFrontendListenerOptions = FrontendListenerOptions & {
   readonly maxHeaderListBytes: number
-  /** Calls at once, of all clients. */
+  /** Calls at once, of all clients, and HTTP/2 connections. */
   readonly maxCalls: number
   /** Between two PINGs to a client: milliseconds. */
   readonly keepaliveMs: number
@@ -56,6 +66,10 @@ export function createGrpcFrontendListener(
 
   function connected(socket: Socket, admission: Admission): void {
     socket.on('error', (error) => log.debug({ err: error }, 'frontend connection error'))
+    if (sessions.size >= options.maxCalls) {
+      metrics.frontendDropped()
+      return void socket.destroy()
+    }
     const http = performServerHandshake(socket, {
       settings: { initialWindowSize: CALL_WINDOW_BYTES, maxHeaderListSize: options.maxHeaderListBytes },
       maxSessionMemory: SESSION_MEMORY_MIB,
@@ -73,6 +87,7 @@ export function createGrpcFrontendListener(
       metrics.headRefused('slow')
       http.destroy()
     })
+    const refused = admission.kind === 'refused' ? clock.after(REFUSED_MS, () => http.destroy()) : undefined
     let keepalive = clock.after(options.keepaliveMs, ping)
 
     function ping(): void {
@@ -86,21 +101,16 @@ export function createGrpcFrontendListener(
 
     http.once('remoteSettings', () => preface[Symbol.dispose]())
     http.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code === 'ERR_HTTP2_ERROR') metrics.headRefused('malformed') // nghttp2's word for bytes that are no HTTP/2
+      if (NO_HTTP2.has(error.code ?? '')) metrics.headRefused('malformed')
       log.debug({ err: error }, 'frontend HTTP/2 error')
     })
     http.on('stream', (stream, headers, _flags, rawHeaders) => {
       stream.on('error', (error) => log.debug({ err: error }, 'frontend stream error'))
-      serve(
-        { socket, turns, admission },
-        stream,
-        headers[':path'],
-        headers[':method'],
-        rawHeaders as unknown as string[],
-      )
+      serve({ socket, turns, admission }, stream, headers, rawHeaders as unknown as string[])
     })
     http.once('close', () => {
       preface[Symbol.dispose]()
+      refused?.[Symbol.dispose]()
       keepalive[Symbol.dispose]()
       turns.end()
       sessions.delete(http)
@@ -111,17 +121,21 @@ export function createGrpcFrontendListener(
   function serve(
     { socket, turns, admission }: Joined,
     stream: ServerHttp2Stream,
-    path: string | undefined,
-    method: string | undefined,
+    headers: IncomingHttpHeaders,
     rawHeaders: readonly string[],
   ): void {
-    const refuse = (status: GrpcStatus, message: string, why: HeadRefusal): void => {
+    const refuse = (status: GrpcStatus, message: string, why: HeadRefusal, httpStatus?: number): void => {
       metrics.headRefused(why)
-      refuseStream(stream, status, message)
+      refuseStream(stream, status, message, httpStatus)
     }
     if (headerListBytes(rawHeaders) > options.maxHeaderListBytes) {
       const limit = `the header list is over the limit of ${options.maxHeaderListBytes} bytes`
       return refuse('RESOURCE_EXHAUSTED', limit, 'too-large')
+    }
+    const { ':path': path, ':method': method, 'content-type': contentType } = headers
+    if (!isGrpc(contentType)) {
+      const invalid = `invalid gRPC request content-type ${JSON.stringify(contentType ?? '')}`
+      return refuse('INVALID_ARGUMENT', invalid, 'content-type', constants.HTTP_STATUS_UNSUPPORTED_MEDIA_TYPE)
     }
     const unknown = unknownMethod('ProxyService', 'Proxy', path, method)
     if (unknown !== undefined) return refuse('UNIMPLEMENTED', unknown, 'unknown-method')

@@ -3,9 +3,9 @@ import type { ServerHttp2Stream } from 'node:http2'
 import { type GrpcStatus, grpcStatus } from './core/grpc-status.ts'
 
 /** Answers with a status and nothing else; a peer that leaves its own side open does not keep the stream. */
-export function refuseStream(stream: ServerHttp2Stream, status: GrpcStatus, message: string): void {
+export function refuseStream(stream: ServerHttp2Stream, status: GrpcStatus, message: string, httpStatus = 200): void {
   stream.respond(
-    { ':status': 200, 'content-type': 'application/grpc', ...grpcStatus(status, message) },
+    { ':status': httpStatus, 'content-type': 'application/grpc', ...grpcStatus(status, message) },
     { endStream: true },
   )
 }

@@ -12,7 +12,7 @@ import type { Violation } from '../tunnel/session.ts'
 import type { HeadFault } from './core/connect-head.ts'
 
 export type Port = 'frontend' | 'agent'
-export type HeadRefusal = HeadFault | 'slow' | 'unknown-method' | 'forbidden' | 'shutdown'
+export type HeadRefusal = HeadFault | 'slow' | 'unknown-method' | 'content-type' | 'forbidden' | 'shutdown'
 export type DialFailureReason =
   | 'no_agent'
   | 'error_response'

@@ -1,9 +1,10 @@
+import { once } from 'node:events'
 import { constants } from 'node:http2'
 import t from 'tap'
 import { createAuthority } from '../../src/pki/authority.ts'
 import { issueLeaf } from '../../src/pki/leaf.ts'
 import { event, eventually, within } from '../integration/deadline.ts'
-import { type Frame, frame, ping, settings, speakRawHttp2 } from '../integration/raw-http2.ts'
+import { callHeaders, data, type Frame, frame, ping, settings, speakRawHttp2 } from '../integration/raw-http2.ts'
 import { dialRequest, openCall, type WireCall } from '../integration/wire-call.ts'
 import { leaves } from './agent-port.ts'
 import { grpcPort } from './grpc-port.ts'
@@ -48,6 +49,61 @@ for (const [whose, who, cause] of [
     t.strictSame(port.counted('clientForbidden'), [['frontend']])
     t.strictSame(port.counted('headRefused'), [['forbidden']])
     t.equal(port.listener.count(), 0)
+  })
+}
+
+t.test('hangs up on a client whose certificate is not accepted after ten seconds, whatever it does', async (t) => {
+  const port = await grpcPort(t, { tls: true })
+  const accepted = openCall(await port.join())
+  await serves(accepted)
+  const refused = openCall(await port.join('none'))
+  t.match(await refused.ended(), { code: 16 })
+  const hungUp = event(refused.http, 'close')
+  port.clock.advance(9_999)
+  t.match(await openCall(refused.http).ended(), { code: 16 }, 'until then it is told why')
+  port.clock.advance(1)
+  await hungUp
+  await serves(accepted)
+})
+
+t.test('hangs up on connections over the limit, until another one has gone', async (t) => {
+  const port = await grpcPort(t, { listener: { maxCalls: 2 } })
+  const [first, second] = [await port.join(), await port.join()]
+  const call = openCall(first)
+  await serves(call)
+  await within(new Promise((resolve) => second.ping(resolve)), 'the second one is there')
+  await event((await port.connect()).resume(), 'close')
+  t.equal(port.counted('frontendDropped').length, 1)
+  second.destroy()
+  await eventually(
+    'there is room again',
+    async () => {
+      const next = openCall(await port.join())
+      return Promise.race([serves(next).then(() => true), next.closed.then(() => false)]).catch(() => false)
+    },
+    Boolean,
+  )
+  await serves(call)
+})
+
+for (const contentType of ['text/plain', 'application/grpcx', 'application/json', undefined]) {
+  t.test(`refuses a call whose content type is ${contentType}`, async (t) => {
+    const port = await grpcPort(t)
+    const http = await port.join()
+    const call = openCall(http, { headers: { 'content-type': contentType } })
+    const [headers] = (await within(once(call.stream, 'response'), 'the answer')) as [Record<string, unknown>]
+    t.equal(headers[':status'], 415)
+    const message = `invalid gRPC request content-type ${JSON.stringify(contentType ?? '')}`
+    t.strictSame(await call.ended(), { code: 3, message })
+    t.strictSame(port.counted('headRefused'), [['content-type']])
+    await serves(openCall(http))
+  })
+}
+
+for (const contentType of ['application/grpc+proto', 'application/grpc;charset=utf-8', 'Application/gRPC']) {
+  t.test(`serves a call whose content type is ${contentType}`, async (t) => {
+    const port = await grpcPort(t)
+    await serves(openCall(await port.join(), { headers: { 'content-type': contentType } }))
   })
 }
 
@@ -121,6 +177,16 @@ t.test('hangs up on a connection that speaks another protocol', async (t) => {
     await ended
   }
   t.strictSame(port.counted('headRefused'), [['malformed'], ['malformed'], ['malformed']])
+  await serves(await port.call())
+})
+
+t.test('hangs up on a connection with frames that say nothing, by the thousand, and counts it', async (t) => {
+  const port = await grpcPort(t)
+  const raw = speakRawHttp2(await port.connect())
+  const ended = event(raw.socket, 'close')
+  raw.write(callHeaders(1), ...Array.from({ length: 2_000 }, () => data(1, Buffer.alloc(0))))
+  await ended
+  t.strictSame(port.counted('headRefused'), [['malformed']])
   await serves(await port.call())
 })
 

@@ -4,6 +4,7 @@ import { TunnelError } from '../../platform/errors.ts'
 const CODES = {
   OK: 0,
   UNKNOWN: 2,
+  INVALID_ARGUMENT: 3,
   DEADLINE_EXCEEDED: 4,
   RESOURCE_EXHAUSTED: 8,
   UNIMPLEMENTED: 12,
@@ -44,6 +45,9 @@ export function unknownMethod(service: string, name: string, path = '', method =
     ? `unknown method ${givenName} for service ${service}`
     : `unknown service ${givenService}`
 }
+
+/** Whether the content type of a request is gRPC's, of whatever encoding. */
+export const isGrpc = (contentType = ''): boolean => /^application\/grpc($|[+;])/i.test(contentType)
 
 export function grpcStatus(status: GrpcStatus, message: string): Record<string, string> {
   const fields = { 'grpc-status': String(CODES[status]) }
