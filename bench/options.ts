@@ -3,7 +3,9 @@ import { parseArgs } from 'node:util'
 import { culvert } from './peers/culvert.ts'
 import { floor } from './peers/floor.ts'
 import { konnectivity } from './peers/konnectivity.ts'
+import { pair } from './peers/pair.ts'
 import type { Peer } from './peers/peer.ts'
+import { AS_IT_IS, revision } from './peers/revision.ts'
 import { scenarios } from './scenarios/index.ts'
 import { type Effort, fullEffort, quickEffort, type Scenario } from './scenarios/scenario.ts'
 
@@ -24,13 +26,21 @@ export type ReadOptions =
   | { readonly kind: 'help'; readonly text: string }
   | { readonly kind: 'wrong'; readonly problems: readonly string[] }
 
-const knownPeers = [culvert, konnectivity, floor]
+const STOCK = 'stock'
+const knownPeers = [
+  pair('ours', 'proxy-server and proxy-agent of this checkout', culvert.server, culvert.agent),
+  pair(STOCK, 'konnectivity v0.36.0 server and agent', konnectivity.server, konnectivity.agent),
+  pair('ours+stock', 'our server, konnectivity’s agent', culvert.server, konnectivity.agent),
+  pair('stock+ours', 'konnectivity’s server, our agent', konnectivity.server, culvert.agent),
+  floor,
+]
+const COMPARE = 'compare'
 const MOST_ROUNDS = 1_000
 export const SAVE_UNDER_RESULTS = 'save'
 
 export function readOptions(args: readonly string[]): ReadOptions {
   const problems: string[] = []
-  const given = parse(args, problems)
+  const { given, words } = parse(args, problems)
   if (given.help) return { kind: 'help', text: help }
   const rounds = given.rounds === undefined ? undefined : Number(given.rounds)
   if (rounds !== undefined && !(Number.isInteger(rounds) && rounds >= 1 && rounds <= MOST_ROUNDS)) {
@@ -46,23 +56,34 @@ export function readOptions(args: readonly string[]): ReadOptions {
         if (found === undefined) problems.push(`--${flag}: expected some of ${names(known)}, got "${name}"`)
         return found ?? []
       })
-  const peers = named('peers', knownPeers, 'ours,stock')
+  const compared = comparedIn(words, problems)
+  if (compared && given.peers !== undefined) problems.push(`--peers: ${COMPARE} has its own, two commits`)
+  const peers = compared ?? named('peers', knownPeers, `ours,${STOCK}`)
   const asked = named('only', scenarios, names(scenarios))
   if (problems.length > 0) return { kind: 'wrong', problems }
   const effort = given.quick ? quickEffort : fullEffort
-  const stock = peers.findLastIndex(({ name }) => name === konnectivity.name)
+  const stock = peers.findLastIndex(({ name }) => name === STOCK)
   return {
     kind: 'run',
     options: {
       effort: rounds === undefined ? effort : { ...effort, rounds, stalledRounds: rounds, memoryRounds: rounds },
       peers,
-      reference: stock < 0 ? peers.length - 1 : stock,
+      reference: compared ? 0 : stock < 0 ? peers.length - 1 : stock,
       scenarios: asked,
       output: output as 'table' | 'json',
       saveTo: (given.out as string | undefined) ?? (given.save ? SAVE_UNDER_RESULTS : undefined),
-      question: String(given.only ?? 'all').replaceAll(',', '+'),
+      question: (compared ? `${COMPARE}-` : '') + String(given.only ?? 'all').replaceAll(',', '+'),
     },
   }
+}
+
+/** Our programs at two commits, if that is asked for. */
+function comparedIn(words: readonly string[], problems: string[]): Peer[] | undefined {
+  const [command, ...revisions] = words
+  if (command === undefined) return undefined
+  if (command !== COMPARE) problems.push(`expected ${COMPARE} or flags only, got "${command}"`)
+  else if (revisions.length !== 2) problems.push(`${COMPARE}: expected two commits, got ${revisions.length}`)
+  return revisions.map((name) => revision(name))
 }
 
 const flags = {
@@ -76,11 +97,12 @@ const flags = {
   help: { type: 'boolean', short: 'h' },
 } as const
 
+type Given = { readonly [flag: string]: string | boolean | undefined }
+
 /** Not strict: that would stop at the first mistake. */
-function parse(args: readonly string[], problems: string[]): { readonly [flag: string]: string | boolean | undefined } {
-  const { values, tokens } = parseArgs({ args: [...args], options: flags, strict: false, tokens: true })
+function parse(args: readonly string[], problems: string[]): { readonly given: Given; readonly words: string[] } {
+  const { values, tokens, positionals } = parseArgs({ args: [...args], options: flags, strict: false, tokens: true })
   for (const token of tokens) {
-    if (token.kind === 'positional') problems.push(`expected flags only, got "${token.value}"`)
     if (token.kind !== 'option') continue
     const flag = Object.hasOwn(flags, token.name) ? flags[token.name as keyof typeof flags] : undefined
     if (flag === undefined) problems.push(`${token.rawName}: no such flag`)
@@ -89,7 +111,7 @@ function parse(args: readonly string[], problems: string[]): { readonly [flag: s
       delete values[token.name]
     } else if (flag.type === 'boolean' && token.value !== undefined) problems.push(`${token.rawName}: takes no value`)
   }
-  return values as { readonly [flag: string]: string | boolean | undefined }
+  return { given: values as Given, words: positionals }
 }
 
 function names(known: readonly { readonly name: string }[]): string {
@@ -97,13 +119,15 @@ function names(known: readonly { readonly name: string }[]): string {
 }
 
 const help = `npm run bench -- [flags]
+npm run bench -- compare <commit> <commit> [flags]
 
-Sets our server and agent beside others, in one run, rounds in turn. Answers with a table.
+Sets our server and agent beside others, in one run, rounds in turn; with compare, those of two commits. Answers with a table.
+A commit is a branch, a tag or a hash; ${AS_IT_IS} is this checkout as it is. The second is set against the first.
 
   --quick               all questions of a first look, in less than three minutes
   --only <name,…>       some questions: ${names(scenarios)}
   --peers <name,…>      default ours,stock; known are:
-${knownPeers.map(({ name, what }) => `                          ${name.padEnd(6)} ${what}`).join('\n')}
+${knownPeers.map(({ name, what }) => `                          ${name.padEnd(11)} ${what}`).join('\n')}
                         the same one twice shows how much of a difference is noise
   --rounds <number>     default ${quickEffort.rounds} (quick), ${fullEffort.rounds} (full); fewer for stalled readers and memory
   -o, --output <kind>   table (default) or json, on standard output

@@ -19,3 +19,14 @@ export async function processorMs(pid: number): Promise<number> {
   const [user, system] = [fields[11], fields[12]]
   return (Number(user) + Number(system)) * MS_PER_TICK
 }
+
+/** Of each process. A process that is watched over a window is asked before and after it. */
+export function processorMsOf(pids: readonly number[]): Promise<number[]> {
+  return Promise.all(pids.map(processorMs))
+}
+
+/** What each has used since. */
+export async function usedSince(before: readonly number[], pids: readonly number[]): Promise<number[]> {
+  const after = await processorMsOf(pids)
+  return after.map((ms, index) => ms - before[index]!)
+}

@@ -22,7 +22,13 @@ switch (read.kind) {
     process.exitCode = 1
     break
   case 'run':
-    process.exitCode = (await bench(read.options)) ? 0 : 1
+    process.exitCode = await bench(read.options).then(
+      (sound) => (sound ? 0 : 1),
+      (error: Error) => {
+        console.error(`bench: ${error.message}`)
+        return 1
+      },
+    )
     break
   default:
     read satisfies never
@@ -52,7 +58,7 @@ async function measureAll({ effort, peers, scenarios }: BenchOptions, seconds: (
   const folder = mkdtempSync(join(tmpdir(), 'culvert-bench-'))
   removeAtExit(folder)
   const progress = (line: string): void => console.error(`${seconds().toFixed(0).padStart(4)} s  ${line}`)
-  for (const peer of peers) await peer.prepare()
+  for (const peer of peers) await peer.prepare(join(folder, 'checkouts'))
   const certificates = await makeCertificates(folder)
   await using load = await startLoad()
   const results: CaseResult[] = []

@@ -1,12 +1,18 @@
 /** Bulk transfers: what is counted is what the receiving end got, so bytes lost on the way cannot look like speed. */
 import { setTimeout as sleep } from 'node:timers/promises'
+import { processorMsOf, usedSince } from '../process-usage.ts'
 import { within } from './deadline.ts'
 import { block, DAMAGED, END_BYTE, fits } from './pattern.ts'
 import type { Tunnel } from './tunnel.ts'
-import { ANSWER_DEADLINE_MS, tunnelSet, type Where } from './tunnel-set.ts'
+import { ANSWER_DEADLINE_MS, tunnelSet, type Watching, type Where } from './tunnel-set.ts'
 
-export type BulkJob = Where & { readonly connections: number; readonly warmUpMs: number; readonly windowMs: number }
-export type BulkResult = { readonly bytes: number; readonly seconds: number }
+export type BulkJob = Where &
+  Watching & { readonly connections: number; readonly warmUpMs: number; readonly windowMs: number }
+export type BulkResult = {
+  readonly bytes: number
+  readonly seconds: number
+  readonly processorMs: readonly number[]
+}
 
 /** Has the target's `source` begin. */
 export const START = Buffer.of(0)
@@ -14,6 +20,7 @@ export const START = Buffer.of(0)
 /** Reads from the target's `source` for a window of time; the bytes that arrive within it count. */
 export async function download(job: BulkJob): Promise<BulkResult> {
   using tunnels = tunnelSet()
+  const { watched = [] } = job
   const received = Array.from({ length: job.connections }, () => 0)
   await tunnels.unlessBroken(
     Promise.all(
@@ -30,23 +37,29 @@ export async function download(job: BulkJob): Promise<BulkResult> {
     ),
   )
   await tunnels.unlessBroken(sleep(job.warmUpMs))
+  const before = await processorMsOf(watched)
   received.fill(0)
   const started = performance.now()
   await tunnels.unlessBroken(sleep(job.windowMs))
   const seconds = (performance.now() - started) / 1000
+  const bytes = sum(received)
+  const processorMs = await usedSince(before, watched)
   const starved = received.filter((bytes) => bytes === 0).length
   if (starved > 0) throw new Error(`download: ${starved} of ${job.connections} connections received nothing`)
-  return { bytes: sum(received), seconds }
+  return { bytes, seconds, processorMs }
 }
 
 /** Writes to the target's `sink` for a window of time; the clock stops when the target has acknowledged every byte. */
 export async function upload(job: BulkJob): Promise<BulkResult> {
   using tunnels = tunnelSet()
+  const { watched = [] } = job
   const uploads = await tunnels.unlessBroken(Promise.all(Array.from({ length: job.connections }, openUpload)))
   await transfer(job.warmUpMs)
+  const before = await processorMsOf(watched)
   const started = performance.now()
   const bytes = await transfer(job.windowMs)
-  return { bytes, seconds: (performance.now() - started) / 1000 }
+  const seconds = (performance.now() - started) / 1000
+  return { bytes, seconds, processorMs: await usedSince(before, watched) }
 
   async function transfer(ms: number): Promise<number> {
     const stopAt = performance.now() + ms

@@ -1,21 +1,24 @@
 /** Small exchanges with the target's `echo`: on tunnels that stay open, and on one tunnel each. */
 import { setTimeout as sleep } from 'node:timers/promises'
+import { processorMsOf, usedSince } from '../process-usage.ts'
 import { NoAnswer } from './control.ts'
-import { type TunnelSet, tunnelSet, type Where } from './tunnel-set.ts'
+import { type TunnelSet, tunnelSet, type Watching, type Where } from './tunnel-set.ts'
 
 export const MESSAGE_BYTES = 128
 
-export type ExchangeJob = Where & {
-  /** Exchanges under way at any time. */
-  readonly atOnce: number
-  readonly warmUpMs: number
-  readonly windowMs: number
-  /** Longest wait for one answer. */
-  readonly deadlineMs: number
-}
+export type ExchangeJob = Where &
+  Watching & {
+    /** Exchanges under way at any time. */
+    readonly atOnce: number
+    readonly warmUpMs: number
+    readonly windowMs: number
+    /** Longest wait for one answer. */
+    readonly deadlineMs: number
+  }
 export type Times = { readonly p50Us: number; readonly p99Us: number }
-export type RoundTripsResult = Times & { readonly perSecond: number }
-export type DialsResult = { readonly perSecond: number; readonly dial: Times }
+/** Processor time is that of one exchange, of each process that is watched. */
+export type RoundTripsResult = Times & { readonly perSecond: number; readonly processorMs: readonly number[] }
+export type DialsResult = { readonly perSecond: number; readonly dial: Times; readonly processorMs: readonly number[] }
 
 /** 128 bytes there and back, again and again, on `atOnce` tunnels. */
 export async function roundTrips(job: ExchangeJob): Promise<RoundTripsResult> {
@@ -24,7 +27,7 @@ export async function roundTrips(job: ExchangeJob): Promise<RoundTripsResult> {
     Promise.all(Array.from({ length: job.atOnce }, () => openEcho(tunnels, job))),
   )
   const window = await repeat(job, tunnels, echoes)
-  return { perSecond: window.count / window.seconds, ...times(window.us) }
+  return { perSecond: window.count / window.seconds, processorMs: window.processorMs, ...times(window.us) }
 }
 
 /** A new tunnel for each exchange: CONNECT, 128 bytes there and back, close. The dial is timed until the 200. */
@@ -43,7 +46,7 @@ export async function dials(job: ExchangeJob): Promise<DialsResult> {
     all,
     Array.from({ length: job.atOnce }, () => once),
   )
-  return { perSecond: window.count / window.seconds, dial: times(window.us) }
+  return { perSecond: window.count / window.seconds, dial: times(window.us), processorMs: window.processorMs }
 }
 
 /** Opens a tunnel to the echo and gives a function that exchanges one message on it, in the milliseconds it took. */
@@ -72,11 +75,16 @@ export async function openEcho(tunnels: TunnelSet, job: Where): Promise<() => Pr
   }
 }
 
-type Window = { readonly count: number; readonly seconds: number; readonly us: number[] }
+type Window = {
+  readonly count: number
+  readonly seconds: number
+  readonly us: number[]
+  readonly processorMs: readonly number[]
+}
 
 /** Runs each worker over and over; those that end within the window count, and every one must end. */
 async function repeat(
-  { warmUpMs, windowMs, deadlineMs }: ExchangeJob,
+  { warmUpMs, windowMs, deadlineMs, watched = [] }: ExchangeJob,
   tunnels: TunnelSet,
   workers: readonly (() => Promise<number>)[],
 ): Promise<Window> {
@@ -100,14 +108,16 @@ async function repeat(
   }, deadlineMs / 4)
   try {
     await tunnels.unlessBroken(sleep(warmUpMs))
+    const before = await processorMsOf(watched)
     us = []
     const started = performance.now()
     await tunnels.unlessBroken(sleep(windowMs))
     const count = us.length
     const seconds = (performance.now() - started) / 1000
+    const used = await usedSince(before, watched)
     stopped = true
     await tunnels.unlessBroken(running) // late ones still join `us`: a wait that outlasts the window is part of p99
-    return { count, seconds, us }
+    return { count, seconds, us, processorMs: used.map((ms) => ms / count) }
   } finally {
     stopped = true
     clearInterval(watch)

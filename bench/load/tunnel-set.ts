@@ -2,6 +2,8 @@
 import { type Frontend, openTunnel, type Tunnel } from './tunnel.ts'
 
 export type Where = { readonly frontend: Frontend; readonly target: string }
+/** Processes whose processor time within the window is part of the result, in their order. */
+export type Watching = { readonly watched?: readonly number[] }
 export type TunnelSet = Disposable & {
   /** @param receive as TunnelUser has it */
   readonly open: (where: Where, receive: (bytes: Uint8Array, length: number) => boolean) => Promise<Tunnel>

@@ -1,74 +1,79 @@
-/** Ours, started by the launchers in bin/ as an operator would, at its defaults. */
+/** Ours, started by the launchers in bin/ of a checkout as an operator would, at its defaults. */
 import { readFile, readlink } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { answersOk, type RunningProgram, startProgram, untilReady } from '../processes.ts'
-import { agentFlags, frontendOf, serverFlags } from './flags.ts'
-import type { Peer, PeerStart, RunningPeer } from './peer.ts'
+import { agentFlags, serverFlags } from './flags.ts'
+import type { AgentEnd, ServerEnd } from './pair.ts'
+import type { Peer } from './peer.ts'
 
-const bin = join(import.meta.dirname, '../../bin')
 /** Long enough for a profile to be written (NODE_OPTIONS=--cpu-prof). */
 const GRACE_MS = 5_000
 
-export const culvert: Peer = {
-  name: 'ours',
-  what: 'proxy-server and proxy-agent of this checkout',
-  prepare: async () => undefined,
-  start,
-}
-
 type Ports = Partial<Record<'server' | 'agent' | 'health' | 'admin', number>>
+type Ends = { readonly server: ServerEnd; readonly agent: AgentEnd }
 
-async function start(how: PeerStart): Promise<RunningPeer> {
-  const serverPorts = join(how.folder, 'server-ports.json')
-  const agentPorts = join(how.folder, 'agent-ports.json')
-  await using stack = new AsyncDisposableStack()
-  const server = stack.use(
-    startProgram({
-      name: 'proxy-server',
-      command: join(bin, 'proxy-server'),
-      args: [
-        ...serverFlags(how, '--server-listen-any'),
-        '--agent-port=0',
-        '--health-port=0',
-        '--admin-port=0',
-        `--ports-file=${serverPorts}`,
-      ],
-      logFile: join(how.folder, 'server.log'),
-      graceMs: GRACE_MS,
-    }),
-  )
-  const ports = await readPorts(server, 'proxy-server', serverPorts)
-  const agent = stack.use(
-    startProgram({
-      name: 'proxy-agent',
-      command: join(bin, 'proxy-agent'),
-      args: [
-        ...agentFlags(how, ports.agent!),
-        '--health-server-port=0',
-        '--admin-server-port=0',
-        `--ports-file=${agentPorts}`,
-      ],
-      logFile: join(how.folder, 'agent.log'),
-      graceMs: GRACE_MS,
-    }),
-  )
-  const { health } = await readPorts(agent, 'proxy-agent', agentPorts)
-  await untilReady(agent, 'proxy-agent', () => answersOk(health!, '/readyz'))
-  await untilReady(server, 'proxy-server', () => answersOk(ports.health!, '/readyz'))
-  await assertNode(server)
-  await assertNode(agent)
-  const running = stack.move()
+/** @param checkout its folder, which may be made by `prepare` */
+export function culvertOf(checkout: string, prepare: Peer['prepare'] = async () => undefined): Ends {
+  const bin = join(checkout, 'bin')
   return {
-    frontend: frontendOf(how, ports.server ?? 0),
-    server: server.pid,
-    agent: agent.pid,
-    assertRunning: () => {
-      server.assertRunning()
-      agent.assertRunning()
+    server: {
+      name: 'proxy-server',
+      prepare,
+      async start(how) {
+        const portsFile = join(how.folder, 'server-ports.json')
+        await using stack = new AsyncDisposableStack()
+        const program = stack.use(
+          startProgram({
+            name: 'proxy-server',
+            command: join(bin, 'proxy-server'),
+            args: [
+              ...serverFlags(how, '--server-listen-any'),
+              '--agent-port=0',
+              '--health-port=0',
+              '--admin-port=0',
+              `--ports-file=${portsFile}`,
+            ],
+            logFile: join(how.folder, 'server.log'),
+            graceMs: GRACE_MS,
+          }),
+        )
+        const { server = 0, agent, health } = await readPorts(program, 'proxy-server', portsFile)
+        await assertNode(program)
+        stack.move()
+        return { ...program, port: server, agentPort: agent!, isReady: () => answersOk(health!, '/readyz') }
+      },
     },
-    [Symbol.asyncDispose]: () => running.disposeAsync(),
+    agent: {
+      name: 'proxy-agent',
+      prepare,
+      async start(how, agentPort) {
+        const portsFile = join(how.folder, 'agent-ports.json')
+        await using stack = new AsyncDisposableStack()
+        const program = stack.use(
+          startProgram({
+            name: 'proxy-agent',
+            command: join(bin, 'proxy-agent'),
+            args: [
+              ...agentFlags(how, agentPort),
+              '--health-server-port=0',
+              '--admin-server-port=0',
+              `--ports-file=${portsFile}`,
+            ],
+            logFile: join(how.folder, 'agent.log'),
+            graceMs: GRACE_MS,
+          }),
+        )
+        const { health } = await readPorts(program, 'proxy-agent', portsFile)
+        await untilReady(program, 'proxy-agent', () => answersOk(health!, '/readyz'))
+        await assertNode(program)
+        stack.move()
+        return program
+      },
+    },
   }
 }
+
+export const culvert = culvertOf(join(import.meta.dirname, '../..'))
 
 /** The launchers become Node (exec): otherwise the memory of a shell would be reported. */
 async function assertNode({ pid }: RunningProgram): Promise<void> {

@@ -3,68 +3,64 @@ import { join } from 'node:path'
 import { freePort } from '../../test/programs/free-port.ts'
 import { program } from '../../test/programs/programs.ts'
 import { answersOk, startProgram, untilReady } from '../processes.ts'
-import { agentFlags, frontendOf, serverFlags } from './flags.ts'
-import type { Peer, PeerStart, RunningPeer } from './peer.ts'
+import { agentFlags, serverFlags } from './flags.ts'
+import type { AgentEnd, ServerEnd } from './pair.ts'
 
-export const konnectivity: Peer = {
-  name: 'stock',
-  what: 'konnectivity v0.36.0 server and agent',
-  prepare: async () => {
-    await program('konnectivity-server')
-    await program('konnectivity-agent')
+const server: ServerEnd = {
+  name: 'konnectivity server',
+  prepare: async () => void (await program('konnectivity-server')),
+  async start(how) {
+    const port = await freePort()
+    const agentPort = await freePort()
+    const health = await freePort()
+    const admin = await freePort()
+    await using stack = new AsyncDisposableStack()
+    const running = stack.use(
+      startProgram({
+        name: server.name,
+        command: await program('konnectivity-server'),
+        args: [
+          ...serverFlags(how, `--server-port=${port}`),
+          `--agent-port=${agentPort}`,
+          `--health-port=${health}`,
+          `--admin-port=${admin}`,
+          '--v=0',
+        ],
+        logFile: join(how.folder, 'server.log'),
+        graceMs: 0,
+      }),
+    )
+    await untilReady(running, server.name, () => answersOk(health, '/healthz'))
+    stack.move()
+    return { ...running, port, agentPort, isReady: () => answersOk(health, '/readyz') }
   },
-  start,
 }
 
-async function start(how: PeerStart): Promise<RunningPeer> {
-  const port = await freePort()
-  const agentPort = await freePort()
-  const health = await freePort()
-  const admin = await freePort()
-  const agentHealth = await freePort()
-  const agentAdmin = await freePort()
-  await using stack = new AsyncDisposableStack()
-  const server = stack.use(
-    startProgram({
-      name: 'konnectivity server',
-      command: await program('konnectivity-server'),
-      args: [
-        ...serverFlags(how, `--server-port=${port}`),
-        `--agent-port=${agentPort}`,
-        `--health-port=${health}`,
-        `--admin-port=${admin}`,
-        '--v=0',
-      ],
-      logFile: join(how.folder, 'server.log'),
-      graceMs: 0,
-    }),
-  )
-  await untilReady(server, 'konnectivity server', () => answersOk(health, '/healthz'))
-  const agent = stack.use(
-    startProgram({
-      name: 'konnectivity agent',
-      command: await program('konnectivity-agent'),
-      args: [
-        ...agentFlags(how, agentPort),
-        `--health-server-port=${agentHealth}`,
-        `--admin-server-port=${agentAdmin}`,
-        '--v=0',
-      ],
-      logFile: join(how.folder, 'agent.log'),
-      graceMs: 0, // at the first SIGTERM it would drain without end
-    }),
-  )
-  await untilReady(agent, 'konnectivity agent', () => answersOk(agentHealth, '/readyz'))
-  await untilReady(server, 'konnectivity server', () => answersOk(health, '/readyz'))
-  const running = stack.move()
-  return {
-    frontend: frontendOf(how, port),
-    server: server.pid,
-    agent: agent.pid,
-    assertRunning: () => {
-      server.assertRunning()
-      agent.assertRunning()
-    },
-    [Symbol.asyncDispose]: () => running.disposeAsync(),
-  }
+const agent: AgentEnd = {
+  name: 'konnectivity agent',
+  prepare: async () => void (await program('konnectivity-agent')),
+  async start(how, agentPort) {
+    const health = await freePort()
+    const admin = await freePort()
+    await using stack = new AsyncDisposableStack()
+    const running = stack.use(
+      startProgram({
+        name: agent.name,
+        command: await program('konnectivity-agent'),
+        args: [
+          ...agentFlags(how, agentPort),
+          `--health-server-port=${health}`,
+          `--admin-server-port=${admin}`,
+          '--v=0',
+        ],
+        logFile: join(how.folder, 'agent.log'),
+        graceMs: 0, // at the first SIGTERM it would drain without end
+      }),
+    )
+    await untilReady(running, agent.name, () => answersOk(health, '/readyz'))
+    stack.move()
+    return running
+  },
 }
+
+export const konnectivity = { server, agent }

@@ -1,4 +1,4 @@
-/** What the benchmark needs of a server and an agent. A new peer is one file beside this one and a line in run.ts. */
+/** What the benchmark needs of a server and an agent. A new peer is one file beside this one and a line in options.ts. */
 import type { Frontend } from '../load/tunnel.ts'
 
 export type FrontendKind = Frontend['kind']
@@ -19,8 +19,13 @@ export type PeerStart = {
 export type Peer = {
   readonly name: string
   readonly what: string
-  /** Builds or finds the programs; done once, before anything is measured. */
-  readonly prepare: () => Promise<void>
+  /**
+   * Builds or finds the programs; done once, before anything is measured.
+   *
+   * @param folder kept until the benchmark ends
+   * @throws Error that says what is missing
+   */
+  readonly prepare: (folder: string) => Promise<void>
   /** Ready when it resolves: the next CONNECT reaches the agent. */
   readonly start: (how: PeerStart) => Promise<RunningPeer>
 }

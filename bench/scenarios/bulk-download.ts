@@ -1,7 +1,8 @@
 /** Question: how fast do bytes come from a target, over one connection and over several? */
-import type { Scenario } from './scenario.ts'
+import { processorMetrics, type Scenario } from './scenario.ts'
 
 const BYTES_PER_MB = 1_000_000
+const BYTES_PER_GB = 1_000_000_000
 
 export const bulkDownload: Scenario = {
   name: 'bulk-download',
@@ -14,11 +15,18 @@ export const bulkDownload: Scenario = {
       frontend: 'tls',
       start: 'shared',
       rounds,
-      metrics: [{ name: 'rate', unit: 'MB/s', better: 'more' }],
-      measure: async ({ frontend }, { heavy }) => {
-        const job = { frontend, target: heavy.services.source, connections, warmUpMs, windowMs }
-        const { bytes, seconds } = await heavy.generator.call('download', job)
-        return [bytes / BYTES_PER_MB / seconds]
+      metrics: [{ name: 'rate', unit: 'MB/s', better: 'more' }, ...processorMetrics('ms/GB')],
+      measure: async ({ frontend, server, agent }, { heavy }) => {
+        const job = {
+          frontend,
+          target: heavy.services.source,
+          connections,
+          warmUpMs,
+          windowMs,
+          watched: [server, agent],
+        }
+        const { bytes, seconds, processorMs } = await heavy.generator.call('download', job)
+        return [bytes / BYTES_PER_MB / seconds, ...processorMs.map((ms) => (ms / bytes) * BYTES_PER_GB)]
       },
     })),
 }

@@ -1,7 +1,8 @@
 /** Question: how fast do bytes go to a target, over one connection and over several? */
-import type { Scenario } from './scenario.ts'
+import { processorMetrics, type Scenario } from './scenario.ts'
 
 const BYTES_PER_MB = 1_000_000
+const BYTES_PER_GB = 1_000_000_000
 
 export const bulkUpload: Scenario = {
   name: 'bulk-upload',
@@ -14,11 +15,11 @@ export const bulkUpload: Scenario = {
       frontend: 'tls',
       start: 'shared',
       rounds,
-      metrics: [{ name: 'rate', unit: 'MB/s', better: 'more' }],
-      measure: async ({ frontend }, { heavy }) => {
-        const job = { frontend, target: heavy.services.sink, connections, warmUpMs, windowMs }
-        const { bytes, seconds } = await heavy.generator.call('upload', job)
-        return [bytes / BYTES_PER_MB / seconds]
+      metrics: [{ name: 'rate', unit: 'MB/s', better: 'more' }, ...processorMetrics('ms/GB')],
+      measure: async ({ frontend, server, agent }, { heavy }) => {
+        const job = { frontend, target: heavy.services.sink, connections, warmUpMs, windowMs, watched: [server, agent] }
+        const { bytes, seconds, processorMs } = await heavy.generator.call('upload', job)
+        return [bytes / BYTES_PER_MB / seconds, ...processorMs.map((ms) => (ms / bytes) * BYTES_PER_GB)]
       },
     })),
 }

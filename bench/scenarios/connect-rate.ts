@@ -1,6 +1,6 @@
 /** Question: how many short tunnels (CONNECT, a small request, close) can be had per second? */
 import { ANSWER_DEADLINE_MS } from '../load/tunnel-set.ts'
-import type { Scenario } from './scenario.ts'
+import { processorMetrics, type Scenario } from './scenario.ts'
 
 export const connectRate: Scenario = {
   name: 'connect-rate',
@@ -14,12 +14,12 @@ export const connectRate: Scenario = {
         frontend: kind,
         start: 'shared',
         rounds,
-        metrics: [{ name: 'rate', unit: '/s', better: 'more' }],
-        measure: async ({ frontend }, { light }) => {
-          const wait = { warmUpMs, windowMs, deadlineMs: ANSWER_DEADLINE_MS }
+        metrics: [{ name: 'rate', unit: '/s', better: 'more' }, ...processorMetrics('µs')],
+        measure: async ({ frontend, server, agent }, { light }) => {
+          const wait = { warmUpMs, windowMs, deadlineMs: ANSWER_DEADLINE_MS, watched: [server, agent] }
           const job = { frontend, target: light.services.echo, atOnce, ...wait }
-          const { perSecond } = await light.generator.call('dials', job)
-          return [perSecond]
+          const { perSecond, processorMs } = await light.generator.call('dials', job)
+          return [perSecond, ...processorMs.map((ms) => ms * 1000)]
         },
       })),
     ),

@@ -1,6 +1,6 @@
 /** Question: how long does a small exchange take on an open tunnel, and how many pass per second on several? */
 import { ANSWER_DEADLINE_MS } from '../load/tunnel-set.ts'
-import type { Scenario } from './scenario.ts'
+import { processorMetrics, type Scenario } from './scenario.ts'
 
 export const roundTrips: Scenario = {
   name: 'round-trips',
@@ -16,12 +16,13 @@ export const roundTrips: Scenario = {
       metrics: [
         { name: 'p50', unit: 'µs', better: 'less' },
         { name: 'rate', unit: '/s', better: 'more' },
+        ...processorMetrics('µs'),
       ],
-      measure: async ({ frontend }, { light }) => {
-        const wait = { warmUpMs, windowMs, deadlineMs: ANSWER_DEADLINE_MS }
+      measure: async ({ frontend, server, agent }, { light }) => {
+        const wait = { warmUpMs, windowMs, deadlineMs: ANSWER_DEADLINE_MS, watched: [server, agent] }
         const job = { frontend, target: light.services.echo, atOnce, ...wait }
-        const { p50Us, perSecond } = await light.generator.call('roundTrips', job)
-        return [p50Us, perSecond]
+        const { p50Us, perSecond, processorMs } = await light.generator.call('roundTrips', job)
+        return [p50Us, perSecond, ...processorMs.map((ms) => ms * 1000)]
       },
     })),
 }

@@ -4,9 +4,14 @@ import type { FrontendKind, RunningPeer } from '../peers/peer.ts'
 
 export type Metric = {
   readonly name: string
-  readonly unit: 'MB/s' | '/s' | 'µs' | 'ms' | 'KiB' | 'MiB' | 'times'
+  readonly unit: 'MB/s' | '/s' | 'µs' | 'ms' | 'ms/GB' | 'KiB' | 'MiB' | 'times'
   readonly better: 'more' | 'less'
 }
+/** What server and agent spend; unlike rates, it does not depend on what else uses the machine's processors. */
+export const processorMetrics = (unit: Metric['unit']): readonly Metric[] => [
+  { name: 'server processor', unit, better: 'less' },
+  { name: 'agent processor', unit, better: 'less' },
+]
 /** `no answer`: the peer let the deadline pass; slower than any number. */
 export type Reading = number | 'no answer'
 

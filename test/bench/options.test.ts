@@ -30,6 +30,31 @@ t.test('reports every mistake at once', async (t) => {
 t.test('refuses flags that it does not know, values where none belong and flags that lack one', async (t) => {
   t.match(readOptions(['--fast', '--save=yes', 'now', '--out']), {
     kind: 'wrong',
-    problems: ['--fast: no such flag', '--save: takes no value', /"now"/, '--out: expected a value'],
+    problems: ['--fast: no such flag', '--save: takes no value', '--out: expected a value', /"now"/],
+  })
+})
+
+t.test('pairs each end of ours with the other of stock', async (t) => {
+  const read = readOptions(['--peers', 'ours,ours+stock,stock+ours,stock'])
+  if (read.kind !== 'run') throw new Error('expected to run')
+  t.equal(read.options.peers.length, 4)
+  t.equal(read.options.reference, 3)
+})
+
+t.test('compares two commits, the second with the first', async (t) => {
+  const read = readOptions(['compare', 'main~1', '.', '--quick', '--only', 'connect-rate'])
+  if (read.kind !== 'run') throw new Error('expected to run')
+  t.strictSame(
+    read.options.peers.map(({ name }) => name),
+    ['main~1', '.'],
+  )
+  t.equal(read.options.reference, 0)
+  t.equal(read.options.question, 'compare-connect-rate')
+})
+
+t.test('compares two commits and nothing else', async (t) => {
+  t.match(readOptions(['compare', 'main', '--peers=stock']), {
+    kind: 'wrong',
+    problems: ['compare: expected two commits, got 1', '--peers: compare has its own, two commits'],
   })
 })
