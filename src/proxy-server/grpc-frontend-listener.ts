@@ -12,6 +12,7 @@ import {
 import { createServer, type Socket } from 'node:net'
 import type { TlsMaterial } from '../platform/tls-material.ts'
 import { type Admission, DEFAULT_CLUSTER } from './core/admission.ts'
+import { createBegunMessages } from './core/begun-messages.ts'
 import { type GrpcStatus, isGrpc, unknownMethod } from './core/grpc-status.ts'
 import { headerListBytes } from './core/registration.ts'
 import { createTurns, type Turns } from './core/turns.ts'
@@ -34,6 +35,8 @@ const SESSION_MEMORY_MIB = 1024
 const STREAM_RESETS = 1_000_000
 /** From accepting a connection to the client's first SETTINGS: milliseconds. */
 const PREFACE_TIMEOUT_MS = 10_000
+/** What all clients together may make us hold of messages that they have not finished, or one message: bytes. */
+const BEGUN_BYTES = 64 * 1024 * 1024
 /** nghttp2's word for bytes that are no HTTP/2, and Node's for frames that say nothing, by the thousand. */
 const NO_HTTP2: ReadonlySet<string> = new Set(['ERR_HTTP2_ERROR', 'ERR_HTTP2_TOO_MANY_INVALID_FRAMES'])
 /** How long a client whose certificate is not accepted may stay and be told so: milliseconds. */
@@ -61,6 +64,7 @@ export function createGrpcFrontendListener(
   const { metrics, log, clock } = deps
   const sessions = new Set<ServerHttp2Session>()
   const calls = new Set<GrpcFrontend>()
+  const begun = createBegunMessages(Math.max(BEGUN_BYTES, deps.options.maxMessageBytes))
   const admission = createFrontendAdmission(options.trustDomain, deps)
   let draining = false
 
@@ -149,6 +153,7 @@ export function createGrpcFrontendListener(
     }
     const call = serveGrpcFrontend(stream, admission, deps, {
       turns,
+      begun,
       connectionLost: () => socket.destroyed,
       done: () => calls.delete(call),
     })

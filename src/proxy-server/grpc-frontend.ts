@@ -11,6 +11,7 @@ import type { Ending } from '../tunnel/connection.ts'
 import { grpcDecoder } from '../tunnel/grpc-messages.ts'
 import type { Int64, Packet } from '../tunnel/packet.ts'
 import type { Admission } from './core/admission.ts'
+import type { BegunMessages } from './core/begun-messages.ts'
 import { createCallOutbox } from './core/call-outbox.ts'
 import { dialErrorText } from './core/dial-response.ts'
 import { type GrpcStatus, grpcStatus, unreadable } from './core/grpc-status.ts'
@@ -58,6 +59,8 @@ export type GrpcFrontend = {
 export type GrpcFrontendEvents = {
   /** Of the HTTP/2 connection. */
   readonly turns: Turns
+  /** Of all calls. */
+  readonly begun: BegunMessages
   /** Whether the HTTP/2 connection is gone. */
   readonly connectionLost: () => boolean
   /** The stream is closed, and what its client sent is on its way. Once. */
@@ -117,7 +120,12 @@ export function serveGrpcFrontend(
     cut: () => cut(),
   })
 
-  const decode = grpcDecoder(options.maxMessageBytes, {
+  const holds = events.begun.join(() => {
+    fault = 'ResourceExhausted'
+    decode = () => false
+    end('RESOURCE_EXHAUSTED', 'too much is held of messages that were begun and not finished')
+  })
+  let decode = grpcDecoder(options.maxMessageBytes, {
     packet(packet) {
       count.received[packet.type]++
       call.receive(packet)
@@ -127,6 +135,7 @@ export function serveGrpcFrontend(
       metrics.bytes.fromSockets += payload.length
       call.receiveData(connectId, payload, first)
     },
+    held: holds,
   })
 
   function read(chunk: Buffer): void {
@@ -235,6 +244,7 @@ export function serveGrpcFrontend(
   function closed(): void {
     state = 'closed'
     idleTimer[Symbol.dispose]()
+    holds(0)
     setReading(true)
     metrics.frontendStreamEnded(clientEnded ? 'OK' : fault)
     call.ended(true)

@@ -27,6 +27,8 @@ export type MessageSink = {
   readonly packet: (packet: Packet) => void
   /** Some or all of the payload of a DATA packet, the `first` piece or a later one: a view of the chunk that was fed in. */
   readonly data: (connectId: Int64, payload: Uint8Array, first: boolean) => void
+  /** How many bytes are kept of a message that is not complete, whenever that changes. */
+  readonly held?: (bytes: number) => void
 }
 
 type DataHead = { readonly connectId: number; readonly payloadAt: number }
@@ -73,6 +75,12 @@ export function grpcDecoder(maxMessageBytes: number, sink: MessageSink): (chunk:
     return end
   }
 
+  function hold(chunks: Uint8Array[], bytes: number): void {
+    held = chunks
+    heldBytes = bytes
+    sink.held?.(bytes)
+  }
+
   function waitFor(bytes: number): -1 {
     wanted = bytes
     return -1
@@ -88,17 +96,15 @@ export function grpcDecoder(maxMessageBytes: number, sink: MessageSink): (chunk:
     }
     if (heldBytes > 0) {
       held.push(bytes)
-      heldBytes += bytes.length
+      hold(held, heldBytes + bytes.length)
       if (heldBytes < wanted) return false // nothing is copied while a long message arrives
       bytes = Buffer.concat(held)
-      held = []
-      heldBytes = 0
+      hold([], 0)
     }
     while (at < bytes.length) {
       const next = message(bytes, at)
       if (next < 0) {
-        held = [bytes.subarray(at)]
-        heldBytes = bytes.length - at
+        hold([bytes.subarray(at)], bytes.length - at)
         return false
       }
       at = next

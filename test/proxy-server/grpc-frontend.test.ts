@@ -5,7 +5,7 @@ import { encodePacket, type Packet } from '../../src/tunnel/packet.ts'
 import { eventually } from '../integration/deadline.ts'
 import { callHeaders, data, frame, type RawHttp2, resetStream, speakRawHttp2 } from '../integration/raw-http2.ts'
 import { grpcMessage } from '../integration/wire.ts'
-import { closeRequest, dialRequest, type WireCall } from '../integration/wire-call.ts'
+import { closeRequest, dialRequest, openCall, type WireCall } from '../integration/wire-call.ts'
 import { type GrpcPort, grpcPort } from './grpc-port.ts'
 
 const KIB = 1024
@@ -180,6 +180,20 @@ t.test('a message of the largest size is taken', async (t) => {
     session.writable(carrier)
   }
   t.equal(got, 4 * MEBIBYTE - overhead)
+})
+
+t.test('of messages that are begun and not finished, the oldest are given up when all are too much', async (t) => {
+  const port = await grpcPort(t)
+  const http = await port.join()
+  const prefix = Buffer.from([0, 0, 0x40, 0, 0]) // 4 MiB follow
+  const begun = Buffer.concat([prefix, Buffer.alloc(4 * MEBIBYTE - 64, 0x12)])
+  const calls = Array.from({ length: 18 }, () => openCall(http)) // 16 of them are 64 MiB
+  for (const { stream } of calls) await new Promise((resolve) => stream.write(begun, resolve))
+  const message = 'too much is held of messages that were begun and not finished'
+  for (const call of calls.slice(0, 2)) t.strictSame(await call.ended(), { code: 8, message })
+  t.strictSame(await streamEnds(port, 2), ['ResourceExhausted', 'ResourceExhausted'])
+  await caughtUp(await port.call())
+  t.notOk(calls.slice(2).some(({ stream }) => stream.closed))
 })
 
 t.test('a call that ends in the middle of a message is broken, not finished', async (t) => {

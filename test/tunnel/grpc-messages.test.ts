@@ -217,3 +217,23 @@ t.test('keeps what a packet-less chunk leaves, one byte at a time, within the me
   for (const byte of written({ type: 'CLOSE_RSP', error: 'x'.repeat(500), connectId: 1 })) decode(Buffer.from([byte]))
   t.match(seen.packets, [{ type: 'CLOSE_RSP', connectId: 1 }])
 })
+
+t.test('tells how much it keeps of a message that is not complete, and of data no more than a head', async (t) => {
+  const { sink } = noting()
+  const told: number[] = []
+  const decode = grpcDecoder(MOST_BYTES, { ...sink, held: (bytes) => void told.push(bytes) })
+  const dial = written({ type: 'DIAL_REQ', protocol: 'tcp', address: 'x'.repeat(500), random: 7 })
+  decode(dial.subarray(0, 100))
+  decode(dial.subarray(100, 300))
+  t.strictSame(told, [100, 300])
+  decode(Buffer.concat([dial.subarray(300), dial.subarray(0, 50)]))
+  t.strictSame(told.splice(0).slice(-2), [0, 50])
+  decode(dial.subarray(50))
+  t.equal(told.splice(0).at(-1), 0)
+  const bulk = data(7, 'x'.repeat(900))
+  decode(bulk.subarray(0, 8))
+  decode(bulk.subarray(8, 500))
+  decode(bulk.subarray(500))
+  t.equal(told.shift(), 8)
+  t.equal(told.at(-1), 0)
+})
