@@ -8,7 +8,7 @@ import { createStreamFigures, type StreamEndCode } from '../platform/stream-figu
 import { labelledGauge, labelValue, tallyCounter, tallyGauge } from '../platform/tallies.ts'
 import type { ByteCount } from '../tunnel/endpoint.ts'
 import { createPacketCount, type PacketCount } from '../tunnel/packet.ts'
-import type { Violation } from '../tunnel/session.ts'
+import type { Violation } from '../tunnel/violations.ts'
 
 export type AgentMetrics = {
   readonly packets: PacketCount

@@ -2,8 +2,9 @@
 import { type Budget, createBudget } from '../../src/tunnel/budget.ts'
 import type { Connection, ConnectionEvents, Ending } from '../../src/tunnel/connection.ts'
 import type { DialEvents } from '../../src/tunnel/dials.ts'
-import { type Extension, type Extensions, offered } from '../../src/tunnel/extensions.ts'
-import { createSession, type Session, type SessionEvents, type SessionLimits } from '../../src/tunnel/session.ts'
+import { type Extension, type Extensions, noExtensions, offered } from '../../src/tunnel/extensions.ts'
+import { createSession, type Session } from '../../src/tunnel/session.ts'
+import type { SessionEvents, SessionLimits } from '../../src/tunnel/session-owner.ts'
 import { type RecordedCarrier, recordedCarrier } from './recorded-carrier.ts'
 
 export const allWithLanes: Extensions = new Set<Extension>([...offered, 'lanes'])
@@ -128,6 +129,10 @@ export function oneSession({ role, extensions = offered, limits, budget }: OneSe
 
   return { session, carrier, budget: own, told, open }
 }
+
+/** One whose peer is a program of konnectivity. */
+export const stockSession = (role: 'server' | 'agent', more: Partial<OneSessionOptions> = {}): OneSession =>
+  oneSession({ role, extensions: noExtensions, ...more })
 
 /** Bytes that wait for somebody to take them. */
 export const usedBytes = ({ budget }: OneSession): number => budget.usedBytes

@@ -1,172 +1,17 @@
-/** Towards stock peers: no credit, the close handshake of konnectivity, and back-pressure on the whole stream. */
+/** Towards stock peers: back-pressure on the whole stream. */
 import { Buffer } from 'node:buffer'
 import t from 'tap'
 import { createBudget } from '../../src/tunnel/budget.ts'
 import { close } from '../../src/tunnel/ending.ts'
 import { noExtensions } from '../../src/tunnel/extensions.ts'
 import { taken } from '../../src/tunnel/receiving.ts'
-import { end, send } from '../../src/tunnel/sending.ts'
-import { type OneSessionOptions, oneSession } from './one-session.ts'
-
-const stock = (role: 'server' | 'agent', more: Partial<OneSessionOptions> = {}) =>
-  oneSession({ role, extensions: noExtensions, ...more })
+import { oneSession, stockSession } from './one-session.ts'
 
 /** Limits small enough to reach: bytes that may wait for one socket, and for all of them. */
 function withStockLimits(connectionBytes: number, streamBytes: number) {
   const limits = { stock: { connectionBytes, streamBytes, slowBytes: 640 * 1024, slowMs: 10_000 } }
-  return stock('server', { limits, budget: createBudget(streamBytes) })
+  return stockSession('server', { limits, budget: createBudget(streamBytes) })
 }
-
-t.test('server: sends all of the client before CLOSE_REQ, and goes on receiving until CLOSE_RSP', async (t) => {
-  const { session, carrier, open } = stock('server')
-  const { connection, heard } = open(1)
-  carrier.roomBytes = 3
-  send(connection, Buffer.from('hello'))
-  end(connection)
-  t.match(carrier.frames(), [{ type: 'DATA', data: Buffer.from('hel') }])
-  carrier.roomBytes = 100
-  session.writable(carrier)
-  t.match(carrier.frames(), [
-    { type: 'DATA', data: Buffer.from('lo') },
-    { type: 'CLOSE_REQ', connectId: 1, reason: '' },
-  ])
-  session.receiveData(carrier, 1, Buffer.from('late'))
-  t.strictSame([heard.bytes, heard.endings], [4, []])
-  session.receive(carrier, { type: 'CLOSE_RSP', connectId: 1, error: '' })
-  t.strictSame([heard.ended, heard.endings], [1, [{ kind: 'finished' }]])
-  t.strictSame(carrier.frames(), [], 'nothing more is said')
-})
-
-t.test(
-  'server: a target that closes first finishes the connection; what crosses is answered as the reference does',
-  async (t) => {
-    const { session, carrier, open, told } = stock('server')
-    const { heard } = open(1)
-    session.receiveData(carrier, 1, Buffer.from('bye'))
-    session.receive(carrier, { type: 'CLOSE_RSP', connectId: 1, error: '' })
-    t.strictSame([heard.bytes, heard.ended, heard.endings], [3, 1, [{ kind: 'finished' }]])
-    for (let count = 0; count < 1_000; count++) session.receiveData(carrier, 1, Buffer.from('x'))
-    session.receive(carrier, { type: 'CLOSE_RSP', connectId: 1, error: 'unrecognized connectID' })
-    t.strictSame(carrier.frames(), [{ type: 'CLOSE_REQ', connectId: 1, reason: '' }], 'once, however much comes')
-    t.strictSame(told, [], 'crossing frames are no violation')
-  },
-)
-
-t.test('server: an error in CLOSE_RSP is a reset with the reason of the agent', async (t) => {
-  const { session, carrier, open } = stock('server')
-  const { heard } = open(1)
-  session.receive(carrier, { type: 'CLOSE_RSP', connectId: 1, error: 'unrecognized connectID' })
-  t.strictSame(heard.endings, [{ kind: 'reset', by: 'peer', reason: 'unrecognized connectID' }])
-})
-
-t.test('server: gives up on an agent that never answers CLOSE_REQ, 30 s after the last byte', async (t) => {
-  const { session, carrier, open } = stock('server')
-  const { connection, heard } = open(1)
-  end(connection)
-  for (let ms = 10_000; ms <= 20_000; ms += 5_000) {
-    session.heard(ms)
-    session.tick(ms, ms)
-  }
-  session.receiveData(carrier, 1, Buffer.from('x'))
-  for (let ms = 25_000; ms < 50_000; ms += 5_000) {
-    session.heard(ms)
-    session.tick(ms, ms)
-  }
-  t.strictSame(heard.endings, [])
-  session.heard(60_000)
-  session.tick(60_000, 60_000)
-  t.strictSame(heard.endings, [{ kind: 'reset', by: 'tunnel', reason: 'close-unanswered' }])
-})
-
-t.test('agent: writes out all it has received before it answers CLOSE_REQ', async (t) => {
-  const { session, carrier, open } = stock('agent')
-  const { connection, heard } = open(1)
-  session.receiveData(carrier, 1, Buffer.from('hello'))
-  session.receive(carrier, { type: 'CLOSE_REQ', connectId: 1, reason: '' })
-  t.strictSame([heard.ended, heard.endings, carrier.frames()], [1, [], []])
-  taken(connection, 4)
-  t.strictSame(carrier.frames(), [])
-  taken(connection, 1)
-  t.strictSame(carrier.frames(), [{ type: 'CLOSE_RSP', connectId: 1, error: '' }])
-  t.strictSame(heard.endings, [{ kind: 'finished' }])
-})
-
-t.test('agent: the end of the target is CLOSE_RSP without an error, behind its data', async (t) => {
-  const { session, carrier, open } = stock('agent')
-  const { connection, heard } = open(1)
-  carrier.roomBytes = 2
-  send(connection, Buffer.from('bye'))
-  end(connection)
-  carrier.roomBytes = 100
-  session.writable(carrier)
-  t.match(carrier.frames(), [
-    { type: 'DATA', data: Buffer.from('by') },
-    { type: 'DATA', data: Buffer.from('e') },
-    { type: 'CLOSE_RSP', connectId: 1, error: '' },
-  ])
-  t.strictSame(heard.endings, [{ kind: 'finished' }])
-})
-
-t.test('agent: answers for connections that it does not know in the words of the reference', async (t) => {
-  const { session, carrier, told } = stock('agent')
-  session.receiveData(carrier, 7, Buffer.from('x'))
-  session.receive(carrier, { type: 'CLOSE_REQ', connectId: 7, reason: '' })
-  session.receiveData(carrier, 0, Buffer.from('x'))
-  t.strictSame(carrier.frames(), [
-    { type: 'CLOSE_RSP', connectId: 7, error: 'unrecognized connectID' },
-    { type: 'CLOSE_RSP', connectId: 7, error: 'Unknown connectID' },
-  ])
-  t.strictSame(told, [
-    ['violation', 'unknown-connection'],
-    ['violation', 'unknown-connection'],
-  ])
-})
-
-t.test('never sends a frame of an extension', async (t) => {
-  for (const role of ['server', 'agent'] as const) {
-    const { session, carrier, open, told } = stock(role)
-    const { connection } = open(1)
-    while (send(connection, Buffer.alloc(100_000))) carrier.roomBytes = 512 * 1024
-    session.receiveData(carrier, 1, Buffer.alloc(200_000))
-    taken(connection, 200_000)
-    session.tick(500, 500)
-    if (role === 'agent') session.drain()
-    session.goAway('shutdown', 1, 1)
-    close(connection, 'ECONNRESET')
-    const types = new Set(carrier.frames().map(({ type }) => type))
-    t.strictSame([...types], role === 'server' ? ['DATA', 'CLOSE_REQ'] : ['DATA', 'DRAIN', 'CLOSE_RSP'])
-    t.ok(
-      told.some(([name]) => name === 'ping'),
-      'it is pinged in the way of HTTP/2 instead',
-    )
-  }
-})
-
-t.test('agent: has drained when a ping that was sent after DRAIN is answered, not one from before', async (t) => {
-  const { session, carrier, told } = stock('agent')
-  session.tick(0, 0)
-  session.drain()
-  t.strictSame(carrier.frames(), [{ type: 'DRAIN' }])
-  t.strictSame(told, [
-    ['ping', 1],
-    ['ping', 2],
-  ])
-  session.pingAnswered(1)
-  t.equal(told.length, 2, 'the server may not have read DRAIN yet')
-  session.pingAnswered(2)
-  t.strictSame(told.slice(2), [['drained']])
-  session.pingAnswered(2)
-  t.equal(told.length, 3)
-})
-
-t.test('reads a socket on only when its last chunk has left', async (t) => {
-  const { session, carrier, open } = stock('server')
-  const { connection, heard } = open(1)
-  t.notOk(send(connection, Buffer.alloc(10)))
-  t.equal(heard.resumed, 0)
-  session.writable(carrier)
-  t.equal(heard.resumed, 1)
-})
 
 t.test('stops reading the carrier while a socket is over its limit, until half of that is left', async (t) => {
   const { session, carrier, open } = withStockLimits(1_000, 10_000)

@@ -5,7 +5,7 @@ import { createProxyCall, type ProxyCall } from '../../../src/proxy-server/core/
 import type { Ending } from '../../../src/tunnel/connection.ts'
 import type { Extensions } from '../../../src/tunnel/extensions.ts'
 import type { Int64, Packet } from '../../../src/tunnel/packet.ts'
-import type { SessionLimits } from '../../../src/tunnel/session.ts'
+import type { SessionLimits } from '../../../src/tunnel/session-owner.ts'
 import { type OneSession, oneSession } from '../../tunnel/one-session.ts'
 
 export type OneCall = {

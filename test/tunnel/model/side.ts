@@ -1,7 +1,8 @@
 /** One end of the model: a real session, and an owner that checks what it is told. */
 import { type Budget, createBudget } from '../../../src/tunnel/budget.ts'
 import type { Int64 } from '../../../src/tunnel/packet.ts'
-import { createSession, type Session, type SessionEvents } from '../../../src/tunnel/session.ts'
+import { createSession, type Session } from '../../../src/tunnel/session.ts'
+import type { SessionEvents } from '../../../src/tunnel/session-owner.ts'
 import { addressOf, type Tunnel } from './tunnel.ts'
 import type { World } from './world.ts'
 

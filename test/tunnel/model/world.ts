@@ -5,7 +5,7 @@
 import type { Connection } from '../../../src/tunnel/connection.ts'
 import type { DialEvents } from '../../../src/tunnel/dials.ts'
 import type { Extensions } from '../../../src/tunnel/extensions.ts'
-import type { Violation } from '../../../src/tunnel/session.ts'
+import type { Violation } from '../../../src/tunnel/violations.ts'
 import { checkWorld } from './checks.ts'
 import { type Lane, openLane } from './lane.ts'
 import type { Random } from './random.ts'

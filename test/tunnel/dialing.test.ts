@@ -1,10 +1,9 @@
-/** Dials: asked, answered, cancelled, lost, refused; and frames that mean nothing. */
+/** Dials: asked, answered, cancelled, lost, refused. */
 import { Buffer } from 'node:buffer'
 import t from 'tap'
 import type { DialFailure } from '../../src/tunnel/dials.ts'
 import { close } from '../../src/tunnel/ending.ts'
 import type { Int64, Packet } from '../../src/tunnel/packet.ts'
-import { end } from '../../src/tunnel/sending.ts'
 import { hearing, type OneSession, oneSession } from './one-session.ts'
 
 /** Dials `random` and notes the answer. */
@@ -164,79 +163,4 @@ t.test('agent: hears that its dials are off when the stream ends', async (t) => 
     ['dialCancelled', 1],
   ])
   t.equal(session.accept(1, hearing().events), undefined)
-})
-
-const strays: Readonly<Record<'server' | 'agent', readonly Packet[]>> = {
-  server: [
-    asked(1),
-    { type: 'CLOSE_REQ', connectId: 1, reason: '' },
-    { type: 'HEARTBEAT_ACK', seq: 1, serverUnixMs: 1 },
-    { type: 'GOING_AWAY', reason: '', deadlineMs: 1, reconnectAfterMs: 1 },
-    { type: 'MOVE', connectId: 1, carrier: 1 },
-  ],
-  agent: [
-    answered(1, 1),
-    { type: 'CLOSE_RSP', connectId: 1, error: '' },
-    { type: 'DRAIN' },
-    { type: 'HEARTBEAT', seq: 1, sentUnixMs: 1, health: {} },
-    { type: 'MOVE', connectId: 1, carrier: 1 },
-  ],
-}
-
-t.test('counts and drops what its end or its extensions have no use for', async (t) => {
-  for (const role of ['server', 'agent'] as const) {
-    const { session, carrier, told, open } = oneSession({ role })
-    const { heard } = open(1)
-    told.length = 0
-    for (const packet of strays[role]) session.receive(carrier, packet)
-    t.strictSame(
-      told,
-      strays[role].map(() => ['violation', 'unexpected']),
-    )
-    t.strictSame([heard.endings, heard.ended, carrier.frames()], [[], 0, []])
-  }
-})
-
-t.test('bears frames that mean nothing up to the limit of a minute, and then ends the stream, once', async (t) => {
-  const { session, carrier, told } = oneSession({ role: 'server', limits: { unknownFramesPerMinute: 3 } })
-  const broken = (): number => told.filter(([name]) => name === 'broken').length
-  for (let count = 0; count < 3; count++) session.receive(carrier, { type: 'UNKNOWN', code: 70 })
-  t.equal(broken(), 0)
-  session.heard(60_000)
-  session.tick(60_000, 60_000)
-  for (let count = 0; count < 3; count++) session.receive(carrier, { type: 'DRAIN' })
-  for (let count = 0; count < 3; count++) session.receive(carrier, { type: 'UNKNOWN', code: 70 })
-  t.equal(broken(), 0, 'a new minute')
-  session.receive(carrier, { type: 'UNKNOWN', code: 70 })
-  session.receive(carrier, { type: 'UNKNOWN', code: 70 })
-  t.equal(broken(), 1)
-  t.match(
-    told.find(([name]) => name === 'broken'),
-    ['broken', 'too-many-unknown-frames'],
-  )
-})
-
-t.test('drops frames for a connection that is over, silently, and counts those for one that never was', async (t) => {
-  const { session, carrier, told, open } = oneSession({ role: 'server' })
-  const { connection } = open(1)
-  end(connection)
-  session.receive(carrier, { type: 'END_OF_DATA', connectId: 1, close: 0 })
-  carrier.frames()
-  const frames: Packet[] = [
-    { type: 'WINDOW_UPDATE', connectId: 1, credit: 5 },
-    { type: 'BLOCKED', connectId: 1 },
-    { type: 'END_OF_DATA', connectId: 1, close: 0 },
-    { type: 'CLOSE_RSP', connectId: 1, error: '' },
-  ]
-  for (const frame of frames) session.receive(carrier, frame)
-  session.receiveData(carrier, 1, Buffer.from('x'))
-  t.strictSame([told, carrier.frames()], [[], []])
-  session.receive(carrier, { type: 'WINDOW_UPDATE', connectId: 2, credit: 5 })
-  session.receiveData(carrier, 3, Buffer.from('x'))
-  session.receiveData(carrier, 0, Buffer.from('x'))
-  t.strictSame(told, [
-    ['violation', 'unknown-connection'],
-    ['violation', 'unknown-connection'],
-  ])
-  t.strictSame(carrier.frames(), [{ type: 'CLOSE_REQ', connectId: 3, reason: '' }])
 })

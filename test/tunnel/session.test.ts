@@ -1,0 +1,195 @@
+/** What one end does about its stream as a whole: heartbeats, drain, going away, frames that mean nothing, the end. */
+import { Buffer } from 'node:buffer'
+import t from 'tap'
+import { close } from '../../src/tunnel/ending.ts'
+import type { Int64, Packet } from '../../src/tunnel/packet.ts'
+import { taken } from '../../src/tunnel/receiving.ts'
+import { send } from '../../src/tunnel/sending.ts'
+import { hearing, oneSession, stockSession } from './one-session.ts'
+
+const answered = (random: Int64, connectId: Int64, error = ''): Packet => ({
+  type: 'DIAL_RSP',
+  error,
+  connectId,
+  random,
+})
+const asked = (random: Int64): Packet => ({ type: 'DIAL_REQ', protocol: 'tcp', address: '10.0.0.1:80', random })
+
+t.test('agent: beats, and learns the round trip from the answer', async (t) => {
+  const { session, carrier, told } = oneSession({ role: 'agent' })
+  session.tick(1_000, 1_700_000_001_000)
+  t.strictSame(carrier.frames(), [
+    { type: 'HEARTBEAT', seq: 1, sentUnixMs: 1_700_000_001_000, health: { uptimeMs: 1 } },
+  ])
+  session.heard(1_007)
+  session.receive(carrier, { type: 'HEARTBEAT_ACK', seq: 1, serverUnixMs: 5 })
+  session.receive(carrier, { type: 'HEARTBEAT_ACK', seq: 99, serverUnixMs: 5 })
+  t.strictSame(told, [['roundTrip', 7]])
+  session.tick(5_999, 5_999)
+  t.strictSame(carrier.frames(), [])
+  session.tick(6_000, 6_000)
+  t.match(carrier.frames(), [{ type: 'HEARTBEAT', seq: 2 }])
+})
+
+t.test('server: answers a heartbeat at once, asks back, and learns the round trip too', async (t) => {
+  const { session, carrier, told } = oneSession({ role: 'server' })
+  session.tick(0, 1_700_000_000_000)
+  session.heard(500)
+  session.receive(carrier, { type: 'HEARTBEAT', seq: 4, sentUnixMs: 1, health: { nodes: 3 } })
+  t.strictSame(carrier.frames(), [
+    { type: 'HEARTBEAT_ACK', seq: 4, serverUnixMs: 1_700_000_000_500 },
+    { type: 'PING', nonce: 1 },
+  ])
+  session.heard(520)
+  session.receive(carrier, { type: 'PONG', nonce: 1 })
+  t.match(told, [
+    ['beat', { seq: 4, sentUnixMs: 1, health: { nodes: 3 } }],
+    ['roundTrip', 20],
+  ])
+})
+
+t.test('a window may grow larger where the round trip is long', async (t) => {
+  const grown = (roundTripMs: number): number => {
+    const { session, carrier, open } = oneSession({ role: 'agent' })
+    session.tick(1_000, 1_000)
+    session.heard(1_000 + roundTripMs)
+    session.receive(carrier, { type: 'HEARTBEAT_ACK', seq: 1, serverUnixMs: 5 })
+    const { connection } = open(1)
+    for (let round = 0; round < 12; round++) session.receive(carrier, { type: 'BLOCKED', connectId: 1 })
+    return connection.window.size
+  }
+  t.equal(grown(10), 2 * 2 ** 20)
+  t.equal(grown(11), 16 * 2 ** 20)
+})
+
+t.test('gives the stream up after twelve seconds of silence', async (t) => {
+  for (const role of ['server', 'agent'] as const) {
+    const { session, told } = oneSession({ role })
+    session.tick(0, 0)
+    session.tick(11_999, 11_999)
+    t.notOk(told.some(([name]) => name === 'broken'))
+    session.tick(12_000, 12_000)
+    t.strictSame(told.at(-1), ['broken', 'heartbeat-timeout'])
+  }
+})
+
+t.test('agent: has drained when the server has answered and nothing is left', async (t) => {
+  const { session, carrier, told, open } = oneSession({ role: 'agent' })
+  session.tick(1_000, 1_000)
+  const { connection } = open(1)
+  carrier.frames()
+  session.drain()
+  session.drain()
+  t.match(carrier.frames(), [{ type: 'DRAIN' }, { type: 'HEARTBEAT', seq: 2 }])
+  session.receive(carrier, { type: 'DIAL_REQ', protocol: 'tcp', address: 'a:1', random: 9 })
+  session.receive(carrier, { type: 'HEARTBEAT_ACK', seq: 1, serverUnixMs: 1 })
+  close(connection, 'gone')
+  session.refuse(9, 'refused')
+  const drained = (): boolean => told.some(([name]) => name === 'drained')
+  t.notOk(drained(), 'a dial that was sent before the server knew may still come')
+  const late = session.accept(9, hearing().events)
+  t.equal(late, undefined)
+  session.receive(carrier, { type: 'DIAL_REQ', protocol: 'tcp', address: 'a:1', random: 10 })
+  session.receive(carrier, { type: 'HEARTBEAT_ACK', seq: 2, serverUnixMs: 1 })
+  t.notOk(drained(), 'one did')
+  session.receive(carrier, { type: 'DIAL_CLS', random: 10 })
+  t.ok(drained())
+})
+
+t.test('hears drain and going away, each at its own end', async (t) => {
+  const server = oneSession({ role: 'server' })
+  server.session.receive(server.carrier, { type: 'DRAIN' })
+  t.strictSame(server.told, [['draining']])
+  server.session.goAway('shutdown', 25_000, 500)
+  const notice = { type: 'GOING_AWAY', reason: 'shutdown', deadlineMs: 25_000, reconnectAfterMs: 500 } as const
+  t.strictSame(server.carrier.frames(), [notice])
+  const agent = oneSession({ role: 'agent' })
+  agent.session.receive(agent.carrier, notice)
+  t.match(agent.told, [['goingAway', { reason: 'shutdown', deadlineMs: 25_000, reconnectAfterMs: 500 }]])
+})
+
+t.test('says nothing and asks nothing once it is over', async (t) => {
+  const { session, carrier, told, open, budget } = oneSession({ role: 'agent' })
+  const { connection, heard } = open(1)
+  told.length = 0
+  session.receiveData(carrier, 1, Buffer.alloc(100))
+  session.lost(carrier, 'gone')
+  session.lost(carrier, 'gone')
+  t.strictSame(heard.endings, [{ kind: 'reset', by: 'tunnel', reason: 'gone' }])
+  session.tick(60_000, 60_000)
+  session.drain()
+  session.receive(carrier, { type: 'DIAL_REQ', protocol: 'tcp', address: 'a:1', random: 9 })
+  send(connection, Buffer.from('x'))
+  taken(connection, 100)
+  close(connection, 'x')
+  session.writable(carrier)
+  t.strictSame([told, carrier.frames(), budget.usedBytes], [[], [], 0])
+})
+
+const strays: Readonly<Record<'server' | 'agent', readonly Packet[]>> = {
+  server: [
+    asked(1),
+    { type: 'CLOSE_REQ', connectId: 1, reason: '' },
+    { type: 'HEARTBEAT_ACK', seq: 1, serverUnixMs: 1 },
+    { type: 'GOING_AWAY', reason: '', deadlineMs: 1, reconnectAfterMs: 1 },
+    { type: 'MOVE', connectId: 1, carrier: 1 },
+  ],
+  agent: [
+    answered(1, 1),
+    { type: 'CLOSE_RSP', connectId: 1, error: '' },
+    { type: 'DRAIN' },
+    { type: 'HEARTBEAT', seq: 1, sentUnixMs: 1, health: {} },
+    { type: 'MOVE', connectId: 1, carrier: 1 },
+  ],
+}
+
+t.test('counts and drops what its end or its extensions have no use for', async (t) => {
+  for (const role of ['server', 'agent'] as const) {
+    const { session, carrier, told, open } = oneSession({ role })
+    const { heard } = open(1)
+    told.length = 0
+    for (const packet of strays[role]) session.receive(carrier, packet)
+    t.strictSame(
+      told,
+      strays[role].map(() => ['violation', 'unexpected']),
+    )
+    t.strictSame([heard.endings, heard.ended, carrier.frames()], [[], 0, []])
+  }
+})
+
+t.test('agent: has drained when a ping that was sent after DRAIN is answered, not one from before', async (t) => {
+  const { session, carrier, told } = stockSession('agent')
+  session.tick(0, 0)
+  session.drain()
+  t.strictSame(carrier.frames(), [{ type: 'DRAIN' }])
+  t.strictSame(told, [
+    ['ping', 1],
+    ['ping', 2],
+  ])
+  session.pingAnswered(1)
+  t.equal(told.length, 2, 'the server may not have read DRAIN yet')
+  session.pingAnswered(2)
+  t.strictSame(told.slice(2), [['drained']])
+  session.pingAnswered(2)
+  t.equal(told.length, 3)
+})
+
+t.test('never sends a frame of an extension', async (t) => {
+  for (const role of ['server', 'agent'] as const) {
+    const { session, carrier, open, told } = stockSession(role)
+    const { connection } = open(1)
+    while (send(connection, Buffer.alloc(100_000))) carrier.roomBytes = 512 * 1024
+    session.receiveData(carrier, 1, Buffer.alloc(200_000))
+    taken(connection, 200_000)
+    session.tick(500, 500)
+    if (role === 'agent') session.drain()
+    session.goAway('shutdown', 1, 1)
+    close(connection, 'ECONNRESET')
+    const types = new Set(carrier.frames().map(({ type }) => type))
+    t.strictSame([...types], role === 'server' ? ['DATA', 'CLOSE_REQ'] : ['DATA', 'DRAIN', 'CLOSE_RSP'])
+    t.ok(
+      told.some(([name]) => name === 'ping'),
+      'it is pinged in the way of HTTP/2 instead',
+    )
+  }
+})
