@@ -148,7 +148,6 @@ export function createProxyCall(actions: CallActions): ProxyCall {
         else forward(one, bytes)
       },
       end() {
-        if (one.told || one.left) return
         tellClosed(one, '')
         actions.later(() => leave(connection)) // a client of this protocol cannot half close
       },
@@ -188,8 +187,7 @@ export function createProxyCall(actions: CallActions): ProxyCall {
 
   function unblock(one: Joined): void {
     if (!one.blocked) return
-    one.blocked = false
-    for (const { blocked } of joined.values()) if (blocked) return
+    one.blocked = false // nor is another one: a client sends to one connection only
     actions.read(true)
   }
 
@@ -287,8 +285,8 @@ export function createProxyCall(actions: CallActions): ProxyCall {
     else if (pinned !== id) return mismatch(id)
     const one = joined.get(id)
     if (!one) return first && !ends.has(id) ? actions.violation('unknown-connection') : undefined
-    if (one.early) release(one)
-    if (one.left || one.told) return
+    release(one)
+    if (one.told) return
     let readOn = true
     for (let sent = 0; sent < bytes.length; sent += READ_BYTES) {
       readOn = send(one.connection, bytes.subarray(sent, sent + READ_BYTES))

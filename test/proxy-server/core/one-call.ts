@@ -20,6 +20,8 @@ export type OneCall = {
   readonly did: string[]
   readonly endings: Ending[]
   reading: boolean
+  /** Of a client that was hurried: whether its bytes still lie. */
+  lie: () => boolean
   /** There is no agent. */
   alone: boolean
   /** The client has had the time to note its connections. */
@@ -103,7 +105,10 @@ export function oneCall(extensions?: Extensions, agentCount = 1, limits?: Partia
     violation: (kind) => void one.did.push(`counted ${kind}`),
     opened: () => (ending) => void one.endings.push(ending),
     settled: () => void one.did.push('settled'),
-    hurry: () => void one.did.push('hurried'),
+    hurry(lie) {
+      one.did.push('hurried')
+      one.lie = lie
+    },
     cut: () => void one.did.push('cut'),
   })
 
@@ -119,6 +124,7 @@ export function oneCall(extensions?: Extensions, agentCount = 1, limits?: Partia
     did: [],
     endings: [],
     reading: true,
+    lie: () => false,
     alone: false,
     note() {
       const callbacks = noting

@@ -97,6 +97,18 @@ t.test('so does a reset that comes right behind the answer', async (t) => {
   t.notOk(one.call.busy())
 })
 
+t.test(
+  'of a target that ends and then breaks, while its client is noting the connection, the end is told',
+  async (t) => {
+    const one = oneCall()
+    one.call.receive(dialRequest(7))
+    one.agentSays(dialled(7, 1), data(1, 'all'), endOfData(1), closed(1, 'ECONNRESET'))
+    one.said()
+    one.note()
+    t.strictSame(one.said(), [shown(1, 'all'), closed(1)])
+  },
+)
+
 t.test('a client that closes before it was told of the end is told once', async (t) => {
   const one = oneCall()
   one.call.receive(dialRequest(7))
@@ -468,6 +480,10 @@ t.test(
     const reason = 'mismatched connection IDs'
     t.strictSame(one.said(), [closed(2, reason), closed(1, reason)])
     t.strictSame(one.asked(), [closeRequest(1, 'mismatched-connection-ids')])
+    t.strictSame(
+      one.did.filter((what) => what !== 'settled'),
+      ['counted unexpected'],
+    )
   },
 )
 
@@ -535,6 +551,22 @@ t.test('so it does with a stock agent, whose answer the client does not hear of 
   t.notOk(one.call.busy())
 })
 
+t.test(
+  'DIAL_CLS for a connection that has ended already, and that the client has not noted, leaves nothing',
+  async (t) => {
+    const one = oneCall()
+    one.call.receive(dialRequest(7))
+    one.agentSays(dialled(7, 1), data(1, 'unwanted'), endOfData(1))
+    one.turn()
+    one.said()
+    one.call.receive(dialClose(7))
+    one.note()
+    t.strictSame(one.said(), [])
+    t.notOk(one.call.busy())
+    t.equal(usedBytes(one.agents[0]!), 0)
+  },
+)
+
 t.test('DIAL_CLS for a dial that never was is counted', async (t) => {
   const one = oneCall()
   one.call.receive(dialClose(99))
@@ -596,11 +628,35 @@ t.test('bytes that come all at once, however many, overdraw the credit by one re
   t.notOk(one.reading)
 })
 
+t.test(
+  'a message without bytes sends nothing, nor does the end of one that fills whole reads; the client is read on',
+  async (t) => {
+    const one = oneCall()
+    one.open(7, 1)
+    one.call.receiveData(1, bytes(''), true)
+    t.strictSame(one.asked(), [])
+    t.ok(one.reading)
+    one.agentSays({ type: 'WINDOW_UPDATE', connectId: 1, credit: 4 * INITIAL_CREDIT })
+    one.call.receiveData(1, Buffer.alloc(2 * INITIAL_CREDIT), true)
+    t.equal(one.asked().length, 1)
+  },
+)
+
 t.test('a client whose connection ends while its bytes find no room is read on', async (t) => {
   const one = oneCall()
   one.open(7, 1)
   blocked(one)
   one.agentSays(closed(1, 'ECONNRESET'))
+  t.ok(one.reading)
+})
+
+t.test('a client whose agent is lost while its bytes are being sent is read on', async (t) => {
+  const one = oneCall()
+  one.open(7, 1)
+  const { session, carrier } = one.agents[0]!
+  Object.assign(carrier, { roomBytes: 1, data: () => session.lost(carrier, 'the agent stream ended') })
+  one.call.receiveData(1, bytes('x'), true)
+  t.strictSame(one.said(), [closed(1)])
   t.ok(one.reading)
 })
 
@@ -636,6 +692,7 @@ t.test('a call is busy until the last byte has left', async (t) => {
   one.open(7, 1)
   one.agentSays(data(1, 'abc'), endOfData(1))
   one.turn()
+  one.write(2)
   t.ok(one.call.busy())
   one.did.length = 0
   one.write()
@@ -652,9 +709,14 @@ t.test(
     ] as const) {
       const one = oneCall()
       one.open(7, 1)
-      one.agentSays(data(1, 'abc'), last)
+      one.agentSays(data(1, 'abc'))
+      one.write(2)
+      one.agentSays(last)
       one.turn()
       t.equal(one.did.includes('hurried'), hurried)
+      t.equal(one.lie(), hurried)
+      one.write()
+      t.notOk(one.lie())
     }
     const one = oneCall()
     one.open(7, 1)
