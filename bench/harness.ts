@@ -2,7 +2,7 @@
  * Runs the cases: peers side by side, one warm-up round that is thrown away, then rounds in turn (A B A B …), so that what
  * else happens on the machine meets all of them. A round that fails is reported as failed and never becomes a number.
  */
-import { mkdirSync, mkdtempSync } from 'node:fs'
+import { mkdtempSync } from 'node:fs'
 import { join } from 'node:path'
 import { NoAnswer } from './load/control.ts'
 import type { Load } from './load/load.ts'
@@ -88,8 +88,7 @@ async function interleave(bench: Bench, count: number, turn: (index: number) => 
 
 /** The running peer, or why there is none. */
 async function startPeer(peer: Peer, { frontend }: Case, bench: Bench): Promise<RunningPeer | string> {
-  const folder = mkdtempSync(join(bench.folder, `${peer.name}-`))
-  mkdirSync(folder, { recursive: true })
+  const folder = mkdtempSync(join(bench.folder, 'peer-'))
   try {
     return await peer.start({ frontend, folder, certificates: bench.certificates })
   } catch (error) {
