@@ -7,6 +7,7 @@ import { createServer } from 'node:http'
 import { duplexPair } from 'node:stream'
 import t from 'tap'
 import { type ConnectHead, readConnectHead } from '../../src/proxy-server/core/connect-head.ts'
+import { createRandom, type Random } from '../platform/random.ts'
 
 const LIMIT = 512
 const ROUNDS = Number(process.env.CULVERT_FUZZ_ROUNDS ?? 3_000)
@@ -28,21 +29,12 @@ const pieces = [
   ],
 ].map((text) => Buffer.from(text, 'latin1'))
 
-/** Park and Miller's generator: small, and the same on every machine. */
-function generator(seed: number): (below: number) => number {
-  let state = (seed % 2147483646) + 1
-  return (below) => {
-    state = (state * 48271) % 2147483647
-    return state % below
-  }
-}
-
-function mutated(random: (below: number) => number): Buffer {
-  let bytes = random(4) === 0 ? Buffer.alloc(0) : head
-  for (let count = 1 + random(6); count > 0; count--) {
-    const at = random(bytes.length + 1)
-    const dropped = random(3) === 0 ? random(12) : 0
-    const piece = random(2) === 0 ? (pieces[random(pieces.length)] as Buffer) : Buffer.from([random(256)])
+function mutated(random: Random): Buffer {
+  let bytes = random.below(4) === 0 ? Buffer.alloc(0) : head
+  for (let count = 1 + random.below(6); count > 0; count--) {
+    const at = random.below(bytes.length + 1)
+    const dropped = random.below(3) === 0 ? random.below(12) : 0
+    const piece = random.below(2) === 0 ? random.pick(pieces) : Buffer.from([random.below(256)])
     bytes = Buffer.concat([bytes.subarray(0, at), piece, bytes.subarray(at + dropped)])
   }
   return bytes
@@ -100,7 +92,7 @@ t.test('never throws, and answers alike at every split, on mutated heads', async
   const problems: string[] = []
   const kinds: Record<ConnectHead['kind'], number> = { connect: 0, more: 0, refused: 0 }
   for (let round = 0; round < ROUNDS; round++) {
-    const bytes = mutated(generator(SEED + round))
+    const bytes = mutated(createRandom(SEED + round))
     kinds[readConnectHead(bytes, LIMIT).kind]++
     const problem = disagreement(bytes)
     if (problem !== undefined) problems.push(`seed ${SEED + round}: ${problem}`)
@@ -113,7 +105,7 @@ t.test("takes a head only where Node's own HTTP parser reads the same CONNECT", 
   const problems: unknown[] = []
   let taken = 0
   for (let round = 0; round < ROUNDS; round++) {
-    const bytes = mutated(generator(SEED + round))
+    const bytes = mutated(createRandom(SEED + round))
     const ours = readConnectHead(bytes, LIMIT)
     if (ours.kind !== 'connect') continue
     taken++

@@ -8,7 +8,7 @@ import t from 'tap'
 import { TunnelError } from '../../src/platform/errors.ts'
 import { grpcDecoder } from '../../src/tunnel/grpc-messages.ts'
 import { decodePacket, encodePacket } from '../../src/tunnel/packet.ts'
-import { createRandom, type Random } from '../tunnel/model/random.ts'
+import { createRandom, type Random } from '../platform/random.ts'
 import { randomPacket } from '../tunnel/random-packet.ts'
 
 const ROUNDS = Number(process.env.CULVERT_FUZZ_ROUNDS ?? 1_500)

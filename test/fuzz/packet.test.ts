@@ -6,8 +6,8 @@ import { Buffer } from 'node:buffer'
 import t from 'tap'
 import { TunnelError } from '../../src/platform/errors.ts'
 import { decodePacket, encodePacket, packetBytes } from '../../src/tunnel/packet.ts'
+import { createRandom, type Random } from '../platform/random.ts'
 import { decodeByProtobufjs, encodeByProtobufjs } from '../tunnel/culvert-proto.ts'
-import { createRandom, type Random } from '../tunnel/model/random.ts'
 import { randomPacket } from '../tunnel/random-packet.ts'
 
 const ROUNDS = Number(process.env.CULVERT_FUZZ_ROUNDS ?? 4_000)

@@ -3,7 +3,7 @@ import t from 'tap'
 import { dataOverheadBytes, grpcDecoder, messageBytes } from '../../src/tunnel/grpc-messages.ts'
 import { createOutbox, FILL_BYTES, type Outbox } from '../../src/tunnel/outbox.ts'
 import type { Packet } from '../../src/tunnel/packet.ts'
-import { createRandom } from './model/random.ts'
+import { createRandom } from '../platform/random.ts'
 
 const AHEAD_BYTES = 4 * 1024
 const SMALL_BYTES = 16 * 1024

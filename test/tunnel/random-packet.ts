@@ -1,8 +1,8 @@
 /** Packets of every type with random fields, the odd values among them. */
 import { Buffer } from 'node:buffer'
 import type { Packet } from '../../src/tunnel/packet.ts'
+import type { Random } from '../platform/random.ts'
 import { ourName, payloadTypeOf, root, typeNames } from './culvert-proto.ts'
-import type { Random } from './model/random.ts'
 
 /** Fields that need not be exact beyond 2^53: everything but names of dials, of connections, and nonces. */
 const isExact = (name: string): boolean => /random|connectID|nonce/.test(name)

@@ -1,5 +1,6 @@
 import t from 'tap'
 import { selectorProblem } from '../../../src/kubernetes/core/selector.ts'
+import { createRandom } from '../../platform/random.ts'
 
 t.test('takes every form of requirement, alone and together', async (t) => {
   const requirements = [
@@ -64,11 +65,8 @@ t.test('says of every other text what was expected', async (t) => {
 t.test('answers whatever the text, and soon', async (t) => {
   const pieces = ['a', '=', '!', '(', ')', ',', ' in ', ' notin ', '<', '-', ' ', 'é', '"', '\0']
   for (let seed = 0; seed < 5_000; seed++) {
-    let rest = seed * 2_654_435_761
-    const text = Array.from({ length: 1 + (seed % 12) }, () => {
-      rest = (rest * 1_103_515_245 + 12_345) % 2_147_483_648
-      return pieces[rest % pieces.length]
-    }).join('')
+    const random = createRandom(seed)
+    const text = Array.from({ length: 1 + (seed % 12) }, () => random.pick(pieces)).join('')
     const answer = selectorProblem(text)
     t.ok(answer === undefined || answer.length > 0, JSON.stringify(text))
   }

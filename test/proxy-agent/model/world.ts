@@ -6,8 +6,8 @@ import { createServerSet } from '../../../src/proxy-agent/core/server-set.ts'
 import type { Link, LinkEvents } from '../../../src/proxy-agent/link.ts'
 import { createServerKeeper } from '../../../src/proxy-agent/server-keeper.ts'
 import { manualClock } from '../../platform/manual-clock.ts'
+import { createRandom, type Random } from '../../platform/random.ts'
 import { recordedLog } from '../../platform/recorded-log.ts'
-import { createRandom, type Random } from '../../tunnel/model/random.ts'
 
 const BASE_MS = 1_000
 const CAP_MS = 10_000

@@ -5,8 +5,8 @@ import t from 'tap'
 import { type CallOutbox, createCallOutbox, type Piece } from '../../../src/proxy-server/core/call-outbox.ts'
 import { grpcDecoder } from '../../../src/tunnel/grpc-messages.ts'
 import type { Packet } from '../../../src/tunnel/packet.ts'
+import { createRandom } from '../../platform/random.ts'
 import { patternAt } from '../../tunnel/model/pattern.ts'
-import { createRandom } from '../../tunnel/model/random.ts'
 
 const closed = (connectId: number): Packet => ({ type: 'CLOSE_RSP', error: '', connectId })
 

@@ -6,6 +6,7 @@
 import t from 'tap'
 import { createClusters, type PooledAgent } from '../../../src/proxy-server/core/clusters.ts'
 import type { Strategy } from '../../../src/proxy-server/core/strategies.ts'
+import { createRandom } from '../../platform/random.ts'
 
 const ROUNDS = Number(process.env.CULVERT_MODEL_ROUNDS ?? 300)
 const SEED = Number(process.env.CULVERT_MODEL_SEED ?? 1)
@@ -29,15 +30,6 @@ const ORDERS: readonly (readonly Strategy[])[] = [
   ['defaultRoute', 'destHost'],
   ['default', 'destHost'],
 ]
-
-/** Park and Miller's generator: small, and the same on every machine. */
-function generator(seed: number): (below: number) => number {
-  let state = (seed % 2147483646) + 1
-  return (below) => {
-    state = (state * 48271) % 2147483647
-    return state % below
-  }
-}
 
 /** The rules as one would say them: all agents looked through for each question. */
 function candidates(agents: readonly Agent[], order: readonly Strategy[], address: string, except?: Agent): Agent[] {
@@ -66,29 +58,29 @@ function namedBy(agents: readonly Agent[], strategy: Strategy): number {
 
 /** @throws Error when the two differ */
 function runSchedule(seed: number): void {
-  const random = generator(seed)
-  const order = ORDERS[random(ORDERS.length)]!
+  const random = createRandom(seed)
+  const order = random.pick(ORDERS)
   const clusters = createClusters<Agent>(order)
   const agents: Agent[] = []
-  const any = (): Agent | undefined => agents[random(Math.max(1, agents.length))]
+  const any = (): Agent | undefined => agents[random.below(Math.max(1, agents.length))]
   const expect = (what: string, got: unknown, wanted: unknown): void => {
     const [found, expected] = [JSON.stringify(got), JSON.stringify(wanted)]
     if (found !== expected) throw new Error(`seed ${seed}, ${order}: ${what}: expected ${expected}, got ${found}`)
   }
 
   for (let step = 0; step < STEPS; step++) {
-    const kind = random(10)
+    const kind = random.below(10)
     const chosen = any()
     if (kind < 4) {
-      const hosts = new Set(HOSTS.filter(() => random(4) === 0))
-      const agentId = `agent-${random(6)}`
+      const hosts = new Set(HOSTS.filter(() => random.below(4) === 0))
+      const agentId = `agent-${random.below(6)}`
       const fresh = {
         agentId,
         number: step,
         since: step,
-        draining: random(8) === 0,
+        draining: random.below(8) === 0,
         hosts,
-        defaultRoute: random(3) === 0,
+        defaultRoute: random.below(3) === 0,
       }
       agents.push(fresh)
       clusters.add('default', fresh)
@@ -100,8 +92,8 @@ function runSchedule(seed: number): void {
       agents.splice(agents.indexOf(chosen), 1)
       clusters.remove('default', chosen)
     }
-    const address = ADDRESSES[random(ADDRESSES.length)]!
-    const except = random(2) === 0 ? any() : undefined
+    const address = random.pick(ADDRESSES)
+    const except = random.below(2) === 0 ? any() : undefined
     const wanted = candidates(agents, order, address, except)
     // One lot from the middle of each share: each candidate comes once.
     const shares = Math.max(1, wanted.length)

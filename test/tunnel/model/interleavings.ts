@@ -3,8 +3,8 @@
  * from the start, in a world where frames arrive one by one.
  */
 
+import type { Random } from '../../platform/random.ts'
 import { checkEnd } from './outcome.ts'
-import type { Random } from './random.ts'
 import { windUp } from './rest.ts'
 import type { Step } from './step.ts'
 import { createWorld, type Setup, type World } from './world.ts'

@@ -1,6 +1,6 @@
 /** Bytes that tell where they belong: every stream of the model starts at another place of one long pattern. */
 import { Buffer } from 'node:buffer'
-import { createRandom } from './random.ts'
+import { createRandom } from '../../platform/random.ts'
 
 const PERIOD = 65_521 // a prime: no power of two is a multiple
 const MOST_AT_ONCE = 512 * 1024

@@ -1,5 +1,5 @@
 /** Calm: what is under way goes on until nothing is left to do. */
-import type { Random } from './random.ts'
+import type { Random } from '../../platform/random.ts'
 import type { Step } from './step.ts'
 import { socketsOf } from './tunnel.ts'
 import type { World } from './world.ts'

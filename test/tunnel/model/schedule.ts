@@ -1,7 +1,7 @@
 /** One random run: chaos, then calm until nothing is left to do, then the end of everything. */
 import { type Extension, type Extensions, offered } from '../../../src/tunnel/extensions.ts'
+import { createRandom, type Random } from '../../platform/random.ts'
 import { checkEnd, checkLiveness } from './outcome.ts'
-import { createRandom, type Random } from './random.ts'
 import { choose, perform, settle, windUp } from './rest.ts'
 import type { ModelSocket, Plan } from './socket.ts'
 import type { Step } from './step.ts'

@@ -8,8 +8,8 @@ import type { Connection, ConnectionEvents, Ending } from '../../../src/tunnel/c
 import { close } from '../../../src/tunnel/ending.ts'
 import { taken } from '../../../src/tunnel/receiving.ts'
 import { end, leave, send } from '../../../src/tunnel/sending.ts'
+import type { Random } from '../../platform/random.ts'
 import { patternAt } from './pattern.ts'
-import type { Random } from './random.ts'
 import type { Step } from './step.ts'
 
 export type Plan = {

@@ -6,7 +6,7 @@ import { Buffer } from 'node:buffer'
 import { grpcDecoder, type MessageSink } from '../../../src/tunnel/grpc-messages.ts'
 import { createOutbox } from '../../../src/tunnel/outbox.ts'
 import type { Int64, Packet } from '../../../src/tunnel/packet.ts'
-import type { Random } from './random.ts'
+import type { Random } from '../../platform/random.ts'
 
 export type Transport = {
   readonly control: (packet: Packet) => void

@@ -1,8 +1,8 @@
 /** One random run of calls: chaos, then calm until nothing is left to do, then the end of everything. */
 import { type Extension, type Extensions, offered } from '../../../../src/tunnel/extensions.ts'
 import type { Int64, Packet } from '../../../../src/tunnel/packet.ts'
+import { createRandom, type Random } from '../../../platform/random.ts'
 import { checkEnd, checkLiveness } from '../../../tunnel/model/outcome.ts'
-import { createRandom, type Random } from '../../../tunnel/model/random.ts'
 import { choose } from '../../../tunnel/model/rest.ts'
 import type { Step } from '../../../tunnel/model/step.ts'
 import { socketsOf } from '../../../tunnel/model/tunnel.ts'

@@ -5,7 +5,7 @@
 import type { AgentStream } from '../../../../src/proxy-server/agent-stream.ts'
 import { createDialing, type Dialing } from '../../../../src/proxy-server/dialing.ts'
 import { type ManualClock, manualClock } from '../../../platform/manual-clock.ts'
-import type { Random } from '../../../tunnel/model/random.ts'
+import type { Random } from '../../../platform/random.ts'
 import type { Plan } from '../../../tunnel/model/socket.ts'
 import type { Step } from '../../../tunnel/model/step.ts'
 import type { Tunnel } from '../../../tunnel/model/tunnel.ts'
