@@ -1,0 +1,51 @@
+/** Restarts of one program after the other under load, as a supervisor does them, of which no client notices anything. */
+import type { Test } from 'tap'
+import type { Pki } from './certificates.ts'
+import { eventually, within } from './deadline.ts'
+import { fetchFrom } from './figures.ts'
+import type { SteadyLoad } from './steady-load.ts'
+import { type Agent, type Server, startServer } from './tunnel.ts'
+
+/** Longer than the longest drain, on a machine that does other things. */
+export const RESTART_MS = 60_000
+export const SERVER_IDS = ['s-0', 's-1', 's-2']
+
+/** Servers of ours that know how many they are, by the place of their names in SERVER_IDS. */
+export const startServers = (t: Test, pki: Pki): Promise<Server[]> =>
+  Promise.all(SERVER_IDS.map((id) => startOne(t, pki, id)))
+
+const startOne = (t: Test, pki: Pki, id: string, ...flags: readonly string[]): Promise<Server> =>
+  startServer(t, { pki, flags: [`--server-id=${id}`, `--server-count=${SERVER_IDS.length}`, ...flags] })
+
+/** In `servers` as well: each has ended before the next one of its name takes its ports, and is ready before another goes. */
+export async function restartServers(t: Test, servers: Server[], load: SteadyLoad): Promise<void> {
+  for (const [index, server] of servers.entries()) {
+    await stopInOrder(t, server, 'the end of a server')
+    const ports = (['agent', 'health', 'admin'] as const).map((name) => `--${name}-port=${server[`${name}Port`]}`)
+    const frontend = ['--server-listen-any=false', `--server-port=${server.frontendPort}`]
+    const next = await startOne(t, server.pki, SERVER_IDS[index]!, ...ports, ...frontend)
+    servers[index] = next
+    await isReady(next)
+    await load.goesOn(20, 1)
+  }
+}
+
+export async function stopInOrder(t: Test, program: Server | Agent, what: string): Promise<void> {
+  program.signal('SIGTERM')
+  t.strictSame(await within(program.ended, what, RESTART_MS), { code: 0, signal: null }, what)
+}
+
+/** It holds one of the other end at least. */
+export const isReady = ({ healthPort }: Server | Agent): Promise<unknown> =>
+  eventually(
+    'the program is ready',
+    async () => (await fetchFrom(healthPort, '/readyz')).status,
+    (status) => status === 200,
+  )
+
+export async function nobodyNoticed(t: Test, load: SteadyLoad): Promise<void> {
+  await load.stop()
+  t.strictSame(load.failures, [])
+  const { requests, transfers } = load.count()
+  t.comment(`${requests} requests and ${transfers} transfers`)
+}
