@@ -8,6 +8,7 @@ import { listen } from '../platform/listen.ts'
 import { localNames } from '../platform/local-names.ts'
 import type { Log } from '../platform/log.ts'
 import { writePortsFile } from '../platform/ports-file.ts'
+import { openProfiling } from '../platform/profiling-open.ts'
 import { aborted, type Shutdown } from '../platform/shutdown.ts'
 import { type TlsWatch, watchTlsFiles } from '../platform/tls-files.ts'
 import { createBudget } from '../tunnel/budget.ts'
@@ -121,13 +122,7 @@ export async function runAgent(options: AgentOptions, deps: AgentDeps): Promise<
   }
   const health = createEndpoints(healthRoutes(readiness, registry), metrics.badProbe)
   let healthPort = 0
-  using profiling = options.enableProfiling
-    ? await (await import('../platform/profiling.ts')).startProfiling({
-        clock,
-        stop: shutdown.drain,
-        contention: options.enableContentionProfiling,
-      })
-    : undefined
+  using profiling = await openProfiling(options, clock, shutdown.drain)
   const admin = createEndpoints(
     { '/metrics': movedMetricsRoute(() => healthPort), ...profiling?.routes },
     metrics.badProbe,

@@ -8,6 +8,7 @@ import { healthRoutes, metricsRoute } from '../platform/health.ts'
 import { localNames } from '../platform/local-names.ts'
 import type { Log } from '../platform/log.ts'
 import { writePortsFile } from '../platform/ports-file.ts'
+import { openProfiling } from '../platform/profiling-open.ts'
 import { aborted, type Shutdown } from '../platform/shutdown.ts'
 import { createBudget } from '../tunnel/budget.ts'
 import { PAUSE_SHARE } from '../tunnel/stock-backlog.ts'
@@ -117,13 +118,7 @@ export async function runServer(options: ServerOptions, deps: ServerDeps): Promi
     ],
   }
   const health = createEndpoints(healthRoutes(readiness, registry), metrics.badProbe)
-  using profiling = options.enableProfiling
-    ? await (await import('../platform/profiling.ts')).startProfiling({
-        clock,
-        stop: shutdown.drain,
-        contention: options.enableContentionProfiling,
-      })
-    : undefined
+  using profiling = await openProfiling(options, clock, shutdown.drain)
   const admin = createEndpoints(
     { '/metrics': metricsRoute(registry), '/v1/clusters': fleetRoute(clusters), ...profiling?.routes },
     metrics.badProbe,
