@@ -106,7 +106,9 @@ export function serveGrpcFrontend(
     violation(kind) {
       metrics.clientViolation(kind)
       violations++
-      if (violations > options.maxViolations) end('RESOURCE_EXHAUSTED', 'too many packets that mean nothing here')
+      if (violations <= options.maxViolations || state !== 'open') return
+      fault = 'ResourceExhausted'
+      end('RESOURCE_EXHAUSTED', 'too many packets that mean nothing here')
     },
     opened() {
       const startMs = clock.now()

@@ -125,16 +125,17 @@ t.test('a client that does not end its side of a call that was ended is hung up 
 })
 
 t.test('a call with too many packets that mean nothing ends, and what it had breaks', async (t) => {
-  const port = await grpcPort(t, { frontend: { maxViolations: 2 } })
+  const port = await grpcPort(t, { frontend: { maxViolations: 3 } })
   const call = await port.open(1)
   call.sendMessage(unknownPacket)
   call.sendMessage(unknownPacket)
-  await caughtUp(call)
+  await caughtUp(call) // which is the third
   call.sendMessage(unknownPacket)
   t.strictSame(await call.ended(), { code: 8, message: 'too many packets that mean nothing here' })
   t.match(await agentFrames(port, 'CLOSE_REQ'), [{ connectId: 1, reason: 'client-lost' }])
-  t.equal(port.counted('clientViolation').length, 3)
+  t.equal(port.counted('clientViolation').length, 4)
   t.strictSame(port.counted('frontendPaused'), [])
+  t.strictSame(await streamEnds(port), ['ResourceExhausted'])
 })
 
 for (const [what, bytes, code, message] of [
