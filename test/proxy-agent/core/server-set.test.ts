@@ -240,6 +240,16 @@ t.test('takes half a minute for staying, however long the longest wait is', asyn
   }
 })
 
+t.test('reckons how long a server stayed from when it came', async (t) => {
+  const servers = set()
+  for (const ceilingMs of [1_000, 1_500]) {
+    const a = server('a')
+    servers.connected(0, a, 1, LATER_MS)
+    servers.gone(a, LATER_MS + 1)
+    t.equal(servers.waitMs(0, 1), ceilingMs)
+  }
+})
+
 t.test('backs off from a server that answers and says at once that it leaves', async (t) => {
   const servers = set()
   const longest = Array.from({ length: 8 }, () => {
@@ -309,6 +319,17 @@ t.test('with the server that answered at two hosts both want another one', async
   servers.connected(1, server('a'), 1, 0)
   servers.gone(a, LATER_MS)
   t.strictSame([0, 1].map(servers.wants), [true, true])
+})
+
+t.test('with the end of a server the answers that it gave in vain are forgotten, at every host', async (t) => {
+  const servers = set({ hosts: 2 })
+  const a = server('a')
+  servers.connected(0, a, 2, 0)
+  for (let count = 0; count < 5; count++) servers.connected(1, server('a'), 2, 0)
+  servers.gone(a, LATER_MS)
+  servers.connected(0, server('b'), 2, LATER_MS)
+  servers.connected(1, server('b'), 2, LATER_MS)
+  t.equal(servers.waitMs(1, 0), 1_500, 'one answer in vain')
 })
 
 t.test('a count that only a host without a server has reported is forgotten while another one has one', async (t) => {

@@ -11,6 +11,8 @@ t.test('cuts the port off as konnectivity does', async (t) => {
     '::1': '::1',
     web: 'web',
     'web:': 'web',
+    'a:b': 'a',
+    'a:': 'a',
     ':443': '',
     '': '',
     '[web]:443': '[web]', // one colon: nobody looks at brackets

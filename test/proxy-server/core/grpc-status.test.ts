@@ -1,10 +1,17 @@
 import t from 'tap'
-import { grpcStatus } from '../../../src/proxy-server/core/grpc-status.ts'
+import { TunnelError } from '../../../src/platform/errors.ts'
+import { grpcStatus, isGrpc, unknownMethod, unreadable } from '../../../src/proxy-server/core/grpc-status.ts'
 
 const message = (text: string): string | undefined => grpcStatus('UNKNOWN', text)['grpc-message']
 
 t.test('says the number of a status as gRPC numbers it', async (t) => {
-  const codes = { OK: '0', UNKNOWN: '2', RESOURCE_EXHAUSTED: '8' } as const
+  const codes = {
+    OK: '0',
+    UNKNOWN: '2',
+    INVALID_ARGUMENT: '3',
+    DEADLINE_EXCEEDED: '4',
+    RESOURCE_EXHAUSTED: '8',
+  } as const
   const more = { UNIMPLEMENTED: '12', INTERNAL: '13', UNAVAILABLE: '14', UNAUTHENTICATED: '16' } as const
   for (const [name, code] of Object.entries({ ...codes, ...more }) as [keyof typeof codes, string][]) {
     t.strictSame(grpcStatus(name, 'why'), { 'grpc-status': code, 'grpc-message': 'why' })
@@ -32,4 +39,52 @@ t.test('can be read back, whatever was said', async (t) => {
 t.test('survives half a surrogate pair', async (t) => {
   t.equal(decodeURIComponent(message('a\ud83d!') ?? ''), 'a\ufffd!')
   t.equal(decodeURIComponent(message('\ude80') ?? ''), '\ufffd')
+})
+
+t.test('says in the words of grpc-go why bytes could not be read', async (t) => {
+  t.strictSame(unreadable(new TunnelError('message-too-large', '5 over 4')), {
+    status: 'RESOURCE_EXHAUSTED',
+    message: 'grpc: received message larger than max: 5 over 4',
+    how: 'too_large',
+  })
+  t.strictSame(unreadable(new TunnelError('bad-frame', 'no packet')), {
+    status: 'INTERNAL',
+    message: 'grpc: failed to unmarshal the received message: no packet',
+    how: 'protocol_error',
+  })
+})
+
+t.test('and as it is what another fault says', async (t) => {
+  const how = { status: 'RESOURCE_EXHAUSTED', how: 'protocol_error' }
+  t.strictSame(unreadable(new TunnelError('reset', 'too much')), { ...how, message: 'too much' })
+  t.strictSame(unreadable(Object.assign(new Error('no'), { code: 'bad-frame' })), { ...how, message: 'no' })
+  t.strictSame(unreadable('why'), { ...how, message: 'why' })
+})
+
+t.test('tells in the words of grpc-go a request that is no call of the method', async (t) => {
+  const told: Readonly<Record<string, string | undefined>> = {
+    '/ProxyService/Proxy': undefined,
+    '/ProxyService/Other': 'unknown method Other for service ProxyService',
+    '/ProxyService/': 'unknown method  for service ProxyService',
+    '/ProxyService/Proxy/more': 'unknown method Proxy/more for service ProxyService',
+    '/AgentService/Connect': 'unknown service AgentService',
+    '/ProxyService': 'malformed method name: "/ProxyService"',
+    '//Proxy': 'malformed method name: "//Proxy"',
+    'ProxyService/Proxy': 'malformed method name: "ProxyService/Proxy"',
+    '': 'malformed method name: ""',
+  }
+  for (const [path, text] of Object.entries(told)) {
+    t.equal(unknownMethod('ProxyService', 'Proxy', path, 'POST'), text, path)
+  }
+  t.equal(unknownMethod('ProxyService', 'Proxy'), 'malformed method name: ""')
+  t.match(unknownMethod('ProxyService', 'Proxy', '/ProxyService/Proxy', 'GET'), /^unknown method/)
+})
+
+t.test('knows the content types of gRPC', async (t) => {
+  for (const yes of ['application/grpc', 'application/grpc+proto', 'application/grpc;v=1', 'Application/GRPC']) {
+    t.ok(isGrpc(yes), yes)
+  }
+  for (const no of [undefined, '', 'application/grpc-web', 'application/json', 'x application/grpc']) {
+    t.notOk(isGrpc(no), String(no))
+  }
 })

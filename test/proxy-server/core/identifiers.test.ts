@@ -55,6 +55,10 @@ t.test('no strategy looks at a range of addresses', async (t) => {
   t.equal(countIdentifiers(identifiers), 1)
 })
 
+t.test('counts identifiers of every kind', async (t) => {
+  t.equal(countIdentifiers(read('host=a&ipv4=b&ipv4=c&ipv6=d&cidr=e')), 5)
+})
+
 t.test('reads as many parameters as Go does, and not one more', async (t) => {
   const hosts = Array.from({ length: 10_000 }, (_, index) => `host=n${index}`)
   t.equal(read(hosts.join('&')).host.length, 10_000)

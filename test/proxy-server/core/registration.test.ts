@@ -55,6 +55,7 @@ t.test('refuses identifiers that Go cannot parse, and only those', async (t) => 
     'host=%': 'invalid URL escape "%"',
     'host=%4&host=%zz': 'invalid URL escape "%4"',
     'host%4=1': 'invalid URL escape "%4"',
+    '%4=1': 'invalid URL escape "%4"',
     'host=%4=': 'invalid URL escape "%4="',
   }
   for (const [identifiers, why] of Object.entries(refusals)) {
