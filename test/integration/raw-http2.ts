@@ -13,12 +13,13 @@ const TYPES = [
   'PING',
   'GOAWAY',
   'WINDOW_UPDATE',
+  'CONTINUATION',
 ] as const
 type FrameType = (typeof TYPES)[number]
 const HEADER_BYTES = 9
 const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n')
 export const END_STREAM = 0x1
-const END_HEADERS = 0x4
+export const END_HEADERS = 0x4
 const ACK = 0x1
 
 export type Frame = {
@@ -48,20 +49,36 @@ function uint32(value: number): Buffer {
   return bytes
 }
 
-/** A call of ProxyService/Proxy; names and values as literals, never indexed. */
-export function callHeaders(stream: number, flags = 0): Buffer {
-  const text = (value: string): Buffer => Buffer.concat([Buffer.from([value.length]), Buffer.from(value)])
-  const literal = (name: string, value: string): Buffer => Buffer.concat([Buffer.from([0]), text(name), text(value)])
-  const block = Buffer.concat([
-    literal(':method', 'POST'),
-    literal(':scheme', 'http'),
-    literal(':path', '/ProxyService/Proxy'),
-    literal(':authority', 'frontend'),
-    literal('content-type', 'application/grpc'),
-    literal('te', 'trailers'),
-  ])
-  return frame('HEADERS', END_HEADERS | flags, stream, block)
+export type Fields = readonly (readonly [name: string, value: string])[]
+
+/** Of a call of ProxyService/Proxy. */
+export const CALL_FIELDS: Fields = [
+  [':method', 'POST'],
+  [':scheme', 'http'],
+  [':path', '/ProxyService/Proxy'],
+  [':authority', 'frontend'],
+  ['content-type', 'application/grpc'],
+  ['te', 'trailers'],
+]
+
+/** Names and values as literals, never indexed. */
+export function fieldBlock(fields: Fields): Buffer {
+  const text = (value: string): Buffer => Buffer.concat([prefixed(value.length), Buffer.from(value)])
+  return Buffer.concat(fields.flatMap(([name, value]) => [Buffer.from([0]), text(name), text(value)]))
 }
+
+/** A length without Huffman coding: RFC 7541 section 5.1, with a prefix of 7 bits. */
+function prefixed(length: number): Buffer {
+  if (length < 127) return Buffer.from([length])
+  const bytes = [127]
+  let rest = length - 127
+  for (; rest >= 128; rest >>= 7) bytes.push((rest & 127) | 128)
+  return Buffer.from([...bytes, rest])
+}
+
+export const headers = (stream: number, fields: Fields, flags = END_HEADERS): Buffer =>
+  frame('HEADERS', flags, stream, fieldBlock(fields))
+export const callHeaders = (stream: number, flags = 0): Buffer => headers(stream, CALL_FIELDS, END_HEADERS | flags)
 
 export type RawHttp2 = {
   readonly write: (...frames: Buffer[]) => boolean
