@@ -45,16 +45,17 @@ export function refusal(what: string, status: number, body: string): ApiError {
 
 /** @param status a Status, as an answer or as the last event of a watch */
 export function refusalBy(what: string, { message, reason, code }: Status): ApiError {
-  const status = Number(code)
+  const status = Number.isInteger(code) ? Number(code) : undefined
   const text = typeof message === 'string' && message !== '' ? message.slice(0, MAX_TEXT_CHARS) : 'without a word'
   const known = REASONS.has(String(reason)) ? String(reason) : ''
-  return new ApiError(`${what}: the API server refused (${status}): ${text}${HINTS[status] ?? ''}`, status, known)
+  const hint = HINTS.get(status) ?? ''
+  return new ApiError(`${what}: the API server refused (${status ?? 'no code'}): ${text}${hint}`, status, known)
 }
 
-const HINTS: Readonly<Record<number, string>> = {
-  401: '; check the credentials of --kubeconfig or of the service account',
-  403: '; docs/kubernetes.md says what has to be granted',
-}
+const HINTS: ReadonlyMap<number | undefined, string> = new Map([
+  [401, '; check the credentials of --kubeconfig or of the service account'],
+  [403, '; docs/kubernetes.md says what has to be granted'],
+])
 
 /** @param cause of Node; its text names hosts and codes, never a header */
 export function noAnswer(what: string, server: URL, cause: unknown): ApiError {

@@ -85,10 +85,13 @@ function readChange(what: string, event: unknown): LeaseChange {
   const { type, object } = fieldsOf(event)
   if (type === 'ERROR') throw refusalBy(what, fieldsOf(object))
   const lease = readLease(object) ?? unusable(what)
-  return { kind: KINDS[String(type)] ?? 'changed', lease }
+  return { kind: KINDS.get(type) ?? 'changed', lease }
 }
 
-const KINDS: Readonly<Record<string, LeaseChange['kind']>> = { DELETED: 'removed', BOOKMARK: 'none' }
+const KINDS: ReadonlyMap<unknown, LeaseChange['kind']> = new Map([
+  ['DELETED', 'removed'],
+  ['BOOKMARK', 'none'],
+] as const)
 
 function unusable(what: string): never {
   throw new ApiError(`${what}: the API server answered with something else`)
