@@ -101,7 +101,7 @@ function write(folder: string, existing: Existing, files: readonly NewFile[]): v
     if (cause instanceof TunnelError) throw cause
     throw new TunnelError('bad-option', `${folder}: cannot be written to: ${reason(cause)}`, { cause })
   } finally {
-    for (const file of written) rmSync(file, { force: true })
+    for (const file of written) if (existsSync(file)) rmSync(file) // a name that cannot be cannot be removed either
   }
 }
 

@@ -1,0 +1,12 @@
+/** A command of `culvert pki` in this process, at a time of the test's choosing. The program itself: test/cli/pki.test.ts. */
+import { type Command, type Outcome, readLine } from '../../../src/pki/command-line.ts'
+
+export function run(command: Command, argv: readonly string[], nowUnixMs = Date.now()): Promise<Outcome> {
+  const { given, problems } = readLine(command.flags, argv)
+  return command.run(given, problems, nowUnixMs)
+}
+
+export async function problemsOf(command: Command, ...argv: string[]): Promise<readonly string[]> {
+  const outcome = await run(command, argv)
+  return outcome.kind === 'refused' ? outcome.problems : [`not refused, but ${outcome.kind}`]
+}
