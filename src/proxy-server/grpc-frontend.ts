@@ -183,8 +183,7 @@ export function serveGrpcFrontend(
 
   function wantTurn(): void {
     wantAhead = false
-    if (state === 'closed') outbox.drop()
-    else if (!outbox.isEmpty()) turn.want()
+    if (!outbox.isEmpty()) turn.want()
   }
 
   function hand(mostBytes: number): number {

@@ -2,7 +2,7 @@ import { constants } from 'node:http2'
 import t from 'tap'
 import { noExtensions } from '../../src/tunnel/extensions.ts'
 import { encodePacket, type Packet } from '../../src/tunnel/packet.ts'
-import { eventually } from '../integration/deadline.ts'
+import { eventually, within } from '../integration/deadline.ts'
 import { callHeaders, data, frame, type RawHttp2, resetStream, speakRawHttp2 } from '../integration/raw-http2.ts'
 import { grpcMessage } from '../integration/wire.ts'
 import { closeRequest, dialRequest, openCall, type WireCall } from '../integration/wire-call.ts'
@@ -68,6 +68,19 @@ t.test('bytes that come in one turn leave in one message, and in several where t
   }
 })
 
+t.test('bytes of later turns leave as well', async (t) => {
+  const port = await grpcPort(t)
+  const call = await port.open(1)
+  const { session, carrier } = port.agent
+  for (const [round, text] of ['one', 'two', 'three'].entries()) {
+    session.receiveData(carrier, 1, Buffer.from(text))
+    t.equal(
+      (await call.data(1, call.bytesOf(1).length + text.length)).toString(),
+      'onetwothree'.slice(0, [3, 6, 11][round]),
+    )
+  }
+})
+
 t.test('two connections of one call each get their own bytes, also of one turn', async (t) => {
   const port = await grpcPort(t)
   const { session, carrier } = port.agent
@@ -111,6 +124,40 @@ t.test(
     t.strictSame(await streamEnds(port, 2), ['OK', 'OK'])
   },
 )
+
+t.test('a call whose client ends it without a word has ended in order', async (t) => {
+  const port = await grpcPort(t)
+  const call = await port.call()
+  call.stream.end()
+  t.strictSame(await call.ended(), { code: 0, message: '' })
+  t.strictSame(await streamEnds(port), ['OK'])
+})
+
+t.test('without an agent a dial fails, and what comes behind it means nothing', async (t) => {
+  const port = await grpcPort(t, { alone: true })
+  const call = await port.call()
+  call.send(dialRequest('10.0.0.1:80', 5))
+  t.match(await call.next('DIAL_RSP'), { random: 5, error: 'No agent available' })
+  call.send(dialRequest('10.0.0.1:80', 6))
+  await eventually(
+    'it is counted',
+    () => port.counted('clientViolation'),
+    (found) => found.length === 1,
+  )
+  t.equal(port.metrics.frontendPackets.sent.DIAL_RSP, 1)
+})
+
+t.test('what comes for a call that the server has ended is not looked at', async (t) => {
+  const port = await grpcPort(t, { frontend: { maxViolations: 0 } })
+  const call = await port.call({ lingers: true })
+  call.sendMessage(unknownPacket)
+  await call.ended()
+  call.sendMessage(unknownPacket)
+  call.sendRaw(Buffer.from([9, 9, 9, 9, 9]))
+  await within(new Promise((resolve) => call.http.ping(() => resolve(undefined))), 'the server has read it')
+  t.equal(port.metrics.frontendPackets.received.UNKNOWN, 1)
+  t.equal(port.counted('clientViolation').length, 1)
+})
 
 t.test('a client that does not end its side of a call that was ended is hung up on after a second', async (t) => {
   const port = await grpcPort(t, { frontend: { maxViolations: 0 } })
@@ -445,10 +492,16 @@ t.test(
 
 t.test('counts what it carries', async (t) => {
   const port = await grpcPort(t)
-  const call = await port.open(1)
+  port.clock.advance(100)
+  const call = await port.open(1) // which takes 10 ms
   const { session, carrier } = port.agent
-  call.sendData(1, Buffer.from('four'))
-  await carrier.next(({ type }) => type === 'DATA')
+  const question = Buffer.alloc(40 * KIB, 'f') // more than one frame of HTTP/2
+  call.sendData(1, question)
+  await eventually(
+    'it has come',
+    () => port.metrics.bytes.fromSockets,
+    (bytes) => bytes === question.length,
+  )
   session.receiveData(carrier, 1, Buffer.from('three'))
   await call.data(1, 5)
   call.send(closeRequest(1))
@@ -458,9 +511,10 @@ t.test('counts what it carries', async (t) => {
   const { received, sent } = port.metrics.frontendPackets
   t.match(received, { DIAL_REQ: 1, DATA: 1, CLOSE_REQ: 1 })
   t.match(sent, { DIAL_RSP: 1, DATA: 1, CLOSE_RSP: 1 })
-  t.strictSame(port.metrics.bytes, { fromSockets: 4, toSockets: 5 })
+  t.strictSame(port.metrics.bytes, { fromSockets: question.length, toSockets: 5 })
+  t.strictSame(port.counted('connectionEnded'), [[10, 'finished']])
   t.equal(port.counted('frontendStreamOpened').length, 1)
-  t.equal(port.counted('frontendWrote').length, 1)
+  t.strictSame(port.counted('frontendWrote'), [[0]])
 })
 
 t.test('names what this server broke a connection for', async (t) => {

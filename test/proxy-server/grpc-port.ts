@@ -46,6 +46,8 @@ export type GrpcPortOptions = {
   readonly frontend?: Partial<GrpcFrontendOptions>
   readonly extensions?: Extensions
   readonly dialTimeoutMs?: number
+  /** There is no agent. */
+  readonly alone?: boolean
 }
 
 export async function grpcPort(t: Test, options: GrpcPortOptions = {}): Promise<GrpcPort> {
@@ -57,7 +59,7 @@ export async function grpcPort(t: Test, options: GrpcPortOptions = {}): Promise<
   const { session, carrier } = agent
   let numbers = 1_000
   const dialing = createDialing({
-    clusters: { pick: () => ({ session }) as AgentStream } as unknown as Parameters<
+    clusters: { pick: () => (options.alone ? undefined : ({ session } as AgentStream)) } as unknown as Parameters<
       typeof createDialing
     >[0]['clusters'],
     clock,
