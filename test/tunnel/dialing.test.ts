@@ -164,3 +164,16 @@ t.test('agent: hears that its dials are off when the stream ends', async (t) => 
   ])
   t.equal(session.accept(1, hearing().events), undefined)
 })
+
+t.test('agent: no dial is accepted any more while the stream ends', async (t) => {
+  const accepted: unknown[] = []
+  const { session, carrier } = oneSession({
+    role: 'agent',
+    owner: { dialCancelled: () => accepted.push(session.accept(2, hearing().events)) },
+  })
+  session.receive(carrier, asked(1))
+  session.receive(carrier, asked(2))
+  carrier.frames()
+  session.lost(carrier, 'gone')
+  t.strictSame([accepted, session.connectionCount(), carrier.frames()], [[undefined], 0, []])
+})

@@ -71,9 +71,11 @@ export type OneSessionOptions = {
   readonly extensions?: Extensions
   readonly limits?: Partial<SessionLimits>
   readonly budget?: Budget
+  /** What its owner does besides writing down what it hears. */
+  readonly owner?: Partial<SessionEvents>
 }
 
-export function oneSession({ role, extensions = offered, limits, budget }: OneSessionOptions): OneSession {
+export function oneSession({ role, extensions = offered, limits, budget, owner }: OneSessionOptions): OneSession {
   const told: [string, unknown?][] = []
   const events: SessionEvents = {
     broken: (reason) => told.push(['broken', reason]),
@@ -86,6 +88,7 @@ export function oneSession({ role, extensions = offered, limits, budget }: OneSe
     dialCancelled: (random) => told.push(['dialCancelled', random]),
     goingAway: (notice) => told.push(['goingAway', notice]),
     drained: () => told.push(['drained']),
+    ...owner,
   }
   const own = budget ?? createBudget(64 * 2 ** 20)
   const session = createSession(

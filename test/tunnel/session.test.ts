@@ -2,18 +2,10 @@
 import { Buffer } from 'node:buffer'
 import t from 'tap'
 import { close } from '../../src/tunnel/ending.ts'
-import type { Int64, Packet } from '../../src/tunnel/packet.ts'
+import type { Packet } from '../../src/tunnel/packet.ts'
 import { taken } from '../../src/tunnel/receiving.ts'
 import { send } from '../../src/tunnel/sending.ts'
 import { hearing, oneSession, stockSession } from './one-session.ts'
-
-const answered = (random: Int64, connectId: Int64, error = ''): Packet => ({
-  type: 'DIAL_RSP',
-  error,
-  connectId,
-  random,
-})
-const asked = (random: Int64): Packet => ({ type: 'DIAL_REQ', protocol: 'tcp', address: '10.0.0.1:80', random })
 
 t.test('agent: beats, and learns the round trip from the answer', async (t) => {
   const { session, carrier, told } = oneSession({ role: 'agent' })
@@ -128,14 +120,14 @@ t.test('says nothing and asks nothing once it is over', async (t) => {
 
 const strays: Readonly<Record<'server' | 'agent', readonly Packet[]>> = {
   server: [
-    asked(1),
+    { type: 'DIAL_REQ', protocol: 'tcp', address: '10.0.0.1:80', random: 1 },
     { type: 'CLOSE_REQ', connectId: 1, reason: '' },
     { type: 'HEARTBEAT_ACK', seq: 1, serverUnixMs: 1 },
     { type: 'GOING_AWAY', reason: '', deadlineMs: 1, reconnectAfterMs: 1 },
     { type: 'MOVE', connectId: 1, carrier: 1 },
   ],
   agent: [
-    answered(1, 1),
+    { type: 'DIAL_RSP', error: '', connectId: 1, random: 1 },
     { type: 'CLOSE_RSP', connectId: 1, error: '' },
     { type: 'DRAIN' },
     { type: 'HEARTBEAT', seq: 1, sentUnixMs: 1, health: {} },
