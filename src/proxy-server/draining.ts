@@ -3,7 +3,7 @@
  * its time is up. Source: docs/protocol.md section 7, docs/adr/0011.
  */
 import type { Server } from 'node:net'
-import type { Clock } from '../platform/clock.ts'
+import { type Clock, elapsed } from '../platform/clock.ts'
 import type { Log } from '../platform/log.ts'
 import type { Shutdown } from '../platform/shutdown.ts'
 import type { AgentListener } from './agent-listener.ts'
@@ -13,6 +13,10 @@ import type { FrontendListener } from './frontend-listener.ts'
 
 /** Between two looks at whether it is quiet: milliseconds. */
 const LOOK_MS = 100
+/** How long clients that were told to go may take to read that and hang up. As grpc-go's servers: milliseconds. */
+const LINGER_MS = 1_000
+/** Between two looks at whether they have: milliseconds. */
+const LINGER_LOOK_MS = 10
 
 export type DrainOptions = {
   /** Longest time for what is open to end. */
@@ -31,19 +35,31 @@ export type Draining = {
 
 export type DrainDeps = { readonly clock: Clock; readonly log: Log; readonly shutdown: Shutdown }
 
-/** Returns when the frontend is closed; what is still open then breaks with the server. */
+/**
+ * Returns when the frontend is closed; what is still open then breaks with the server. When it is quiet nothing is, but for what
+ * a client may have sent at this very moment: a client that is hung up on before it has read GOAWAY does not know that it may try
+ * again elsewhere.
+ */
 export async function drain(options: DrainOptions, deps: DrainDeps, server: Draining): Promise<void> {
   const { log, shutdown } = deps
   const { agents, agentPort, connected, frontend } = server
-  log.info({ signal: shutdown.drain.reason, open: frontend.count(), timeout_ms: options.timeoutMs }, 'shutting down')
   agents.close()
   agentPort.close()
   frontend.goAway()
   for (const { session } of connected()) session.goAway('shutdown', options.timeoutMs, 0)
+  log.info({ signal: shutdown.drain.reason, open: frontend.count(), timeout_ms: options.timeoutMs }, 'shutting down')
   const why = await quietOrOver(options, deps, server)
   frontend.server.close()
   frontend.dismissIdle()
   log.info({ open: frontend.count(), why }, 'closed the frontend')
+  if (why === 'quiet') await gone(frontend, deps)
+}
+
+async function gone(frontend: FrontendListener, { clock, shutdown }: DrainDeps): Promise<void> {
+  const startMs = clock.now()
+  while (frontend.leaving() > 0 && clock.now() - startMs < LINGER_MS && !shutdown.now.aborted) {
+    await elapsed(clock, LINGER_LOOK_MS)
+  }
 }
 
 type Why = 'quiet' | 'time is up' | 'second signal'
@@ -56,7 +72,8 @@ function quietOrOver({ timeoutMs, quietMs }: DrainOptions, deps: DrainDeps, serv
   let next: Disposable | undefined
 
   function look(): void {
-    if (!server.frontend.busy() && clock.now() - server.lastDialMs() >= quietMs) resolve('quiet')
+    const lastMs = Math.max(server.lastDialMs(), server.frontend.lastCallMs())
+    if (!server.frontend.busy() && clock.now() - lastMs >= quietMs) resolve('quiet')
     else next = clock.after(LOOK_MS, look)
   }
 

@@ -21,10 +21,14 @@ export type FrontendListener = {
   readonly count: () => number
   /** Whether anything is under way, the last bytes of clients that are gone included. */
   readonly busy: () => boolean
+  /** When a client last opened a call, before it has dialled: `Clock.now`. */
+  readonly lastCallMs: () => number
   /** Has clients that keep their connections make new ones. Whoever comes is still served. */
   readonly goAway: () => void
   /** Hangs up on those who have not asked for anything yet, and on those who come later. */
   readonly dismissIdle: () => void
+  /** Those who have been told to go, which they should read before they are hung up on, and are still there. */
+  readonly leaving: () => number
   readonly destroyAll: () => void
 }
 
@@ -73,11 +77,13 @@ export function createFrontendListener(
       for (const client of clients.values()) if (!client.isIdle()) return true
       return false
     },
+    lastCallMs: () => Number.NEGATIVE_INFINITY, // its dial comes with its call
     goAway: () => undefined, // a client of http-connect makes a connection for each of its requests
     dismissIdle() {
       dismissed = true
       for (const client of clients.values()) client.dismissIdle()
     },
+    leaving: () => 0,
     destroyAll() {
       for (const socket of clients.keys()) socket.destroy()
     },

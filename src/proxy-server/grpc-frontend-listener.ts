@@ -67,6 +67,7 @@ export function createGrpcFrontendListener(
   const begun = createBegunMessages(Math.max(BEGUN_BYTES, deps.options.maxMessageBytes))
   const admission = createFrontendAdmission(options.trustDomain, deps)
   let draining = false
+  let lastCallMs = Number.NEGATIVE_INFINITY
 
   function connected(socket: Socket, admission: Admission): void {
     socket.on('error', (error) => log.debug({ err: error }, 'frontend connection error'))
@@ -151,6 +152,7 @@ export function createGrpcFrontendListener(
       metrics.frontendDropped()
       return refuseStream(stream, 'RESOURCE_EXHAUSTED', `the limit of ${options.maxCalls} calls is reached`)
     }
+    lastCallMs = clock.now()
     const call = serveGrpcFrontend(stream, admission, deps, {
       turns,
       begun,
@@ -184,14 +186,16 @@ export function createGrpcFrontendListener(
       for (const call of calls) if (call.busy()) return true
       return false
     },
+    lastCallMs: () => lastCallMs,
     goAway() {
       for (const http of sessions) http.close() // what it carries goes on
     },
     dismissIdle() {
       draining = true
-      for (const call of calls) call.drain()
+      for (const call of calls) call.dismiss()
       for (const http of sessions) http.close()
     },
+    leaving: () => sessions.size,
     destroyAll() {
       for (const http of sessions) http.destroy()
     },

@@ -52,8 +52,8 @@ export type GrpcFrontendDeps = {
 
 export type GrpcFrontend = {
   readonly busy: () => boolean
-  /** Takes no more dials. */
-  readonly drain: () => void
+  /** Takes no more dials, and ends the call if it has nothing open. */
+  readonly dismiss: () => void
 }
 
 export type GrpcFrontendEvents = {
@@ -214,7 +214,8 @@ export function serveGrpcFrontend(
     if (state !== 'open') return
     state = 'ending'
     trailers = grpcStatus(status, message)
-    if (status !== 'OK') deps.log.warn({ status, reason: message, principal }, 'call ended by the server')
+    if (status !== 'OK' && status !== 'UNAVAILABLE')
+      deps.log.warn({ status, reason: message, principal }, 'call ended by the server')
     call.ended(status !== 'OK')
     if (outbox.isEmpty()) stream.end()
     stream.resume() // what still comes is dropped: unread, it would keep the stream open
@@ -277,5 +278,11 @@ export function serveGrpcFrontend(
   stream.once('close', closed)
   idleTimer = clock.after(IDLE_MS, lookAtIdle)
 
-  return { busy: call.busy, drain: call.drain }
+  return {
+    busy: call.busy,
+    dismiss() {
+      call.drain()
+      if (!call.busy()) end('UNAVAILABLE', 'the server is shutting down')
+    },
+  }
 }

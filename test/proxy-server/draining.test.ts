@@ -14,14 +14,22 @@ function setup(options: { timeoutMs?: number; quietMs?: number } = {}) {
   const log = recordedLog()
   const asked: unknown[] = []
   const [first, second] = [new AbortController(), new AbortController()]
-  const world = { open: 0, lastDialMs: Number.NEGATIVE_INFINITY, over: false }
+  const world = {
+    open: 0,
+    leaving: 0,
+    lastDialMs: Number.NEGATIVE_INFINITY,
+    lastCallMs: Number.NEGATIVE_INFINITY,
+    over: false,
+  }
   const frontend = {
     server: Object.assign(createServer(), { close: () => void asked.push('close frontend') }) as never,
     renew: () => undefined,
     count: () => world.open,
     busy: () => world.open > 0,
     goAway: () => asked.push('go away'),
+    lastCallMs: () => world.lastCallMs,
     dismissIdle: () => asked.push('dismiss idle'),
+    leaving: () => world.leaving,
     destroyAll: () => undefined,
   }
   const session = { goAway: (...notice: unknown[]) => asked.push(['agent', ...notice]) }
@@ -82,6 +90,62 @@ t.test('waits for a while after the last client came, although nothing is open',
   await pass(1_400)
   t.notOk(world.over)
   await pass(200)
+  t.ok(world.over)
+})
+
+t.test('a call that was opened a moment ago is about to dial', async (t) => {
+  const { clock, world, start, pass } = setup()
+  clock.advance(5_000)
+  world.lastCallMs = 4_500
+  void start()
+  await pass(1_400)
+  t.notOk(world.over)
+  await pass(200)
+  t.ok(world.over)
+})
+
+t.test('clients that were told to go have a second to read that and hang up', async (t) => {
+  const { clock, asked, world, start, pass } = setup()
+  world.leaving = 3
+  void start()
+  await turn()
+  await pass(950)
+  t.strictSame(asked, [...told, ...closed])
+  t.notOk(world.over)
+  await pass(50)
+  t.ok(world.over)
+  t.equal(clock.waiting(), 0)
+})
+
+t.test('it is over when the last of them has hung up', async (t) => {
+  const { clock, world, start, pass } = setup()
+  world.leaving = 3
+  void start()
+  await pass(400)
+  t.notOk(world.over)
+  world.leaving = 0
+  await pass(50)
+  t.ok(world.over)
+  t.equal(clock.waiting(), 0)
+})
+
+t.test('a second signal ends that as well', async (t) => {
+  const { world, second, start, pass } = setup()
+  world.leaving = 3
+  void start()
+  await pass(100)
+  t.notOk(world.over)
+  second.abort()
+  await pass(50)
+  t.ok(world.over)
+})
+
+t.test('when its time is up, or with a second signal, nobody is waited for', async (t) => {
+  const { world, start, pass } = setup({ timeoutMs: 100 })
+  world.open = 1
+  world.leaving = 3
+  void start()
+  await pass(150)
   t.ok(world.over)
 })
 

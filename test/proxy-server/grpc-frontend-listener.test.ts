@@ -282,6 +282,29 @@ t.test('is busy while a call has a dial or a connection, and not for calls that 
   await eventually('it has ended', port.listener.busy, (busy) => !busy)
 })
 
+t.test('remembers when a call was last opened, whatever came of it', async (t) => {
+  const port = await grpcPort(t)
+  t.equal(port.listener.lastCallMs(), Number.NEGATIVE_INFINITY)
+  port.clock.advance(7)
+  const call = await port.call()
+  await within(new Promise((answered) => call.stream.once('response', answered)), 'an answer')
+  port.clock.advance(7)
+  t.equal(port.listener.lastCallMs(), 7)
+})
+
+t.test('once dismissed, it ends calls that have nothing open, and knows who has not hung up yet', async (t) => {
+  const port = await grpcPort(t)
+  const running = await port.open(1)
+  const idle = await port.call()
+  await serves(idle)
+  t.equal(port.listener.leaving(), 2)
+  port.listener.dismissIdle()
+  t.strictSame(await idle.ended(), { code: 14, message: 'the server is shutting down' })
+  await eventually('it has hung up', port.listener.leaving, (clients) => clients === 1)
+  t.notOk(running.stream.closed)
+  t.notOk(port.log.lines.some(({ message }) => message === 'call ended by the server'))
+})
+
 t.test('once dismissed, it refuses what comes and hangs up on who has nothing open', async (t) => {
   const port = await grpcPort(t)
   const running = await port.open(1)
