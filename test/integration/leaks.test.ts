@@ -1,20 +1,15 @@
 /** After thousands of connections of every kind of ending nothing is left: in tables, of descriptors, on the heap. */
-import { readdirSync } from 'node:fs'
 import type { Socket } from 'node:net'
-import { join } from 'node:path'
 import t from 'tap'
 import { makePki } from './certificates.ts'
 import { connectFrontend, connectHead, endOf, openTunnel, readAll } from './client.ts'
-import { event, eventually } from './deadline.ts'
+import { event } from './deadline.ts'
 import { AGENT, figure, figureBecomes, SERVER } from './figures.ts'
-import type { Program } from './program.ts'
+import { left, noMoreLeft, watched } from './left-behind.ts'
 import { closedPort, echo, listenTarget } from './target.ts'
 import { type Server, startTunnel, type Tunnel } from './tunnel.ts'
 
 const AT_ONCE = 32
-/** What the heap may differ by between two looks, whatever the number of connections between them: bytes. */
-const NOISE_BYTES = 1_500_000
-const watched = { nodeFlags: ['--expose-gc', '--import', join(import.meta.dirname, 'collect-on-signal.ts')] }
 
 const pki = await makePki(t)
 const target = await listenTarget(t, echo)
@@ -83,22 +78,6 @@ async function settled({ server, agent }: Tunnel): Promise<void> {
   await figureBecomes(agent, 'culvert_agent_buffered_bytes', 0)
 }
 
-type Left = { readonly bytes: number; readonly descriptors: number }
-
-async function left(program: Program): Promise<Left> {
-  const said = program.lines.length
-  program.signal('SIGUSR2')
-  const [line] = await eventually(
-    `${program.name} says how large its heap is`,
-    () => program.lines.slice(said),
-    (lines) => lines.length > 0,
-  )
-  return {
-    bytes: Number(/^live bytes (\d+)$/.exec(line ?? '')?.[1]),
-    descriptors: readdirSync(`/proc/${program.pid}/fd`).length,
-  }
-}
-
 for (const [transport, first, second] of [
   ['uds', 2_000, 8_000],
   ['tls', 500, 1_500],
@@ -111,17 +90,7 @@ for (const [transport, first, second] of [
     const before = await Promise.all(programs.map(left))
     await connections(tunnel.server, second)
     await settled(tunnel)
-    for (const [index, program] of programs.entries()) {
-      const { descriptors, bytes } = before[index]!
-      await eventually(
-        `${program.name} has at most ${descriptors} descriptors`,
-        () => left(program),
-        (now) => now.descriptors <= descriptors,
-      )
-      const after = await left(program)
-      t.comment(`${program.name}: ${after.bytes - bytes} bytes more, ${after.descriptors} descriptors`)
-      t.ok(after.bytes - bytes < NOISE_BYTES, `the heap of ${program.name} grew by ${after.bytes - bytes} bytes`)
-    }
+    for (const [index, program] of programs.entries()) await noMoreLeft(t, program, before[index]!)
     t.ok((await figure(tunnel.server, 'culvert_server_connection_ends_total{how="finished"}')) > 0)
     t.ok((await figure(tunnel.server, 'culvert_server_connection_ends_total{how="reset"}')) > 0)
     t.ok((await figure(tunnel.server, `${SERVER}dial_failure_count{reason="frontend_close"}`)) > 0)
