@@ -89,6 +89,39 @@ t.test('a lookup that nobody waits for any more is not begun', async (t) => {
   await both
 })
 
+t.test('a lookup under way that was given up is shared by those who ask while it lasts', async (t) => {
+  const { lookup, asked, answer } = setup(2)
+  const gone = new AbortController()
+  void lookup('web', gone.signal)
+  gone.abort()
+  const web = lookup('web', never)
+  t.strictSame(asked, ['web'])
+  answer('web')
+  t.strictSame(await web, [address(1)])
+})
+
+t.test('a lookup that fails when nobody waits for it any more is no trouble', async (t) => {
+  const { lookup, answers } = setup(1)
+  const unhandled: unknown[] = []
+  const note = (reason: unknown): void => void unhandled.push(reason)
+  process.prependListener('unhandledRejection', note)
+  t.teardown(() => process.off('unhandledRejection', note))
+  void lookup('web', never)
+  answers.get('web')!.reject(new Error('no such host'))
+  await turn()
+  t.strictSame(unhandled, [])
+})
+
+t.test('sixteen are under way at once', async (t) => {
+  const asked: string[] = []
+  const lookup = createLookups((name) => {
+    asked.push(name)
+    return new Promise(() => undefined)
+  })
+  for (let count = 0; count < 20; count++) void lookup(`name-${count}`, never)
+  t.equal(asked.length, 16)
+})
+
 t.test('one who asks for a name that was given up while it waited gets a lookup of its own', async (t) => {
   const { lookup, asked, answer } = setup(1)
   const first = lookup('first', never)

@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events'
 import { createServer } from 'node:net'
 import t from 'tap'
 import type { AgentStream } from '../../src/proxy-server/agent-stream.ts'
@@ -69,9 +70,10 @@ t.test('with nothing open, and nobody who came a moment ago, it is over at once'
 })
 
 t.test('tells agents and clients at once, and closes the frontend when what is open has ended', async (t) => {
-  const { clock, asked, world, start, pass } = setup()
+  const { clock, log, asked, world, start, pass, second } = setup()
   world.open = 2
   const done = start()
+  t.match(log.lines, [{ message: 'shutting down', fields: { signal: 'SIGTERM', open: 2, timeout_ms: 25_000 } }])
   t.strictSame(asked, told)
   await pass(10_000)
   t.strictSame(asked, told)
@@ -80,6 +82,7 @@ t.test('tells agents and clients at once, and closes the frontend when what is o
   await done
   t.strictSame(asked, [...told, ...closed])
   t.equal(clock.waiting(), 0)
+  t.equal(getEventListeners(second.signal, 'abort').length, 0)
 })
 
 t.test('waits for a while after the last client came, although nothing is open', async (t) => {
@@ -89,7 +92,7 @@ t.test('waits for a while after the last client came, although nothing is open',
   void start()
   await pass(1_400)
   t.notOk(world.over)
-  await pass(200)
+  await pass(100)
   t.ok(world.over)
 })
 
@@ -192,17 +195,18 @@ t.test('a second signal closes at once, whenever it comes', async (t) => {
 t.test('remembers when it was last asked for a connection', async (t) => {
   const clock = manualClock()
   const dials: unknown[][] = []
+  const cancel = (): undefined => undefined
   const dialing: Dialing = {
     dial(...dial) {
       dials.push(dial)
-      return () => undefined
+      return cancel
     },
   }
   const watched = watchDials(dialing, clock)
   t.equal(watched.lastMs(), Number.NEGATIVE_INFINITY)
   clock.advance(7)
   const waiter = { connected: () => undefined as never, failed: () => undefined }
-  watched.dial('default', 'user/alice', '10.0.0.1:443', waiter)
+  t.equal(watched.dial('default', 'user/alice', '10.0.0.1:443', waiter), cancel)
   clock.advance(7)
   t.equal(watched.lastMs(), 7)
   t.strictSame(dials, [['default', 'user/alice', '10.0.0.1:443', waiter]])

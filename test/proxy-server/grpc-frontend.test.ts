@@ -131,6 +131,7 @@ t.test('a call whose client ends it without a word has ended in order', async (t
   call.stream.end()
   t.strictSame(await call.ended(), { code: 0, message: '' })
   t.strictSame(await streamEnds(port), ['OK'])
+  t.strictSame(port.log.messages('info'), [])
 })
 
 t.test('without an agent a dial fails, and what comes behind it means nothing', async (t) => {
@@ -183,6 +184,18 @@ t.test('a call with too many packets that mean nothing ends, and what it had bre
   t.equal(port.counted('clientViolation').length, 4)
   t.strictSame(port.counted('frontendPaused'), [])
   t.strictSame(await streamEnds(port), ['ResourceExhausted'])
+  const warned = port.log.lines.filter(({ level }) => level === 'warn')
+  const fields = { status: 'RESOURCE_EXHAUSTED', reason: /mean nothing/, principal: 'unix-socket' }
+  t.match(warned, [{ message: 'call ended by the server', fields }])
+})
+
+t.test('what a client was told before the server ended its call comes before the end', async (t) => {
+  const port = await grpcPort(t, { frontend: { maxViolations: 99 } })
+  const call = await port.call()
+  const dials = Array.from({ length: 100 }, (_, random) => grpcMessage(encodePacket(dialRequest('x:1', random, 'udp'))))
+  call.sendRaw(Buffer.concat(dials))
+  t.match(await call.ended(), { code: 8 })
+  t.equal(call.received.length, 100)
 })
 
 for (const [what, bytes, code, message] of [
@@ -524,6 +537,25 @@ t.test('names what this server broke a connection for', async (t) => {
   session.receive(carrier, { type: 'WINDOW_UPDATE', connectId: 1, credit: 0 })
   t.match(await call.next('CLOSE_RSP'), { error: 'flow-control-violation' })
   t.strictSame(port.counted('connectionForced'), [['flow-control-violation']])
+})
+
+t.test('and not what an agent or a target broke it for, whatever that is called', async (t) => {
+  const port = await grpcPort(t)
+  const { session, carrier } = port.agent
+  for (const [id, error] of [
+    [1, 'flow-control-violation'],
+    [2, 'ECONNRESET'],
+  ] as const) {
+    const call = await port.open(id)
+    session.receive(carrier, { type: 'CLOSE_RSP', connectId: id, error })
+    t.match(await call.next('CLOSE_RSP'), { error })
+    t.match(port.log.lines.at(-1), {
+      level: 'debug',
+      message: 'connection reset',
+      fields: { by: 'peer', reason: error },
+    })
+  }
+  t.strictSame(port.counted('connectionForced'), [])
 })
 
 t.test('an agent’s dial is given up when its time is over', async (t) => {
