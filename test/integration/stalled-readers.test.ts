@@ -11,8 +11,8 @@ import { type Server, startTunnel, TRANSPORTS } from './tunnel.ts'
 /** Over TCP the kernel takes 4 MiB for each before it stalls, so there they are fewer. */
 const STALLED = { tls: 40, uds: 200 } as const
 const MEBIBYTE = 1024 * 1024
-/** What each stalled connection would carry: more than kernel and windows hold. */
-const flood = Buffer.alloc(16 * MEBIBYTE, 'flood')
+/** What each stalled connection would carry: more than kernel and windows hold, 12 MiB when nothing else runs. */
+const flood = Buffer.alloc(32 * MEBIBYTE, 'flood')
 const HEALTHY_BYTES = 16 * MEBIBYTE
 const hash = expectedHash(HEALTHY_BYTES)
 /** Who takes nothing for this long is called stalled, with room for a busy machine. */
