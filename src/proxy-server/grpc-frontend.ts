@@ -88,6 +88,7 @@ export function serveGrpcFrontend(
   let fault: StreamEndCode = 'Canceled' // unless the call ends in order, or for something worse
   let toldDone = false
   let idleTimer: Disposable
+  let grace: Disposable | undefined
 
   const call = createProxyCall({
     dial: (random, address, { connected, failed }) =>
@@ -124,7 +125,7 @@ export function serveGrpcFrontend(
 
   const holds = events.begun.join(() => {
     fault = 'ResourceExhausted'
-    decode = () => false
+    letGo()
     end('RESOURCE_EXHAUSTED', 'too much is held of messages that were begun and not finished')
   })
   let decode = grpcDecoder(options.maxMessageBytes, {
@@ -139,6 +140,12 @@ export function serveGrpcFrontend(
     },
     held: holds,
   })
+
+  /** Of a message that was begun: no more of it is wanted. */
+  function letGo(): void {
+    decode = () => false
+    holds(0)
+  }
 
   function read(chunk: Buffer): void {
     if (state !== 'open') return
@@ -219,7 +226,7 @@ export function serveGrpcFrontend(
     call.ended(status !== 'OK')
     if (outbox.isEmpty()) stream.end()
     stream.resume() // what still comes is dropped: unread, it would keep the stream open
-    clock.after(END_GRACE_MS, () => cut())
+    grace = clock.after(END_GRACE_MS, () => cut())
   }
 
   function cut(code: number = constants.NGHTTP2_CANCEL): void {
@@ -246,7 +253,8 @@ export function serveGrpcFrontend(
   function closed(): void {
     state = 'closed'
     idleTimer[Symbol.dispose]()
-    holds(0)
+    grace?.[Symbol.dispose]()
+    letGo()
     setReading(true)
     metrics.frontendStreamEnded(clientEnded ? 'OK' : fault)
     call.ended(true)
