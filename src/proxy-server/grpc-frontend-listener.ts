@@ -53,7 +53,7 @@ export type GrpcFrontendListenerOptions = FrontendListenerOptions & {
 }
 
 /** An HTTP/2 connection, and whose it is. */
-type Joined = { readonly socket: Socket; readonly turns: Turns; readonly admission: Admission }
+type Joined = { readonly lost: () => boolean; readonly turns: Turns; readonly admission: Admission }
 
 /** @param material none: a Unix socket, whose permissions say who may use it */
 export function createGrpcFrontendListener(
@@ -104,6 +104,8 @@ export function createGrpcFrontendListener(
       })
     }
 
+    const lost = (): boolean => http.destroyed || socket.destroyed // by us, or by the client
+
     http.once('remoteSettings', () => preface[Symbol.dispose]())
     http.on('error', (error: NodeJS.ErrnoException) => {
       if (NO_HTTP2.has(error.code ?? '')) metrics.headRefused('malformed')
@@ -111,7 +113,7 @@ export function createGrpcFrontendListener(
     })
     http.on('stream', (stream, headers, _flags, rawHeaders) => {
       stream.on('error', (error) => log.debug({ err: error }, 'frontend stream error'))
-      serve({ socket, turns, admission }, stream, headers, rawHeaders as unknown as string[])
+      serve({ lost, turns, admission }, stream, headers, rawHeaders as unknown as string[])
     })
     http.once('close', () => {
       preface[Symbol.dispose]()
@@ -124,7 +126,7 @@ export function createGrpcFrontendListener(
   }
 
   function serve(
-    { socket, turns, admission }: Joined,
+    { lost, turns, admission }: Joined,
     stream: ServerHttp2Stream,
     headers: IncomingHttpHeaders,
     rawHeaders: readonly string[],
@@ -156,7 +158,7 @@ export function createGrpcFrontendListener(
     const call = serveGrpcFrontend(stream, admission, deps, {
       turns,
       begun,
-      connectionLost: () => socket.destroyed,
+      connectionLost: lost,
       done: () => calls.delete(call),
     })
     calls.add(call)

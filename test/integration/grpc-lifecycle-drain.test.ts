@@ -187,13 +187,18 @@ async function neverEnding(t: Test, ...more: readonly string[]) {
   const stuck = await stuckTarget(t)
   const http = await joinFrontend(t, server)
   const [open, dials, nothing] = [openCall(http), openCall(http), openCall(http)]
+  const accepted = target.next()
   await echoOver(open, await open.dial(target.address), 'it is open')
   dials.send(dialRequest(stuck.address))
   await figureBecomes(server, `${SERVER}pending_backend_dials`, 1)
   const startMs = performance.now()
+  const reset = event<Error>(await accepted, 'error')
   server.signal('SIGTERM')
   await server.logged('shutting down')
-  const broken = Promise.all([open, dials, nothing].map(({ closed }) => within(closed, 'the end of a call')))
+  const broken = async (): Promise<void> => {
+    for (const { closed } of [open, dials, nothing]) await within(closed, 'the end of a call')
+    t.match(await reset, { code: 'ECONNRESET' }, 'what its client did not end does not look finished')
+  }
   return { server, agent, stuck, broken, elapsedMs: () => performance.now() - startMs }
 }
 
@@ -201,7 +206,7 @@ t.test(`${NEVER_ENDS} do not keep a server whose time for a shutdown is up`, asy
   const { server, agent, stuck, broken, elapsedMs } = await neverEnding(t, '--graceful-shutdown-timeout=1s')
   t.match(await server.logged('closed the frontend'), { why: 'time is up', open: 3 })
   t.ok(elapsedMs() >= 900, `after ${elapsedMs()} ms`)
-  await broken
+  await broken()
   t.strictSame(await within(server.ended, 'its end', 5_000), IN_ORDER)
   await eventually(
     'nobody dials for nobody',
@@ -213,7 +218,7 @@ t.test(`${NEVER_ENDS} do not keep a server whose time for a shutdown is up`, asy
 
 t.test(`${NEVER_ENDS} end at once where there is no time for a shutdown`, async (t) => {
   const { server, broken } = await neverEnding(t, '--graceful-shutdown-timeout=0')
-  await broken
+  await broken()
   t.strictSame(await within(server.ended, 'its end', 5_000), IN_ORDER)
 })
 
@@ -221,7 +226,7 @@ t.test(`${NEVER_ENDS} end with a second signal`, async (t) => {
   const { server, broken } = await neverEnding(t)
   server.signal('SIGTERM')
   t.match(await server.logged('closed the frontend'), { why: 'second signal' })
-  await broken
+  await broken()
   t.strictSame(await within(server.ended, 'its end', 5_000), { code: 1, signal: null })
 })
 

@@ -385,6 +385,29 @@ for (const [how, lose] of [
   })
 }
 
+for (const [what, hangUp] of [
+  [
+    'does not answer a PING',
+    async (port: GrpcPort, raw: RawHttp2) => {
+      raw.socket.pause()
+      port.clock.advance(3_600_000)
+      await eventually('it is asked', port.clock.waiting, (timers) => timers > 0)
+      port.clock.advance(20_000)
+    },
+  ],
+  ['is there when the server ends', async (port: GrpcPort) => port.listener.destroyAll()],
+] as const) {
+  t.test(`a client that ${what} is lost, and has not left in order`, async (t) => {
+    const port = await grpcPort(t)
+    const raw = await rawCall(port)
+    await sendLast(port, raw)
+    await hangUp(port, raw)
+    t.match((await agentFrames(port, 'CLOSE_REQ')).at(-1), { type: 'CLOSE_REQ', reason: 'client-lost' })
+    raw.socket.resume()
+    t.strictSame(await streamEnds(port), ['Canceled'])
+  })
+}
+
 /** A call whose client has sent more than there is credit for, so that it is not read. */
 async function unreadCall(port: GrpcPort): Promise<WireCall> {
   const call = await port.open(1)
