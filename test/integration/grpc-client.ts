@@ -22,13 +22,14 @@ export type GrpcClient = { readonly call: () => Call; readonly close: () => void
 export function grpcClient(
   t: Test,
   server: Pick<Server, 'pki' | 'transport' | 'socketPath' | 'frontendPort'>,
-  leaf: Leaf | undefined = server.pki.apiserver,
+  leaf: Leaf | 'none' = server.pki.apiserver,
 ): GrpcClient {
   const { pki, transport, socketPath, frontendPort } = server
   const ca = Buffer.from(pki.authority.certificatePem)
-  const trust = leaf
-    ? credentials.createSsl(ca, Buffer.from(leaf.key), Buffer.from(leaf.cert))
-    : credentials.createSsl(ca)
+  const trust =
+    leaf === 'none'
+      ? credentials.createSsl(ca)
+      : credentials.createSsl(ca, Buffer.from(leaf.key), Buffer.from(leaf.cert))
   const options = {
     'grpc.use_local_subchannel_pool': 1,
     'grpc.max_receive_message_length': 8 * 1024 * 1024,
