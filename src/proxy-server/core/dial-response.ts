@@ -7,7 +7,7 @@ export type DialFailure = Extract<
 >
 
 /** Longest text of an agent that is handed on: characters. */
-const MAX_TEXT_CHARS = 4_096
+export const MAX_TEXT_CHARS = 4_096
 
 export function dialErrorText(failure: DialFailure): string {
   switch (failure.kind) {

@@ -8,6 +8,7 @@ import { READ_BYTES } from '../../tunnel/carrier.ts'
 import type { Connection, ConnectionEvents, Ending } from '../../tunnel/connection.ts'
 import { close } from '../../tunnel/ending.ts'
 import type { Int64, Packet } from '../../tunnel/packet.ts'
+import { MAX_TEXT_CHARS } from './dial-response.ts'
 import { taken } from '../../tunnel/receiving.ts'
 import { leave, send } from '../../tunnel/sending.ts'
 
@@ -333,7 +334,7 @@ export function createProxyCall(actions: CallActions): ProxyCall {
 
 /** The reference never says why; we do where we know, and nothing of an agent that is gone: its clients see the end alone. */
 function errorOf(ending: Ending): string {
-  return ending.kind === 'reset' && ending.by !== 'tunnel' ? ending.reason : ''
+  return ending.kind === 'reset' && ending.by !== 'tunnel' ? ending.reason.slice(0, MAX_TEXT_CHARS) : ''
 }
 
 const printable = (text: string): string => JSON.stringify(text.slice(0, 20))

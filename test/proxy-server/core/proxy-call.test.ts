@@ -592,6 +592,7 @@ t.test('packets that only a server sends, or nobody, are counted and change noth
 t.test('the reasons of a reset are told where they are known', async (t) => {
   for (const [how, text] of [
     [(one: OneCall) => one.agentSays(closed(1, 'ECONNRESET')), 'ECONNRESET'],
+    [(one: OneCall) => one.agentSays(closed(1, 'x'.repeat(4_097))), 'x'.repeat(4_096)],
     [(one: OneCall) => one.agentSays({ type: 'WINDOW_UPDATE', connectId: 1, credit: 0 }), 'flow-control-violation'],
     [(one: OneCall) => one.agents[0]!.session.lost(one.agents[0]!.carrier, 'the agent stream ended'), ''],
   ] as const) {
