@@ -8,9 +8,9 @@ import { READ_BYTES } from '../../tunnel/carrier.ts'
 import type { Connection, ConnectionEvents, Ending } from '../../tunnel/connection.ts'
 import { close } from '../../tunnel/ending.ts'
 import type { Int64, Packet } from '../../tunnel/packet.ts'
-import { MAX_TEXT_CHARS } from './dial-response.ts'
 import { taken } from '../../tunnel/receiving.ts'
 import { leave, send } from '../../tunnel/sending.ts'
+import { MAX_TEXT_CHARS } from './dial-response.ts'
 
 /** A client that sends something about a connection which has just ended does nothing wrong: so many ends are remembered. */
 const REMEMBERED_ENDS = 64
