@@ -269,6 +269,7 @@ t.test('a call that ends in the middle of a message is broken, not finished', as
     t.match(await call.ended(), { code: 13, message: /ended in the middle of a message/ }, `after ${cut} bytes`)
     t.match((await agentFrames(port, 'CLOSE_REQ')).at(-1), { connectId: cut, reason: 'client-lost' })
   }
+  t.strictSame(await streamEnds(port, 3), ['Internal', 'Internal', 'Internal'])
 })
 
 t.test('a client that ends its side has left in order: what it sent goes first', async (t) => {
@@ -342,6 +343,7 @@ for (const [how, code] of [
     raw.write(resetStream(1, code))
     t.strictSame(await streamEnds(port), ['Canceled'])
     t.strictSame(port.counted('frontendPaused'), [[1], [-1]])
+    t.ok(port.listener.busy(), 'so the server does not end before they have gone')
     carrier.frames()
     session.receive(carrier, { type: 'WINDOW_UPDATE', connectId: 1, credit: MEBIBYTE })
     session.writable(carrier)
@@ -551,6 +553,40 @@ t.test('counts what it carries', async (t) => {
   t.strictSame(port.counted('connectionEnded'), [[10, 'finished']])
   t.equal(port.counted('frontendStreamOpened').length, 1)
   t.strictSame(port.counted('frontendWrote'), [[0]])
+})
+
+t.test('a call counts until it is over, and leaves neither bytes nor timers', async (t) => {
+  const port = await grpcPort(t, { extensions: noExtensions })
+  const { session, carrier, budget } = port.agent
+  const call = await port.open(1)
+  call.stream.pause()
+  call.send(dialRequest('10.0.0.2:80', 6))
+  await carrier.next(({ type }) => type === 'DIAL_REQ')
+  session.receive(carrier, { type: 'DIAL_RSP', error: 'no', connectId: 0, random: 6 })
+  for (let piece = 0; piece < 4; piece++) session.receiveData(carrier, 1, Buffer.alloc(128 * KIB)) // more than one round
+  session.receive(carrier, { type: 'CLOSE_RSP', connectId: 1, error: '' })
+  await eventually(
+    'a piece is under way',
+    () => port.metrics.frontendPackets.sent.DATA,
+    (sent) => sent > 0,
+  )
+  t.equal(port.listener.count(), 1)
+  t.ok(budget.usedBytes > 0)
+  call.http.destroy()
+  await eventually('the call is over', port.listener.count, (calls) => calls === 0)
+  t.equal(budget.usedBytes, 0)
+  await eventually('no timer is left', port.clock.waiting, (timers) => timers === 0)
+})
+
+t.test('a call whose dial has failed counts as long as its client keeps it', async (t) => {
+  const port = await grpcPort(t)
+  const { session, carrier } = port.agent
+  const call = await port.call()
+  call.send(dialRequest('10.0.0.1:80', 5))
+  await carrier.next(({ type }) => type === 'DIAL_REQ')
+  session.receive(carrier, { type: 'DIAL_RSP', error: 'no', connectId: 0, random: 5 })
+  t.match(await call.next('DIAL_RSP'), { error: 'no' })
+  t.strictSame([port.listener.count(), port.listener.busy()], [1, false])
 })
 
 t.test('names what this server broke a connection for', async (t) => {

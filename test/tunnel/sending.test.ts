@@ -1,6 +1,7 @@
 /** What one end sends, as far as credit and room go. */
 import { Buffer } from 'node:buffer'
 import t from 'tap'
+import { close } from '../../src/tunnel/ending.ts'
 import { end, send } from '../../src/tunnel/sending.ts'
 import { oneSession, stockSession } from './one-session.ts'
 
@@ -43,6 +44,19 @@ t.test('closes alone a peer that grants credit which cannot be', async (t) => {
     session.receive(carrier, { type: 'WINDOW_UPDATE', connectId: 1, credit })
     t.match(heard.endings, [{ kind: 'reset', reason: 'flow-control-violation' }], `${credit}`)
   }
+})
+
+t.test('says the end of its bytes once, and none of a connection that is over', async (t) => {
+  const { carrier, open } = oneSession({ role: 'server' })
+  const { connection } = open(1)
+  end(connection)
+  end(connection)
+  t.strictSame(carrier.frames(), [{ type: 'END_OF_DATA', connectId: 1, close: 0 }])
+  const { connection: broken } = open(2)
+  close(broken, 'enough')
+  carrier.frames()
+  end(broken)
+  t.strictSame(carrier.frames(), [])
 })
 
 t.test('an end stays behind the bytes that wait for credit', async (t) => {
