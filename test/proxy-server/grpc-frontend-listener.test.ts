@@ -3,6 +3,7 @@ import { constants } from 'node:http2'
 import t from 'tap'
 import { createAuthority } from '../../src/pki/authority.ts'
 import { issueLeaf } from '../../src/pki/leaf.ts'
+import { noExtensions } from '../../src/tunnel/extensions.ts'
 import { event, eventually, within } from '../integration/deadline.ts'
 import { callHeaders, data, type Frame, frame, ping, settings, speakRawHttp2 } from '../integration/raw-http2.ts'
 import { dialRequest, openCall, type WireCall } from '../integration/wire-call.ts'
@@ -148,6 +149,30 @@ t.test('refuses a call over their limit, until another one has ended', async (t)
   first.stream.end()
   await eventually('one has ended', port.listener.count, (calls) => calls === 1)
   await serves(openCall(http))
+})
+
+t.test('a call that is not read holds up no other of its connection, whatever waits for either', async (t) => {
+  const port = await grpcPort(t, { extensions: noExtensions })
+  const http = await port.join()
+  const { session, carrier } = port.agent
+  const dialled = async (id: number): Promise<WireCall> => {
+    const call = openCall(http)
+    const answer = call.dial('10.0.0.1:80', id)
+    await carrier.next((packet) => packet.type === 'DIAL_REQ' && packet.random === id)
+    session.receive(carrier, { type: 'DIAL_RSP', error: '', connectId: id, random: id })
+    await answer
+    port.clock.advance(10)
+    return call
+  }
+  const [unread, other] = [await dialled(1), await dialled(2)]
+  unread.stream.pause()
+  const bytes = Buffer.alloc(128 * 1024)
+  for (let piece = 0; piece < 8; piece++) {
+    for (const id of [1, 2]) session.receiveData(carrier, id, bytes)
+  }
+  t.equal((await other.data(2, 8 * bytes.length)).length, 8 * bytes.length)
+  unread.stream.resume()
+  t.equal((await unread.data(1, 8 * bytes.length)).length, 8 * bytes.length)
 })
 
 t.test('hangs up on a connection that says nothing for ten seconds', async (t) => {
