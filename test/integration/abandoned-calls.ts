@@ -18,7 +18,7 @@ export type Abandonment = {
   readonly target: string
   /** Is asked for by those who do not wait for the answer. */
   readonly slow: string
-  /** Sends more than anybody takes who does not read. */
+  /** Sends at once, much more than the first bytes. */
   readonly source: string
 }
 

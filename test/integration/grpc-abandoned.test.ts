@@ -12,8 +12,8 @@ import { joinFrontend } from './wire-call.ts'
 import { joinWitness, onlyLeft } from './witness.ts'
 
 const MEBIBYTE = 1024 * 1024
-/** More than the windows of a call and a connection together. */
-const SOURCE_BYTES = 512 * 1024
+/** More than an agent may send before anybody has taken something. */
+const SOURCE_BYTES = 160 * 1024
 
 const pki = await makePki(t)
 const target = await listenTarget(t, echo)
