@@ -8,7 +8,7 @@ import { encodePacket, type Packet } from '../../src/tunnel/packet.ts'
 import { makePki } from './certificates.ts'
 import { event, eventually, within } from './deadline.ts'
 import { counts, figureBecomes, readFigures, SERVER } from './figures.ts'
-import { echo, listenTarget, silent, stuckTarget } from './target.ts'
+import { dialsUnderWay, echo, listenTarget, silent, stuckTarget } from './target.ts'
 import { sendAll } from './transfer.ts'
 import { startTunnels } from './tunnel.ts'
 import { grpcMessage } from './wire.ts'
@@ -20,17 +20,20 @@ const MAX_MESSAGE_BYTES = 4 * MEBIBYTE
 const VIOLATIONS = 1_000
 const WITNESSES = 2
 const BAD_CLIENTS = 200
+const PENDING_DIALS = 1_000
 
 const pki = await makePki(t)
 const target = await listenTarget(t, echo)
 const deaf = await listenTarget(t, silent)
 const source = await listenTarget(t, (socket) => void sendAll(socket, MEBIBYTE))
 const tunnels = await Promise.all(
-  (await startTunnels(t, { pki, flags: ['--mode=grpc'] })).map(async (tunnel) => {
-    const [shared, apart] = [await joinFrontend(t, tunnel.server), await joinFrontend(t, tunnel.server)]
-    const targets = { echo: target, source, sourceBytes: MEBIBYTE }
-    return { ...tunnel, shared, witnesses: [await joinWitness(shared, targets), await joinWitness(apart, targets)] }
-  }),
+  (await startTunnels(t, { pki, flags: ['--mode=grpc', `--max-pending-dials-per-frontend=${PENDING_DIALS}`] })).map(
+    async (tunnel) => {
+      const [shared, apart] = [await joinFrontend(t, tunnel.server), await joinFrontend(t, tunnel.server)]
+      const targets = { echo: target, source, sourceBytes: MEBIBYTE }
+      return { ...tunnel, shared, witnesses: [await joinWitness(shared, targets), await joinWitness(apart, targets)] }
+    },
+  ),
 )
 
 const violation = (kind: string): string => `culvert_server_client_violations_total{kind="${kind}"}`
@@ -326,6 +329,32 @@ for (const { server, agent, shared, witnesses } of tunnels) {
       await allIsWell()
     },
   )
+
+  t.test(`${transport}: dials without end are refused over their limit, and given up with their call`, async (t) => {
+    const stuck = await stuckTarget(t)
+    const [honest, greedy] = [openCall(shared), openCall(shared)]
+    const id = await honest.dial(target.address)
+    await counts(server, 'culvert_server_refused_dials_total{limit="frontend"}', PENDING_DIALS, async () => {
+      greedy.send(...Array.from({ length: 2 * PENDING_DIALS }, (_, random) => dialRequest(stuck.address, random)))
+    })
+    await figureBecomes(server, `${SERVER}pending_backend_dials`, PENDING_DIALS)
+    await eventually(
+      'half of them are answered',
+      () => greedy.received.length,
+      (answers) => answers === PENDING_DIALS,
+    )
+    t.ok(greedy.received.every((packet) => packet.type === 'DIAL_RSP' && packet.error === 'too many dials are pending'))
+    await echoOver(honest, id, 'what is open goes on')
+    greedy.stream.close(8)
+    await eventually(
+      'the agent has given them up',
+      () => dialsUnderWay(stuck.port).length,
+      (dials) => dials === 0,
+    )
+    await echoOver(honest, id, 'and on')
+    honest.stream.end()
+    await allIsWell()
+  })
 
   t.test(`${transport}: a client that lets its answers lie is cut, and who shares its connection is not`, async (t) => {
     const call = openCall(shared)
