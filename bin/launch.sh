@@ -56,4 +56,5 @@ fi
 # Names resolve in half of the thread pool (dns.lookup), two at a time by default: too few for an agent (src/proxy-agent/lookups.ts).
 export UV_THREADPOOL_SIZE="${UV_THREADPOOL_SIZE:-32}"
 # A larger young generation: short-lived buffers of a busy tunnel die before they are copied (bulk +10 %).
-exec "$node" --max-semi-space-size=32 "$entry" "$@"
+# No debugger: Node would open a port for one at SIGUSR1, to whoever is on this machine.
+exec "$node" --max-semi-space-size=32 --disable-sigusr1 "$entry" "$@"

@@ -4,7 +4,7 @@ import { TunnelError } from '../platform/errors.ts'
 import { createLog } from '../platform/log.ts'
 import { helpText, problemText } from '../platform/option-help.ts'
 import { readOptions } from '../platform/options.ts'
-import { shutdownSignals } from '../platform/shutdown.ts'
+import { ignoreUserSignals, shutdownSignals } from '../platform/shutdown.ts'
 import { readVersion } from '../platform/version.ts'
 import { agentRules, agentWarnings } from '../proxy-agent/option-rules.ts'
 import { agentOptions } from '../proxy-agent/options.ts'
@@ -26,6 +26,7 @@ if (read.ok === 'asked') {
   const { values: options } = read
   const log = createLog(about.program, options)
   using shutdown = shutdownSignals()
+  ignoreUserSignals()
   for (const warning of agentWarnings(options)) log.warn({}, warning)
   try {
     await runAgent(options, { clock: systemClock, log, shutdown, version: readVersion() })

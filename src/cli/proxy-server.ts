@@ -4,7 +4,7 @@ import { TunnelError } from '../platform/errors.ts'
 import { createLog } from '../platform/log.ts'
 import { helpText, problemText } from '../platform/option-help.ts'
 import { readOptions } from '../platform/options.ts'
-import { shutdownSignals } from '../platform/shutdown.ts'
+import { ignoreUserSignals, shutdownSignals } from '../platform/shutdown.ts'
 import { readVersion } from '../platform/version.ts'
 import { serverRules, serverWarnings } from '../proxy-server/option-rules.ts'
 import { serverOptions } from '../proxy-server/options.ts'
@@ -25,6 +25,7 @@ if (read.ok === 'asked') {
   const { values: options } = read
   const log = createLog(about.program, options)
   using shutdown = shutdownSignals()
+  ignoreUserSignals()
   for (const warning of serverWarnings(options)) log.warn({}, warning)
   try {
     await runServer(options, { clock: systemClock, log, shutdown })

@@ -1,4 +1,4 @@
-/** SIGINT and SIGTERM in two stages: the first asks for an orderly end, the second for the end. */
+/** Signals. SIGINT and SIGTERM in two stages: the first asks for an orderly end, the second for the end. */
 
 export type Shutdown = Disposable & {
   /** Aborted by the first signal, with its name as the reason. */
@@ -26,6 +26,14 @@ export function shutdownSignals(source: Signals = process): Shutdown {
   source.on('SIGINT', onSignal)
   source.on('SIGTERM', onSignal)
   return { drain: drain.signal, now: now.signal, [Symbol.dispose]: stopListening }
+}
+
+/**
+ * Has the two signals without a meaning of their own do nothing, as in Go's programs. Node would let a debugger in at the
+ * first, and end at the second.
+ */
+export function ignoreUserSignals(): void {
+  for (const signal of ['SIGUSR1', 'SIGUSR2'] as const) process.on(signal, () => undefined)
 }
 
 /** Resolves when the signal is aborted, or at once if it is. */

@@ -91,6 +91,7 @@ t.test('becomes the Node that CULVERT_NODE names, whatever else there is', async
     `pid ${pid}`,
     'threads 32',
     '--max-semi-space-size=32',
+    '--disable-sigusr1',
     join(root, 'src/cli/proxy-agent.ts'),
     ...['--ca-cert', 'a b', ''],
   ])
@@ -196,7 +197,7 @@ t.test('finds its folder through links as npm makes them, from any working direc
       [program, { env: { PATH: `${global}${delimiter}${here.path}` } }],
     ] as const) {
       const { lines, stderr } = await run(here, command, how)
-      t.equal(lines[4], join(root, `dist/cli/${program}.js`), command)
+      t.equal(lines[5], join(root, `dist/cli/${program}.js`), command)
       t.equal(stderr, '')
     }
   }
@@ -210,7 +211,7 @@ t.test('is not led astray by CDPATH', async (t) => {
   const env = { CDPATH: join(here.folder, 'elsewhere') }
   for (const program of PROGRAMS) {
     const { lines } = await run(here, `checkout/bin/${program}`, { env, cwd: here.folder })
-    t.equal(lines[4], join(root, `src/cli/${program}.ts`))
+    t.equal(lines[5], join(root, `src/cli/${program}.ts`))
   }
 })
 
@@ -219,7 +220,7 @@ t.test('prefers the source of a checkout to what a build left there', async (t) 
   const root = install(join(here.folder, 'checkout'), 'checkout')
   install(root, 'package')
   fakeNode(join(here.path, 'node'), 'v26.0.0')
-  t.equal((await run(here, join(root, 'bin/culvert'))).lines[4], join(root, 'src/cli/culvert.ts'))
+  t.equal((await run(here, join(root, 'bin/culvert'))).lines[5], join(root, 'src/cli/culvert.ts'))
 })
 
 t.test('lets a signal reach the program, and its exit code come back', async (t) => {

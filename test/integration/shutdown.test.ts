@@ -77,6 +77,19 @@ for (const who of ['server', 'agent'] as const) {
   })
 }
 
+t.test('signals that mean nothing to either program end neither, and open no door for a debugger', async (t) => {
+  const tunnel = await startTunnel(t, { pki })
+  for (const who of ['server', 'agent'] as const) {
+    for (const signal of ['SIGUSR1', 'SIGUSR2'] as const) tunnel[who].signal(signal)
+  }
+  const socket = await openTunnel(tunnel.server, target.address)
+  await echoOver(socket, 'still there')
+  for (const who of ['server', 'agent'] as const) {
+    t.strictSame(tunnel[who].lines, [], 'Node says so where it lets a debugger in')
+  }
+  socket.destroy()
+})
+
 t.test('when its time for a shutdown is up, a server breaks what is open and ends', async (t) => {
   const { server } = await startTunnel(t, { pki, flags: ['--graceful-shutdown-timeout=200ms'] })
   const socket = await openTunnel(server, target.address)
