@@ -14,6 +14,8 @@ export type Asked = {
   readonly query: URLSearchParams
   /** The address that the client used, without port; an IPv6 address in brackets. */
   readonly hostname: string
+  /** The client takes an answer in gzip as well. */
+  readonly acceptsGzip: boolean
   /** Aborts when the client waits no longer. */
   readonly gone: AbortSignal
 }
@@ -82,6 +84,7 @@ export function createEndpoints(
       search: target.slice(path.length),
       query: new URLSearchParams(query),
       hostname: named || reachedAddress(request),
+      acceptsGzip: acceptsGzip(request.headers['accept-encoding']),
       gone: gone.signal,
     })
   }
@@ -129,6 +132,20 @@ function send(request: IncomingMessage, response: ServerResponse, { status, body
     ...headers,
   })
   response.end(body)
+}
+
+/** Whether gzip is named, or all codings are, and not with a weight of zero. Source: RFC 9110 section 12.5.3. */
+function acceptsGzip(header: string | string[] | undefined): boolean {
+  const codings = new Map(
+    [header ?? []]
+      .flat()
+      .join(',')
+      .toLowerCase()
+      .split(',')
+      .map((item) => item.split(';').map((part) => part.trim()))
+      .map(([coding = '', ...parameters]) => [coding, !parameters.some((it) => /^q=0(\.0*)?$/.test(it))]),
+  )
+  return codings.get('gzip') ?? codings.get('*') ?? false
 }
 
 /** Of a Host header; empty when that is nonsense. */

@@ -2,6 +2,8 @@
  * What the health and admin ports answer. Bodies and statuses are those of konnectivity, whose server and agent differ:
  * docs/architecture.md names the ports.
  */
+import { promisify } from 'node:util'
+import { gzip } from 'node:zlib'
 import type { Registry } from 'prom-client'
 import { type Answer, moved, type Route, type Routes } from './endpoints.ts'
 
@@ -15,6 +17,8 @@ export type Readiness = {
   /** Server: 500 and the first problem. Agent: 503 and a report of all checks. */
   readonly whenNot: 'server' | 'agent'
 }
+const compress = promisify(gzip)
+
 type Metrics = Pick<Registry, 'metrics' | 'contentType'>
 
 export function healthRoutes(readiness: Readiness, metrics: Metrics): Routes {
@@ -27,12 +31,14 @@ export function healthRoutes(readiness: Readiness, metrics: Metrics): Routes {
   }
 }
 
+/** In gzip for who takes it, as every Prometheus does. */
 export function metricsRoute(metrics: Metrics): Route {
-  return async () => ({
-    status: 200,
-    body: await metrics.metrics(),
-    headers: { 'Content-Type': metrics.contentType },
-  })
+  return async ({ acceptsGzip }) => {
+    const body = await metrics.metrics()
+    const headers = { 'Content-Type': metrics.contentType }
+    if (!acceptsGzip) return { status: 200, body, headers }
+    return { status: 200, body: await compress(body), headers: { ...headers, 'Content-Encoding': 'gzip' } }
+  }
 }
 
 /** The admin port of an agent: its metrics are on the health port. @param port asked for each time, as 0 may have been bound */

@@ -12,15 +12,26 @@ import { type Maker, RELEASES } from './pairing.ts'
 import { agentOf, serverOf } from './programs-of.ts'
 
 /** Those that mean something to a client. */
-const HEADERS = ['content-type', 'location', 'x-content-type-options', 'x-go-pprof', 'content-disposition', 'allow']
+const HEADERS = [
+  'content-type',
+  'content-encoding',
+  'location',
+  'x-content-type-options',
+  'x-go-pprof',
+  'content-disposition',
+  'allow',
+]
+/** The scheme of escaping names is not told by ours: no name needs it. */
+const ESCAPING = /; escaping=\w+/g
 const PROFILING = ['--enable-profiling', '--enable-contention-profiling']
 
-/** Methods and targets, of every port. Of those behind a `*` no body that comes with a 200 is compared: figures, profiles, pages. */
+/** Methods and targets, of every port, and the codings that are accepted. Of those behind a `*` no body that comes with a 200 is compared: figures, profiles, pages. */
 const ASKED = [
   ...['GET /healthz', 'HEAD /healthz', 'OPTIONS /healthz', 'POST /healthz', 'GET /healthz?x=1', 'GET /healthz/'],
   ...['GET /ready', 'GET /readyz', 'HEAD /readyz', 'OPTIONS /readyz', 'GET /ready?verbose', 'GET /readyz?verbose=1'],
   ...['GET /', 'GET /none', 'GET /metrics/', 'GET http://127.0.0.1/healthz'],
-  ...['* GET /metrics', '* GET /metrics?a=1&b=<x>', 'HEAD /metrics'],
+  ...['* GET /metrics', '* GET /metrics?a=1&b=<x>', 'HEAD /metrics', 'GET /healthz gzip'],
+  ...['* GET /metrics gzip', '* GET /metrics deflate,gzip;q=0.5', '* GET /metrics gzip;q=0', '* GET /metrics identity'],
   ...['GET /debug/pprof', 'GET /debug/pprof?x=1', '* GET /debug/pprof/', 'GET /debug/pprof/none', 'GET /debug'],
   ...['* GET /debug/pprof/profile?seconds=1', '* GET /debug/pprof/heap', '* GET /debug/pprof/heap?gc=1'],
   ...['* GET /debug/pprof/block', '* GET /debug/pprof/goroutine', '* GET /debug/pprof/trace?seconds=1'],
@@ -31,9 +42,7 @@ const ASKED = [
 const DIFFERENT: Readonly<Record<string, string>> = {
   'server health: GET /ready?verbose': 'the checks, one in a line, when they are asked for',
   'server health: GET /readyz?verbose=1': 'the checks, one in a line, when they are asked for',
-  'GET /metrics': 'the scheme of escaping names is not told: no name needs it',
-  'GET /metrics?a=1&b=<x>': 'the scheme of escaping names is not told: no name needs it',
-  'HEAD /metrics': 'the length is told, and the scheme is not',
+  'HEAD /metrics': 'the length is told',
   'GET /debug/pprof/none': 'what there never was is a plain 404',
   'GET /debug/pprof/symbol': 'the files carry their names',
   'POST /debug/pprof/symbol': 'the files carry their names',
@@ -66,8 +75,15 @@ async function portsOf(t: Test, maker: Maker, state: 'alone' | 'together', flags
 
 /** Status, the headers that matter and the body, in one text; ports by their names. */
 async function answerTo(question: string, port: number, ports: Ports): Promise<string> {
-  const [, star, method, path] = /^(\* )?(\S+) (\S+)$/.exec(question) ?? []
-  const asking = request({ host: '127.0.0.1', port, path: path!, method: method!, agent: false })
+  const [, star, method, path, codings] = /^(\* )?(\S+) (\S+)(?: (\S+))?$/.exec(question) ?? []
+  const asking = request({
+    host: '127.0.0.1',
+    port,
+    path: path!,
+    method: method!,
+    agent: false,
+    headers: codings ? { 'Accept-Encoding': codings } : {},
+  })
   asking.end()
   const response = await event<IncomingMessage>(asking, 'response')
   const headers = HEADERS.flatMap((name) => (name in response.headers ? [`${name}: ${response.headers[name]}`] : []))
@@ -75,7 +91,8 @@ async function answerTo(question: string, port: number, ports: Ports): Promise<s
   const compared =
     star && response.statusCode === 200 ? [] : [`content-length: ${response.headers['content-length']}`, '', body]
   const answer = [`${response.statusCode} ${response.statusMessage}`, ...headers, ...compared].join('\n')
-  return Object.entries(ports).reduce((shown, [name, each]) => shown.replaceAll(`:${each}`, `:<${name}>`), answer)
+  const shown = answer.replace(ESCAPING, '')
+  return Object.entries(ports).reduce((text, [name, each]) => text.replaceAll(`:${each}`, `:<${name}>`), shown)
 }
 
 const reasonFor = (question: string): string | undefined =>

@@ -6,6 +6,7 @@ export const asked = (question: Partial<Asked> = {}): Asked => ({
   search: '',
   query: new URLSearchParams(question.search),
   hostname: '127.0.0.1',
+  acceptsGzip: false,
   gone: new AbortController().signal,
   ...question,
 })

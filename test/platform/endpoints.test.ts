@@ -17,6 +17,7 @@ const routes: Routes = {
   '/healthz': () => ({ status: 200, body: 'ok' }),
   '/echo': ({ query, hostname }) => ({ status: 200, body: `${hostname} ${query}`, headers: { 'X-Test': 'yes' } }),
   '/asked': ({ method, search }) => ({ status: 200, body: `${method} ${search}` }),
+  '/gzip': ({ acceptsGzip }) => ({ status: 200, body: String(acceptsGzip) }),
   '/read': onlyRead(() => ({ status: 200, body: Buffer.from('read') })),
   '/broken': () => {
     throw new Error('canary')
@@ -139,6 +140,24 @@ t.test('moves as the HTTP server of Go does', async (t) => {
     body: '<a href="//[::1]:8093/metrics?a=&lt;b&gt;&amp;&#34;c&#34;">Moved Permanently</a>.\n\n',
     headers: { 'Content-Type': 'text/html; charset=utf-8', Location: '//[::1]:8093/metrics?a=<b>&"c"' },
   })
+})
+
+t.test('tells whether the client takes gzip', async (t) => {
+  const { say } = await setup(t)
+  const codings = {
+    gzip: true,
+    'deflate, GZIP ;q=0.001': true,
+    '*': true,
+    'br, *;q=0': false,
+    'gzip;q=0, *': false,
+    'gzip; q=0.00': false,
+    'x-gzip2, identity': false,
+    '': false,
+  }
+  for (const [header, takes] of Object.entries(codings)) {
+    const answer = await say(`GET /gzip HTTP/1.1\r\nHost: x\r\nAccept-Encoding: ${header}\r\n${close}\r\n`)
+    t.equal(answer.split('\r\n').at(-1), String(takes), header)
+  }
 })
 
 t.test('takes the hostname from the address when the client names none, or nonsense', async (t) => {

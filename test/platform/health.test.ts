@@ -1,3 +1,4 @@
+import { gunzipSync } from 'node:zlib'
 import { Counter, Registry } from 'prom-client'
 import t from 'tap'
 import type { Answer, Routes } from '../../src/platform/endpoints.ts'
@@ -75,4 +76,12 @@ t.test('the admin port of an agent sends on to the health port, by the name that
   const routes = { '/metrics': movedMetricsRoute(() => 8093) }
   t.match(await ask(routes, '/metrics'), { status: 301, headers: { Location: '//[::1]:8093/metrics' } })
   t.match(await ask(routes, '/metrics', '?a=1'), { headers: { Location: '//[::1]:8093/metrics?a=1' } })
+})
+
+t.test('compresses the metrics for who takes that', async (t) => {
+  const route = metricsRoute(registry)
+  const { body, headers } = await route(asked({ acceptsGzip: true }))
+  t.equal(headers?.['Content-Encoding'], 'gzip')
+  t.equal(gunzipSync(body as Uint8Array).toString(), await registry.metrics())
+  t.notOk((await route(asked())).headers?.['Content-Encoding'])
 })
