@@ -2,7 +2,7 @@
  * The flags of our programs beside those of konnectivity's: names and defaults. What differs is what docs/compatibility.md
  * lists, no less and no more.
  */
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { IDLE_GROUP } from '../../src/platform/option-types.ts'
@@ -111,5 +111,17 @@ t.test('what docs/compatibility.md names restores the defaults of konnectivity',
     }
     t.not(valueFrom(restore), undefined, restore)
     t.equal(valueFrom(restore), valueFrom(`${flag}=${there}`), `${flag}: ${there}`)
+  }
+})
+
+t.test('every table in docs has a header: rows behind an empty line would be shown as text', async (t) => {
+  const pages = readdirSync(join(CHECKOUT, 'docs')).filter((name) => name.endsWith('.md'))
+  for (const page of pages) {
+    const lines = readFileSync(join(CHECKOUT, 'docs', page), 'utf8').split('\n')
+    const orphans = lines.filter(
+      (line, at) =>
+        line.startsWith('|') && !lines[at - 1]?.startsWith('|') && !/^\|[-:|]+\|$/.test(lines[at + 1] ?? ''),
+    )
+    t.strictSame(orphans, [], page)
   }
 })
