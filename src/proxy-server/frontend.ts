@@ -21,6 +21,8 @@ const LAST_WORDS_MS = 5_000
  * for the client's first byte or for this long: milliseconds. It narrows the race and cannot close it.
  */
 const UDS_FIRST_BYTES_MS = 10
+/** Of what is wrong with a request, which may quote its target: characters. */
+const MAX_LOGGED_CHARS = 200
 
 export type FrontendOptions = {
   readonly headBytes: number
@@ -79,7 +81,13 @@ export function serveFrontend(socket: Socket, admission: Admission, deps: Fronte
   function readHead(): void {
     const head = readConnectHead(received, options.headBytes)
     if (head.kind === 'more') return
-    if (head.kind === 'refused') return refuse(head, head.why)
+    if (head.kind === 'refused') {
+      deps.log.debug(
+        { why: head.why, status: head.status, detail: head.detail.slice(0, MAX_LOGGED_CHARS) },
+        'CONNECT refused',
+      )
+      return refuse(head, head.why)
+    }
     if (admission.kind === 'refused') return
     deadline[Symbol.dispose]()
     state = 'dialing'

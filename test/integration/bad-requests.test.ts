@@ -74,12 +74,18 @@ const bad: readonly Bad[] = [
   {
     what: 'a target without a port',
     bytes: connectTo('10.0.0.1'),
-    status: 400,
+    status: 502,
     why: 'port',
-    reason: /port is missing/,
+    reason: /^dial tcp: address 10\.0\.0\.1: missing port in address$/,
   },
   { what: 'port 0', bytes: connectTo('10.0.0.1:0'), ...port },
-  { what: 'port 70000', bytes: connectTo('10.0.0.1:70000'), ...port },
+  {
+    what: 'port 70000',
+    bytes: connectTo('10.0.0.1:70000'),
+    status: 502,
+    why: 'port',
+    reason: /^dial tcp: address 70000: invalid port$/,
+  },
   { what: 'a field of 16 KiB', bytes: withField(`Padding: ${'x'.repeat(16_384)}`), ...large },
   { what: 'a head without an end', bytes: 'x'.repeat(20_000), ...large },
   {

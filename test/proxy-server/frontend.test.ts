@@ -436,17 +436,20 @@ t.test('the loss of the agent resets the client, also before the 200 has left', 
 t.test('counts and answers what is no CONNECT', async (t) => {
   const heads = [
     ['GET / HTTP/1.1\r\n\r\n', '405', 'method'],
-    ['CONNECT 10.0.0.1 HTTP/1.1\r\n\r\n', '400', 'port'],
+    ['CONNECT 10.0.0.1 HTTP/1.1\r\n\r\n', '502', 'port'],
+    [`CONNECT ${'a'.repeat(220)} HTTP/1.1\r\n\r\n`, '502', 'port'],
     ['\u0016\u0003\u0001', '400', 'control-byte'],
     ['CONNECT a:1 HTTP/1.1\r\nx: '.padEnd(300, 'y'), '431', 'too-large'],
   ] as const
   for (const [head, status, why] of heads) {
-    const { client, dials, gets, metrics, clock } = await setup(t, { options: { headBytes: 256 } })
+    const { client, dials, gets, metrics, clock, log } = await setup(t, { options: { headBytes: 256 } })
     client.write(head)
     t.match(await gets(`HTTP/1.1 ${status}`), new RegExp(`^HTTP/1.1 ${status} `))
     t.strictSame(metrics.counted, [['headRefused', why]])
     t.equal(dials.length, 0)
     t.equal(clock.waiting(), 1, 'the patience for its last words')
+    const fields = { why, status: Number(status), detail: /^[ -~]{10,200}$/ }
+    t.match(log.lines, [{ message: 'CONNECT refused', fields }])
   }
 })
 

@@ -79,7 +79,9 @@ const TEXT_UTF8 = `${TEXT}; charset=utf-8`
 function describe(failure: Failure): Description {
   switch (failure.kind) {
     case 'refused':
-      return failure.status === 405 ? methodNotAllowed(failure.detail) : badRequest(failure.status, failure.detail)
+      if (failure.status === 405) return methodNotAllowed(failure.detail)
+      if (failure.status === 502) return noTarget(failure.detail)
+      return badRequest(failure.status, failure.detail)
     case 'slow-head':
       return badRequest(408, 'the request head did not arrive in time')
     case 'forbidden':
@@ -107,8 +109,14 @@ function ownWords(status: Description['status'], detail: string): Pick<Descripti
   return { status, reason, body: `${status} ${reason}` }
 }
 
+/** The body is that of Go's HTTP server, which says no more of a bad request. */
 function badRequest(status: 400 | 408 | 431 | 505, detail: string): Description {
-  return { ...ownWords(status, detail), error: 'http_request_error', fields: [TEXT_UTF8, CLOSE] }
+  const body = `${status} ${STANDARD_PHRASE[status]}${status === 505 ? ': unsupported protocol version' : ''}`
+  return { ...ownWords(status, detail), body, error: 'http_request_error', fields: [TEXT_UTF8, CLOSE] }
+}
+
+function noTarget(detail: string): Description {
+  return { status: 502, error: 'http_request_error', body: detail.slice(0, MAX_BODY_CHARS) }
 }
 
 function methodNotAllowed(detail: string): Description {

@@ -29,9 +29,10 @@ export type HeadFault =
 
 export type RefusedHead = {
   readonly kind: 'refused'
-  readonly status: 400 | 405 | 431 | 505
+  /** 502: what konnectivity's agent answers, whom nobody has to ask for it. */
+  readonly status: 400 | 405 | 431 | 502 | 505
   readonly why: HeadFault
-  /** A sentence for the client; never its own bytes, but for digits. */
+  /** A sentence for the client; of its own bytes digits only, and with 502 its target, which is printable. */
   readonly detail: string
 }
 
@@ -131,13 +132,18 @@ type Authority = { readonly kind: 'authority'; readonly host: string; readonly p
 function readAuthority(text: string): Authority | RefusedHead {
   if (text.includes('/')) return refused(400, 'target', 'CONNECT takes host:port, not a URL or a path')
   const colon = text.lastIndexOf(':')
-  if (colon === -1 || colon < text.lastIndexOf(']')) return refused(400, 'port', 'the port is missing')
+  if (colon === -1 || colon < text.lastIndexOf(']')) {
+    return refused(502, 'port', `dial tcp: address ${text}: missing port in address`)
+  }
   const portText = text.slice(colon + 1)
-  const port = /^[1-9]\d{0,4}$/.test(portText) ? Number(portText) : 0
-  if (port < 1 || port > 65535) {
+  if (/^\d{1,20}$/.test(portText) && Number(portText) > 65535) {
+    return refused(502, 'port', `dial tcp: address ${portText}: invalid port`)
+  }
+  if (!/^[1-9]\d{0,4}$/.test(portText)) {
     const given = /^\d{1,20}$/.test(portText) ? `, got ${portText}` : ''
     return refused(400, 'port', `expected a port from 1 to 65535${given}`)
   }
+  const port = Number(portText)
   const named = text.slice(0, colon)
   const host = named.startsWith('[') && named.endsWith(']') ? named.slice(1, -1) : named
   if (host !== named || host.includes(':')) {

@@ -63,7 +63,7 @@ const golden: readonly (readonly [Failure, string])[] = [
     'HTTP/1.1 408 Request Timeout: the request head did not arrive in time\r\nContent-Type: text/plain; charset=utf-8\r\n' +
       'Connection: close\r\nProxy-Status: culvert; error=http_request_error; ' +
       'details="Request Timeout: the request head did not arrive in time"\r\n' +
-      '\r\n408 Request Timeout: the request head did not arrive in time',
+      '\r\n408 Request Timeout',
   ],
   [
     refusedHead('GET / HTTP/1.1\r\n'),
@@ -77,20 +77,27 @@ const golden: readonly (readonly [Failure, string])[] = [
     'HTTP/1.1 400 Bad Request: the first line is not "CONNECT host:port HTTP/1.1"\r\n' +
       'Content-Type: text/plain; charset=utf-8\r\nConnection: close\r\nProxy-Status: culvert; error=http_request_error; ' +
       'details="Bad Request: the first line is not \\"CONNECT host:port HTTP/1.1\\""\r\n' +
-      '\r\n400 Bad Request: the first line is not "CONNECT host:port HTTP/1.1"',
+      '\r\n400 Bad Request',
   ],
   [
     refusedHead('CONNECT a:80 HTTP/1.1'),
     'HTTP/1.1 431 Request Header Fields Too Large: the request head is over the limit of 16 bytes\r\n' +
       'Content-Type: text/plain; charset=utf-8\r\nConnection: close\r\nProxy-Status: culvert; error=http_request_error; ' +
       'details="Request Header Fields Too Large: the request head is over the limit of 16 bytes"\r\n' +
-      '\r\n431 Request Header Fields Too Large: the request head is over the limit of 16 bytes',
+      '\r\n431 Request Header Fields Too Large',
+  ],
+  [
+    { kind: 'refused', status: 502, why: 'port', detail: 'dial tcp: address 10.0.0.1: missing port in address' },
+    'HTTP/1.1 502 dial tcp: address 10.0.0.1: missing port in address\r\nConnection: close\r\n' +
+      'Content-Type: text/plain; charset=utf-8\r\nProxy-Status: culvert; error=http_request_error; ' +
+      'details="dial tcp: address 10.0.0.1: missing port in address"\r\n' +
+      '\r\ndial tcp: address 10.0.0.1: missing port in address',
   ],
   [
     { kind: 'refused', status: 505, why: 'version', detail: 'no' },
     'HTTP/1.1 505 HTTP Version Not Supported: no\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n' +
       'Proxy-Status: culvert; error=http_request_error; details="HTTP Version Not Supported: no"\r\n' +
-      '\r\n505 HTTP Version Not Supported: no',
+      '\r\n505 HTTP Version Not Supported: unsupported protocol version',
   ],
 ]
 
