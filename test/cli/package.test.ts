@@ -1,7 +1,8 @@
 /** What users get who install Culvert by npm instead of cloning it. One package for all tests: it takes npm ten seconds. */
 import { execFile } from 'node:child_process'
-import { readdirSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { basename, delimiter, join } from 'node:path'
+import { promisify } from 'node:util'
 import t from 'tap'
 import { createScene } from '../../demo/scene.ts'
 import { ADDRESS, type Certificates, TRUST_DOMAIN } from '../../demo/steps/certificates.ts'
@@ -75,6 +76,27 @@ t.test('runs with the Node that npm brought along, or says how npm brings it', a
     stdout + stderr,
     /^culvert \d+\.\d+\.\d+\n$|^culvert: needs [^\n]* approve node && npm rebuild node' in [^\n]*\n$/,
   )
+})
+
+t.test('stands where konnectivity’s programs do in the image of docs/migration.md', async (t) => {
+  const document = readFileSync(join(CHECKOUT, 'docs/migration.md'), 'utf8')
+  const [, recipe = ''] = /```dockerfile\n([\s\S]*?)```/.exec(document) ?? []
+  const [, copied = '', script = ''] = /^FROM node:24-slim\nCOPY (\S+) \/\nRUN ([\s\S]+)$/.exec(recipe) ?? []
+  t.equal(copied, basename(packed.file))
+  const root = join(folder, 'image')
+  const path = join(root, 'bin')
+  mkdirSync(path, { recursive: true })
+  copyFileSync(packed.file, join(root, copied))
+  // npm has installed this package above, and takes long: here it only puts the links where it would.
+  const npm = ['#!/bin/sh', '[ "$1 $2" = "install --global" ] && [ -f "$4" ] || exit 1', `ln -s "${bin}"/* "${path}"`]
+  writeFileSync(join(path, 'npm'), npm.join('\n'), { mode: 0o755 })
+  const env = { ...environmentWithNode(), PATH: [path, process.env.PATH].join(delimiter) }
+  await promisify(execFile)('sh', ['-c', script.replaceAll(/ \/(?=culvert|proxy)/g, ` ${root}/`)], { env })
+  t.strictSame(readdirSync(root).sort(), ['bin', 'proxy-agent', 'proxy-server'])
+  for (const program of ['proxy-server', 'proxy-agent']) {
+    const { stdout } = await promisify(execFile)(join(root, program), ['--version'], { env: environmentWithNode() })
+    t.match(stdout, `${program} `)
+  }
 })
 
 t.test('carries a request from end to end, with certificates that it made itself', async (t) => {
