@@ -42,14 +42,16 @@ for (const [whose, who, cause] of [
 ] as const) {
   t.test(`tells a client with ${whose} why it is not served`, async (t) => {
     const port = await grpcPort(t, { tls: true })
-    const call = openCall(await port.join(who))
-    const { code, message } = await call.ended()
+    const http = await port.join(who)
+    const { code, message } = await openCall(http).ended()
     t.equal(code, 16)
     const [, told = ''] = /^client certificate not accepted: (.*)$/.exec(message) ?? []
     t.match(told, cause)
     t.strictSame(port.counted('clientForbidden'), [['frontend']])
     t.strictSame(port.counted('headRefused'), [['forbidden']])
     t.equal(port.listener.count(), 0)
+    http.destroy()
+    await eventually('no timer is left', port.clock.waiting, (timers) => timers === 0)
   })
 }
 
@@ -202,6 +204,7 @@ t.test('hangs up on a connection that speaks another protocol', async (t) => {
     await ended
   }
   t.strictSame(port.counted('headRefused'), [['malformed'], ['malformed'], ['malformed']])
+  await eventually('no timer is left', port.clock.waiting, (timers) => timers === 0)
   await serves(await port.call())
 })
 

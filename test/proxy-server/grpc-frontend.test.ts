@@ -384,6 +384,7 @@ for (const [how, lose] of [
     t.match((await agentFrames(port, 'CLOSE_REQ')).at(-1), { type: 'CLOSE_REQ', reason: 'client-lost' })
     t.strictSame(await streamEnds(port), ['Canceled'])
     t.equal(port.listener.count(), 0)
+    t.strictSame(port.counted('headRefused'), [], 'it spoke HTTP/2')
   })
 }
 
