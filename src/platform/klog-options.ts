@@ -2,6 +2,7 @@
  * The flags of klog, by which konnectivity's programs log. What ours has in common with it they steer; the rest is accepted, so
  * that a command line need not change. Source: the --help of konnectivity v0.36.0, and klog v2.
  */
+import { readGoInteger } from './go-values.ts'
 import { boolean, IDLE_GROUP, integer, text } from './option-types.ts'
 import type { Option, Parsed, Values } from './options.ts'
 
@@ -11,6 +12,7 @@ export const klogOptions = {
   v: integer({
     group,
     letter: 'v',
+    form: 'decimal32',
     default: '4',
     help: 'How much is logged: 0 or less, what is amiss (warn); 1 to 4, info; 5 and more, debug. --log-level has the last word.',
   }),
@@ -33,6 +35,7 @@ export const klogOptions = {
   logFileMaxSize: integer({
     group,
     default: '1800',
+    form: 'uint64',
     min: 0,
     max: 1_000_000_000,
     help: 'Most megabytes of that file. It begins anew at half of them, and the one before is kept beside it as .1. 0: no limit.',
@@ -74,7 +77,8 @@ function severity(about: About): Option<number> {
   const parse = (given: string): Parsed<number> => {
     const named = SEVERITIES.indexOf(given.toUpperCase())
     if (named !== -1) return { value: named }
-    return /^[+-]?\d+$/.test(given) ? { value: Number(given) } : { expected: `${SEVERITIES.join(', ')} or a number` }
+    const read = readGoInteger(given, 'decimal32')
+    return read.kind === 'integer' ? { value: read.value } : { expected: `${SEVERITIES.join(', ')} or a number` }
   }
   return { ...about, takes: 'severity', shape: 'single', parse }
 }
@@ -84,9 +88,13 @@ export type ModuleLevel = { readonly pattern: string; readonly v: number }
 function modules(about: About): Option<readonly ModuleLevel[]> {
   const parse = (given: string): Parsed<readonly ModuleLevel[]> => {
     const items = given.split(',').filter((item) => item !== '')
-    const read = items.map((item) => /^([^=]+)=(\+?\d+)$/.exec(item))
-    if (read.includes(null)) return { expected: 'a comma-separated list of pattern=N' }
-    return { value: read.map((match) => ({ pattern: match?.[1] ?? '', v: Number(match?.[2]) })) }
+    const levels = items.map((item) => {
+      const [, pattern = '', digits = ''] = /^([^=]+)=([^=-]+)$/.exec(item) ?? []
+      const read = readGoInteger(digits, 'decimal32')
+      return read.kind === 'integer' ? { pattern, v: read.value } : undefined
+    })
+    if (levels.includes(undefined)) return { expected: 'a comma-separated list of pattern=N' }
+    return { value: levels.filter((level) => level !== undefined) }
   }
   return { ...about, takes: 'list', shape: 'single', parse }
 }

@@ -1,7 +1,10 @@
 /**
  * A command line in the forms of Go's pflag: `--flag=value`, `--flag value`, `--boolean`, `--boolean=false`, `-v=2`, `-v 2`,
- * `-v2`; what is not a flag is accepted and ignored, as is everything after `--`. Mistakes are told in pflag's words. Pure.
+ * `-v2`; what is not a flag is accepted and ignored, as is everything after `--`. Mistakes are told in pflag's words. `--help` and
+ * `--version` are booleans like all others, and count whatever else is wrong. Pure.
  */
+import { parseBoolean } from './go-values.ts'
+
 export type Arguments = {
   /** What was given, in order, by the flag's own name. */
   readonly given: ReadonlyMap<string, readonly string[]>
@@ -18,7 +21,13 @@ export type Flag = {
   readonly parse: (text: string) => object
 }
 
-export function readArguments(known: readonly Flag[], argv: readonly string[]): Arguments {
+const asking: readonly Flag[] = [
+  { flag: 'help', letter: 'h', shape: 'boolean', parse: parseBoolean },
+  { flag: 'version', shape: 'boolean', parse: parseBoolean },
+]
+
+export function readArguments(options: readonly Flag[], argv: readonly string[]): Arguments {
+  const known = [...options, ...asking]
   const byName = new Map(
     known.flatMap((entry) => [entry.flag, entry.formerly ?? entry.flag].map((name) => [name, entry] as const)),
   )
@@ -47,22 +56,34 @@ export function readArguments(known: readonly Flag[], argv: readonly string[]): 
     take(entry, value, `${entry.letter === undefined ? '' : `-${entry.letter}, `}--${name}`)
   }
 
+  /** @param word more letters may follow that of a boolean; an equals sign with nothing behind it is no sign but a value */
   const short = (word: string): void => {
     const [, letter = '', after = ''] = /^-(.)(.*)$/su.exec(word) ?? []
     const entry = byLetter.get(letter)
     if (entry === undefined) return void mistakes.push(`unknown shorthand flag: '${letter}' in ${word}`)
-    const value = after === '' ? rest.shift() : after.replace(/^=/, '')
+    const shown = `-${letter}, --${entry.flag}`
+    if (/^=./su.test(after)) return take(entry, after.slice(1), shown)
+    if (entry.shape === 'boolean') {
+      take(entry, 'true', shown)
+      if (after !== '') short(`-${after}`)
+      return
+    }
+    const value = after === '' ? rest.shift() : after
     if (value === undefined) return void mistakes.push(`flag needs an argument: '${letter}' in ${word}`)
-    take(entry, value, `-${letter}, --${entry.flag}`)
+    take(entry, value, shown)
   }
 
   for (let word = rest.shift(); word !== undefined && word !== '--'; word = rest.shift()) {
-    if (word === '--help' || word === '-h') return { given, asked: 'help', mistakes }
-    if (word === '--version') return { given, asked: 'version', mistakes }
     if (word.startsWith('--')) long(word)
-    else if (/^-./.test(word)) short(word)
+    else if (/^-./s.test(word)) short(word)
   }
-  return { given, asked: undefined, mistakes }
+  const asked = (['help', 'version'] as const).find((flag) => isTrue(given.get(flag)?.at(-1) ?? 'false'))
+  return { given, asked, mistakes }
+}
+
+function isTrue(value: string): boolean {
+  const parsed = parseBoolean(value)
+  return 'value' in parsed && parsed.value
 }
 
 export function shownValue({ secret }: Pick<Flag, 'secret'>, value: string | undefined): string {

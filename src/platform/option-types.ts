@@ -1,6 +1,7 @@
 /** The types an option can have (options.ts), each with the sentence that says what was expected. */
 import { formatBytes, parseBytes } from './bytes.ts'
 import { formatDuration, parseDuration } from './duration.ts'
+import { type IntegerForm, parseBoolean, readCommaList, readGoInteger } from './go-values.ts'
 import type { Made, Option, Parsed } from './options.ts'
 
 type About = {
@@ -30,14 +31,21 @@ export function file(about: About): Option<string> {
   return { ...text(about), takes: 'file' }
 }
 
+/** In the forms of Go: go-values.ts. */
 export function integer({
-  min = Number.MIN_SAFE_INTEGER,
-  max = Number.MAX_SAFE_INTEGER,
+  min = Number.NEGATIVE_INFINITY,
+  max = Number.POSITIVE_INFINITY,
+  form = 'int64',
   ...about
-}: About & Range): Option<number> {
-  const bounded = min > Number.MIN_SAFE_INTEGER || max < Number.MAX_SAFE_INTEGER
-  const expected = bounded ? `a whole number${bounds(min, max, Number.MAX_SAFE_INTEGER, String)}` : 'a whole number'
-  return { ...about, takes: 'number', shape: 'single', parse: (given) => within(min, max, whole(given), expected) }
+}: About & Range & { readonly form?: IntegerForm }): Option<number> {
+  const range = bounds(min, max, Number.POSITIVE_INFINITY, String)
+  const expected = `a whole number${range}`
+  const parse = (given: string): Parsed<number> => {
+    const read = readGoInteger(given, form)
+    if (read.kind === 'out of range' && range === '') return { expected: `${expected} of ${read.bits} bits` }
+    return within(min, max, read.kind === 'integer' ? read.value : undefined, expected)
+  }
+  return { ...about, takes: 'number', shape: 'single', parse }
 }
 
 /** With a fraction, as in `2.5`. */
@@ -67,14 +75,8 @@ export function bytes({ min = 0, max = Number.MAX_SAFE_INTEGER, ...about }: Abou
   return { ...about, takes: 'size', shape: 'single', parse: (given) => within(min, max, parseBytes(given), expected) }
 }
 
-/** The words are those of Go's strconv.ParseBool. */
 export function boolean(about: About): Option<boolean> {
-  const parse = (given: string): Parsed<boolean> => {
-    if (['1', 't', 'T', 'true', 'True', 'TRUE'].includes(given)) return { value: true }
-    if (['0', 'f', 'F', 'false', 'False', 'FALSE'].includes(given)) return { value: false }
-    return { expected: 'true or false' }
-  }
-  return { ...about, takes: 'boolean', shape: 'boolean', parse }
+  return { ...about, takes: 'boolean', shape: 'boolean', parse: parseBoolean }
 }
 
 /** @param refusal the sentence for what is none of them, where konnectivity has one */
@@ -91,14 +93,26 @@ export function oneOf<const Choice extends string>(
   return { ...about, takes: words.join('|'), shape: 'single', parse }
 }
 
-/** Items separated by commas or given one flag each; empty items are skipped. */
+/** Items separated by commas or given one flag each, as they are: what has blanks around it here would not be taken by Go. */
 export function list(about: About): Option<readonly string[]> {
-  const items = (given: string): string[] => given.split(',').map((item) => item.trim())
-  return { ...about, takes: 'list', shape: 'list', parse: (given) => ({ value: items(given).filter(Boolean) }) }
+  const parse = (given: string): Parsed<readonly string[]> => {
+    const value = readCommaList(given)
+    return value === undefined ? { expected: 'a comma-separated list, quotes around whole items only' } : { value }
+  }
+  return { ...about, takes: 'list', shape: 'list', parse }
 }
 
-function whole(given: string): number | undefined {
-  return /^[+-]?\d+$/.test(given) ? Number(given) : undefined
+/**
+ * Words separated by commas, as they are; empty ones are skipped. Of several flags the last one counts.
+ *
+ * @param refusal the sentence for a text of commas only
+ */
+export function words({ refusal, ...about }: About & { readonly refusal: string }): Option<readonly string[]> {
+  const parse = (given: string): Parsed<readonly string[]> => {
+    const value = given.split(',').filter((word) => word !== '')
+    return value.length === 0 && given !== '' ? { refused: refusal } : { value }
+  }
+  return { ...about, takes: 'list', shape: 'single', parse }
 }
 
 function within(min: number, max: number, value: number | undefined, expected: string): Parsed<number> {

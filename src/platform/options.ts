@@ -16,7 +16,7 @@ export type Option<T> = {
   readonly flag?: string | undefined
   /** The name that the flag had before, without dashes; it is still taken. */
   readonly formerly?: string | undefined
-  /** The flag's short form: `v` is `-v`. Not for booleans. */
+  /** The flag's short form: `v` is `-v`. */
   readonly letter?: string | undefined
   /** Variable that gives the default when it is set and not empty. */
   readonly environment?: string | undefined
@@ -70,15 +70,15 @@ export function readOptions<Table extends OptionTable>(
   const values: Record<string, unknown> = {}
   for (const [key, option] of Object.entries(table)) {
     const flag = flagOf(key, option)
-    const { text, from } = textOf(option, given.get(flag), environment)
-    const parsed = text === undefined ? { refused: `--${flag}: must be set` } : option.parse(text)
+    const { texts, from } = textsOf(option, given.get(flag), environment)
+    const parsed = texts === undefined ? { refused: `--${flag}: must be set` } : parseAll(option, texts)
     if ('value' in parsed) {
       values[key] = parsed.value
       continue
     }
     if ('refused' in parsed) problems.push(parsed.refused)
     else if (from === 'environment') {
-      misread.push(`${option.environment}: expected ${parsed.expected}, got ${shownValue(option, text)}`)
+      misread.push(`${option.environment}: expected ${parsed.expected}, got ${shownValue(option, texts?.[0])}`)
     }
     Object.defineProperty(values, key, { get: () => panic(unread) })
   }
@@ -95,16 +95,25 @@ export function shownOptions<Table extends OptionTable>(table: Table, values: Va
   return Object.fromEntries(entries.map(([key, option]) => [flagOf(key, option), values[key]]))
 }
 
-function textOf(
+/** Several for a list only. */
+function textsOf(
   option: Option<unknown>,
   given: readonly string[] | undefined,
   environment: Environment,
-): { readonly text: string | undefined; readonly from: 'flag' | 'environment' | 'default' } {
-  if (given !== undefined) return { text: option.shape === 'list' ? given.join(',') : given.at(-1), from: 'flag' }
+): { readonly texts: readonly string[] | undefined; readonly from: 'flag' | 'environment' | 'default' } {
+  if (given !== undefined) return { texts: option.shape === 'list' ? given : given.slice(-1), from: 'flag' }
   const fromEnvironment = option.environment === undefined ? undefined : environment[option.environment]
-  if (fromEnvironment) return { text: fromEnvironment, from: 'environment' }
-  const fallback = option.default
-  return { text: typeof fallback === 'object' ? fallback.make() : fallback, from: 'default' }
+  if (fromEnvironment) return { texts: [fromEnvironment], from: 'environment' }
+  const fallback = typeof option.default === 'object' ? option.default.make() : option.default
+  return { texts: fallback === undefined ? undefined : [fallback], from: 'default' }
+}
+
+function parseAll(option: Option<unknown>, texts: readonly string[]): Parsed<unknown> {
+  const read = texts.map(option.parse)
+  const wrong = read.find((parsed) => !('value' in parsed))
+  if (wrong !== undefined) return wrong
+  const values = read.flatMap((parsed) => ('value' in parsed ? [parsed.value] : []))
+  return { value: option.shape === 'list' ? values.flat() : values[0] }
 }
 
 const unread = Symbol('an option that could not be read')

@@ -60,8 +60,8 @@ const ours: Rule<AgentOptions>[] = [
       ? undefined
       : `--agent-id: expected printable ASCII without spaces at its ends, got ${quoted(agentId)}`,
   ({ alpnProto }) =>
-    alpnProto.some((name) => Buffer.byteLength(name) > MAX_ALPN_BYTES)
-      ? `--alpn-proto: expected names of at most ${MAX_ALPN_BYTES} bytes`
+    alpnProto.some((name) => name === '' || Buffer.byteLength(name) > MAX_ALPN_BYTES)
+      ? `--alpn-proto: expected names of 1 to ${MAX_ALPN_BYTES} bytes`
       : undefined,
   ({ cipherSuites }) => cipherSuiteProblem(cipherSuites),
   ({ heartbeatIntervalMs, heartbeatTimeoutMs }) =>

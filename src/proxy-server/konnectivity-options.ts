@@ -1,6 +1,17 @@
 /** The flags that konnectivity's server has, by its names and with its defaults; docs/compatibility.md lists what differs. */
 import { randomUUID } from 'node:crypto'
-import { boolean, duration, file, IDLE_GROUP, integer, list, number, oneOf, text } from '../platform/option-types.ts'
+import {
+  boolean,
+  duration,
+  file,
+  IDLE_GROUP,
+  integer,
+  list,
+  number,
+  oneOf,
+  text,
+  words,
+} from '../platform/option-types.ts'
 import { tlsVersionNames, tlsVersionRefusal } from '../platform/tls-version.ts'
 
 export const konnectivityOptions = {
@@ -54,8 +65,9 @@ export const konnectivityOptions = {
   }),
   kubeconfigQps: number({ default: '0', help: 'Requests per second to the Kubernetes API. 0: 5.' }),
   kubeconfigBurst: integer({ default: '0', help: 'Requests at once to the Kubernetes API. 0: 10.' }),
-  proxyStrategies: list({
+  proxyStrategies: words({
     default: 'default',
+    refusal: 'invalid proxy strategies: proxy strategies cannot be empty',
     help: 'How an agent is chosen, tried in this order: default, destHost, defaultRoute.',
   }),
   cipherSuites: list({

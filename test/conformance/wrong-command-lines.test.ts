@@ -42,6 +42,8 @@ const both: readonly string[][] = [
   ['--kubeconfig'],
   ['-v'],
   ['stray', '--no-such-flag', '--', '--help'],
+  ['--help=false', '--no-such-flag'],
+  ['-h=false', '-z'],
 ]
 const wrong: Readonly<Record<'server' | 'agent', readonly (readonly string[])[]>> = {
   server: [
@@ -66,6 +68,12 @@ const wrong: Readonly<Record<'server' | 'agent', readonly (readonly string[])[]>
     ...['server', 'agent', 'admin', 'health'].flatMap((port) =>
       ['1023', '49152', '-1', '70000'].map((value) => [...onTcp, `--${port}-port=${value}`]),
     ),
+    ...['010', '1_0', '0x_50', '0X1f', '0b11', '0o17', '0O17', '0_1', '-0x1', '+0_7', '0xfFFF_F'].map((value) => [
+      ...onTcp,
+      `--agent-port=${value}`,
+    ]),
+    ['--help=0'],
+    ['-h=false'],
     [...onTcp, '--server-port=0'],
     [...onTcp, '--agent-port=80', '--server-port=60000'],
     [...onTcp, '--enable-contention-profiling'],
@@ -75,11 +83,24 @@ const wrong: Readonly<Record<'server' | 'agent', readonly (readonly string[])[]>
     [...onTcp, `--kubeconfig=${gone}`],
     [...onTcp, '--proxy-strategies='],
     [...onTcp, '--proxy-strategies=default,random,destHost'],
+    [...onTcp, '--proxy-strategies=destHost, default'],
+    [...onTcp, '--proxy-strategies= '],
+    [...onTcp, '--proxy-strategies=,'],
+    [...onTcp, '--proxy-strategies=default', '--proxy-strategies='],
+    [...onTcp, '--proxy-strategies=random', '--proxy-strategies=default', '--server-port=1'],
     [...onTcp, '--xfr-channel-size=0'],
     [...onTcp, '--xfr-channel-size=-5'],
     [...onTcp, '--tls-min-version=TLS12'],
     [...onTcp, '--cipher-suites=TLS_AES_128_GCM_SHA256,TLS_RSA_WITH_RC4_128_SHA,x'],
     [...onTcp, '--cipher-suites', 'x', '--cipher-suites=y'],
+    [...onTcp, '--cipher-suites=TLS_AES_128_GCM_SHA256, TLS_AES_256_GCM_SHA384'],
+    [...onTcp, '--cipher-suites=TLS_AES_128_GCM_SHA256,'],
+    [...onTcp, '--cipher-suites=,'],
+    [...onTcp, '--cipher-suites="x,y",z'],
+    [...onTcp, '--cipher-suites="x""y"'],
+    [...onTcp, '--cipher-suites=', '--cipher-suites=y'],
+    [...onTcp, '--cipher-suites="TLS_AES_128_GCM_SHA256"\n', '--server-port=1'],
+    ...['a=b,', 'a==b', ',a=b', ' '].map((label) => [...onTcp, '--enable-lease-controller', `--lease-label=${label}`]),
     [...onTcp, '--enable-lease-controller', '--lease-label=a=b,c'],
     [...onTcp, '--enable-lease-controller', '--lease-label='],
     [...onTcp, '--graceful-shutdown-timeout=-1s'],
@@ -94,6 +115,8 @@ const wrong: Readonly<Record<'server' | 'agent', readonly (readonly string[])[]>
     [`--agent-cert=${pem}`],
     ['--proxy-server-port=0'],
     ['--proxy-server-port=-1'],
+    ['--proxy-server-port=-0x1'],
+    ['--proxy-server-port=0b0'],
     ['--health-server-port=-1'],
     ['--admin-server-port=-1'],
     ['--xfr-channel-size=0'],
@@ -121,6 +144,18 @@ const unreadable: Readonly<Record<'server' | 'agent', readonly string[]>> = {
     '-v=x',
     '-vx',
     '--v=',
+    '-v=',
+    ...['0x3', '1_0', '2147483648', '-2147483649'].map((value) => `-v=${value}`),
+    ...['', ' 5', '08', '0x', '0_', '1_', '_1', '1__0', '0x5__0', '9223372036854775808', '-9223372036854775809'].map(
+      (value) => `--server-count=${value}`,
+    ),
+    '--help=x',
+    '-h=x',
+    '--help=',
+    '--cipher-suites=a"b',
+    '--cipher-suites="a',
+    '--cipher-suites="a"b',
+    '--cipher-suites= "a"',
   ],
   agent: [
     '--proxy-server-port=1.5',
@@ -129,6 +164,15 @@ const unreadable: Readonly<Record<'server' | 'agent', readonly string[]>> = {
     '--vmodule=x',
     '--stderrthreshold=x',
     '--log-file-max-size=-1',
+    '--log-file-max-size=+1',
+    '--log-file-max-size=0x',
+    '--log-file-max-size=18446744073709551616',
+    '--stderrthreshold=0x1',
+    '--stderrthreshold=99999999999',
+    '--vmodule=a=-1',
+    '--vmodule=a=0x1',
+    '--vmodule=a=99999999999',
+    '--alpn-proto=a"b',
     '--log-backtrace-at=x',
   ],
 }
@@ -149,6 +193,16 @@ for (const { role, name, answer } of roles) {
       const { errors } = await refusalOf(stock, [flag])
       t.match(errors, [/^invalid argument ".*" for ".*" flag: /], flag)
       t.equal(upToFlag(errorsIn(answer([flag]))[0]), upToFlag(errors[0]), flag)
+    }
+  })
+  t.test(`${name} shows its help for the same words as konnectivity`, async (t) => {
+    for (const argv of [['--help=true'], ['-h=1'], ['--help=false', '-h'], ['-hv3'], ['--help', '--v=0']]) {
+      const [theirs, ours] = await Promise.all([
+        refusalOf(stock, argv),
+        refusalOf(process.execPath, [entry(role), ...argv]),
+      ])
+      const shown = { code: 0, errors: [] }
+      t.strictSame([theirs, ours], [shown, shown], argv.join(' '))
     }
   })
   t.test(`${name} ends with the code of konnectivity, having said so`, async (t) => {

@@ -29,7 +29,8 @@ t.test(
   'reads the short form of a flag with its value attached, after an equals sign or as the next word',
   async (t) => {
     t.strictSame(given('-v2', '-v=3', '-v', '4', '--v=5', '--v', '6'), { v: ['2', '3', '4', '5', '6'] })
-    t.strictSame(given('-n=', '-nv', '-n', '-v'), { name: ['', 'v', '-v'] })
+    t.strictSame(given('-n=', '-n=v', '-nv', '-n', '-v'), { name: ['=', 'v', 'v', '-v'] })
+    t.strictSame(given('-n=a\nb'), { name: ['a\nb'] })
   },
 )
 
@@ -65,10 +66,23 @@ t.test('tells every mistake in pflag’s words, in the order of the command line
   t.strictSame(mistakes('--server-port=x', '--server-port=1').length, 1, 'also where a later one is good')
 })
 
+t.test('reads a boolean’s letter with others behind it', async (t) => {
+  t.strictSame(given('-hv3', '-hn', 'x', '-h=0'), { help: ['true', 'true', '0'], v: ['3'], name: ['x'] })
+  t.strictSame(mistakes('-ht', '-h=', '-h=x', '-hv'), [
+    "unknown shorthand flag: 't' in -t",
+    "unknown shorthand flag: '=' in -=",
+    'invalid argument "x" for "-h, --help" flag: expected true or false',
+    "flag needs an argument: 'v' in -v",
+  ])
+})
+
 t.test('sees a wish for help or the version, and none in a value', async (t) => {
   t.equal(read('--no-such', '--help').asked, 'help')
   t.equal(read('-h').asked, 'help')
   t.equal(read('--version').asked, 'version')
+  t.equal(read('--version', '--help=T').asked, 'help')
+  t.equal(read('--version=1', '--help', '--help=false').asked, 'version')
+  t.equal(read('--version=0', '-h=false', '--help=perhaps').asked, undefined)
   t.equal(read('--name', '-h').asked, undefined)
   t.equal(read('--', '--help').asked, undefined)
 })

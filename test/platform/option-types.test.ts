@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap'
-import { boolean, bytes, duration, integer, list, number, oneOf } from '../../src/platform/option-types.ts'
+import { boolean, bytes, duration, integer, list, number, oneOf, words } from '../../src/platform/option-types.ts'
 import type { Option } from '../../src/platform/options.ts'
 
 const help = 'What it is for.'
@@ -10,8 +10,11 @@ function check<T>(t: Test, option: Option<T>, read: Record<string, T>, refused: 
   for (const text of refused) t.hasProp(option.parse(text), 'expected', JSON.stringify(text))
 }
 
-t.test('an integer keeps its bounds and refuses what a double cannot hold', async (t) => {
-  check(t, integer({ help }), { '-5': -5, '+7': 7, '007': 7 }, ['', '1.5', 'x', '9007199254740992'])
+t.test('an integer keeps its bounds, and those of its form', async (t) => {
+  check(t, integer({ help }), { '-5': -5, '+7': 7, '010': 8, '0x1F': 31, '1_000': 1_000 }, ['', '1.5', 'x'])
+  check(t, integer({ help, form: 'decimal32' }), { '010': 10, '2147483647': 2_147_483_647 }, ['0x1', '2147483648'])
+  t.strictSame(integer({ help }).parse('9223372036854775808'), { expected: 'a whole number of 64 bits' })
+  t.strictSame(integer({ help, min: 2 }).parse('9223372036854775808'), { expected: 'a whole number, at least 2' })
   check(t, integer({ help, min: 2, max: 4 }), { '2': 2, '4': 4 }, ['1', '5'])
   t.strictSame(integer({ help, min: 2, max: 4 }).parse('5'), { expected: 'a whole number from 2 to 4' })
 })
@@ -50,6 +53,12 @@ t.test('a choice is one of its words', async (t) => {
   t.strictSame(oneOf(['a'], { help, refusal: (given) => `no ${given}` }).parse('b'), { refused: 'no b' })
 })
 
-t.test('a list skips what is empty', async (t) => {
-  check(t, list({ help }), { '': [], 'a, b,,c': ['a', 'b', 'c'] }, [])
+t.test('a list has its items as they are', async (t) => {
+  check(t, list({ help }), { '': [], 'a, b,,c': ['a', ' b', '', 'c'], '"a,b",c': ['a,b', 'c'] }, ['a"b', '"a'])
+})
+
+t.test('words are as they are, and an empty one is none', async (t) => {
+  const option = words({ help, refusal: 'none at all' })
+  check(t, option, { '': [], 'a, b,,c': ['a', ' b', 'c'], '"a"': ['"a"'] }, [])
+  t.strictSame(option.parse(',,'), { refused: 'none at all' })
 })

@@ -172,7 +172,7 @@ t.test('refuses hosts, ids and protocols that would only fail once it connects',
   }
   t.strictSame(problemsOf(complete(t, '--agent-id=a\nb', `--alpn-proto=h3,${'x'.repeat(256)}`)), [
     '--agent-id: expected printable ASCII without spaces at its ends, got "a\\nb"',
-    '--alpn-proto: expected names of at most 255 bytes',
+    '--alpn-proto: expected names of 1 to 255 bytes',
   ])
   t.match(problemsOf(complete(t, '--agent-identifiers=host=h\u00fcb')), [/^agent address is invalid: expected a query/])
 })
