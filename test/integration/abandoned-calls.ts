@@ -8,6 +8,8 @@ const CANCEL = 8
 const AT_ONCE = 32
 /** So many calls of a shared HTTP/2 connection come and go before it is broken with those that run on it. */
 const CALLS_OF_A_CONNECTION = 1_500
+/** One in so many calls has an HTTP/2 connection of its own. Not a multiple of the ways to go: each goes in each way. */
+const OWN_CONNECTION_EVERY = 4
 const UPLOAD_BYTES = 96 * 1024
 /** The head of a message of 1 MiB that is not DATA, and a tenth of it: more than the server holds for nothing. */
 const BEGUN = Buffer.concat([Buffer.from([0, 0, 0x10, 0, 0]), Buffer.alloc(UPLOAD_BYTES, 0x12)])
@@ -48,7 +50,7 @@ async function leave(http: ClientHttp2Session, call: WireCall, way: (typeof ways
 }
 
 /**
- * Begins so many calls and leaves them: half of them on HTTP/2 connections of their own, half on one that is shared. What
+ * Begins so many calls and leaves them: some on HTTP/2 connections of their own, most on one that is shared. What
  * others have begun on a shared one when it breaks is left in that way.
  */
 export async function abandonCalls(
@@ -65,7 +67,7 @@ export async function abandonCalls(
     const begin: Begin = stages[when[index % when.length]!]
     const round = Math.floor(index / when.length)
     const way = ways[round % ways.length]!
-    if (round % 2 === 0) {
+    if (round % OWN_CONNECTION_EVERY === 0) {
       const http = await joinFrontend(t, server)
       const call = openCall(http)
       await begin(call, to)

@@ -16,7 +16,7 @@ import { onlyLeft } from './witness.ts'
 const CHUNK_BYTES = 64 * 1024
 const CHUNKS = 8
 const FIRST = 500
-const SECOND = 3_000
+const SECOND = 2_000
 
 /** Its connections that are open, and how many there were. */
 type Answering = { readonly open: Set<Int64>; count: number }

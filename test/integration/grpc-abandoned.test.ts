@@ -25,7 +25,7 @@ const finite = await listenTarget(t, (socket) => void sendAll(socket, MEBIBYTE))
 
 for (const [transport, first, second] of [
   ['uds', 2_000, 8_000],
-  ['tls', 200, 600],
+  ['tls', 100, 300],
 ] as const) {
   t.test(`${transport}: ${first + second} abandoned calls leave no more than ${first}`, async (t) => {
     const tunnel = await startTunnel(t, { pki, transport, flags: ['--mode=grpc'], ...watched }, watched)
