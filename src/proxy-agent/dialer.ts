@@ -7,8 +7,16 @@ import type { LookupAddress } from 'node:dns'
 import { connect, type OnReadOpts, type Socket, type TcpNetConnectOpts } from 'node:net'
 import { type Clock, systemClock } from '../platform/clock.ts'
 import { TunnelError } from '../platform/errors.ts'
-import { connectErrorText, hostPort, lookupErrorText, lookupTimeoutText, timeoutText } from './core/go-errors.ts'
-import { isAllowedAddress, prohibitedText, readTarget, type Target } from './core/target.ts'
+import {
+  addressErrorText,
+  connectErrorText,
+  hostPort,
+  lookupErrorText,
+  lookupTimeoutText,
+  namingProtocol,
+  timeoutText,
+} from './core/go-errors.ts'
+import { isAllowedAddress, isOfFamily, NO_ADDRESS, prohibitedText, readTarget, type Target } from './core/target.ts'
 import type { Lookup } from './lookups.ts'
 
 export type DialRequest = {
@@ -52,18 +60,18 @@ const KEEP_ALIVE_MS = 15_000 // as Go's dialer, which a stock agent uses
  */
 export function dial(request: DialRequest, network: Network): Promise<Dialed> {
   const target = readTarget(request.protocol, request.address)
-  if (target.kind === 'refused') return Promise.reject(new TunnelError('dial-failed', target.text))
+  if (target.kind === 'refused') return Promise.reject(failure(target.text, request.protocol))
   return new Promise((resolve, reject) => race(target, request, network, resolve, reject))
 }
 
 function race(
   target: Target,
-  { timeoutMs, signal, onread }: DialRequest,
+  { protocol, timeoutMs, signal, onread }: DialRequest,
   { clock, lookup, connect }: Network,
   resolve: (dialed: Dialed) => void,
   reject: (reason: TunnelError) => void,
 ): void {
-  const { host, port } = target
+  const { host, port, family } = target
   const attempts = new Map<Socket, string>()
   let untried: string[] = []
   let firstFailure: { readonly address: string; readonly error: Error } | undefined
@@ -88,7 +96,7 @@ function race(
 
   function fail(text: string, cause?: unknown): void {
     end()
-    reject(new TunnelError('dial-failed', text, { cause }))
+    reject(failure(text, protocol, cause))
   }
 
   function giveUp(): void {
@@ -102,7 +110,8 @@ function race(
 
   function tryResolved(found: readonly LookupAddress[]): void {
     if (ended) return // a resolver's answer to a dial that is over
-    const addresses = interleaved(found)
+    const addresses = interleaved(found).filter((address) => isOfFamily(address, family))
+    if (addresses.length === 0 && found.length > 0) return fail(addressErrorText(host, NO_ADDRESS))
     const allowed = addresses.filter(isAllowedAddress)
     if (allowed.length > 0) tryAll(allowed.slice(0, MAX_ADDRESSES))
     else if (addresses[0] !== undefined) fail(prohibitedText(addresses[0], port))
@@ -147,6 +156,10 @@ function race(
       else if (attempts.size === 0) fail(connectErrorText(firstFailure.address, firstFailure.error), firstFailure.error)
     }
   }
+}
+
+function failure(text: string, protocol: string, cause?: unknown): TunnelError {
+  return new TunnelError('dial-failed', namingProtocol(text, protocol), { cause })
 }
 
 /** In the resolver's order, but one family after the other in turn, so that a dead family costs one wait only. */

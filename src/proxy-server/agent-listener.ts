@@ -18,7 +18,7 @@ import {
   serveAgentStream,
 } from './agent-stream.ts'
 import { admit } from './core/admission.ts'
-import { unknownMethod } from './core/grpc-status.ts'
+import { unknownEncoding, unknownMethod } from './core/grpc-status.ts'
 import { countIdentifiers } from './core/identifiers.ts'
 import { headerListBytes, readRegistration, valuesOf } from './core/registration.ts'
 import { refuseStream } from './grpc-refusal.ts'
@@ -175,6 +175,12 @@ export function createAgentListener(
     const unknown = unknownMethod('AgentService', 'Connect', path, method)
     if (unknown !== undefined) {
       refuse('unknown_method', stream, 'UNIMPLEMENTED', unknown)
+      return lastWords(http)
+    }
+    const [encoding] = valuesOf(rawHeaders, 'grpc-encoding')
+    const unreadable = unknownEncoding(encoding)
+    if (unreadable !== undefined) {
+      refuse('encoding', stream, 'UNIMPLEMENTED', unreadable)
       return lastWords(http)
     }
     const required = options.material.ca !== undefined

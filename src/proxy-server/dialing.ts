@@ -4,7 +4,7 @@
  */
 import type { Clock } from '../platform/clock.ts'
 import type { Connection, ConnectionEvents } from '../tunnel/connection.ts'
-import type { DialFailure as SessionFailure } from '../tunnel/dials.ts'
+import type { DialRequest, DialFailure as SessionFailure } from '../tunnel/dials.ts'
 import type { Int64 } from '../tunnel/packet.ts'
 import type { AgentStream } from './agent-stream.ts'
 import type { Clusters } from './core/clusters.ts'
@@ -34,11 +34,13 @@ export type Dialing = {
    * Dials; the waiter hears one of the two, once, unless it cancels.
    *
    * @param principal whose dial it is; each has a bounded number pending
-   * @param wanted the number that the agent sees, unless an answer to another dial may come under it
+   * @param wanted what the agent sees: the number, unless an answer to another dial may come under it, and the protocol
    * @returns cancels the dial
    */
-  readonly dial: (cluster: string, principal: string, address: string, waiter: Waiter, wanted?: Int64) => () => void
+  readonly dial: (cluster: string, principal: string, address: string, waiter: Waiter, wanted?: Wanted) => () => void
 }
+
+export type Wanted = Pick<DialRequest, 'random' | 'protocol'>
 
 /** Why an agent did not come to an answer of its own. */
 type Unable = Exclude<SessionFailure, { readonly kind: 'refused' }>
@@ -53,7 +55,7 @@ export function createDialing(deps: DialDeps): Dialing {
     else pending.delete(principal)
   }
 
-  function dial(cluster: string, principal: string, address: string, waiter: Waiter, wanted?: Int64): () => void {
+  function dial(cluster: string, principal: string, address: string, waiter: Waiter, wanted?: Wanted): () => void {
     if ((pending.get(principal) ?? 0) >= deps.maxPendingPerFrontend) {
       metrics.dialRefused('frontend')
       waiter.failed({ kind: 'too-many-dials' })
@@ -103,10 +105,10 @@ export function createDialing(deps: DialDeps): Dialing {
         metrics.dialFailed('no_agent')
         return fail({ kind: 'no-agent' })
       }
-      const random = wanted !== undefined && !agent.session.hasDial(wanted) ? wanted : deps.dialNumber()
+      const random = wanted && !agent.session.hasDial(wanted.random) ? wanted.random : deps.dialNumber()
       current = { agent, random }
       agent.session.dial(
-        { random, protocol: 'tcp', address },
+        { random, protocol: wanted?.protocol ?? 'tcp', address },
         {
           connected(connection) {
             finish()

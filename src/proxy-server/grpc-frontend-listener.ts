@@ -13,7 +13,7 @@ import { createServer, type Socket } from 'node:net'
 import type { TlsMaterial } from '../platform/tls-material.ts'
 import { type Admission, DEFAULT_CLUSTER } from './core/admission.ts'
 import { createBegunMessages } from './core/begun-messages.ts'
-import { type GrpcStatus, isGrpc, unknownMethod } from './core/grpc-status.ts'
+import { type GrpcStatus, isGrpc, unknownEncoding, unknownMethod } from './core/grpc-status.ts'
 import { headerListBytes } from './core/registration.ts'
 import { createTurns, type Turns } from './core/turns.ts'
 import { createFrontendAdmission } from './frontend-admission.ts'
@@ -146,6 +146,8 @@ export function createGrpcFrontendListener(
     }
     const unknown = unknownMethod('ProxyService', 'Proxy', path, method)
     if (unknown !== undefined) return refuse('UNIMPLEMENTED', unknown, 'unknown-method')
+    const unreadable = unknownEncoding(headers['grpc-encoding']?.toString())
+    if (unreadable !== undefined) return refuse('UNIMPLEMENTED', unreadable, 'encoding')
     if (admission.kind === 'refused') {
       return refuse('UNAUTHENTICATED', `client certificate not accepted: ${admission.cause}`, 'forbidden')
     }

@@ -91,13 +91,13 @@ export function serveGrpcFrontend(
   let grace: Disposable | undefined
 
   const call = createProxyCall({
-    dial: (random, address, { connected, failed }) =>
+    dial: ({ random, protocol, address }, { connected, failed }) =>
       deps.dialing.dial(
         cluster,
         principal,
         address,
         { connected, failed: (failure) => failed(dialErrorText(failure), failure.kind === 'no-agent') },
-        random,
+        { random, protocol },
       ),
     send,
     data: sendData,

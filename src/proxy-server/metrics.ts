@@ -12,7 +12,7 @@ import type { Violation } from '../tunnel/violations.ts'
 import type { HeadFault } from './core/connect-head.ts'
 
 export type Port = 'frontend' | 'agent'
-export type HeadRefusal = HeadFault | 'slow' | 'unknown-method' | 'content-type' | 'forbidden' | 'shutdown'
+export type HeadRefusal = HeadFault | 'slow' | 'unknown-method' | 'encoding' | 'content-type' | 'forbidden' | 'shutdown'
 export type DialFailureReason =
   | 'no_agent'
   | 'error_response'
@@ -60,7 +60,15 @@ export type ServerMetrics = {
   readonly handshakeFailed: (port: Port, why: 'failed' | 'slow' | 'too_many') => void
   /** A stream on the agent port that did not become an agent. */
   readonly agentRefused: (
-    why: 'too_many' | 'unauthenticated' | 'metadata' | 'unknown_method' | 'second_stream' | 'slow' | 'shutdown',
+    why:
+      | 'too_many'
+      | 'unauthenticated'
+      | 'metadata'
+      | 'unknown_method'
+      | 'encoding'
+      | 'second_stream'
+      | 'slow'
+      | 'shutdown',
   ) => void
   readonly streamEnded: (how: StreamEnd) => void
   readonly violation: (violation: Violation) => void

@@ -32,4 +32,25 @@ for (const { server } of tunnels) {
     })
     call.finish()
   })
+
+  t.test(
+    `over ${server.transport}: has the agent dial the family that is asked for, and nothing but TCP`,
+    async (t) => {
+      const target = await listenTarget(t, echo)
+      const client = grpcClient(t, server)
+      for (const [protocol, address, error] of [
+        ['tcp4', target.address, ''],
+        ['tcp4', await closedPort(), /^dial tcp4 127\.0\.0\.1:\d+: connect: connection refused$/],
+        ['tcp6', target.address, 'dial tcp6: address 127.0.0.1: no suitable address found'],
+        ['udp', target.address, 'dial "udp": protocol not supported, only tcp, tcp4 and tcp6 are'],
+        ['unix', '/run/x.sock', 'dial "unix": protocol not supported, only tcp, tcp4 and tcp6 are'],
+      ] as const) {
+        const call = client.call()
+        call.send(dialRequest(address, '7', protocol))
+        t.match((await call.next('dialResponse')).error ?? '', error, protocol)
+        call.finish()
+        await call.status
+      }
+    },
+  )
 }

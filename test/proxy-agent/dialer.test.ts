@@ -211,6 +211,25 @@ t.test('says that the agent is out of descriptors, in the words that make a 503'
   await t.rejects(dial(dialable('10.0.0.1:80'), full), { code: 'dial-failed', message })
 })
 
+t.test('dials the addresses of the family that was asked for, and names it when it fails', async (t) => {
+  const port = await listening(t, () => {})
+  const both = network({ both: ['::1', '127.0.0.1'], only: ['::1'] })
+  const { socket, address } = await dial(dialable(`both:${port}`, { protocol: 'tcp4' }), both)
+  socket.destroy()
+  t.equal(address, `127.0.0.1:${port}`)
+  t.strictSame(both.dialled, ['127.0.0.1'])
+  const closed = await closedPort()
+  for (const [protocol, target, message] of [
+    ['tcp4', `127.0.0.1:${closed}`, `dial tcp4 127.0.0.1:${closed}: connect: connection refused`],
+    ['tcp4', 'only:80', 'dial tcp4: address only: no suitable address found'],
+    ['tcp4', '[::1]:80', 'dial tcp4: address ::1: no suitable address found'],
+    ['tcp6', '127.0.0.1:80', 'dial tcp6: address 127.0.0.1: no suitable address found'],
+    ['tcp6', 'none', 'dial tcp6: address none: missing port in address'],
+  ] as const) {
+    await t.rejects(dial(dialable(target, { protocol }), both), { code: 'dial-failed', message })
+  }
+})
+
 t.test('dials nothing that its rules forbid, by address, by name or by protocol', async (t) => {
   const forbidden = network({ metadata: ['169.254.169.254', 'fe80::1%eth0'] })
   const prohibited = /^dial tcp 169\.254\.169\.254:80: link-local addresses are not allowed by this agent$/

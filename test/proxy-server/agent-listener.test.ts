@@ -109,6 +109,7 @@ t.test('tells whoever may not register why, counts it, and hangs up a little lat
     [leaves.agent, { ...stock, ':path': '/AgentService/X' }, '12', /^unknown method X for/, 'unknown_method'],
     [leaves.agent, { ...stock, ':path': '/' }, '12', 'malformed method name: "/"', 'unknown_method'],
     [leaves.agent, { ...stock, ':method': 'GET' }, '12', /AgentService/, 'unknown_method'],
+    [leaves.agent, { ...stock, 'grpc-encoding': 'gzip' }, '12', /^grpc: Decompressor .* "gzip"$/, 'encoding'],
   ]
   const { port, connected, clock, metrics, log } = await agentPort(t)
   for (const [who, headers, code, message, why] of refusals) {

@@ -121,6 +121,13 @@ for (const [what, options, code, message, why] of [
   ['another service', { path: '/AgentService/Connect' }, 12, 'unknown service AgentService', 'unknown-method'],
   ['a path that is none', { path: '/x' }, 12, 'malformed method name: "/x"', 'unknown-method'],
   [
+    'a call that is compressed',
+    { headers: { 'grpc-encoding': 'gzip' } },
+    12,
+    'grpc: Decompressor is not installed for grpc-encoding "gzip"',
+    'encoding',
+  ],
+  [
     'a header list that is too long',
     { headers: { a: 'x'.repeat(16_384) } },
     8,

@@ -50,6 +50,11 @@ export function hostPort(host: string, port: number): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
 }
 
+/** A text of a dial over tcp as Go words it where only one family was asked for: tcp4 or tcp6. */
+export function namingProtocol(text: string, protocol: string): string {
+  return text.replace(/^dial tcp\b/, `dial ${protocol}`)
+}
+
 /** One line of printable ASCII: the text may hold what an unknown client sent, and is logged on both ends. */
 export function shown(text: string): string {
   const printable = text.replace(/[^ -~]/g, '?')

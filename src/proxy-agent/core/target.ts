@@ -1,5 +1,5 @@
 /**
- * What the agent may dial, when its cluster sets no policy: TCP, to everything but link-local addresses. Pure.
+ * What the agent may dial, when its cluster sets no policy: TCP over either family, to everything but link-local addresses. Pure.
  *
  * Those are where clouds serve credentials to whoever asks from inside. Names are judged by the addresses they resolve to,
  * and what was judged is what is dialled. Refusals read like Go's dial errors: a stock server makes a 502 of them.
@@ -13,14 +13,18 @@ export type Target = {
   /** An IP address, the IPv4 one for an IPv4-mapped one, or a name in lower case; its final dot, if any, is kept. */
   readonly host: string
   readonly port: number
+  /** Of the addresses that may be dialled; 0 is any. */
+  readonly family: 0 | 4 | 6
 }
 
 export type RefusedTarget = { readonly kind: 'refused'; readonly text: string }
 
 /** @param address host:port of a DIAL_REQ, which an unknown client of the server chose */
 export function readTarget(protocol: string, address: string): Target | RefusedTarget {
-  if (protocol !== 'tcp')
-    return refused(`dial ${shown(protocol)}: protocol not allowed by this agent, it dials tcp only`)
+  const family = FAMILIES.get(protocol)
+  if (family === undefined) {
+    return refused(`dial ${shown(protocol)}: protocol not allowed by this agent, it dials tcp, tcp4 and tcp6 only`)
+  }
   const parts = ADDRESS.exec(address)
   if (parts === null) return refused(addressErrorText(address, splitProblem(address)))
   const [, bracketed, plain = '', portText = ''] = parts
@@ -31,11 +35,12 @@ export function readTarget(protocol: string, address: string): Target | RefusedT
   const bytes = ipBytes(text)
   if (bytes !== undefined) {
     const host = bytes.length === 4 ? bytes.join('.') : text.toLowerCase()
-    return isAllowedAddress(host) ? { kind: 'address', host, port } : refused(prohibitedText(host, port))
+    if (!isOfFamily(host, family)) return refused(addressErrorText(host, NO_ADDRESS))
+    return isAllowedAddress(host) ? { kind: 'address', host, port, family } : refused(prohibitedText(host, port))
   }
   if (bracketed !== undefined) return refused(addressErrorText(address, 'not an IPv6 address'))
   if (!isName(text)) return refused(lookupErrorText(text, { code: 'ENOTFOUND' }))
-  return { kind: 'name', host: text.toLowerCase(), port }
+  return { kind: 'name', host: text.toLowerCase(), port, family }
 }
 
 /** @param address as a resolver gave it; what cannot be read is not allowed */
@@ -49,6 +54,19 @@ export function isAllowedAddress(address: string): boolean {
 export function prohibitedText(host: string, port: number): string {
   return `dial tcp ${shown(hostPort(host, port))}: link-local addresses are not allowed by this agent`
 }
+
+/** Go's words where the address, or every address of a name, is of the other family. */
+export const NO_ADDRESS = 'no suitable address found'
+
+export function isOfFamily(address: string, family: Target['family']): boolean {
+  return family === 0 || ipBytes(address)?.length === (family === 4 ? 4 : 16)
+}
+
+const FAMILIES: ReadonlyMap<string, Target['family']> = new Map([
+  ['tcp', 0],
+  ['tcp4', 4],
+  ['tcp6', 6],
+])
 
 const ADDRESS = /^(?:\[([^[\]]*)\]|([^:[\]]*)):([^:[\]]*)$/
 

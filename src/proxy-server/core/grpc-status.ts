@@ -46,6 +46,12 @@ export function unknownMethod(service: string, name: string, path = '', method =
     : `unknown service ${givenService}`
 }
 
+/** Why the messages of a call cannot be read: nothing is installed that could be a way into memory. Source: grpc-go's text. */
+export function unknownEncoding(encoding = ''): string | undefined {
+  if (encoding === '' || encoding === 'identity') return undefined
+  return `grpc: Decompressor is not installed for grpc-encoding ${JSON.stringify(encoding)}`
+}
+
 /** Whether the content type of a request is gRPC's, of whatever encoding. */
 export const isGrpc = (contentType = ''): boolean => /^application\/grpc($|[+;])/i.test(contentType)
 

@@ -6,6 +6,7 @@
  */
 import { READ_BYTES } from '../../tunnel/carrier.ts'
 import type { Connection, ConnectionEvents, Ending } from '../../tunnel/connection.ts'
+import type { DialRequest } from '../../tunnel/dials.ts'
 import { close } from '../../tunnel/ending.ts'
 import type { Int64, Packet } from '../../tunnel/packet.ts'
 import { taken } from '../../tunnel/receiving.ts'
@@ -16,6 +17,8 @@ import { MAX_TEXT_CHARS } from './dial-response.ts'
 const REMEMBERED_ENDS = 64
 /** Longest target that is asked for: characters. No name is longer than 253. */
 const MAX_ADDRESS_CHARS = 1_024
+/** What a client may ask an agent to dial by. */
+const PROTOCOLS: ReadonlySet<string> = new Set(['tcp', 'tcp4', 'tcp6'])
 
 export type CallViolation = 'unexpected' | 'unknown-connection' | 'unknown-dial' | 'duplicate-dial' | 'unknown-type'
 
@@ -28,7 +31,7 @@ export type DialOutcome = {
 /** What the call does; its owner carries it out. */
 export type CallActions = {
   /** Dials; one of the two outcomes follows, perhaps at once, unless the returned function cancels. */
-  readonly dial: (random: Int64, address: string, outcome: DialOutcome) => () => void
+  readonly dial: (request: DialRequest, outcome: DialOutcome) => () => void
   /** To the client, behind the data before it. */
   readonly send: (packet: Packet) => void
   /** To the client. `written` is called, perhaps in pieces, with the bytes that have left. */
@@ -99,18 +102,23 @@ export function createProxyCall(actions: CallActions): ProxyCall {
     if (dials.has(random)) return actions.violation('duplicate-dial')
     dialled = true
     if (draining) return refuse(random, 'the server is shutting down')
-    if (protocol !== 'tcp') return object(random, `dial ${printable(protocol)}: protocol not supported, only tcp is`)
+    if (!PROTOCOLS.has(protocol)) {
+      return object(random, `dial ${printable(protocol)}: protocol not supported, only tcp, tcp4 and tcp6 are`)
+    }
     if (address.length > MAX_ADDRESS_CHARS) return object(random, 'dial tcp: address too long')
     dials.set(random, () => {})
-    const cancel = actions.dial(random, address, {
-      connected: (connection) => connected(random, connection),
-      failed(text, final) {
-        dials.delete(random)
-        refuse(random, text)
-        if (final) serving = false
-        actions.settled()
+    const cancel = actions.dial(
+      { random, protocol, address },
+      {
+        connected: (connection) => connected(random, connection),
+        failed(text, final) {
+          dials.delete(random)
+          refuse(random, text)
+          if (final) serving = false
+          actions.settled()
+        },
       },
-    })
+    )
     if (dials.has(random)) dials.set(random, cancel)
   }
 

@@ -8,14 +8,14 @@ const refusal = (address: string): string => {
 }
 
 t.test('takes names and addresses, in one form each', async (t) => {
-  t.strictSame(tcp('10.0.0.1:443'), { kind: 'address', host: '10.0.0.1', port: 443 })
-  t.strictSame(tcp('[2001:DB8::1]:80'), { kind: 'address', host: '2001:db8::1', port: 80 })
-  t.strictSame(tcp('[::ffff:10.0.0.1]:80'), { kind: 'address', host: '10.0.0.1', port: 80 })
-  t.strictSame(tcp('[::FFFF:a00:1]:80'), { kind: 'address', host: '10.0.0.1', port: 80 })
-  t.strictSame(tcp('Web.Default.svc:65535'), { kind: 'name', host: 'web.default.svc', port: 65535 })
-  t.strictSame(tcp('db.example.:1'), { kind: 'name', host: 'db.example.', port: 1 })
-  t.strictSame(tcp('10-0-0-1.ns.pod:1'), { kind: 'name', host: '10-0-0-1.ns.pod', port: 1 })
-  t.strictSame(tcp('127.0.0.1:1'), { kind: 'address', host: '127.0.0.1', port: 1 })
+  t.strictSame(tcp('10.0.0.1:443'), { kind: 'address', host: '10.0.0.1', port: 443, family: 0 })
+  t.strictSame(tcp('[2001:DB8::1]:80'), { kind: 'address', host: '2001:db8::1', port: 80, family: 0 })
+  t.strictSame(tcp('[::ffff:10.0.0.1]:80'), { kind: 'address', host: '10.0.0.1', port: 80, family: 0 })
+  t.strictSame(tcp('[::FFFF:a00:1]:80'), { kind: 'address', host: '10.0.0.1', port: 80, family: 0 })
+  t.strictSame(tcp('Web.Default.svc:65535'), { kind: 'name', host: 'web.default.svc', port: 65535, family: 0 })
+  t.strictSame(tcp('db.example.:1'), { kind: 'name', host: 'db.example.', port: 1, family: 0 })
+  t.strictSame(tcp('10-0-0-1.ns.pod:1'), { kind: 'name', host: '10-0-0-1.ns.pod', port: 1, family: 0 })
+  t.strictSame(tcp('127.0.0.1:1'), { kind: 'address', host: '127.0.0.1', port: 1, family: 0 })
 })
 
 t.test('refuses link-local addresses in every form', async (t) => {
@@ -36,11 +36,27 @@ t.test('allows what lies beside the link-local ranges, and nothing that is no ad
   }
 })
 
+t.test('takes an address of the family that was asked for, and no other', async (t) => {
+  const address = { kind: 'address', port: 80 }
+  t.match(readTarget('tcp4', '10.0.0.1:80'), { ...address, host: '10.0.0.1', family: 4 })
+  t.match(readTarget('tcp6', '[2001:db8::1]:80'), { ...address, host: '2001:db8::1', family: 6 })
+  t.match(readTarget('tcp4', '[::ffff:10.0.0.1]:80'), { ...address, host: '10.0.0.1', family: 4 })
+  t.match(readTarget('tcp4', 'Web:80'), { kind: 'name', host: 'web', family: 4 })
+  t.match(tcp('web:80'), { kind: 'name', host: 'web', family: 0 })
+  const refused = (host: string): object => ({
+    kind: 'refused',
+    text: `dial tcp: address ${host}: no suitable address found`,
+  })
+  t.strictSame(readTarget('tcp6', '10.0.0.1:80'), refused('10.0.0.1'))
+  t.strictSame(readTarget('tcp6', '[::ffff:10.0.0.1]:80'), refused('10.0.0.1'))
+  t.strictSame(readTarget('tcp4', '[::1]:80'), refused('::1'))
+})
+
 t.test('refuses every protocol but tcp', async (t) => {
-  for (const protocol of ['unix', 'udp', 'tcp4', 'TCP', '']) {
+  for (const protocol of ['unix', 'udp', 'tcp5', 'TCP', '']) {
     t.strictSame(readTarget(protocol, '/run/secret:1'), {
       kind: 'refused',
-      text: `dial ${protocol}: protocol not allowed by this agent, it dials tcp only`,
+      text: `dial ${protocol}: protocol not allowed by this agent, it dials tcp, tcp4 and tcp6 only`,
     })
   }
 })

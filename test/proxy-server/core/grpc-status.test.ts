@@ -1,6 +1,12 @@
 import t from 'tap'
 import { TunnelError } from '../../../src/platform/errors.ts'
-import { grpcStatus, isGrpc, unknownMethod, unreadable } from '../../../src/proxy-server/core/grpc-status.ts'
+import {
+  grpcStatus,
+  isGrpc,
+  unknownEncoding,
+  unknownMethod,
+  unreadable,
+} from '../../../src/proxy-server/core/grpc-status.ts'
 
 const message = (text: string): string | undefined => grpcStatus('UNKNOWN', text)['grpc-message']
 
@@ -88,3 +94,11 @@ t.test('knows the content types of gRPC', async (t) => {
     t.notOk(isGrpc(no), String(no))
   }
 })
+
+t.test(
+  'takes messages as they are, and says in the words of grpc-go that it cannot read compressed ones',
+  async (t) => {
+    for (const none of [undefined, '', 'identity']) t.equal(unknownEncoding(none), undefined)
+    t.equal(unknownEncoding('gzip'), 'grpc: Decompressor is not installed for grpc-encoding "gzip"')
+  },
+)

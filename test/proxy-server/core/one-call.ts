@@ -71,7 +71,7 @@ export function oneCall(extensions?: Extensions, agentCount = 1, limits?: Partia
   let dialCount = 0
 
   const call = createProxyCall({
-    dial(random, address, outcome) {
+    dial(request, outcome) {
       const failed = (failure: Parameters<typeof dialErrorText>[0]): void =>
         outcome.failed(dialErrorText(failure), failure.kind === 'no-agent')
       const agent = agents[dialCount++ % agentCount]!
@@ -79,18 +79,15 @@ export function oneCall(extensions?: Extensions, agentCount = 1, limits?: Partia
         failed({ kind: 'no-agent' })
         return () => one.did.push('cancelled a dial that had failed')
       }
-      agent.session.dial(
-        { random, protocol: 'tcp', address },
-        {
-          connected: outcome.connected,
-          failed(failure) {
-            if (failure.kind === 'refused') failed({ kind: 'dial-error', text: failure.text })
-            else if (failure.kind === 'lost') failed({ kind: 'agent-lost', cause: failure.reason })
-            else failed({ kind: 'too-many-dials' })
-          },
+      agent.session.dial(request, {
+        connected: outcome.connected,
+        failed(failure) {
+          if (failure.kind === 'refused') failed({ kind: 'dial-error', text: failure.text })
+          else if (failure.kind === 'lost') failed({ kind: 'agent-lost', cause: failure.reason })
+          else failed({ kind: 'too-many-dials' })
         },
-      )
-      return () => agent.session.cancel(random)
+      })
+      return () => agent.session.cancel(request.random)
     },
     send: (packet) => void said.push(packet),
     data(connectId, bytes, written) {

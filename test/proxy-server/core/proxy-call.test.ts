@@ -334,12 +334,16 @@ t.test('a dial over the limits of its agent is told so', async (t) => {
 })
 
 for (const [what, packet, error] of [
-  ['for another protocol', dialRequest(7, 'x:1', 'udp'), 'dial "udp": protocol not supported, only tcp is'],
-  ['for no protocol', dialRequest(7, 'x:1', ''), 'dial "": protocol not supported, only tcp is'],
+  [
+    'for another protocol',
+    dialRequest(7, 'x:1', 'udp'),
+    'dial "udp": protocol not supported, only tcp, tcp4 and tcp6 are',
+  ],
+  ['for no protocol', dialRequest(7, 'x:1', ''), 'dial "": protocol not supported, only tcp, tcp4 and tcp6 are'],
   [
     'for a protocol that is no word',
     dialRequest(7, 'x:1', `${'\n'.repeat(30)}`),
-    `dial "${'\\n'.repeat(20)}": protocol not supported, only tcp is`,
+    `dial "${'\\n'.repeat(20)}": protocol not supported, only tcp, tcp4 and tcp6 are`,
   ],
   ['to an address of 1,025 characters', dialRequest(7, 'x'.repeat(1_025)), 'dial tcp: address too long'],
 ] as const) {
@@ -349,6 +353,14 @@ for (const [what, packet, error] of [
     t.strictSame(one.did, ['counted unexpected'])
     t.strictSame([one.said(), one.asked()], [[dialFailed(7, error)], []])
     t.notOk(one.call.busy())
+  })
+}
+
+for (const protocol of ['tcp', 'tcp4', 'tcp6']) {
+  t.test(`the agent is asked for ${protocol} where the client is`, async (t) => {
+    const one = oneCall()
+    one.call.receive(dialRequest(7, 'x:1', protocol))
+    t.strictSame(one.asked(), [dialRequest(7, 'x:1', protocol)])
   })
 }
 

@@ -92,7 +92,7 @@ export function createClient(hub: Hub, name: string, dialing: Dialing): Client {
     tunnel.client?.ending !== undefined && (told || cancelled)
 
   const call = createProxyCall({
-    dial: (number, address, outcome) =>
+    dial: ({ random, protocol, address }, outcome) =>
       dialing.dial(
         'default',
         'client',
@@ -101,7 +101,7 @@ export function createClient(hub: Hub, name: string, dialing: Dialing): Client {
           connected: outcome.connected,
           failed: (failure) => outcome.failed(dialErrorText(failure), failure.kind === 'no-agent'),
         },
-        number,
+        { random, protocol },
       ),
     send(packet) {
       if (client.ended !== 'no') fail(`${packet.type} was sent after the end`)
