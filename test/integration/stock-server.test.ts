@@ -1,13 +1,12 @@
 /** Our agent with servers that know nothing of Culvert: konnectivity's protocol, by @grpc/grpc-js. */
 import { createHash } from 'node:crypto'
 import type { Socket } from 'node:net'
-import { Server as GrpcServer, Metadata, ServerCredentials, type ServerDuplexStream } from '@grpc/grpc-js'
 import t, { type Test } from 'tap'
 import { makePki } from './certificates.ts'
 import { endOf } from './client.ts'
 import { eventually, within } from './deadline.ts'
 import { AGENT, figure, figureBecomes } from './figures.ts'
-import { agentService, type Stock, type StockPacket, speakStock } from './stock-peer.ts'
+import { type StockServer, type StockStream, stockServer } from './stock-server.ts'
 import { closedPort, dialsUnderWay, echo, listenTarget, stuckTarget } from './target.ts'
 import { expectedHash, receiveAll, sendAll } from './transfer.ts'
 import { type Agent, launchAgent } from './tunnel.ts'
@@ -16,37 +15,10 @@ const MEBIBYTE = 1024 * 1024
 const pki = await makePki(t)
 const target = await listenTarget(t, echo)
 
-type Call = ServerDuplexStream<StockPacket, object>
-type StockStream = Stock & { readonly metadata: Metadata; readonly call: Call }
-type StockServer = { readonly agentPort: number; readonly streams: readonly StockStream[] }
-
-async function stockServer(t: Test, id = 's-1', count = 1): Promise<StockServer> {
-  const streams: StockStream[] = []
-  const server = new GrpcServer()
-  server.addService(agentService, {
-    Connect(call: Call) {
-      streams.push({ ...speakStock(call), metadata: call.metadata, call })
-      const answer = new Metadata()
-      answer.set('serverID', id)
-      answer.set('serverCount', String(count))
-      call.sendMetadata(answer)
-      call.on('end', () => call.end())
-    },
-  })
-  const { server: leaf, authority } = pki
-  const [ca, key, cert] = [authority.certificatePem, leaf.key, leaf.cert].map((pem) => Buffer.from(pem))
-  const tls = ServerCredentials.createSsl(ca!, [{ private_key: key!, cert_chain: cert! }], true)
-  t.teardown(() => server.forceShutdown())
-  const agentPort = await new Promise<number>((resolve, reject) =>
-    server.bindAsync('127.0.0.1:0', tls, (error, port) => (error ? reject(error) : resolve(port))),
-  )
-  return { agentPort, streams }
-}
-
 type Joined = { readonly server: StockServer; readonly agent: Agent; readonly stream: StockStream }
 
 async function joined(t: Test, flags: readonly string[] = []): Promise<Joined> {
-  const server = await stockServer(t)
+  const server = await stockServer(t, pki)
   const agent = await launchAgent(t, { pki, agentPort: server.agentPort }, { flags: ['--agent-id=a-1', ...flags] })
   await agent.logged('connected')
   return { server, agent, stream: server.streams[0]! }

@@ -225,6 +225,8 @@ t.test('dials the addresses of the family that was asked for, and names it when 
     ['tcp4', '[::1]:80', 'dial tcp4: address ::1: no suitable address found'],
     ['tcp6', '127.0.0.1:80', 'dial tcp6: address 127.0.0.1: no suitable address found'],
     ['tcp6', 'none', 'dial tcp6: address none: missing port in address'],
+    ['tcp4', '', 'dial tcp4: missing address'],
+    ['tcp4', 'none:http', 'dial tcp4: lookup tcp4/http: unknown port'],
   ] as const) {
     await t.rejects(dial(dialable(target, { protocol }), both), { code: 'dial-failed', message })
   }

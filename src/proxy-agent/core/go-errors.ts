@@ -19,6 +19,12 @@ export function addressErrorText(address: string, why: string): string {
   return `dial tcp: address ${shown(address)}: ${why}`
 }
 
+/** Go would look a port that is no number up among the names of services; here none has a name. */
+export function portErrorText(port: string, protocol: string): string {
+  if (/^[+-]?\d*$/.test(port)) return addressErrorText(port, 'invalid port')
+  return `dial tcp: lookup ${protocol}/${shown(port)}: unknown port`
+}
+
 /** @param error what `dns.lookup` failed with */
 export function lookupErrorText(host: string, error: unknown): string {
   const { code, message } = rootOf(error)

@@ -6,7 +6,8 @@
  */
 
 import { ipBytes } from '../../platform/ip-address.ts'
-import { addressErrorText, hostPort, lookupErrorText, shown } from './go-errors.ts'
+import { addressErrorText, hostPort, lookupErrorText, portErrorText, shown } from './go-errors.ts'
+import { splitAddress } from './split-address.ts'
 
 export type Target = {
   readonly kind: 'address' | 'name'
@@ -25,12 +26,12 @@ export function readTarget(protocol: string, address: string): Target | RefusedT
   if (family === undefined) {
     return refused(`dial ${shown(protocol)}: protocol not allowed by this agent, it dials tcp, tcp4 and tcp6 only`)
   }
-  const parts = ADDRESS.exec(address)
-  if (parts === null) return refused(addressErrorText(address, splitProblem(address)))
-  const [, bracketed, plain = '', portText = ''] = parts
-  const port = /^[1-9]\d{0,4}$/.test(portText) ? Number(portText) : 0
-  if (port < 1 || port > 65535) return refused(addressErrorText(portText, 'invalid port'))
-  const text = bracketed ?? plain
+  if (address === '') return refused('dial tcp: missing address')
+  const split = splitAddress(address)
+  if (split.kind === 'none') return refused(addressErrorText(address, split.why))
+  const { host: text, isBracketed } = split
+  const port = /^[1-9]\d{0,4}$/.test(split.port) ? Number(split.port) : 0
+  if (port < 1 || port > 65535) return refused(portErrorText(split.port, protocol))
   if (text === '') return refused(addressErrorText(address, 'missing host'))
   const bytes = ipBytes(text)
   if (bytes !== undefined) {
@@ -38,7 +39,7 @@ export function readTarget(protocol: string, address: string): Target | RefusedT
     if (!isOfFamily(host, family)) return refused(addressErrorText(host, NO_ADDRESS))
     return isAllowedAddress(host) ? { kind: 'address', host, port, family } : refused(prohibitedText(host, port))
   }
-  if (bracketed !== undefined) return refused(addressErrorText(address, 'not an IPv6 address'))
+  if (isBracketed) return refused(addressErrorText(address, 'not an IPv6 address'))
   if (!isName(text)) return refused(lookupErrorText(text, { code: 'ENOTFOUND' }))
   return { kind: 'name', host: text.toLowerCase(), port, family }
 }
@@ -67,14 +68,6 @@ const FAMILIES: ReadonlyMap<string, Target['family']> = new Map([
   ['tcp4', 4],
   ['tcp6', 6],
 ])
-
-const ADDRESS = /^(?:\[([^[\]]*)\]|([^:[\]]*)):([^:[\]]*)$/
-
-/** Go's words for an address that is not host:port. */
-function splitProblem(address: string): string {
-  if (!address.includes(':') || address.endsWith(']')) return 'missing port in address'
-  return /[[\]]/.test(address) ? 'unexpected bracket in address' : 'too many colons in address'
-}
 
 /**
  * Names that end in a number are the octal, hexadecimal and short forms of IPv4 addresses. The C library would take them,

@@ -64,16 +64,19 @@ t.test('refuses every protocol but tcp', async (t) => {
 t.test('says like Go why an address is none', async (t) => {
   t.equal(refusal('127.0.0.1'), 'dial tcp: address 127.0.0.1: missing port in address')
   t.equal(refusal('[::1]'), 'dial tcp: address [::1]: missing port in address')
-  t.equal(refusal(''), 'dial tcp: address : missing port in address')
+  t.equal(refusal(''), 'dial tcp: missing address')
   t.equal(refusal('::1:80'), 'dial tcp: address ::1:80: too many colons in address')
-  t.equal(refusal('a[b]:80'), 'dial tcp: address a[b]:80: unexpected bracket in address')
-  t.equal(refusal('[::1:80'), 'dial tcp: address [::1:80: unexpected bracket in address')
+  t.equal(refusal('[::1'), "dial tcp: address [::1: missing ']' in address")
+  t.equal(refusal('a[b]:80'), "dial tcp: address a[b]:80: unexpected '[' in address")
   t.equal(refusal(':80'), 'dial tcp: address :80: missing host')
   t.equal(refusal('[]:80'), 'dial tcp: address []:80: missing host')
   t.equal(refusal('[web]:80'), 'dial tcp: address [web]:80: not an IPv6 address')
   t.equal(refusal('[fe80::1%eth0]:80'), 'dial tcp: address [fe80::1%eth0]:80: not an IPv6 address')
-  for (const port of ['0', '65536', '70000', '-1', '080', 'http', '']) {
+  for (const port of ['0', '65536', '70000', '-1', '+1', '080', '']) {
     t.equal(refusal(`10.0.0.1:${port}`), `dial tcp: address ${port}: invalid port`)
+  }
+  for (const port of ['http', ' 1', '1e3', '0x50']) {
+    t.equal(refusal(`10.0.0.1:${port}`), `dial tcp: lookup tcp/${port}: unknown port`)
   }
 })
 
