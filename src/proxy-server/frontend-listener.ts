@@ -23,7 +23,7 @@ export type FrontendListener = {
   readonly busy: () => boolean
   /** When a client last opened a call, before it has dialled: `Clock.now`. */
   readonly lastCallMs: () => number
-  /** Has clients that keep their connections make new ones. Whoever comes is still served. */
+  /** Has clients that keep their connections make new ones, also those who come from now on. Whoever comes is still served. */
   readonly goAway: () => void
   /** Hangs up on those who have not asked for anything yet, and on those who come later. */
   readonly dismissIdle: () => void

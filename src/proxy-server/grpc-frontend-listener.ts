@@ -41,6 +41,11 @@ const BEGUN_BYTES = 64 * 1024 * 1024
 const NO_HTTP2: ReadonlySet<string> = new Set(['ERR_HTTP2_ERROR', 'ERR_HTTP2_TOO_MANY_INVALID_FRAMES'])
 /** How long a client whose certificate is not accepted may stay and be told so: milliseconds. */
 const REFUSED_MS = 10_000
+/**
+ * How long after it came a client of a server that drains is told to go: milliseconds. Enough for the calls that it came for;
+ * untold, a client that means to keep its connection would keep it until the server breaks it.
+ */
+const LATE_GO_AWAY_MS = 1_000
 /** Wait for the answer to a PING: milliseconds. As grpc-go's servers. */
 const PING_TIMEOUT_MS = 20_000
 
@@ -66,7 +71,7 @@ export function createGrpcFrontendListener(
   const calls = new Set<GrpcFrontend>()
   const begun = createBegunMessages(Math.max(BEGUN_BYTES, deps.options.maxMessageBytes))
   const admission = createFrontendAdmission(options.trustDomain, deps)
-  let draining = false
+  let state: 'serving' | 'leaving' | 'dismissed' = 'serving'
   let lastCallMs = Number.NEGATIVE_INFINITY
 
   function connected(socket: Socket, admission: Admission): void {
@@ -93,6 +98,7 @@ export function createGrpcFrontendListener(
       http.destroy()
     })
     const refused = admission.kind === 'refused' ? clock.after(REFUSED_MS, () => http.destroy()) : undefined
+    const late = state === 'leaving' ? clock.after(LATE_GO_AWAY_MS, () => http.close()) : undefined
     let keepalive = clock.after(options.keepaliveMs, ping)
 
     function ping(): void {
@@ -118,11 +124,12 @@ export function createGrpcFrontendListener(
     http.once('close', () => {
       preface[Symbol.dispose]()
       refused?.[Symbol.dispose]()
+      late?.[Symbol.dispose]()
       keepalive[Symbol.dispose]()
       turns.end()
       sessions.delete(http)
     })
-    if (draining) http.close()
+    if (state === 'dismissed') http.close()
   }
 
   function serve(
@@ -151,7 +158,7 @@ export function createGrpcFrontendListener(
     if (admission.kind === 'refused') {
       return refuse('UNAUTHENTICATED', `client certificate not accepted: ${admission.cause}`, 'forbidden')
     }
-    if (draining) return refuse('UNAVAILABLE', 'the server is shutting down', 'shutdown')
+    if (state === 'dismissed') return refuse('UNAVAILABLE', 'the server is shutting down', 'shutdown')
     if (calls.size >= options.maxCalls) {
       metrics.frontendDropped()
       return refuseStream(stream, 'RESOURCE_EXHAUSTED', `the limit of ${options.maxCalls} calls is reached`)
@@ -192,10 +199,11 @@ export function createGrpcFrontendListener(
     },
     lastCallMs: () => lastCallMs,
     goAway() {
+      state = 'leaving'
       for (const http of sessions) http.close() // what it carries goes on
     },
     dismissIdle() {
-      draining = true
+      state = 'dismissed'
       for (const call of calls) call.dismiss()
       for (const http of sessions) http.close()
     },

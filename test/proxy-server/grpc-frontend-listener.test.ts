@@ -327,6 +327,25 @@ t.test('remembers when a call was last opened, whatever came of it', async (t) =
   t.equal(port.listener.lastCallMs(), 7)
 })
 
+t.test('told to go, it tells those who come later as well, a second after they came', async (t) => {
+  const port = await grpcPort(t)
+  const before = await port.join()
+  await serves(openCall(before))
+  const told = event(before, 'goaway')
+  port.listener.goAway()
+  t.equal(await told, 0)
+  const late = await port.join()
+  const call = openCall(late)
+  await serves(call)
+  port.clock.advance(999)
+  await serves(openCall(late))
+  const toldToo = event(late, 'goaway')
+  port.clock.advance(1)
+  t.equal(await toldToo, 0)
+  await serves(call)
+  await serves(openCall(await port.join()))
+})
+
 t.test('once dismissed, it ends calls that have nothing open, and knows who has not hung up yet', async (t) => {
   const port = await grpcPort(t)
   const running = await port.open(1)
