@@ -2,6 +2,9 @@
 import { join } from 'node:path'
 import type { Test } from 'tap'
 import { type Pki, temporaryFolder } from '../integration/certificates.ts'
+import { eventually } from '../integration/deadline.ts'
+import { AGENT, figure } from '../integration/figures.ts'
+import { RESTART_MS } from '../integration/rolling.ts'
 import type { Server } from '../integration/tunnel.ts'
 import { freePort } from '../programs/free-port.ts'
 import type { Maker } from './pairing.ts'
@@ -49,4 +52,16 @@ export async function agentOf(
   await running.answersOk(healthPort, '/healthz')
   await running.answersOk(adminPort, '/metrics') // its redirect is followed
   return { ...running, healthPort, adminPort }
+}
+
+/** Of konnectivity: told to end, it says that it drains, and does not end by itself. */
+export async function stopDrained(agent: RunningAgent): Promise<void> {
+  agent.signal('SIGTERM')
+  await eventually(
+    'nothing is open through it',
+    () => figure(agent, `${AGENT}open_endpoint_connections`),
+    (count) => count === 0,
+    RESTART_MS,
+  )
+  await agent.kill('SIGKILL')
 }

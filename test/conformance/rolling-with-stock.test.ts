@@ -5,19 +5,12 @@
 import t from 'tap'
 import { startBalancer } from '../integration/balancer.ts'
 import { makePki } from '../integration/certificates.ts'
-import { eventually } from '../integration/deadline.ts'
-import { AGENT, figure, figureBecomes } from '../integration/figures.ts'
-import {
-  nobodyNoticed,
-  RESTART_MS,
-  restartServers,
-  SERVER_IDS,
-  startServers,
-  stopInOrder,
-} from '../integration/rolling.ts'
+import { AGENT, figureBecomes } from '../integration/figures.ts'
+import { connectThroughReady } from '../integration/ready-servers.ts'
+import { nobodyNoticed, restartServers, SERVER_IDS, startServers, stopInOrder } from '../integration/rolling.ts'
 import { startLoad } from '../integration/steady-load.ts'
 import { type Agent, launchAgent } from '../integration/tunnel.ts'
-import { agentOf, type RunningAgent, serverOf } from './programs-of.ts'
+import { agentOf, type RunningAgent, serverOf, stopDrained } from './programs-of.ts'
 
 const STOCK = 'v0.36.0'
 const pki = await makePki(t)
@@ -35,20 +28,17 @@ t.test(
       return agent
     }
     const agents = [await startAgent(), await startAgent()]
-    const load = await startLoad(t, () => servers, false)
+    const load = await startLoad(
+      t,
+      connectThroughReady(t, () => servers),
+      { halfClose: false },
+    )
     await load.goesOn(50, 3)
     await restartServers(t, servers, load)
     for (const [index, agent] of agents.entries()) {
       await figureBecomes(agent, `${AGENT}open_server_connections`, SERVER_IDS.length)
       await figureBecomes(agents[1 - index]!, `${AGENT}open_server_connections`, SERVER_IDS.length)
-      agent.signal('SIGTERM') // it says that it drains, and does not end by itself
-      await eventually(
-        'nothing is open through it',
-        () => figure(agent, `${AGENT}open_endpoint_connections`),
-        (count) => count === 0,
-        RESTART_MS,
-      )
-      await agent.kill('SIGKILL')
+      await stopDrained(agent)
       agents[index] = await startAgent()
       await load.goesOn(20, 1)
     }
@@ -68,7 +58,11 @@ t.test(
       return agent
     }
     const agents = [await startAgent('a-0'), await startAgent('a-1')]
-    const load = await startLoad(t, () => servers, false)
+    const load = await startLoad(
+      t,
+      connectThroughReady(t, () => servers),
+      { halfClose: false },
+    )
     await load.goesOn(50, 3)
     for (const round of [1, 2]) {
       for (const [index, agent] of agents.entries()) {

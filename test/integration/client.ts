@@ -1,6 +1,7 @@
 /** Clients of the frontend: what kube-apiserver does, and what others might. */
 import { once } from 'node:events'
 import { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import { connect as connectTls } from 'node:tls'
 import type { Leaf } from './certificates.ts'
 import { DEADLINE_MS, event, within } from './deadline.ts'
@@ -104,7 +105,7 @@ export async function readAll(socket: Socket, deadlineMs = DEADLINE_MS): Promise
 }
 
 /** Exactly so many bytes; the socket is paused afterwards. */
-export function readBytes(socket: Socket, bytes: number): Promise<Buffer> {
+export function readBytes(socket: Duplex, bytes: number): Promise<Buffer> {
   const { promise, resolve, reject } = Promise.withResolvers<Buffer>()
   const chunks: Buffer[] = []
   let had = 0
@@ -129,7 +130,7 @@ export function readBytes(socket: Socket, bytes: number): Promise<Buffer> {
 }
 
 /** Sends a text and expects it back. @throws Error when it does not come */
-export async function echoOver(socket: Socket, text: string): Promise<void> {
+export async function echoOver(socket: Duplex, text: string): Promise<void> {
   const back = readBytes(socket, Buffer.byteLength(text))
   socket.write(text)
   const got = (await back).toString()

@@ -11,6 +11,7 @@ export type Call = Stock & {
   readonly status: Promise<StatusObject>
   /** Ends the client's side in good order. */
   readonly finish: () => void
+  /** Once anything has come: a cancel in the tick of the first write never reaches the server, a defect of @grpc/grpc-js 1.14. */
   readonly cancel: () => void
   /** Whether the server takes what is written; else wait for it. */
   readonly stream: ClientDuplexStream<object, StockPacket>

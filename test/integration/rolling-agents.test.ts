@@ -3,6 +3,7 @@ import t from 'tap'
 import { startBalancer } from './balancer.ts'
 import { makePki } from './certificates.ts'
 import { AGENT, figureBecomes } from './figures.ts'
+import { connectThroughReady } from './ready-servers.ts'
 import { isReady, nobodyNoticed, SERVER_IDS, startServers, stopInOrder } from './rolling.ts'
 import { startLoad } from './steady-load.ts'
 import { type Agent, launchAgent } from './tunnel.ts'
@@ -28,7 +29,11 @@ for (const behind of ['a host for each', 'one balancer'] as const) {
     const ports = behind === 'one balancer' ? [(await startBalancer(t, () => agentPorts)).port] : agentPorts
     const agents = [await start(ports, 'a-0'), await start(ports, 'a-1')]
     await Promise.all(agents.map((agent) => holdsAll(agent, SERVER_IDS.length)))
-    const load = await startLoad(t, () => servers)
+    const load = await startLoad(
+      t,
+      connectThroughReady(t, () => servers),
+      { halfClose: true },
+    )
     await load.goesOn(50, 3)
     for (const [index, agent] of agents.entries()) {
       await stopInOrder(t, agent, 'the end of an agent')

@@ -2,6 +2,7 @@
 import t from 'tap'
 import { makePki } from './certificates.ts'
 import { AGENT, figureBecomes } from './figures.ts'
+import { connectThroughReady } from './ready-servers.ts'
 import { isReady, nobodyNoticed, restartServers, SERVER_IDS, startServers } from './rolling.ts'
 import { startLoad } from './steady-load.ts'
 import { type Agent, launchAgent } from './tunnel.ts'
@@ -18,7 +19,11 @@ t.test('three servers are restarted one after the other, and no client notices',
     ['a-0', 'a-1'].map((id) => launchAgent(t, servers[0]!, { flags: [...hosts, `--agent-id=${id}`] })),
   )
   await Promise.all([...servers.map(isReady), ...agents.map(holdsAll)])
-  const load = await startLoad(t, () => servers)
+  const load = await startLoad(
+    t,
+    connectThroughReady(t, () => servers),
+    { halfClose: true },
+  )
   await load.goesOn(50, 3)
   await restartServers(t, servers, load)
   await nobodyNoticed(t, load)

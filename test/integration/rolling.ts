@@ -10,20 +10,30 @@ import { type Agent, type Server, startServer } from './tunnel.ts'
 export const RESTART_MS = 60_000
 export const SERVER_IDS = ['s-0', 's-1', 's-2']
 
-/** Servers of ours that know how many they are, by the place of their names in SERVER_IDS. */
-export const startServers = (t: Test, pki: Pki): Promise<Server[]> =>
-  Promise.all(SERVER_IDS.map((id) => startOne(t, pki, id)))
+export type Mode = 'http-connect' | 'grpc'
 
-const startOne = (t: Test, pki: Pki, id: string, ...flags: readonly string[]): Promise<Server> =>
-  startServer(t, { pki, flags: [`--server-id=${id}`, `--server-count=${SERVER_IDS.length}`, ...flags] })
+/** Servers of ours that know how many they are, by the place of their names in SERVER_IDS. */
+export const startServers = (t: Test, pki: Pki, mode: Mode = 'http-connect'): Promise<Server[]> =>
+  Promise.all(SERVER_IDS.map((id) => startOne(t, pki, id, mode)))
+
+const startOne = (t: Test, pki: Pki, id: string, mode: Mode, ...flags: readonly string[]): Promise<Server> =>
+  startServer(t, {
+    pki,
+    flags: [`--mode=${mode}`, `--server-id=${id}`, `--server-count=${SERVER_IDS.length}`, ...flags],
+  })
 
 /** In `servers` as well: each has ended before the next one of its name takes its ports, and is ready before another goes. */
-export async function restartServers(t: Test, servers: Server[], load: SteadyLoad): Promise<void> {
+export async function restartServers(
+  t: Test,
+  servers: Server[],
+  load: SteadyLoad,
+  mode: Mode = 'http-connect',
+): Promise<void> {
   for (const [index, server] of servers.entries()) {
     await stopInOrder(t, server, 'the end of a server')
     const ports = (['agent', 'health', 'admin'] as const).map((name) => `--${name}-port=${server[`${name}Port`]}`)
     const frontend = ['--server-listen-any=false', `--server-port=${server.frontendPort}`]
-    const next = await startOne(t, server.pki, SERVER_IDS[index]!, ...ports, ...frontend)
+    const next = await startOne(t, server.pki, SERVER_IDS[index]!, mode, ...ports, ...frontend)
     servers[index] = next
     await isReady(next)
     await load.goesOn(20, 1)

@@ -1,20 +1,12 @@
-/**
- * Clients that never stop: short requests all the time, and transfers that take a while. Each picks a server that says it is
- * ready, as a balancer with health checks does; whatever fails is kept.
- */
-import { randomInt } from 'node:crypto'
-import type { Socket } from 'node:net'
+/** Clients that never stop: short requests all the time, and transfers that take a while. Whatever fails is kept. */
+import { once } from 'node:events'
+import type { Duplex } from 'node:stream'
 import type { Test } from 'tap'
-import { echoOver, type Frontend, openTunnel } from './client.ts'
-import { eventually } from './deadline.ts'
-import { fetchFrom } from './figures.ts'
+import { echoOver } from './client.ts'
+import { eventually, within } from './deadline.ts'
 import { echo, listenTarget } from './target.ts'
 import { expectedHash, receiveAll, receivePattern, sendSlowly } from './transfer.ts'
 
-type Server = Frontend & { readonly healthPort: number }
-
-/** How often it is asked who is ready: milliseconds. Far more often than a balancer does, but not always. */
-const ASK_READY_MS = 100
 const REQUESTERS = 4
 const TRANSFERERS = 3
 /** Between two requests of one requester: milliseconds. */
@@ -24,6 +16,9 @@ const TRANSFER_BYTES = 2_000_003
 const PIECE_BYTES = 40_009
 const PIECE_EVERY_MS = 40
 const whole = expectedHash(TRANSFER_BYTES)
+
+/** A tunnel to that target. What goes wrong when it is destroyed is its error. */
+export type Dial = (address: string) => Promise<Duplex>
 
 export type SteadyLoad = {
   /** What went wrong, in words. */
@@ -35,58 +30,45 @@ export type SteadyLoad = {
   readonly stop: () => Promise<void>
 }
 
-/**
- * @param servers those that there are at the moment; asked for all the time
- * @param halfClose whether clients end their side before the answer has ended, which konnectivity breaks
- */
-export async function startLoad(t: Test, servers: () => readonly Server[], halfClose = true): Promise<SteadyLoad> {
+export type LoadOptions = {
+  /** Clients end their side before the answer has ended, which konnectivity and all of gRPC mode break. */
+  readonly halfClose: boolean
+  /** Whose failures they are. */
+  readonly name?: string
+}
+
+export async function startLoad(t: Test, dial: Dial, { halfClose, name = '' }: LoadOptions): Promise<SteadyLoad> {
   const target = await listenTarget(t, echo)
   const failures: string[] = []
   const done = { requests: 0, transfers: 0 }
-  let ready: readonly Server[] = servers()
   let stopped = false
 
-  async function watchReadiness(): Promise<void> {
-    while (!stopped) {
-      const answers = await Promise.all(servers().map(async (server) => ((await isReady(server)) ? [server] : [])))
-      ready = answers.flat()
-      await pause(ASK_READY_MS)
-    }
-  }
-
   async function request(): Promise<void> {
-    const socket = await open()
+    const socket = await dial(target.address)
     await echoOver(socket, `request ${done.requests}`)
     await echoOver(socket, `and another one`)
-    socket.destroy()
+    await hangUp(socket)
     done.requests++
   }
 
   async function transfer(): Promise<void> {
-    const socket = await open()
+    const socket = await dial(target.address)
     const sent = sendSlowly(socket, TRANSFER_BYTES, PIECE_BYTES, PIECE_EVERY_MS)
     const hash = halfClose ? receiveAll(socket).then((got) => got.hash) : receivePattern(socket, TRANSFER_BYTES)
     await Promise.all([halfClose ? sent.then(() => socket.end()) : sent, hash])
     if ((await hash) !== whole) throw new Error('other bytes came back')
-    socket.destroy()
+    await hangUp(socket)
     done.transfers++
-  }
-
-  async function open(): Promise<Socket> {
-    const server = ready[randomInt(Math.max(1, ready.length))]
-    if (!server) throw new Error('no server is ready')
-    return openTunnel(server, target.address)
   }
 
   async function again(what: string, act: () => Promise<void>, pauseMs: number): Promise<void> {
     while (!stopped) {
-      await act().catch((error: Error) => failures.push(`${what}: ${error.message}`))
+      await act().catch((error: Error) => failures.push(`${name} ${what}: ${error.message}`))
       await pause(pauseMs)
     }
   }
 
   const workers = [
-    watchReadiness(),
     ...Array.from({ length: REQUESTERS }, () => again('request', request, PAUSE_MS)),
     ...Array.from({ length: TRANSFERERS }, () => again('transfer', transfer, PAUSE_MS)),
   ]
@@ -113,10 +95,30 @@ export async function startLoad(t: Test, servers: () => readonly Server[], halfC
   }
 }
 
-async function isReady(server: Server): Promise<boolean> {
-  const answer = await fetchFrom(server.healthPort, '/readyz').catch(() => undefined)
-  await answer?.text()
-  return answer?.status === 200
+/** Until it is gone. @throws the stream's error */
+async function hangUp(stream: Duplex): Promise<void> {
+  if (stream.closed) return
+  const closed = once(stream, 'close')
+  stream.destroy()
+  await within(closed, 'the end of a tunnel')
 }
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
+
+/** All of them as one. */
+export const together = (loads: readonly SteadyLoad[]): SteadyLoad => ({
+  get failures() {
+    return loads.flatMap(({ failures }) => failures)
+  },
+  count() {
+    const counts = loads.map(({ count }) => count())
+    const sum = (of: 'requests' | 'transfers'): number => counts.reduce((total, one) => total + one[of], 0)
+    return { requests: sum('requests'), transfers: sum('transfers') }
+  },
+  async goesOn(requests, transfers) {
+    await Promise.all(loads.map(({ goesOn }) => goesOn(requests, transfers)))
+  },
+  async stop() {
+    await Promise.all(loads.map(({ stop }) => stop()))
+  },
+})

@@ -1,6 +1,6 @@
 /** Bytes by the mebibyte that are compared by their hash. */
 import { createHash, randomBytes } from 'node:crypto'
-import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import { event, within } from './deadline.ts'
 
 /** No power of two and no divisor of one: a piece that moves in a transfer changes its hash. */
@@ -18,18 +18,18 @@ export function expectedHash(bytes: number): string {
 }
 
 /** Writes so many bytes, at the speed at which they are taken. */
-export async function sendPattern(socket: Socket, bytes: number): Promise<void> {
+export async function sendPattern(socket: Duplex, bytes: number): Promise<void> {
   for (const piece of pieces(bytes)) if (!socket.write(piece)) await event(socket, 'drain')
 }
 
 /** And then the end. */
-export async function sendAll(socket: Socket, bytes: number): Promise<void> {
+export async function sendAll(socket: Duplex, bytes: number): Promise<void> {
   await sendPattern(socket, bytes)
   socket.end()
 }
 
 /** The same bytes, a piece of them every so often. */
-export async function sendSlowly(socket: Socket, bytes: number, pieceBytes: number, everyMs: number): Promise<void> {
+export async function sendSlowly(socket: Duplex, bytes: number, pieceBytes: number, everyMs: number): Promise<void> {
   for (const piece of pieces(bytes)) {
     for (let sent = 0; sent < piece.length; sent += pieceBytes) {
       if (!socket.write(piece.subarray(sent, sent + pieceBytes))) await event(socket, 'drain')
@@ -41,7 +41,7 @@ export async function sendSlowly(socket: Socket, bytes: number, pieceBytes: numb
 export type Received = { readonly bytes: number; readonly hash: string }
 
 /** Reads up to the clean end. @throws Error when the connection breaks */
-export function receiveAll(socket: Socket, deadlineMs = 60_000): Promise<Received> {
+export function receiveAll(socket: Duplex, deadlineMs = 60_000): Promise<Received> {
   const { promise, resolve, reject } = Promise.withResolvers<Received>()
   const hash = createHash('sha256')
   let bytes = 0
@@ -57,7 +57,7 @@ export function receiveAll(socket: Socket, deadlineMs = 60_000): Promise<Receive
 }
 
 /** Reads exactly so many bytes and gives their hash; what comes behind them is the next that the socket gives. */
-export function receivePattern(socket: Socket, bytes: number, deadlineMs = 60_000): Promise<string> {
+export function receivePattern(socket: Duplex, bytes: number, deadlineMs = 60_000): Promise<string> {
   const { promise, resolve, reject } = Promise.withResolvers<string>()
   const hash = createHash('sha256')
   let left = bytes

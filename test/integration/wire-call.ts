@@ -12,8 +12,8 @@ import type { Test } from 'tap'
 import { grpcDecoder } from '../../src/tunnel/grpc-messages.ts'
 import { encodePacket, type Int64, type Packet } from '../../src/tunnel/packet.ts'
 import type { Leaf } from './certificates.ts'
+import type { Frontend } from './client.ts'
 import { event, within } from './deadline.ts'
-import type { Server } from './tunnel.ts'
 import { grpcMessage, type PacketOf } from './wire.ts'
 import type { GrpcEnd } from './wire-agent.ts'
 
@@ -67,7 +67,7 @@ export const closeRequest = (connectId: Int64): Packet => ({ type: 'CLOSE_REQ', 
 /** A bare connection to the frontend, as far as TLS. */
 export async function connectGrpcFrontend(
   t: Test,
-  server: Server,
+  server: Frontend,
   leaf: Leaf | 'none' = server.pki.apiserver,
 ): Promise<Socket> {
   const { transport, socketPath, frontendPort, pki } = server
@@ -87,7 +87,7 @@ export async function connectGrpcFrontend(
   return socket
 }
 
-export async function joinFrontend(t: Test, server: Server, leaf?: Leaf | 'none'): Promise<ClientHttp2Session> {
+export async function joinFrontend(t: Test, server: Frontend, leaf?: Leaf | 'none'): Promise<ClientHttp2Session> {
   return overHttp2(t, await connectGrpcFrontend(t, server, leaf))
 }
 
