@@ -12,7 +12,8 @@ import { runServer } from '../proxy-server/run.ts'
 
 const about = {
   program: 'proxy-server',
-  summary: 'Takes CONNECT requests and has the agents of a cluster open the connections, inside it.',
+  summary:
+    'Takes gRPC calls or CONNECT requests, as --mode says, and has the agents of a cluster open the connections, inside it.',
 }
 
 const read = readOptions(serverOptions, process.argv.slice(2), serverRules, process.env)

@@ -8,7 +8,7 @@ export const limitOptions = {
     default: '4MiB',
     min: 1_024,
     max: 268_435_456,
-    help: 'Longest message of an agent.',
+    help: 'Longest message of an agent, or of a client in grpc mode.',
   }),
   maxPendingDialsPerStream: integer({ ...limiting, default: '10000', min: 1, help: 'Unanswered dials of one agent.' }),
   maxPendingDialsPerFrontend: integer({
@@ -28,14 +28,14 @@ export const limitOptions = {
     default: '16KiB',
     min: 64,
     max: 1_048_576,
-    help: 'Longest head of a CONNECT.',
+    help: 'Longest head of a CONNECT, in http-connect mode.',
   }),
   connectHeadTimeoutMs: duration({ ...limiting, default: '10s', min: 1, help: 'Longest wait for that head.' }),
   earlyDataBytes: bytes({
     ...limiting,
     default: '64KiB',
     max: 131_072, // with one read more it still fits into the credit of a new connection
-    help: 'Bytes of a client kept while its target is dialled.',
+    help: 'Bytes of a client kept while its target is dialled, in http-connect mode.',
   }),
   tlsHandshakeTimeoutMs: duration({ ...limiting, default: '10s', min: 1, help: 'Longest TLS handshake, on any port.' }),
   agentStreamTimeoutMs: duration({
@@ -49,13 +49,13 @@ export const limitOptions = {
     default: '16KiB',
     min: 1_024,
     max: 1_048_576,
-    help: 'Longest header list on the agent port.',
+    help: 'Longest header list on the agent port, and of a call in grpc mode.',
   }),
   unknownFramesPerMinute: integer({
     ...limiting,
     default: '1000',
     min: 0,
-    help: 'Frames of unknown types before an agent is hung up.',
+    help: 'Packets that mean nothing before an agent is hung up: so many a minute. In grpc mode also those of a call before it is ended: so many in all.',
   }),
   handshakesPerSecond: integer({
     ...limiting,
@@ -92,7 +92,7 @@ export const limitOptions = {
     ...limiting,
     default: '200000',
     min: 1,
-    help: 'Clients connected to the frontend.',
+    help: 'Clients connected to the frontend. In grpc mode calls, and as many HTTP/2 connections.',
   }),
   slowConsumerBytes: bytes({
     ...limiting,

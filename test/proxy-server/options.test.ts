@@ -280,3 +280,10 @@ t.test('explains every flag in its help', async (t) => {
   for (const [key, option] of Object.entries(serverOptions)) t.match(help, `--${flagOf(key, option)}`)
   t.ok(help.indexOf('--server-cert') < help.indexOf('Limits:'))
 })
+
+t.test('says of a limit what it is about in either mode', async (t) => {
+  const both = ['maxMessageBytes', 'maxHeaderListBytes', 'unknownFramesPerMinute', 'maxFrontendConnections'] as const
+  for (const key of both) t.match(serverOptions[key].help, /in grpc mode/i, key)
+  const connect = ['connectHeadBytes', 'earlyDataBytes'] as const
+  for (const key of connect) t.match(serverOptions[key].help, 'in http-connect mode', key)
+})
