@@ -1,9 +1,10 @@
 /** A frontend on a Unix socket, for programs of the same group. Source: konnectivity's --uds-name. */
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
-import { lstatSync, renameSync, unlinkSync } from 'node:fs'
+import { lstatSync, renameSync, statSync, unlinkSync } from 'node:fs'
 import type { Server } from 'node:net'
 import { basename, dirname, join } from 'node:path'
+import { getSystemErrorMessage } from 'node:util'
 import { TunnelError } from '../platform/errors.ts'
 
 /** The owner and its group may connect. */
@@ -24,9 +25,31 @@ export async function listenOnUnixSocket(server: Server, name: string, deleteExi
     }
     return await listenAtPath(server, name, deleteExisting)
   } catch (cause) {
-    const why =
-      (cause as NodeJS.ErrnoException).code === 'EADDRINUSE' ? 'it is there already' : (cause as Error).message
+    const why = reasonOf(cause as NodeJS.ErrnoException, name.startsWith('@') ? undefined : dirname(name))
     throw new TunnelError('bad-option', `--uds-name: could not listen on ${name}: ${why}`, { cause })
+  }
+}
+
+/**
+ * The error itself may name the path that we made up beside the one that was given, and Node says EACCES of a folder that does
+ * not exist.
+ */
+function reasonOf({ code, errno, message }: NodeJS.ErrnoException, folder: string | undefined): string {
+  if (code === 'EADDRINUSE') return 'it is there already'
+  if (errno === undefined) return message
+  const why = folder === undefined ? undefined : whyUnfit(folder)
+  if (why !== undefined) return why
+  if (folder !== undefined && (code === 'EACCES' || code === 'EPERM')) return `its folder ${folder} is not writable`
+  return getSystemErrorMessage(errno)
+}
+
+function whyUnfit(folder: string): string | undefined {
+  try {
+    return statSync(folder).isDirectory() ? undefined : `${folder} is not a folder`
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException
+    if (code === 'ENOTDIR') return `${folder} is not a folder`
+    return code === 'ENOENT' ? `its folder ${folder} does not exist` : undefined
   }
 }
 

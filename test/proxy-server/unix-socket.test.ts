@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import {
+  chmodSync,
   existsSync,
   lstatSync,
   mkdirSync,
@@ -182,6 +183,25 @@ t.test('says what is wrong with a path', async (t) => {
     )
   }
   t.strictSame(readdirSync(base), [])
+})
+
+t.test('says that the folder is what is wrong, and names no name but the one that was given', async (t) => {
+  const base = folder(t)
+  writeFileSync(join(base, 'file'), '')
+  chmodSync(base, 0o555)
+  const isRoot = process.geteuid?.() === 0
+  if (isRoot) process.seteuid?.(65_534) // root may write anywhere
+  t.teardown(() => isRoot && process.seteuid?.(0))
+  const why: readonly (readonly [path: string, why: string])[] = [
+    [join(base, 'none', 'a.sock'), `its folder ${join(base, 'none')} does not exist`],
+    [join(base, 'file', 'a.sock'), `${join(base, 'file')} is not a folder`],
+    [join(base, 'file', 'below', 'a.sock'), `${join(base, 'file', 'below')} is not a folder`],
+    [join(base, 'a.sock'), `its folder ${base} is not writable`],
+  ]
+  for (const [path, reason] of why) {
+    const message = `--uds-name: could not listen on ${path}: ${reason}`
+    await t.rejects(listenOnUnixSocket(server(t), path, true), { code: 'bad-option', message }, path)
+  }
 })
 
 t.test('takes the longest path there can be', async (t) => {
