@@ -60,7 +60,7 @@ const theirs: Rule<ServerOptions>[] = [
   ({ xfrChannelSize }) => channelProblem(xfrChannelSize),
   ({ frontendWriteChannelSize }) => channelProblem(frontendWriteChannelSize),
   ({ cipherSuites }) => cipherSuiteProblem(cipherSuites),
-  ({ leaseLabel }) => labelsProblem(leaseLabel),
+  ({ enableLeaseController, leaseLabel }) => (enableLeaseController ? labelsProblem(leaseLabel) : undefined),
   ({ gracefulShutdownTimeoutMs }) =>
     gracefulShutdownTimeoutMs < 0
       ? `graceful-shutdown-timeout must be >= 0, got ${formatDuration(gracefulShutdownTimeoutMs)}`

@@ -103,6 +103,7 @@ const wrong: Readonly<Record<'server' | 'agent', readonly (readonly string[])[]>
     ...['a=b,', 'a==b', ',a=b', ' '].map((label) => [...onTcp, '--enable-lease-controller', `--lease-label=${label}`]),
     [...onTcp, '--enable-lease-controller', '--lease-label=a=b,c'],
     [...onTcp, '--enable-lease-controller', '--lease-label='],
+    [...onTcp, '--lease-label=', '--backend-dial-timeout=-1s'],
     [...onTcp, '--graceful-shutdown-timeout=-1s'],
     [...onTcp, '--backend-dial-timeout=-1h1.5s'],
   ],

@@ -206,6 +206,7 @@ t.test('refuses the rest of what konnectivity refuses, in its words and in its o
       ...overSocket(t),
       '--backend-dial-timeout=-1s',
       '--graceful-shutdown-timeout=-1.5s',
+      '--enable-lease-controller',
       '--lease-label=a=b,c',
       '--cipher-suites=TLS_AES_128_GCM_SHA256,TLS_RSA_WITH_AES_128_CBC_SHA',
       '--frontend-write-channel-size=-1',
@@ -229,7 +230,8 @@ t.test('refuses the rest of what konnectivity refuses, in its words and in its o
       'backend-dial-timeout must be >= 0, got -1s',
     ],
   )
-  t.strictSame(problemsOf(complete(t, '--lease-label=')), ['empty string provided'])
+  t.strictSame(problemsOf(complete(t, '--enable-lease-controller', '--lease-label=')), ['empty string provided'])
+  t.strictSame(problemsOf(complete(t, '--lease-label=')), [], 'who makes no leases may have no label')
 })
 
 t.test('refuses buffers that do not fit into each other, and a trust domain that is none', async (t) => {
