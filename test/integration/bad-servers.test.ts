@@ -226,7 +226,7 @@ t.test('a number that is dialled twice is dialled once', async (t) => {
 t.test('a server cannot have the agent dial what it does not dial', async (t) => {
   const { peer } = await joined(t)
   for (const [protocol, address, error] of [
-    ['unix', '/run/docker.sock', 'dial unix: protocol not allowed by this agent, it dials tcp only'],
+    ['unix', '/run/docker.sock', 'dial unix: protocol not allowed by this agent, it dials tcp, tcp4 and tcp6 only'],
     ['tcp', '169.254.169.254:80', 'dial tcp 169.254.169.254:80: link-local addresses are not allowed by this agent'],
     ['tcp', '[::ffff:169.254.169.254]:80', /link-local addresses are not allowed/],
     ['tcp', '127.0.0.1', 'dial tcp: address 127.0.0.1: missing port in address'],
