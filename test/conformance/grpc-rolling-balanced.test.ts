@@ -1,28 +1,32 @@
 /**
- * A rolling restart of three servers of ours over TLS and behind a balancer, and then of an agent of ours and one of konnectivity,
+ * A rolling restart of three servers of ours over TLS and behind balancers, and then of an agent of ours and one of konnectivity,
  * under konnectivity's client library with a gRPC connection for each dial and with one for all: no byte is lost, no dial fails.
  */
 import t, { type Test } from 'tap'
-import { startBalancer } from '../integration/balancer.ts'
+import { type Balancer, startBalancer } from '../integration/balancer.ts'
 import { makePki, temporaryFolder } from '../integration/certificates.ts'
 import { AGENT, figureBecomes } from '../integration/figures.ts'
-import { watchReady } from '../integration/ready-servers.ts'
+import { type Balanced, balanceReady, stickToReady } from '../integration/ready-servers.ts'
 import { nobodyNoticed, restartServers, SERVER_IDS, startServers, stopInOrder } from '../integration/rolling.ts'
 import { type SteadyLoad, startLoad, together } from '../integration/steady-load.ts'
 import { type Agent, launchAgent } from '../integration/tunnel.ts'
-import { type Frontend, makeAsk, open } from './frontend.ts'
+import { makeAsk, open } from './frontend.ts'
 import { agentOf, type RunningAgent, stopDrained } from './programs-of.ts'
 
 const STOCK = 'v0.36.0'
 const pki = await makePki(t)
 t.setTimeout(300_000)
 
-async function startClients(t: Test, frontend: Frontend): Promise<SteadyLoad> {
-  const one = async (client: 'v0.36.0' | 'v0.37.0', name: string): Promise<SteadyLoad> => {
+async function startClients(t: Test, servers: () => readonly Balanced[]): Promise<SteadyLoad> {
+  const start = async (client: 'v0.36.0' | 'v0.37.0', { port }: Balancer, name: string): Promise<SteadyLoad> => {
+    const frontend = { pki, frontendPort: port, socketPath: '' }
     const ask = await makeAsk(t, { mode: 'grpc', transport: 'tls', client }, frontend, temporaryFolder(t))
     return startLoad(t, (address) => open(ask, address), { halfClose: false, name })
   }
-  return together([await one('v0.36.0', 'one each'), await one('v0.37.0', 'one connection')])
+  return together([
+    await start('v0.36.0', await balanceReady(t, servers), 'one each'),
+    await start('v0.37.0', await stickToReady(t, servers), 'one connection'),
+  ])
 }
 
 t.test('no client of the library notices that servers and agents are restarted', { timeout: 0 }, async (t) => {
@@ -44,9 +48,7 @@ t.test('no client of the library notices that servers and agents are restarted',
   const ours = await startOurs()
   const stock = await startStock()
 
-  const ready = watchReady(t, () => servers)
-  const toFrontends = await startBalancer(t, () => ready().map(({ frontendPort }) => frontendPort))
-  const load = await startClients(t, { pki, frontendPort: toFrontends.port, socketPath: '' })
+  const load = await startClients(t, () => servers)
   await load.goesOn(50, 3)
   await restartServers(t, servers, load, 'grpc')
   await Promise.all([ours, stock].map(holdsAll))

@@ -1,13 +1,13 @@
 /**
- * A rolling restart of three servers and of two agents in gRPC mode, over TLS and behind a balancer, under clients with one HTTP/2
+ * A rolling restart of three servers and of two agents in gRPC mode, over TLS and behind balancers, under clients with one HTTP/2
  * connection for all dials and clients with one for each: no byte is lost and no dial fails where more than one is up.
  */
 import t from 'tap'
-import { startBalancer } from './balancer.ts'
+import type { Balancer } from './balancer.ts'
 import { makePki } from './certificates.ts'
 import { AGENT, figureBecomes } from './figures.ts'
 import { dialOnOne, dialOnOneEach } from './grpc-dialers.ts'
-import { watchReady } from './ready-servers.ts'
+import { balanceReady, stickToReady } from './ready-servers.ts'
 import { isReady, nobodyNoticed, restartServers, SERVER_IDS, startServers, stopInOrder } from './rolling.ts'
 import { startLoad, together } from './steady-load.ts'
 import { type Agent, launchAgent } from './tunnel.ts'
@@ -27,10 +27,9 @@ t.test('servers and agents are restarted one after the other, and no client noti
   const agents = [await startAgent('a-0'), await startAgent('a-1')]
   await Promise.all(servers.map(isReady))
 
-  const ready = watchReady(t, () => servers)
-  const { port } = await startBalancer(t, () => ready().map(({ frontendPort }) => frontendPort))
-  const frontend = { pki, transport: 'tls', frontendPort: port, socketPath: '' } as const
-  const [one, each] = [dialOnOne(t, frontend), dialOnOneEach(t, frontend)]
+  const behind = ({ port }: Balancer) => ({ pki, transport: 'tls', frontendPort: port, socketPath: '' }) as const
+  const one = dialOnOne(t, behind(await stickToReady(t, () => servers)))
+  const each = dialOnOneEach(t, behind(await balanceReady(t, () => servers)))
   const load = together([
     await startLoad(t, one.dial, { halfClose: false, name: 'one connection' }),
     await startLoad(t, each.dial, { halfClose: false, name: 'one each' }),
