@@ -1,14 +1,12 @@
 /** gRPC mode: a client that is there is asked now and then and stays; one that has stopped, whatever it was doing, is given up. */
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
 import t, { type Test } from 'tap'
 import { makePki } from './certificates.ts'
 import { eventually, within } from './deadline.ts'
 import { AGENT, figure, figureBecomes, SERVER } from './figures.ts'
 import type { LoneFrontend } from './lone-client.ts'
+import { type Stoppable, startStoppable } from './stoppable.ts'
 import { echo, listenTarget, silent } from './target.ts'
 import { type Server, startTunnel, TRANSPORTS } from './tunnel.ts'
 import { echoOver, joinFrontend, openCall } from './wire-call.ts'
@@ -25,29 +23,13 @@ const LONE_CLIENT = join(import.meta.dirname, 'lone-client.ts')
 t.jobs = 2
 const pki = await makePki(t)
 
-async function startClient(
-  t: Test,
-  server: Server,
-  address: string,
-): Promise<{ readonly stop: () => void; readonly cont: () => void; readonly ended: Promise<unknown> }> {
+function startClient(t: Test, server: Server, address: string): Promise<Stoppable> {
   const { authority, apiserver } = pki
   const to: LoneFrontend =
     server.transport === 'uds'
       ? { path: server.socketPath }
       : { port: server.frontendPort, ca: authority.certificatePem, cert: apiserver.cert, key: apiserver.key }
-  const child = spawn(process.execPath, [LONE_CLIENT, JSON.stringify(to), address], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
-  const ended = once(child, 'close')
-  const kill = (): void => void child.kill('SIGKILL') // also what is stopped
-  process.once('exit', kill)
-  t.teardown(async () => {
-    process.off('exit', kill)
-    kill()
-    await ended
-  })
-  await within(once(createInterface({ input: child.stdout }), 'line'), 'the client has its connection')
-  return { stop: () => void child.kill('SIGSTOP'), cont: () => void child.kill('SIGCONT'), ended }
+  return startStoppable(t, [LONE_CLIENT, JSON.stringify(to), address], 'the client has its connection')
 }
 
 const descriptors = (server: Server): number => readdirSync(`/proc/${server.pid}/fd`).length

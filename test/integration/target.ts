@@ -1,11 +1,9 @@
 /** What the agent connects to: servers in the test's own process, each with one habit. */
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
-import { createInterface } from 'node:readline'
 import type { Test } from 'tap'
-import { event, within } from './deadline.ts'
+import { event } from './deadline.ts'
+import { startStoppable } from './stoppable.ts'
 
 export type Target = {
   /** host:port */
@@ -72,27 +70,16 @@ const BACKLOG = 2
 
 /** A target that does not answer: a stopped process whose backlog is full, so that the kernel ignores further SYNs. */
 export async function stuckTarget(t: Test): Promise<Stuck> {
-  const child = spawn(process.execPath, ['-e', STUCK], { stdio: ['ignore', 'pipe', 'inherit'] })
-  const ended = once(child, 'close')
-  const kill = (): void => void child.kill('SIGKILL') // also what is stopped
-  process.once('exit', kill)
-  t.teardown(async () => {
-    process.off('exit', kill)
-    kill()
-    await ended
-  })
-  const [line] = (await within(once(createInterface({ input: child.stdout }), 'line'), 'the stuck target listens')) as [
-    string,
-  ]
-  const port = Number(line)
-  child.kill('SIGSTOP')
+  const child = await startStoppable(t, ['-e', STUCK], 'the stuck target listens')
+  const port = Number(child.line)
+  child.stop()
   for (let count = 0; count < BACKLOG; count++) {
     const filler = connect(port, '127.0.0.1')
     filler.on('error', () => undefined)
     t.teardown(() => filler.destroy())
     await event(filler, 'connect')
   }
-  return { address: `127.0.0.1:${port}`, port, release: () => void child.kill('SIGCONT') }
+  return { address: `127.0.0.1:${port}`, port, release: child.cont }
 }
 
 /** The sockets of this machine that wait for that port to accept: lines of the kernel's table in state SYN_SENT. */
