@@ -14,58 +14,52 @@ type Ends = { readonly server: ServerEnd; readonly agent: AgentEnd }
 
 /** @param checkout its folder, which may be made by `prepare` */
 export function culvertOf(checkout: string, prepare: Peer['prepare'] = async () => undefined): Ends {
-  const bin = join(checkout, 'bin')
+  /** Waits until it has become Node and listens. */
+  async function launch(
+    name: 'proxy-server' | 'proxy-agent',
+    folder: string,
+    flags: readonly string[],
+  ): Promise<{ readonly program: RunningProgram; readonly ports: Ports }> {
+    const portsFile = join(folder, `${name}-ports.json`)
+    await using stack = new AsyncDisposableStack()
+    const program = stack.use(
+      startProgram({
+        name,
+        command: join(checkout, 'bin', name),
+        args: [...flags, `--ports-file=${portsFile}`],
+        logFile: join(folder, `${name}.log`),
+        graceMs: GRACE_MS,
+      }),
+    )
+    const ports = await readPorts(program, name, portsFile)
+    await assertNode(program)
+    stack.move()
+    return { program, ports }
+  }
+
   return {
     server: {
       name: 'proxy-server',
       prepare,
       async start(how) {
-        const portsFile = join(how.folder, 'server-ports.json')
-        await using stack = new AsyncDisposableStack()
-        const program = stack.use(
-          startProgram({
-            name: 'proxy-server',
-            command: join(bin, 'proxy-server'),
-            args: [
-              ...serverFlags(how, '--server-listen-any'),
-              '--agent-port=0',
-              '--health-port=0',
-              '--admin-port=0',
-              `--ports-file=${portsFile}`,
-            ],
-            logFile: join(how.folder, 'server.log'),
-            graceMs: GRACE_MS,
-          }),
-        )
-        const { server = 0, agent, health } = await readPorts(program, 'proxy-server', portsFile)
-        await assertNode(program)
-        stack.move()
-        return { ...program, port: server, agentPort: agent!, isReady: () => answersOk(health!, '/readyz') }
+        const flags = [
+          ...serverFlags(how, '--server-listen-any'),
+          ...['agent', 'health', 'admin'].map((it) => `--${it}-port=0`),
+        ]
+        const { program, ports } = await launch('proxy-server', how.folder, flags)
+        const isReady = (): Promise<boolean> => answersOk(ports.health!, '/readyz')
+        return { ...program, port: ports.server ?? 0, agentPort: ports.agent!, isReady }
       },
     },
     agent: {
       name: 'proxy-agent',
       prepare,
       async start(how, agentPort) {
-        const portsFile = join(how.folder, 'agent-ports.json')
+        const flags = [...agentFlags(how, agentPort), '--health-server-port=0', '--admin-server-port=0']
         await using stack = new AsyncDisposableStack()
-        const program = stack.use(
-          startProgram({
-            name: 'proxy-agent',
-            command: join(bin, 'proxy-agent'),
-            args: [
-              ...agentFlags(how, agentPort),
-              '--health-server-port=0',
-              '--admin-server-port=0',
-              `--ports-file=${portsFile}`,
-            ],
-            logFile: join(how.folder, 'agent.log'),
-            graceMs: GRACE_MS,
-          }),
-        )
-        const { health } = await readPorts(program, 'proxy-agent', portsFile)
-        await untilReady(program, 'proxy-agent', () => answersOk(health!, '/readyz'))
-        await assertNode(program)
+        const { program, ports } = await launch('proxy-agent', how.folder, flags)
+        stack.use(program)
+        await untilReady(program, 'proxy-agent', () => answersOk(ports.health!, '/readyz'))
         stack.move()
         return program
       },
