@@ -1,5 +1,6 @@
 /** A small HTTP/1.1 server for people and probes: exact paths, answers in one piece, nothing read without a bound. */
 import { createServer, type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from 'node:http'
+import type { Socket } from 'node:net'
 
 export type Answer = {
   readonly status: number
@@ -37,6 +38,10 @@ export const endpointLimits = {
   /** From the first byte of a request to its last. */
   requestTimeoutMs: 30_000,
   connections: 256,
+  /** Between two requests of one connection. Prometheus keeps its own for 5 minutes: who asks is to be the one who closes. */
+  idleMs: 600_000,
+  /** Connections kept between requests; of more, the one that has waited longest is closed. */
+  idleConnections: 128,
   /** How late a timeout may be noticed. */
   checkMs: 1_000,
 }
@@ -51,10 +56,13 @@ export function createEndpoints(
     maxHeaderSize: limits.headBytes,
     headersTimeout: limits.headTimeoutMs,
     requestTimeout: limits.requestTimeoutMs,
+    keepAliveTimeout: limits.idleMs,
     connectionsCheckingInterval: limits.checkMs,
   })
   server.maxConnections = limits.connections
+  const noteRequest = boundIdle(limits.idleConnections)
   server.on('request', (request, response) => {
+    noteRequest(request, response)
     answerTo(request, response).then(
       (answer) => send(request, response, answer),
       () => send(request, response, { status: 500, body: 'could not be put together\n' }),
@@ -90,6 +98,25 @@ export function createEndpoints(
   }
 
   return server
+}
+
+/** Closes the connection that has been idle for longest when more are idle than may be. @returns to be told of each request */
+function boundIdle(most: number): (request: IncomingMessage, response: ServerResponse) => void {
+  const underWay = new WeakMap<Socket, number>() // a client may send the next request before it has the answer
+  const idle = new Set<Socket>() // in the order in which they became so
+  return ({ socket }, response) => {
+    if (!underWay.has(socket) && !idle.delete(socket)) socket.once('close', () => idle.delete(socket))
+    underWay.set(socket, (underWay.get(socket) ?? 0) + 1)
+    response.once('close', () => {
+      const others = underWay.get(socket)! - 1
+      if (others > 0) return void underWay.set(socket, others)
+      underWay.delete(socket)
+      if (socket.destroyed) return
+      idle.add(socket)
+      const [oldest] = idle
+      if (idle.size > most) oldest?.destroy()
+    })
+  }
 }
 
 /** For what changes nothing and is big, or not for everybody to ask by any method. */

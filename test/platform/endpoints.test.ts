@@ -29,9 +29,10 @@ async function setup(
   t: Test,
   limits: Partial<typeof endpointLimits> = {},
   mayBeCalled?: (hostname: string) => boolean,
+  served = routes,
 ) {
   const refusals: Refusal[] = []
-  const server = createEndpoints(routes, (why) => refusals.push(why), {
+  const server = createEndpoints(served, (why) => refusals.push(why), {
     limits: { ...endpointLimits, ...limits },
     ...(mayBeCalled && { mayBeCalled }),
   })
@@ -49,6 +50,25 @@ async function setup(
   return { say, refusals, server, port }
 }
 const close = 'Connection: close\r\n'
+
+/** A client that keeps its connection from one request to the next. */
+function keptConnection(t: Test, port: number) {
+  const socket = connect(port, '127.0.0.1')
+  socket.on('error', () => undefined)
+  t.teardown(() => socket.destroy())
+  const send = (...paths: string[]): unknown =>
+    socket.write(paths.map((path) => `GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`).join(''))
+  const answer = async (): Promise<string> => String(await within(once(socket, 'data'), 'an answer'))
+  return {
+    closed: once(socket, 'close'),
+    send,
+    answer,
+    ask(path: string): Promise<string> {
+      send(path)
+      return answer()
+    },
+  }
+}
 
 t.test('answers an exact path with a text, its length and its headers', async (t) => {
   const { say } = await setup(t)
@@ -166,6 +186,41 @@ t.test('takes the hostname from the address when the client names none, or nonse
   t.match(await say(`GET /echo HTTP/1.1\r\nHost: a b\r\n${close}\r\n`), /\r\n\r\n127\.0\.0\.1 $/)
   t.match(await say(`GET /echo HTTP/1.1\r\nHost: [::1]:80\r\n${close}\r\n`), /\r\n\r\n\[::1\] $/)
 })
+
+t.test('keeps a connection between requests for longer than Prometheus does, which asks once a minute', async (t) => {
+  const { port } = await setup(t)
+  const client = keptConnection(t, port)
+  t.match(await client.ask('/healthz'), /\r\nConnection: keep-alive\r\nKeep-Alive: timeout=600\r\n/)
+  t.match(await client.ask('/healthz'), /^HTTP\/1\.1 200 /)
+})
+
+t.test('closes a connection that is idle for too long', async (t) => {
+  const { port } = await setup(t, { idleMs: 100 })
+  const client = keptConnection(t, port)
+  await client.ask('/healthz')
+  await within(client.closed, 'the end of the idle connection')
+})
+
+t.test(
+  'closes whoever has been idle for longest when too many are, and nobody whose answer is under way',
+  async (t) => {
+    const answer = Promise.withResolvers<void>()
+    const slow = async () => {
+      await answer.promise
+      return { status: 200, body: 'late' }
+    }
+    const { port } = await setup(t, { idleConnections: 2 }, undefined, { ...routes, '/slow': slow })
+    const [first, second, third, busy] = [1, 2, 3, 4].map(() => keptConnection(t, port))
+    await busy!.ask('/healthz')
+    const late = busy!.ask('/slow')
+    for (const client of [first, second, first, third]) await client!.ask('/healthz')
+    await within(second!.closed, 'the end of the one that was idle for longest')
+    answer.resolve()
+    t.match(await late, /late$/)
+    await within(first!.closed, 'the end of the next')
+    for (const client of [third, busy]) t.match(await client!.ask('/healthz'), /^HTTP\/1\.1 200 /, 'is kept')
+  },
+)
 
 t.test('answers 500 without the cause when an answer cannot be put together', async (t) => {
   const { say } = await setup(t)
