@@ -1,0 +1,157 @@
+/**
+ * The data path of a server: pools of agents, dialing, both listeners, and what is counted of them. It takes connections; who
+ * listens, and on what, is the caller's (`run.ts`, `run-worker.ts`).
+ */
+import type { Registry } from 'prom-client'
+import { certificateSeconds } from '../platform/certificate-expiry.ts'
+import { tlsProtocol } from '../platform/cipher-suites.ts'
+import type { Clock } from '../platform/clock.ts'
+import type { Log } from '../platform/log.ts'
+import { createBudget } from '../tunnel/budget.ts'
+import { PAUSE_SHARE } from '../tunnel/stock-backlog.ts'
+import { type AgentListener, createAgentListener } from './agent-listener.ts'
+import type { AgentStream, AgentStreamDeps } from './agent-stream.ts'
+import { type Clusters, createClusters } from './core/clusters.ts'
+import { isStrategy } from './core/strategies.ts'
+import { createDialNumbers } from './dial-numbers.ts'
+import { createDialing } from './dialing.ts'
+import { watchDials } from './draining.ts'
+import type { FrontendListener } from './frontend-listener.ts'
+import { createFrontend } from './frontends.ts'
+import { openKubernetes, type ServerKubernetes } from './kubernetes.ts'
+import { createKubernetesMetrics } from './kubernetes-metrics.ts'
+import { createServerMetrics, type ServerMetrics } from './metrics.ts'
+import type { ServerOptions } from './options.ts'
+import { watchTlsPorts } from './tls-ports.ts'
+
+export type ServingDeps = { readonly clock: Clock; readonly log: Log }
+
+/** Disposing it looks no longer at files and asks Kubernetes nothing more. */
+export type Serving = Disposable & {
+  readonly agents: AgentListener
+  readonly frontend: FrontendListener
+  readonly clusters: Clusters<AgentStream>
+  readonly kubernetes: ServerKubernetes | undefined
+  readonly metrics: ServerMetrics
+  readonly registry: Registry
+  readonly lastDialMs: () => number
+  /** Breaks what is still open, on both sides. */
+  readonly end: () => void
+}
+
+/** @throws TunnelError `bad-option` with every mistake in files, one per line */
+export async function openServing(options: ServerOptions, deps: ServingDeps): Promise<Serving> {
+  const { clock, log } = deps
+  using opened = new DisposableStack()
+  const tlsPorts = opened.use(watchTlsPorts(options, clock, log))
+  const clusters = createClusters<AgentStream>(options.proxyStrategies.filter(isStrategy))
+  const processBudget = createBudget(options.processBufferBytes)
+  const sum = (read: (agent: AgentStream) => number): number =>
+    clusters.all().reduce((total, agent) => total + read(agent), 0)
+  const { metrics, registry } = createServerMetrics({
+    agents: () => clusters.all().length,
+    backends: clusters.backends,
+    connections: () => sum(({ session }) => session.connectionCount()),
+    dials: () => sum(({ session }) => session.dialCount()),
+    bufferedBytes: () => processBudget.usedBytes,
+    certificateSeconds: () =>
+      certificateSeconds(
+        { 'server-cert': tlsPorts.material('frontend').cert, 'cluster-cert': tlsPorts.material('agent').cert },
+        clock.unixMs(),
+      ),
+    tlsAlarms: tlsPorts.alarms,
+  })
+  const kubernetes = await openKubernetes(options, { clock, log, metrics: createKubernetesMetrics(registry) })
+  if (kubernetes) opened.use(kubernetes)
+  const trustDomain = options.trustDomain === '' ? undefined : options.trustDomain
+  const common = { protocol: tlsProtocol(options.tlsMinVersion, options.cipherSuites), trustDomain }
+
+  const agents = createAgentListener(
+    {
+      ...common,
+      material: tlsPorts.material('agent'),
+      handshakeTimeoutMs: options.tlsHandshakeTimeoutMs,
+      handshakesPerSecond: options.handshakesPerSecond,
+      streamTimeoutMs: options.agentStreamTimeoutMs,
+      maxStreamsPerIdentity: options.maxStreamsPerIdentity,
+      maxIdentifiersPerIdentity: options.maxIdentifiersPerIdentity,
+      maxHeaderListBytes: options.maxHeaderListBytes,
+      ...(kubernetes?.authenticate && { authenticate: kubernetes.authenticate }),
+    },
+    agentStreamDeps(options, deps, metrics, processBudget),
+    {
+      connected: (agent) => clusters.add(agent.cluster, agent),
+      draining: (agent) => clusters.drain(agent.cluster, agent),
+      gone: (agent) => clusters.remove(agent.cluster, agent),
+    },
+  )
+  const dialing = watchDials(
+    createDialing({
+      clusters,
+      clock,
+      metrics,
+      random: Math.random,
+      dialNumber: createDialNumbers(),
+      timeoutMs: options.backendDialTimeoutMs,
+      maxPendingPerFrontend: options.maxPendingDialsPerFrontend,
+    }),
+    clock,
+  )
+  const frontend = createFrontend(options, options.udsName === '' ? tlsPorts.material('frontend') : undefined, common, {
+    dialing,
+    clock,
+    log,
+    metrics,
+  })
+  frontend.server.maxConnections = options.maxFrontendConnections
+  frontend.server.on('drop', metrics.frontendDropped)
+  tlsPorts.renewWith('agent', agents.renew)
+  tlsPorts.renewWith('frontend', frontend.renew)
+  const disposables = opened.move()
+  return {
+    agents,
+    frontend,
+    clusters,
+    kubernetes,
+    metrics,
+    registry,
+    lastDialMs: dialing.lastMs,
+    end() {
+      frontend.destroyAll()
+      for (const agent of clusters.all()) agent.end('UNAVAILABLE', 'the server is shutting down', 'shutdown')
+    },
+    [Symbol.dispose]: () => disposables.dispose(),
+  }
+}
+
+function agentStreamDeps(
+  options: ServerOptions,
+  { clock, log }: ServingDeps,
+  metrics: ServerMetrics,
+  processBudget: ReturnType<typeof createBudget>,
+): AgentStreamDeps {
+  return {
+    options: {
+      serverId: options.serverId,
+      serverCount: options.serverCount,
+      maxMessageBytes: options.maxMessageBytes,
+      heartbeatTimeoutMs: options.heartbeatTimeoutMs,
+      streamBufferBytes: options.streamBufferBytes,
+      limits: {
+        pendingDials: options.maxPendingDialsPerStream,
+        connections: options.maxConnectionsPerStream,
+        unknownFramesPerMinute: options.unknownFramesPerMinute,
+        stock: {
+          connectionBytes: options.connectionBufferBytes,
+          streamBytes: options.streamBufferBytes * PAUSE_SHARE,
+          slowBytes: options.slowConsumerBytes,
+          slowMs: options.slowConsumerTimeMs,
+        },
+      },
+    },
+    clock,
+    log,
+    metrics,
+    processBudget,
+  }
+}
