@@ -22,6 +22,9 @@ import { text } from 'node:stream/consumers'
 import t, { type Test } from 'tap'
 import { barePath } from './bare-path.ts'
 
+/** Of the lines of a fake Node: which file it was given to run. */
+const ENTRY = 6
+
 const CHECKOUT = join(import.meta.dirname, '../..')
 const PROGRAMS = ['culvert', 'proxy-server', 'proxy-agent']
 const DEADLINE_MS = 30_000
@@ -91,6 +94,7 @@ t.test('becomes the Node that CULVERT_NODE names, whatever else there is', async
     `pid ${pid}`,
     'threads 32',
     '--max-semi-space-size=32',
+    '--external-memory-accounted-in-global-limit',
     '--disable-sigusr1',
     join(root, 'src/cli/proxy-agent.ts'),
     ...['--ca-cert', 'a b', ''],
@@ -197,7 +201,7 @@ t.test('finds its folder through links as npm makes them, from any working direc
       [program, { env: { PATH: `${global}${delimiter}${here.path}` } }],
     ] as const) {
       const { lines, stderr } = await run(here, command, how)
-      t.equal(lines[5], join(root, `dist/cli/${program}.js`), command)
+      t.equal(lines[ENTRY], join(root, `dist/cli/${program}.js`), command)
       t.equal(stderr, '')
     }
   }
@@ -211,7 +215,7 @@ t.test('is not led astray by CDPATH', async (t) => {
   const env = { CDPATH: join(here.folder, 'elsewhere') }
   for (const program of PROGRAMS) {
     const { lines } = await run(here, `checkout/bin/${program}`, { env, cwd: here.folder })
-    t.equal(lines[5], join(root, `src/cli/${program}.ts`))
+    t.equal(lines[ENTRY], join(root, `src/cli/${program}.ts`))
   }
 })
 
@@ -220,7 +224,7 @@ t.test('prefers the source of a checkout to what a build left there', async (t) 
   const root = install(join(here.folder, 'checkout'), 'checkout')
   install(root, 'package')
   fakeNode(join(here.path, 'node'), 'v26.0.0')
-  t.equal((await run(here, join(root, 'bin/culvert'))).lines[5], join(root, 'src/cli/culvert.ts'))
+  t.equal((await run(here, join(root, 'bin/culvert'))).lines[ENTRY], join(root, 'src/cli/culvert.ts'))
 })
 
 t.test('lets a signal reach the program, and its exit code come back', async (t) => {
