@@ -23,7 +23,7 @@ import t, { type Test } from 'tap'
 import { barePath } from './bare-path.ts'
 
 /** Of the lines of a fake Node: which file it was given to run. */
-const ENTRY = 6
+const ENTRY = 7
 
 const CHECKOUT = join(import.meta.dirname, '../..')
 const PROGRAMS = ['culvert', 'proxy-server', 'proxy-agent']
@@ -54,7 +54,7 @@ function install(root: string, kind: 'checkout' | 'package'): string {
 /** A Node that says who it is and how it was started, one fact a line. */
 function fakeNode(file: string, version: string): string {
   mkdirSync(dirname(file), { recursive: true })
-  const facts = `printf '%s\\n' "node $0" "pid $$" "threads $UV_THREADPOOL_SIZE" "$@"`
+  const facts = `printf '%s\\n' "node $0" "pid $$" "threads $UV_THREADPOOL_SIZE" "cache \${NODE_COMPILE_CACHE-none}" "$@"`
   writeFileSync(file, `#!/bin/sh\nif [ "$1" = --version ]; then echo ${version}; exit; fi\n${facts}\n`)
   chmodSync(file, 0o755)
   return file
@@ -93,6 +93,7 @@ t.test('becomes the Node that CULVERT_NODE names, whatever else there is', async
     `node ${named}`,
     `pid ${pid}`,
     'threads 32',
+    `cache ${join(root, 'node_modules/.cache/culvert')}`,
     '--max-semi-space-size=32',
     '--external-memory-accounted-in-global-limit',
     '--disable-sigusr1',
@@ -107,6 +108,21 @@ t.test('leaves a thread pool alone that was sized already', async (t) => {
   fakeNode(join(here.path, 'node'), 'v24.0.0')
   const { lines } = await run(here, join(root, 'bin/culvert'), { env: { UV_THREADPOOL_SIZE: '7' } })
   t.equal(lines[2], 'threads 7')
+})
+
+t.test('keeps what Node compiles of a checkout in its node_modules, unless somebody has said otherwise', async (t) => {
+  const here = machine(t)
+  fakeNode(join(here.path, 'node'), 'v24.0.0')
+  const checkout = install(join(here.folder, 'checkout'), 'checkout')
+  const inPackage = install(join(here.folder, 'project/node_modules/culvert'), 'package')
+  const cache = async (root: string, env: NodeJS.ProcessEnv = {}): Promise<string | undefined> =>
+    (await run(here, join(root, 'bin/culvert'), { env })).lines[3]
+  t.equal(await cache(checkout), 'cache none', 'nothing is installed')
+  for (const root of [checkout, inPackage]) mkdirSync(join(root, 'node_modules'))
+  t.equal(await cache(checkout), `cache ${join(checkout, 'node_modules/.cache/culvert')}`)
+  t.equal(await cache(checkout, { NODE_COMPILE_CACHE: '' }), 'cache ')
+  t.equal(await cache(checkout, { NODE_V8_COVERAGE: here.folder }), 'cache none', 'coverage is measured')
+  t.equal(await cache(inPackage), 'cache none', 'there is nothing to strip in a package')
 })
 
 t.test('refuses a CULVERT_NODE that is missing, no program or too old, though another Node would do', async (t) => {
