@@ -24,6 +24,8 @@ export type Carrier = {
   readonly room: () => number
   /** Asks for one `session.writable(carrier)`, at the end of this turn or when a write has left, whichever is later. */
   readonly wake: () => void
+  /** Asks for one `session.alarm` after so many milliseconds. */
+  readonly alarm: (ms: number) => void
   /** Stops or resumes bringing frames: back-pressure towards peers without credit. */
   readonly read: (on: boolean) => void
 }

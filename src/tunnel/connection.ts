@@ -6,6 +6,7 @@
 import type { Budget } from './budget.ts'
 import type { Carrier } from './carrier.ts'
 import { type EarlyFrame, earlyUses } from './early-frames.ts'
+import type { Pacer } from './pacing.ts'
 import type { Int64 } from './packet.ts'
 import type { Scheduler } from './scheduler.ts'
 import { createWindow, type Window } from './window.ts'
@@ -41,6 +42,8 @@ export type Link = {
   /** The clock as the session last heard it: milliseconds. */
   nowMs: number
   maxWindowBytes: number
+  /** How fast bulk may go; none where the peer cannot be pinged. */
+  readonly pacer: Pacer | undefined
   /** Takes the connection out of the tables. */
   readonly forget: (connection: Connection) => void
   /** What waits for this connection's socket has changed, also after its end; `took` bytes were taken. */
@@ -65,6 +68,11 @@ export type Connection = {
   saidBlocked: boolean
   /** In whose ring it stands. */
   queuedOn: Carrier | undefined
+  /** Bytes it has sent, less what drains with time; and when that was so: milliseconds. */
+  burst: number
+  burstMs: number
+  /** Has sent much of late: it gives way to those that send little. */
+  bulk: boolean
   receiving: 'open' | 'ended'
   window: Window
   /** Bytes handed to the owner and not taken yet. */
@@ -94,6 +102,9 @@ export function createConnection(id: Int64, link: Link, home: Outlet, events: Co
     paused: false,
     saidBlocked: false,
     queuedOn: undefined,
+    burst: 0,
+    burstMs: link.nowMs,
+    bulk: false,
     receiving: 'open',
     window: createWindow(),
     backlog: 0,

@@ -59,6 +59,7 @@ export function carryOverGrpc({
   let broken = false
   let ending = false
   let idleTimer: NodeJS.Timeout | undefined
+  let alarmTimer: NodeJS.Timeout | undefined
   const afterWrites = new Map<() => void, number>() // how many more writes each of them waits for, at most
 
   const carrier: GrpcStream = {
@@ -87,6 +88,9 @@ export function carryOverGrpc({
         turnAhead = false
         wakeSession()
       })
+    },
+    alarm(ms) {
+      alarmTimer = setTimeout(alarmed, ms).unref()
     },
     read(on) {
       reading = on
@@ -164,6 +168,10 @@ export function carryOverGrpc({
     session.writable(carrier)
   }
 
+  function alarmed(): void {
+    if (!broken) session.alarm(now())
+  }
+
   function releaseIdle(): void {
     idleTimer = undefined
     if (!underWay) outbox.shrink()
@@ -190,6 +198,9 @@ export function carryOverGrpc({
 
   session.addCarrier(carrier)
   stream.on('data', read)
-  stream.once('close', () => clearTimeout(idleTimer))
+  stream.once('close', () => {
+    clearTimeout(idleTimer)
+    clearTimeout(alarmTimer)
+  })
   return carrier
 }

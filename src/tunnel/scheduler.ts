@@ -26,6 +26,7 @@ export function createScheduler<S extends { queuedOn: Carrier | undefined }>(
   carrier: Carrier,
   pump: (sender: S) => Need,
   permit: (sender: S) => void,
+  givesWay: (sender: S) => boolean,
 ): Scheduler<S> {
   let ring: S[] = []
   let dealing = false
@@ -44,10 +45,16 @@ export function createScheduler<S extends { queuedOn: Carrier | undefined }>(
     ring = []
     let promised = 0 // bytes of the reads permitted in this round
     let served = 0
+    const later: S[] = []
     while (served < turn.length && carrier.room() > promised) {
       const sender = turn[served]!
       if (sender.queuedOn !== carrier) {
         served++
+        continue
+      }
+      if (givesWay(sender)) {
+        served++
+        later.push(sender)
         continue
       }
       const need = pump(sender)
@@ -60,9 +67,10 @@ export function createScheduler<S extends { queuedOn: Carrier | undefined }>(
         permit(sender)
       }
     }
-    ring = turn.slice(served).concat(ring) // those not reached go first next time
+    const able = turn.length - served + ring.length
+    ring = later.concat(turn.slice(served), ring) // those not reached go first next time
     dealing = false
-    if (ring.length > 0) carrier.wake()
+    if (able > 0) carrier.wake()
   }
 
   return { wait, deal }

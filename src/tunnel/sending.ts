@@ -4,6 +4,7 @@
  * Source: docs/protocol.md sections 3, 4 and 5.
  */
 import { Buffer } from 'node:buffer'
+import { givesWay, weigh } from './bulk.ts'
 import { READ_BYTES } from './carrier.ts'
 import { sayStockEnd } from './close-handshake.ts'
 import type { Connection, Outlet } from './connection.ts'
@@ -21,6 +22,7 @@ const MAX_CREDIT_BYTES = 2 ** 31
 export function send(connection: Connection, bytes: Uint8Array): boolean {
   if (connection.over || connection.sending !== 'open') return false
   connection.activeMs = connection.link.nowMs
+  weigh(connection, bytes.length)
   const sent = connection.held.length > 0 ? 0 : push(connection, bytes)
   if (sent < bytes.length) connection.held.push(Buffer.from(bytes.subarray(sent)))
   return mayRead(connection)
@@ -118,7 +120,8 @@ function mayRead(connection: Connection): boolean {
     return false
   }
   // Towards a stock peer a chunk must have left before the next is read: its receive loop may be held up by one target.
-  if (link.flowControl && connection.held.length === 0 && out.carrier.room() >= READ_BYTES) return true
+  const ready = link.flowControl && connection.held.length === 0 && !givesWay(connection)
+  if (ready && out.carrier.room() >= READ_BYTES) return true
   connection.paused = true
   out.scheduler.wait(connection)
   return false

@@ -5,6 +5,7 @@
  * Source: docs/protocol.md sections 1 to 7 and 10.
  */
 import { removeBudget } from './budget.ts'
+import { givesWay } from './bulk.ts'
 import type { Carrier } from './carrier.ts'
 import { type Connection, type ConnectionEvents, type Link, type Outlet, uses } from './connection.ts'
 import { type ConnectionFrame, receiveFrame } from './connection-frames.ts'
@@ -14,6 +15,7 @@ import type { DialEvents, DialRequest } from './dials.ts'
 import { close, lose, tellReset } from './ending.ts'
 import { expectedPackets } from './expected.ts'
 import { createLiveness, look } from './liveness.ts'
+import { createPacer } from './pacing.ts'
 import type { Int64, Packet } from './packet.ts'
 import { createPulse } from './pulse.ts'
 import { receiveData } from './receiving.ts'
@@ -25,6 +27,9 @@ import { createStockBacklog } from './stock-backlog.ts'
 import { createStrays } from './strays.ts'
 import { createViolations } from './violations.ts'
 import { LONG_PATH_MS, MAX_LONG_PATH_WINDOW_BYTES, MAX_WINDOW_BYTES } from './window.ts'
+
+/** Of the pings that measure how long small exchanges wait; those of heartbeats count from 1. */
+const PACE_NONCE = -1
 
 export type Session = {
   readonly addCarrier: (carrier: Carrier) => void
@@ -53,6 +58,8 @@ export type Session = {
   readonly goAway: (reason: string, deadlineMs: number, reconnectAfterMs: number) => void
   /** Called every half second or so. */
   readonly tick: (nowMs: number, unixMs: number) => void
+  /** The time that a carrier was asked to wait for has passed. */
+  readonly alarm: (nowMs: number) => void
   readonly connectionCount: () => number
   readonly dialCount: () => number
   /** Whether a dial has this number that is pending, or was cancelled and may still be answered. */
@@ -73,6 +80,7 @@ export function createSession(options: SessionOptions, events: SessionEvents): S
     budget,
     nowMs: options.nowMs,
     maxWindowBytes: MAX_WINDOW_BYTES,
+    pacer: extensions.has('ping') ? createPacer((ms) => outlets.get(0)?.carrier.alarm(ms)) : undefined,
     forget(connection) {
       removeConnection(connections, connection)
       stock?.forget(connection)
@@ -138,8 +146,14 @@ export function createSession(options: SessionOptions, events: SessionEvents): S
   const unixNowMs = (): number => link.nowMs + unixOffsetMs
 
   function roundTrip(ms: number): void {
+    link.pacer?.roundTrip(ms)
     link.maxWindowBytes = ms > LONG_PATH_MS ? MAX_LONG_PATH_WINDOW_BYTES : MAX_WINDOW_BYTES
     events.roundTrip(ms)
+  }
+
+  function ponged(nonce: number): void {
+    if (nonce === PACE_NONCE) link.pacer?.answered(link.nowMs)
+    else pulse.answered(nonce, link.nowMs)
   }
 
   function receive(carrier: Carrier, packet: Packet): void {
@@ -174,7 +188,7 @@ export function createSession(options: SessionOptions, events: SessionEvents): S
       case 'PING':
         return control({ type: 'PONG', nonce: packet.nonce })
       case 'PONG':
-        return pulse.answered(Number(packet.nonce), link.nowMs)
+        return ponged(Number(packet.nonce))
       case 'UNKNOWN':
         return
       default:
@@ -217,7 +231,7 @@ export function createSession(options: SessionOptions, events: SessionEvents): S
 
   return {
     addCarrier(carrier) {
-      outlets.set(carrier.index, { carrier, scheduler: createScheduler<Connection>(carrier, pump, permit) })
+      outlets.set(carrier.index, { carrier, scheduler: createScheduler<Connection>(carrier, pump, permit, givesWay) })
       if (carrier.index === 0 && !link.flowControl) {
         stock = createStockBacklog<Connection>(carrier, limits.stock, () => budget.usedBytes)
       }
@@ -271,6 +285,12 @@ export function createSession(options: SessionOptions, events: SessionEvents): S
         reclaimIdle(liveConnections(connections), nowMs)
       }
       violations.tick(nowMs)
+    },
+    alarm(nowMs) {
+      if (over) return
+      link.nowMs = nowMs
+      if (link.pacer?.look(nowMs)) control({ type: 'PING', nonce: PACE_NONCE })
+      if (link.pacer?.open()) for (const { scheduler } of outlets.values()) scheduler.deal()
     },
     connectionCount: () => connections.live.size,
     dialCount: dialing.count,

@@ -11,6 +11,7 @@ const outlet = {
     carrier,
     () => 'nothing',
     () => {},
+    () => false,
   ),
 }
 

@@ -10,6 +10,8 @@ export type RecordedCarrier = Carrier & {
   /** The session asked to be called. */
   woken: boolean
   reading: boolean
+  /** How many milliseconds the session asked to be left alone for; undefined when it did not. */
+  alarmMs: number | undefined
   /** The next frame for which this holds, of those since the last look too. Rejects after ten seconds. */
   readonly next: (wanted: (packet: Packet) => boolean) => Promise<Packet>
 }
@@ -30,6 +32,7 @@ export function recordedCarrier(index = 0): RecordedCarrier {
     roomBytes: 512 * 1024,
     woken: false,
     reading: true,
+    alarmMs: undefined,
     control: give,
     ordered: give,
     data(connectId, payload) {
@@ -39,6 +42,9 @@ export function recordedCarrier(index = 0): RecordedCarrier {
     room: () => carrier.roomBytes,
     wake() {
       carrier.woken = true
+    },
+    alarm(ms) {
+      carrier.alarmMs = ms
     },
     read(on) {
       carrier.reading = on

@@ -3,9 +3,14 @@ import { type Carrier, READ_BYTES } from '../../src/tunnel/carrier.ts'
 import { createScheduler, type Need } from '../../src/tunnel/scheduler.ts'
 import { recordedCarrier } from './recorded-carrier.ts'
 
-type Sender = { readonly name: string; queuedOn: Carrier | undefined; needs: Need[] }
+type Sender = { readonly name: string; queuedOn: Carrier | undefined; needs: Need[]; givesWay: boolean }
 
-const sender = (name: string, ...needs: Need[]): Sender => ({ name, queuedOn: undefined, needs })
+const sender = (name: string, ...needs: Need[]): Sender => ({
+  name,
+  queuedOn: undefined,
+  needs,
+  givesWay: false,
+})
 
 /** A scheduler over a recorded carrier; `log` says who was pumped and who was permitted, in order. */
 function ring(index = 0) {
@@ -18,6 +23,7 @@ function ring(index = 0) {
       return it.needs.shift() ?? 'nothing'
     },
     (it) => log.push(`permit ${it.name}`),
+    (it) => it.givesWay,
   )
   return { carrier, log, ...scheduler }
 }
@@ -87,6 +93,7 @@ t.test('bears a sender that waits again while it is being permitted', async (t) 
       wait(it)
       deal()
     },
+    () => false,
   )
   wait(only)
   deal()
@@ -118,4 +125,36 @@ t.test('serves a sender once that moved away and came back', async (t) => {
   second.deal()
   t.strictSame(first.log, ['pump mover', 'permit mover'])
   t.strictSame(second.log, [])
+})
+
+t.test(
+  'leaves out those who give way, without asking to be called for them, and serves them first when they may',
+  async (t) => {
+    const { wait, deal, log, carrier } = ring()
+    const [bulk, small] = [sender('bulk', 'permit'), sender('small', 'permit')]
+    bulk.givesWay = true
+    wait(bulk)
+    wait(small)
+    carrier.woken = false
+    deal()
+    t.strictSame(log, ['pump small', 'permit small'])
+    t.notOk(carrier.woken, 'nobody is left whom room would help')
+    bulk.givesWay = false
+    small.needs.push('permit')
+    wait(small)
+    deal()
+    t.strictSame(log.slice(2), ['pump bulk', 'permit bulk', 'pump small', 'permit small'])
+  },
+)
+
+t.test('asks to be called for those that it did not reach, whoever gives way', async (t) => {
+  const { wait, deal, carrier } = ring()
+  carrier.roomBytes = READ_BYTES - 1
+  const [bulk, small] = [sender('bulk', 'permit'), sender('small', 'permit')]
+  bulk.givesWay = true
+  wait(bulk)
+  wait(small)
+  carrier.woken = false
+  deal()
+  t.ok(carrier.woken)
 })

@@ -58,6 +58,10 @@ export function openLane(world: World): Lane {
       sink: sinkOf(world, otherOf(role), () => lane),
       heard: () => world.sides[otherOf(role)].session.heard(world.nowMs),
       writable: (carrier) => world.sides[role].session.writable(carrier),
+      alarm(ms) {
+        world.nowMs += ms + setup.random.pick([0, 0, 3])
+        world.sides[role].session.alarm(world.nowMs)
+      },
       sent: (connectId, bytes) => spendCredit(world, role, connectId, bytes),
       read(on) {
         lane.ways[otherOf(role)].flowing = on

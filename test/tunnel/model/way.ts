@@ -29,6 +29,8 @@ export type WayOptions = {
   readonly heard: () => void
   /** The sender's session may write on. */
   readonly writable: (carrier: Carrier) => void
+  /** The time has passed that the sender's session asked for. */
+  readonly alarm: (ms: number) => void
   /** The sender hands over data. */
   readonly sent: (connectId: Int64, bytes: number) => void
   /** The sender stops or resumes reading the other direction. */
@@ -45,6 +47,7 @@ export function createWay(options: WayOptions): Way {
   let underWay = false
   let woken = false
   let turnAhead = false
+  let alarmMs: number | undefined
   let state: 'open' | 'cut' | 'deaf' = 'open'
 
   function flush(): void {
@@ -94,6 +97,10 @@ export function createWay(options: WayOptions): Way {
       woken = true
       if (!underWay) turnAhead = true
     },
+    alarm(ms) {
+      if (alarmMs !== undefined) throw new Error(`${name} is to wait for two alarms`)
+      alarmMs = ms
+    },
     read: options.read,
   }
 
@@ -108,6 +115,16 @@ export function createWay(options: WayOptions): Way {
     },
   }
 
+  const alarmStep: Step = {
+    name: `${name} alarm`,
+    weight: 3,
+    run() {
+      const ms = alarmMs!
+      alarmMs = undefined
+      options.alarm(ms)
+    },
+  }
+
   const way: Way = {
     carrier,
     flowing: true,
@@ -115,6 +132,7 @@ export function createWay(options: WayOptions): Way {
     steps(into) {
       if (underWay && state === 'open') into.push(writtenStep)
       if (turnAhead && state === 'open') into.push(turnStep)
+      if (alarmMs !== undefined && state === 'open') into.push(alarmStep)
       if (way.flowing && way.deliverable()) into.push(arriveStep)
     },
     cut() {

@@ -1,0 +1,29 @@
+/**
+ * Which connections are bulk, and when bulk gives way: whoever sends much is bulk until it has sent little for a while, all
+ * others are small exchanges. Pure. Source: docs/protocol.md sections 4 and 10.
+ */
+import type { Connection } from './connection.ts'
+
+/** A connection that has sent so much, less what drains meanwhile, is bulk; below the second figure it no longer is. Bytes. */
+const BULK_BYTES = 256 * 1024
+const CALM_BYTES = 16 * 1024
+/** One that has sent less than this is a small exchange, not the beginning of a large one: bytes, half of a TLS record. */
+const SMALL_BYTES = 8 * 1024
+const DRAIN_BYTES_PER_MS = (2 * 1024 * 1024) / 1_000
+
+/** The connection's owner brings bytes to send. */
+export function weigh(connection: Connection, bytes: number): void {
+  const { pacer, nowMs } = connection.link
+  if (!pacer) return
+  connection.burst = Math.max(0, connection.burst - (nowMs - connection.burstMs) * DRAIN_BYTES_PER_MS) + bytes
+  connection.burstMs = nowMs
+  if (connection.burst > BULK_BYTES) connection.bulk = true
+  else if (connection.burst < CALM_BYTES) connection.bulk = false
+  if (connection.bulk) pacer.sentBulk(bytes, nowMs)
+  else if (connection.burst < SMALL_BYTES) pacer.sentSmall(nowMs)
+}
+
+/** Whether it must wait just now, so that small exchanges find a calm tunnel. */
+export function givesWay({ bulk, link }: Connection): boolean {
+  return bulk && link.pacer?.open() === false
+}
