@@ -1,8 +1,8 @@
 /**
  * Builds the real programs that tests and benchmarks run, once, into a cache outside the checkout.
  *
- * Each folder beside this file pins one module by go.mod and go.sum; grpc-client, which is our own, has such a pair for each
- * release of the library it is built with. A program's place in the cache is named after the hash of the two, of its own
+ * Each folder beside this file pins one module by go.mod and go.sum; grpc-client, which is our own (as is wan), has such a pair
+ * for each release of the library it is built with. A program's place in the cache is named after the hash of the two, of its own
  * sources and of how it is built, so a change of any builds anew. A program is built under another name and renamed: who
  * finds it, finds it whole, and two runs at once only build it twice.
  *
@@ -52,6 +52,7 @@ const builds = {
   'grpc-client': grpcClient,
   'grpc-client-v0.33.0': { ...grpcClient, modFile: 'v0.33.0.mod' },
   'grpc-client-v0.31.4': { ...grpcClient, modFile: 'v0.31.4.mod' },
+  wan: { folder: 'wan', goPackage: '.' },
   etcd: { folder: 'etcd', goPackage: 'go.etcd.io/etcd/server/v3' },
   kwok: { folder: 'kwok', goPackage: 'sigs.k8s.io/kwok/cmd/kwok' },
   'kube-apiserver': {

@@ -1,0 +1,3 @@
+module culvert.example/wan
+
+go 1.26
