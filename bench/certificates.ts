@@ -4,9 +4,10 @@ import { join } from 'node:path'
 import { createAuthority } from '../src/pki/authority.ts'
 import { issueLeaf, type LeafRequest } from '../src/pki/leaf.ts'
 import type { Certificates, KeyPair } from './peers/peer.ts'
+import { HUB_ADDRESS } from './places.ts'
 
 const CLUSTER = 'default'
-const loopback = { dnsNames: ['localhost'], ipAddresses: ['127.0.0.1'] }
+const addresses = { dnsNames: ['localhost'], ipAddresses: ['127.0.0.1', HUB_ADDRESS] }
 
 /** Writes into `folder`. */
 export async function makeCertificates(folder: string): Promise<Certificates> {
@@ -22,7 +23,7 @@ export async function makeCertificates(folder: string): Promise<Certificates> {
   }
   return {
     ca,
-    server: await issue('server', { identity: { role: 'server', id: 'bench' }, ...loopback }),
+    server: await issue('server', { identity: { role: 'server', id: 'bench' }, ...addresses }),
     agent: await issue('agent', { identity: { role: 'agent', cluster: CLUSTER, name: 'bench' } }),
     client: await issue('client', { identity: { role: 'apiserver', cluster: CLUSTER } }),
   }

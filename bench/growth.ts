@@ -9,6 +9,8 @@ export type Growth = {
   readonly from: number
   readonly to: number
   readonly metric: string
+  /** Whose `times` these are, in their order. */
+  readonly peers: readonly string[]
   /** Median at the largest size : median at the smallest, of each peer; undefined where that makes no sense. */
   readonly times: readonly (number | undefined)[]
 }
@@ -16,12 +18,12 @@ export type Growth = {
 /** Two sizes make a comparison, not a growth. */
 const LEAST_SIZES = 3
 
-export function growths(results: readonly CaseResult[]): Growth[] {
+export function growths(results: readonly CaseResult[], peers: readonly string[]): Growth[] {
   const series = Map.groupBy(results, ({ scenario, subject }) => `${scenario.name} ${subject.series}`)
-  return [...series.values()].filter((sizes) => sizes.length >= LEAST_SIZES).flatMap(growthsOf)
+  return [...series.values()].filter((sizes) => sizes.length >= LEAST_SIZES).flatMap((sizes) => growthsOf(sizes, peers))
 }
 
-function growthsOf(sizes: readonly CaseResult[]): Growth[] {
+function growthsOf(sizes: readonly CaseResult[], peers: readonly string[]): Growth[] {
   const sorted = sizes.toSorted((a, b) => a.subject.size - b.subject.size)
   const [least, most] = [sorted[0]!, sorted.at(-1)!]
   const { scenario, subject } = least
@@ -32,6 +34,7 @@ function growthsOf(sizes: readonly CaseResult[]): Growth[] {
     from: subject.size,
     to: most.subject.size,
     metric: name,
+    peers,
     times: least.rounds.map((_, peer) => {
       const [small, large] = [least, most].map(({ rounds }) => middle(rounds[peer]!, at))
       return small === undefined || large === undefined || small <= 0 ? undefined : large / small

@@ -5,14 +5,18 @@
 import { mkdtempSync } from 'node:fs'
 import { join } from 'node:path'
 import { NoAnswer } from './load/control.ts'
-import type { Load } from './load/load.ts'
+import { type Load, startLoad } from './load/load.ts'
 import type { Certificates, Peer, RunningPeer } from './peers/peer.ts'
+import { openWan, type Places } from './places.ts'
 import { processorMs } from './process-usage.ts'
-import type { Case, Effort, Reading, Scenario } from './scenarios/scenario.ts'
+import type { Case, Effort, Reading, Scenario, WanPath } from './scenarios/scenario.ts'
+import { Skipped } from './skipped.ts'
 
 export type Round =
   | { readonly kind: 'measured'; readonly readings: readonly Reading[]; readonly processorMs: ProcessorMs }
   | { readonly kind: 'failed'; readonly why: string }
+  | { readonly kind: 'skipped'; readonly why: string }
+type Unmeasured = Exclude<Round, { kind: 'measured' }>
 /** Used in one round, warm-up of the round included: tells whether the load or the peer was the bottleneck. */
 export type ProcessorMs = { readonly server: number; readonly agent: number; readonly load: number }
 export type CaseResult = {
@@ -27,6 +31,7 @@ export type Bench = {
   readonly load: Load
   readonly certificates: Certificates
   readonly folder: string
+  readonly places: Places
   readonly progress: (line: string) => void
 }
 
@@ -35,24 +40,48 @@ const QUIET_DEADLINE_MS = 5_000
 
 export async function runScenario(scenario: Scenario, bench: Bench): Promise<CaseResult[]> {
   const results: CaseResult[] = []
-  const groups = Map.groupBy(scenario.cases(bench.effort), ({ frontend, start }) => `${frontend} ${start}`)
+  const key = ({ frontend, start, path }: Case): string => JSON.stringify([frontend, start, path])
+  const groups = Map.groupBy(scenario.cases(bench.effort), key)
   for (const cases of groups.values()) {
-    const [{ start } = { start: 'fresh' }] = cases
+    const { start, path } = cases[0]!
+    const run = start === 'fresh' ? runFresh : runShared
     results.push(
-      ...(start === 'fresh' ? await runFresh(scenario, cases, bench) : await runShared(scenario, cases, bench)),
+      ...(path === undefined
+        ? await run(scenario, cases, bench)
+        : await farApart(path, scenario, cases, bench, (apart) => run(scenario, cases, apart))),
     )
   }
   return results
 }
 
+/** The same, with a load of its own at the two ends of a long way; skipped where none can be had. */
+async function farApart(
+  path: WanPath,
+  scenario: Scenario,
+  cases: readonly Case[],
+  bench: Bench,
+  run: (bench: Bench) => Promise<CaseResult[]>,
+): Promise<CaseResult[]> {
+  try {
+    await using places = await openWan(path)
+    await using load = await startLoad(places)
+    return await run({ ...bench, load, places })
+  } catch (error) {
+    if (!(error instanceof Skipped)) throw error
+    const skipped: Round = { kind: 'skipped', why: error.message }
+    return cases.map((subject) => ({ scenario, subject, rounds: bench.peers.map(() => [skipped]) }))
+  }
+}
+
 /** The same processes for all rounds of all these cases, which have one kind of frontend. */
 async function runShared(scenario: Scenario, cases: readonly Case[], bench: Bench): Promise<CaseResult[]> {
   await using stack = new AsyncDisposableStack()
-  const running: (RunningPeer | string)[] = []
-  for (const peer of bench.peers) {
-    const started = await startPeer(peer, cases[0]!, bench)
-    running.push(typeof started === 'string' ? started : stack.use(started))
-  }
+  const running = await Promise.all(
+    bench.peers.map(async (peer) => {
+      const started = await startPeer(peer, cases[0]!, bench)
+      return 'kind' in started ? started : stack.use(started)
+    }),
+  )
   const results: CaseResult[] = []
   for (const subject of cases) {
     const turn = (index: number): Promise<Round> => measure(subject, running[index]!, bench)
@@ -68,7 +97,7 @@ async function runFresh(scenario: Scenario, cases: readonly Case[], bench: Bench
   for (const subject of cases) {
     const rounds = await interleave(bench, subject.rounds, async (index) => {
       const started = await startPeer(bench.peers[index]!, subject, bench)
-      if (typeof started === 'string') return measure(subject, started, bench)
+      if ('kind' in started) return started
       await using running = started
       return await measure(subject, running, bench)
     })
@@ -86,18 +115,19 @@ async function interleave(bench: Bench, count: number, turn: (index: number) => 
   return rounds
 }
 
-/** The running peer, or why there is none. */
-async function startPeer(peer: Peer, { frontend }: Case, bench: Bench): Promise<RunningPeer | string> {
+/** The running peer, or what every round of it is, as there is none. */
+async function startPeer(peer: Peer, { frontend }: Case, bench: Bench): Promise<RunningPeer | Unmeasured> {
+  const { certificates, places } = bench
   const folder = mkdtempSync(join(bench.folder, 'peer-'))
   try {
-    return await peer.start({ frontend, folder, certificates: bench.certificates })
+    return await peer.start({ frontend, folder, certificates, places })
   } catch (error) {
-    return (error as Error).message
+    return { kind: error instanceof Skipped ? 'skipped' : 'failed', why: (error as Error).message }
   }
 }
 
-async function measure(subject: Case, peer: RunningPeer | string, { load }: Bench): Promise<Round> {
-  if (typeof peer === 'string') return { kind: 'failed', why: peer }
+async function measure(subject: Case, peer: RunningPeer | Unmeasured, { load }: Bench): Promise<Round> {
+  if ('kind' in peer) return peer
   try {
     const others = await connections(load)
     const before = await usage(peer, load)

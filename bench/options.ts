@@ -6,14 +6,13 @@ import { konnectivity } from './peers/konnectivity.ts'
 import { pair } from './peers/pair.ts'
 import type { Peer } from './peers/peer.ts'
 import { AS_IT_IS, revision } from './peers/revision.ts'
+import { withWorkers } from './peers/workers.ts'
 import { scenarios } from './scenarios/index.ts'
-import { type Effort, fullEffort, quickEffort, type Scenario } from './scenarios/scenario.ts'
+import { type Effort, fullEffort, type Lineup, quickEffort, type Scenario } from './scenarios/scenario.ts'
 
 export type BenchOptions = {
   readonly effort: Effort
-  readonly peers: readonly Peer[]
-  /** The peer that the others are set against. */
-  readonly reference: number
+  readonly teamOf: (scenario: Scenario) => Team
   readonly scenarios: readonly Scenario[]
   readonly output: 'table' | 'json'
   /** A file for the JSON, or `save` for one under bench/results. */
@@ -21,19 +20,28 @@ export type BenchOptions = {
   /** The names given with --only, or `all`. */
   readonly question: string
 }
+export type Team = {
+  readonly peers: readonly Peer[]
+  /** The peer that the others are set against. */
+  readonly reference: number
+}
 export type ReadOptions =
   | { readonly kind: 'run'; readonly options: BenchOptions }
   | { readonly kind: 'help'; readonly text: string }
   | { readonly kind: 'wrong'; readonly problems: readonly string[] }
 
 const STOCK = 'stock'
-const knownPeers = [
-  pair('ours', 'proxy-server and proxy-agent of this checkout', culvert.server, culvert.agent),
-  pair(STOCK, 'konnectivity v0.36.0 server and agent', konnectivity.server, konnectivity.agent),
-  pair('ours+stock', 'our server, konnectivity’s agent', culvert.server, konnectivity.agent),
-  pair('stock+ours', 'konnectivity’s server, our agent', konnectivity.server, culvert.agent),
-  floor,
-]
+const ours = pair('ours', 'proxy-server and proxy-agent of this checkout', culvert.server, culvert.agent)
+const stock = pair(STOCK, 'konnectivity v0.36.0 server and agent', konnectivity.server, konnectivity.agent)
+const oursWithStock = pair('ours+stock', 'our server, konnectivity’s agent', culvert.server, konnectivity.agent)
+const stockWithOurs = pair('stock+ours', 'konnectivity’s server, our agent', konnectivity.server, culvert.agent)
+const knownPeers = [ours, stock, oursWithStock, stockWithOurs, floor]
+const teams: Readonly<Record<Lineup, Team>> = {
+  pair: { peers: [ours, stock], reference: 1 },
+  mixed: { peers: [ours, stock, oursWithStock, stockWithOurs], reference: 1 },
+  bulk: { peers: [ours, stock, oursWithStock, stockWithOurs, floor], reference: 1 },
+  workers: { peers: [withWorkers(1), withWorkers(2)], reference: 0 },
+}
 const COMPARE = 'compare'
 const MOST_ROUNDS = 1_000
 export const SAVE_UNDER_RESULTS = 'save'
@@ -58,23 +66,32 @@ export function readOptions(args: readonly string[]): ReadOptions {
       })
   const compared = comparedIn(words, problems)
   if (compared && given.peers !== undefined) problems.push(`--peers: ${COMPARE} has its own, two commits`)
-  const peers = compared ?? named('peers', knownPeers, `ours,${STOCK}`)
-  const asked = named('only', scenarios, names(scenarios))
+  const peers = compared ?? (given.peers === undefined ? undefined : named('peers', knownPeers, ''))
+  const standard = scenarios.filter(
+    ({ askedByName, lineup }) => !(given.quick && askedByName) && !(peers && lineup === 'workers'),
+  )
+  const asked = named('only', scenarios, names(standard))
   if (problems.length > 0) return { kind: 'wrong', problems }
   const effort = given.quick ? quickEffort : fullEffort
-  const stock = peers.findLastIndex(({ name }) => name === STOCK)
   return {
     kind: 'run',
     options: {
-      effort: rounds === undefined ? effort : { ...effort, rounds, stalledRounds: rounds, memoryRounds: rounds },
-      peers,
-      reference: compared ? 0 : stock < 0 ? peers.length - 1 : stock,
+      effort: rounds === undefined ? effort : allRounds(effort, rounds),
+      teamOf({ lineup = 'pair' }) {
+        if (lineup === 'workers' || !peers) return given.quick && lineup !== 'workers' ? teams.pair : teams[lineup]
+        const stock = peers.findLastIndex(({ name }) => name === STOCK)
+        return { peers, reference: compared ? 0 : stock < 0 ? peers.length - 1 : stock }
+      },
       scenarios: asked,
       output: output as 'table' | 'json',
       saveTo: (given.out as string | undefined) ?? (given.save ? SAVE_UNDER_RESULTS : undefined),
       question: (compared ? `${COMPARE}-` : '') + String(given.only ?? 'all').replaceAll(',', '+'),
     },
   }
+}
+
+function allRounds(effort: Effort, rounds: number): Effort {
+  return { ...effort, rounds, stalledRounds: rounds, memoryRounds: rounds, wanRounds: rounds }
 }
 
 /** Our programs at two commits, if that is asked for. */
@@ -124,13 +141,13 @@ npm run bench -- compare <commit> <commit> [flags]
 Sets our server and agent beside others, in one run, rounds in turn; with compare, those of two commits. Answers with a table.
 A commit is a branch, a tag or a hash; ${AS_IT_IS} is this checkout as it is. The second is set against the first.
 
-  --quick               all questions of a first look, in less than three minutes
+  --quick               the questions of a first look, in less than three minutes
   --only <name,…>       some questions: ${names(scenarios)}
-  --peers <name,…>      default ours,stock; known are:
+  --peers <name,…>      for all questions; default ours,stock, in a full run the others too where they tell something:
 ${knownPeers.map(({ name, what }) => `                          ${name.padEnd(11)} ${what}`).join('\n')}
                         the same one twice shows how much of a difference is noise
   --rounds <number>     default ${quickEffort.rounds} (quick), ${fullEffort.rounds} (full); fewer for stalled readers and memory
   -o, --output <kind>   table (default) or json, on standard output
-  --save                write the JSON to bench/results/<date>-<question>.json
+  --save                write a report with plots, and the JSON, to bench/results/<date>-<question>.md and .json
   --out <file>          write the JSON there
 `

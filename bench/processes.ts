@@ -1,10 +1,13 @@
 /** Child processes of the benchmark: each ends with it, and what each said is kept for the report of a failure. */
-import { spawn } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
 import { closeSync, openSync, readFileSync, rmSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { promisify } from 'node:util'
+import type { Place } from './places.ts'
 
 export type Program = {
   readonly name: string
+  readonly place: Place
   readonly command: string
   readonly args: readonly string[]
   /** Gets standard output and standard error. */
@@ -35,9 +38,10 @@ export function removeAtExit(folder: string): void {
   folders.add(folder)
 }
 
-export function startProgram({ name, command, args, logFile, graceMs }: Program): RunningProgram {
+export function startProgram({ name, place, command, args, logFile, graceMs }: Program): RunningProgram {
   const log = openSync(logFile, 'a')
-  const child = spawn(command, args, { stdio: ['ignore', log, log], detached: true })
+  const [first, ...rest] = [...place.enter, command, ...args]
+  const child = spawn(first!, rest, { stdio: ['ignore', log, log], detached: true })
   closeSync(log)
   const ended = Promise.withResolvers<void>()
   let failure: string | undefined
@@ -83,9 +87,15 @@ export async function untilReady(
   }
 }
 
-/** Whether an HTTP endpoint on loopback answers 200; nobody listening is a no. */
-export async function answersOk(port: number, path: string): Promise<boolean> {
+/** Whether an HTTP endpoint on a place's loopback answers 200; nobody listening is a no. */
+export async function answersOk({ enter }: Place, port: number, path: string): Promise<boolean> {
   try {
+    const [command, ...args] = enter
+    if (command !== undefined) {
+      const ask = `process.exit((await fetch('http://127.0.0.1:${port}${path}')).ok ? 0 : 1)`
+      await promisify(execFile)(command, [...args, process.execPath, '--input-type=module', '-e', ask])
+      return true
+    }
     const response = await fetch(`http://127.0.0.1:${port}${path}`, { signal: AbortSignal.timeout(1000) })
     await response.body?.cancel()
     return response.ok

@@ -1,10 +1,11 @@
 /** The JSON of a run: every reading, and where it was taken. */
 import { execFileSync } from 'node:child_process'
 import { cpus, loadavg, release, totalmem } from 'node:os'
-import type { Growth } from './growth.ts'
+import type { Verdict } from './bars.ts'
 import type { CaseResult } from './harness.ts'
 import type { BenchOptions } from './options.ts'
-import type { Row } from './table.ts'
+import type { Peer } from './peers/peer.ts'
+import type { Section } from './table.ts'
 
 export type Origin = ReturnType<typeof readOrigin>
 export type Report = ReturnType<typeof makeReport>
@@ -28,10 +29,11 @@ export function readOrigin() {
 
 export function makeReport(
   origin: Origin,
-  { effort, peers }: Pick<BenchOptions, 'effort' | 'peers'>,
+  { effort }: Pick<BenchOptions, 'effort'>,
+  peers: readonly Peer[],
   results: readonly CaseResult[],
-  rows: readonly Row[],
-  growth: readonly Growth[],
+  sections: readonly Section[],
+  verdicts: readonly Verdict[],
   seconds: number,
 ) {
   return {
@@ -39,8 +41,9 @@ export function makeReport(
     seconds: Math.round(seconds),
     effort,
     peers: peers.map(({ name, what }) => ({ name, what })),
-    rows,
-    growth,
+    rows: sections.flatMap(({ rows }) => rows),
+    growth: sections.flatMap(({ growth }) => growth),
+    bars: verdicts.map(({ bar, must, goal }) => ({ ...bar, verdict: { must, goal } })),
     processorMs: results.map(({ scenario, subject, rounds }) => ({
       scenario: scenario.name,
       subject: subject.label,

@@ -2,15 +2,18 @@
 import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
+import { broken, judge } from './bars.ts'
 import { makeCertificates } from './certificates.ts'
 import { growths } from './growth.ts'
 import { type CaseResult, runScenario } from './harness.ts'
 import { startLoad } from './load/load.ts'
-import { type BenchOptions, readOptions, SAVE_UNDER_RESULTS } from './options.ts'
+import { type BenchOptions, readOptions, SAVE_UNDER_RESULTS, type Team } from './options.ts'
+import { pages } from './pages.ts'
 import type { Peer } from './peers/peer.ts'
+import { oneMachine } from './places.ts'
 import { removeAtExit } from './processes.ts'
 import { makeReport, type Report, readOrigin } from './report.ts'
-import { renderTable, toRows } from './table.ts'
+import { renderSummary, renderTable, type Section, toRows } from './table.ts'
 
 const read = readOptions(process.argv.slice(2))
 switch (read.kind) {
@@ -34,38 +37,66 @@ switch (read.kind) {
     read satisfies never
 }
 
-/** Whether no round failed. */
+/** Whether no round failed, and ours lost nothing. */
 async function bench(options: BenchOptions): Promise<boolean> {
-  const { peers, reference } = options
   const origin = readOrigin()
   const started = performance.now()
-  const results = await measureAll(options, () => (performance.now() - started) / 1000)
-  const labels = peers.map(({ name }, index) => label(name, peers.slice(0, index)))
-  const rows = toRows(results, labels, reference)
-  const growth = growths(results)
-  const report = makeReport(origin, options, results, rows, growth, (performance.now() - started) / 1000)
+  const teams = options.scenarios.map(options.teamOf)
+  const peers = [...new Set(teams.flatMap(({ peers }) => peers))]
+  const asked = await measureAll(options, peers, () => (performance.now() - started) / 1000)
+  const sections = toSections(asked)
+  const rows = sections.flatMap((section) => section.rows)
+  const verdicts = judge(rows)
+  const results = asked.flatMap((one) => one.results)
+  const report = makeReport(origin, options, peers, results, sections, verdicts, (performance.now() - started) / 1000)
   const json = `${JSON.stringify(report, null, 2)}\n`
-  const table = `\n${renderTable(rows, growth, labels, reference)}\n${footer(report)}`
+  const tables = sections.map((section) => `\n${renderTable(section, verdicts)}`).join('')
+  const table = `${tables}\n${renderSummary(verdicts)}\n${footer(report)}`
   process.stdout.write(options.output === 'json' ? json : table)
-  if (options.saveTo !== undefined) {
-    const name = `${report.date.slice(0, 10)}-${options.question}.json`
-    save(options.saveTo === SAVE_UNDER_RESULTS ? join(import.meta.dirname, 'results', name) : options.saveTo, json)
-  }
-  return rows.every((row) => row.peers.every(({ failures }) => failures.length === 0))
+  if (options.saveTo === SAVE_UNDER_RESULTS) {
+    const base = join(import.meta.dirname, 'results', `${report.date.slice(0, 10)}-${options.question}`)
+    save(`${base}.json`, json)
+    for (const [file, text] of await pages(report, sections, verdicts, base)) save(file, text)
+  } else if (options.saveTo !== undefined) save(options.saveTo, json)
+  const failed = rows.some((row) => row.peers.some(({ failures }) => failures.length > 0))
+  return !failed && broken(rows).length === 0
 }
 
-async function measureAll({ effort, peers, scenarios }: BenchOptions, seconds: () => number): Promise<CaseResult[]> {
+type Asked = { readonly team: Team; readonly results: readonly CaseResult[] }
+
+async function measureAll(
+  { effort, scenarios, teamOf }: BenchOptions,
+  peers: readonly Peer[],
+  seconds: () => number,
+): Promise<Asked[]> {
   const folder = mkdtempSync(join(tmpdir(), 'culvert-bench-'))
   removeAtExit(folder)
   const progress = (line: string): void => console.error(`${seconds().toFixed(0).padStart(4)} s  ${line}`)
   for (const peer of peers) await peer.prepare(join(folder, 'checkouts'))
   const certificates = await makeCertificates(folder)
   await using load = await startLoad()
-  const results: CaseResult[] = []
+  const asked: Asked[] = []
   for (const scenario of scenarios) {
-    results.push(...(await runScenario(scenario, { peers, effort, load, certificates, folder, progress })))
+    const team = teamOf(scenario)
+    const bench = { peers: team.peers, effort, load, certificates, folder, places: oneMachine, progress }
+    asked.push({ team, results: await runScenario(scenario, bench) })
   }
-  return results
+  return asked
+}
+
+/** Questions that were put to the same peers one after the other share a table. */
+function toSections(asked: readonly Asked[]): Section[] {
+  const sections: Section[] = []
+  for (const { team, results } of asked) {
+    const { reference } = team
+    const peers = team.peers.map(({ name }, index) => label(name, team.peers.slice(0, index)))
+    const [rows, growth] = [toRows(results, peers, reference), growths(results, peers)]
+    const last = sections.at(-1)
+    if (last?.peers.join() === peers.join()) {
+      sections[sections.length - 1] = { ...last, rows: [...last.rows, ...rows], growth: [...last.growth, ...growth] }
+    } else sections.push({ peers, reference, rows, growth })
+  }
+  return sections
 }
 
 function footer({ effort, commit, machine, seconds }: Report): string {

@@ -26,13 +26,13 @@ export async function download(job: BulkJob): Promise<BulkResult> {
     Promise.all(
       received.map(async (_, index) => {
         let offset = 0
-        const { socket } = await tunnels.open(job, (bytes, length) => {
+        const tunnel = await tunnels.open(job, (bytes, length) => {
           if (!fits(bytes, length, offset)) tunnels.fail(new Error(`download: wrong bytes at offset ${offset}`))
           offset += length
           received[index]! += length
           return true
         })
-        socket.write(START)
+        tunnel.write(START)
       }),
     ),
   )
@@ -92,17 +92,17 @@ export async function upload(job: BulkJob): Promise<BulkResult> {
 }
 
 /** Writes whole blocks, one at a time, then the byte that asks for the count; gives the bytes before that one. */
-function writeUntil({ socket }: Tunnel, stopAt: number): Promise<number> {
+function writeUntil(tunnel: Tunnel, stopAt: number): Promise<number> {
   return new Promise((resolve) => {
     let sent = 0
     const more = (): void => {
-      if (socket.destroyed) return
+      if (tunnel.isClosed()) return
       if (sent > 0 && performance.now() >= stopAt) {
-        socket.write(Buffer.of(END_BYTE))
+        tunnel.write(Buffer.of(END_BYTE))
         return resolve(sent)
       }
       sent += block.length
-      socket.write(block, more)
+      tunnel.write(block, more)
     }
     more()
   })

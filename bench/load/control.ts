@@ -1,8 +1,8 @@
 /**
- * Calls between the benchmark and its child processes, over the IPC channel that `fork` opens. One message per call and
+ * Calls between the benchmark and its child processes, over an IPC channel. One message per call and
  * one per answer: nothing crosses while a measurement runs.
  */
-import { type ChildProcess, fork } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 
 /** What one side can be told to do: each takes one plain object and gives one back. */
 export type Commands = { readonly [name: string]: (argument: never) => Promise<unknown> }
@@ -25,9 +25,17 @@ type Answer = { readonly id: number; readonly value?: unknown; readonly error?: 
 /** Longest call: the longest window, the deadlines inside the child, and room for a busy machine. */
 const CALL_DEADLINE_MS = 120_000
 
-/** Starts `file` as a child process of the same Node and gives a way to call it; `stop` ends it. */
-export function startRemote<C extends Commands>(file: string): Remote<C> & { readonly stop: () => void } {
-  const child = fork(file, { execArgv: ['--max-semi-space-size=32'] })
+/**
+ * Starts `file` as a child process of the same Node and gives a way to call it; `stop` ends it.
+ *
+ * @param enter stands before the command line, to have it run in another place
+ */
+export function startRemote<C extends Commands>(
+  file: string,
+  enter: readonly string[] = [],
+): Remote<C> & { readonly stop: () => void } {
+  const [command, ...args] = [...enter, process.execPath, '--max-semi-space-size=32', file] as const
+  const child = spawn(command!, args, { stdio: ['inherit', 'inherit', 'inherit', 'ipc'] })
   const waiting = new Map<number, PromiseWithResolvers<unknown>>()
   let lastId = 0
   child.on('message', (message) => {

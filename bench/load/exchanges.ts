@@ -56,7 +56,7 @@ export async function openEcho(tunnels: TunnelSet, job: Where): Promise<() => Pr
   let started = 0
   let missing = 0
   let answered = Promise.withResolvers<number>()
-  const { socket } = await tunnels.open(job, (bytes, length) => {
+  const tunnel = await tunnels.open(job, (bytes, length) => {
     if (length > missing || bytes[length - 1] !== sequence) {
       tunnels.fail(new Error('round trip: the answer is not the message'))
     }
@@ -70,7 +70,7 @@ export async function openEcho(tunnels: TunnelSet, job: Where): Promise<() => Pr
     message.fill(sequence)
     missing = MESSAGE_BYTES
     started = performance.now()
-    socket.write(message)
+    tunnel.write(message)
     return answered.promise
   }
 }

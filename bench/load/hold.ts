@@ -58,8 +58,8 @@ export async function release(): Promise<void> {
 
 async function openOne(tunnels: TunnelSet, job: HoldJob, exchanges: (() => Promise<number>)[]): Promise<void> {
   if (job.kind === 'stalled') {
-    const { socket } = await tunnels.open(job, () => false)
-    socket.write(START)
+    const tunnel = await tunnels.open(job, () => false)
+    tunnel.write(START)
     return
   }
   const exchange = await openEcho(tunnels, job)

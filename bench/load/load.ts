@@ -3,6 +3,7 @@
  * event loop with what keeps the tunnel busy (`heavy`), so a wait that shows up is the tunnel's.
  */
 import { join } from 'node:path'
+import { oneMachine, type Places } from '../places.ts'
 import { type Remote, startRemote } from './control.ts'
 import type { GeneratorCommands } from './generator.ts'
 import type { Services, TargetCommands } from './target.ts'
@@ -14,17 +15,17 @@ export type Side = {
 }
 export type Load = AsyncDisposable & { readonly light: Side; readonly heavy: Side }
 
-export async function startLoad(): Promise<Load> {
+/** The generators stand where the clients are, beside the server; the targets beside the agent. */
+export async function startLoad({ hub, cell }: Places = oneMachine): Promise<Load> {
   await using stack = new AsyncDisposableStack()
   const start = async (): Promise<Side> => {
-    const generator = startRemote<GeneratorCommands>(join(import.meta.dirname, 'generator.ts'))
+    const generator = startRemote<GeneratorCommands>(join(import.meta.dirname, 'generator.ts'), hub.enter)
     stack.defer(generator.stop)
-    const target = startRemote<TargetCommands>(join(import.meta.dirname, 'target.ts'))
+    const target = startRemote<TargetCommands>(join(import.meta.dirname, 'target.ts'), cell.enter)
     stack.defer(target.stop)
     return { generator, target, services: await target.call('services', undefined) }
   }
-  const light = await start()
-  const heavy = await start()
+  const [light, heavy] = await Promise.all([start(), start()])
   const running = stack.move()
   return { light, heavy, [Symbol.asyncDispose]: () => running.disposeAsync() }
 }

@@ -18,6 +18,12 @@ export function fits(chunk: Uint8Array, length: number, offset: number): boolean
   return chunk[0] === block[offset % PERIOD_BYTES] && chunk[length - 1] === block[(offset + length - 1) % PERIOD_BYTES]
 }
 
+/** The first bytes of a transfer. */
+export function pattern(length: number): Buffer {
+  const blocks = Array.from({ length: Math.ceil(length / BLOCK_BYTES) }, () => block)
+  return Buffer.concat(blocks).subarray(0, length)
+}
+
 function makeBlock(): Buffer {
   const bytes = Buffer.alloc(BLOCK_BYTES)
   let state = 1

@@ -1,10 +1,11 @@
 /**
- * One tunnel as kube-apiserver opens it: connect, `CONNECT`, read the answer, then raw bytes. All tunnels of the process
- * read into one buffer (`onread`), which keeps the load generator's own cost low.
+ * One tunnel as kube-apiserver opens it: connect, `CONNECT`, read the answer, then raw bytes; in gRPC mode as call-tunnel.ts
+ * has it. All tunnels of the process read into one buffer (`onread`), which keeps the load generator's own cost low.
  */
 import { readFileSync } from 'node:fs'
 import { connect as connectTcp, type Socket } from 'node:net'
 import { connect as connectTls, createSecureContext, type SecureContext } from 'node:tls'
+import { openCallTunnel } from './call-tunnel.ts'
 import { NoAnswer } from './control.ts'
 
 export type Frontend =
@@ -18,6 +19,8 @@ export type Frontend =
       readonly key: string
     }
   | { readonly kind: 'unix'; readonly path: string }
+  /** gRPC mode, over a Unix socket. */
+  | { readonly kind: 'grpc'; readonly path: string }
 
 export type TunnelUser = {
   /** Takes what arrives after the answer; `bytes` is good until it returns. False stops reading for good. */
@@ -25,7 +28,15 @@ export type TunnelUser = {
   /** Called once when the tunnel breaks before `close`. */
   readonly broken: (error: Error) => void
 }
-export type Tunnel = { readonly socket: Socket; readonly close: () => void }
+export type Tunnel = {
+  /** @param taken called when the bytes have left this process, or the tunnel is gone */
+  readonly write: (bytes: Uint8Array, taken?: () => void) => void
+  readonly isClosed: () => boolean
+  /** Breaks it off. */
+  readonly close: () => void
+  /** Closes it as soon as all that was written has left, as a client does that is done. */
+  readonly finish: () => void
+}
 
 const READ_BYTES = 256 * 1024
 const HEAD_LIMIT_BYTES = 16 * 1024
@@ -42,6 +53,7 @@ export function openTunnel(
   deadlineMs: number,
   { receive, broken }: TunnelUser,
 ): Promise<Tunnel> {
+  if (frontend.kind === 'grpc') return openCallTunnel(frontend.path, target, deadlineMs, { receive, broken })
   const opened = Promise.withResolvers<Tunnel>()
   let head = ''
   let state: 'opening' | 'open' | 'closed' = 'opening'
@@ -65,7 +77,12 @@ export function openTunnel(
     }
     clearTimeout(late)
     state = 'open'
-    opened.resolve({ socket, close })
+    opened.resolve({
+      write: (bytes, taken) => void socket.write(bytes, taken),
+      isClosed: () => socket.destroyed,
+      close,
+      finish,
+    })
     const early = Buffer.from(head.slice(end + 4), 'latin1')
     return early.length === 0 || receive(early, early.length)
   }
@@ -78,6 +95,11 @@ export function openTunnel(
     else opened.reject(error)
   }
 
+  function finish(): void {
+    state = 'closed'
+    socket.destroySoon()
+  }
+
   function close(): void {
     clearTimeout(late)
     state = 'closed'
@@ -85,7 +107,10 @@ export function openTunnel(
   }
 }
 
-function connect(frontend: Frontend, callback: (length: number, bytes: Uint8Array) => boolean): Socket {
+function connect(
+  frontend: Exclude<Frontend, { kind: 'grpc' }>,
+  callback: (length: number, bytes: Uint8Array) => boolean,
+): Socket {
   const onread = { buffer: sharedRead, callback }
   if (frontend.kind === 'unix') return connectTcp({ path: frontend.path, onread })
   const { host, port } = frontend

@@ -1,6 +1,7 @@
 /** Ours, started by the launchers in bin/ of a checkout as an operator would, at its defaults. */
 import { readFile, readlink } from 'node:fs/promises'
 import { basename, join } from 'node:path'
+import type { Place } from '../places.ts'
 import { answersOk, type RunningProgram, startProgram, untilReady } from '../processes.ts'
 import { agentFlags, serverFlags } from './flags.ts'
 import type { AgentEnd, ServerEnd } from './pair.ts'
@@ -12,12 +13,20 @@ const GRACE_MS = 5_000
 type Ports = Partial<Record<'server' | 'agent' | 'health' | 'admin', number>>
 type Ends = { readonly server: ServerEnd; readonly agent: AgentEnd }
 
-/** @param checkout its folder, which may be made by `prepare` */
-export function culvertOf(checkout: string, prepare: Peer['prepare'] = async () => undefined): Ends {
+/**
+ * @param checkout its folder, which may be made by `prepare`
+ * @param moreFlags of the server
+ */
+export function culvertOf(
+  checkout: string,
+  prepare: Peer['prepare'] = async () => undefined,
+  moreFlags: readonly string[] = [],
+): Ends {
   /** Waits until it has become Node and listens. */
   async function launch(
     name: 'proxy-server' | 'proxy-agent',
     folder: string,
+    place: Place,
     flags: readonly string[],
   ): Promise<{ readonly program: RunningProgram; readonly ports: Ports }> {
     const portsFile = join(folder, `${name}-ports.json`)
@@ -25,6 +34,7 @@ export function culvertOf(checkout: string, prepare: Peer['prepare'] = async () 
     const program = stack.use(
       startProgram({
         name,
+        place,
         command: join(checkout, 'bin', name),
         args: [...flags, `--ports-file=${portsFile}`],
         logFile: join(folder, `${name}.log`),
@@ -45,9 +55,10 @@ export function culvertOf(checkout: string, prepare: Peer['prepare'] = async () 
         const flags = [
           ...serverFlags(how, '--server-listen-any'),
           ...['agent', 'health', 'admin'].map((it) => `--${it}-port=0`),
+          ...moreFlags,
         ]
-        const { program, ports } = await launch('proxy-server', how.folder, flags)
-        const isReady = (): Promise<boolean> => answersOk(ports.health!, '/readyz')
+        const { program, ports } = await launch('proxy-server', how.folder, how.places.hub, flags)
+        const isReady = (): Promise<boolean> => answersOk(how.places.hub, ports.health!, '/readyz')
         return { ...program, port: ports.server ?? 0, agentPort: ports.agent!, isReady }
       },
     },
@@ -57,9 +68,9 @@ export function culvertOf(checkout: string, prepare: Peer['prepare'] = async () 
       async start(how, agentPort) {
         const flags = [...agentFlags(how, agentPort), '--health-server-port=0', '--admin-server-port=0']
         await using stack = new AsyncDisposableStack()
-        const { program, ports } = await launch('proxy-agent', how.folder, flags)
+        const { program, ports } = await launch('proxy-agent', how.folder, how.places.cell, flags)
         stack.use(program)
-        await untilReady(program, 'proxy-agent', () => answersOk(ports.health!, '/readyz'))
+        await untilReady(program, 'proxy-agent', () => answersOk(how.places.cell, ports.health!, '/readyz'))
         stack.move()
         return program
       },

@@ -4,7 +4,7 @@ import type { Frontend } from '../load/tunnel.ts'
 import type { PeerStart } from './peer.ts'
 
 /** @param listenOn what the program needs to listen on a TCP port of its own choice, or ours */
-export function serverFlags({ frontend, folder, certificates }: PeerStart, listenOn: string): string[] {
+export function serverFlags({ frontend, folder, certificates, places }: PeerStart, listenOn: string): string[] {
   const { ca, server } = certificates
   const overTls = [
     listenOn,
@@ -14,23 +14,23 @@ export function serverFlags({ frontend, folder, certificates }: PeerStart, liste
     `--server-key=${server.key}`,
   ]
   return [
-    '--mode=http-connect',
-    ...(frontend === 'unix' ? [`--uds-name=${socketIn(folder)}`, '--server-port=0'] : overTls),
+    `--mode=${frontend === 'grpc' ? 'grpc' : 'http-connect'}`,
+    ...(frontend !== 'tls' ? [`--uds-name=${socketIn(folder)}`, '--server-port=0'] : overTls),
     `--cluster-ca-cert=${ca}`,
     `--cluster-cert=${server.cert}`,
     `--cluster-key=${server.key}`,
-    '--agent-bind-address=127.0.0.1',
+    `--agent-bind-address=${places.hub.address}`,
     '--health-bind-address=127.0.0.1',
   ]
 }
 
-export function agentFlags({ certificates }: PeerStart, agentPort: number): string[] {
+export function agentFlags({ certificates, places }: PeerStart, agentPort: number): string[] {
   const { ca, agent } = certificates
   return [
     `--ca-cert=${ca}`,
     `--agent-cert=${agent.cert}`,
     `--agent-key=${agent.key}`,
-    '--proxy-server-host=127.0.0.1',
+    `--proxy-server-host=${places.hub.address}`,
     `--proxy-server-port=${agentPort}`,
     '--health-server-host=127.0.0.1',
   ]
@@ -38,7 +38,7 @@ export function agentFlags({ certificates }: PeerStart, agentPort: number): stri
 
 /** Where the load connects. */
 export function frontendOf({ frontend, folder, certificates }: PeerStart, port: number): Frontend {
-  if (frontend === 'unix') return { kind: 'unix', path: socketIn(folder) }
+  if (frontend !== 'tls') return { kind: frontend, path: socketIn(folder) }
   return { kind: 'tls', host: '127.0.0.1', port, ca: certificates.ca, ...certificates.client }
 }
 

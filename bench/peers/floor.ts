@@ -5,6 +5,8 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
+import { oneMachine } from '../places.ts'
+import { Skipped } from '../skipped.ts'
 import { frontendOf } from './flags.ts'
 import type { PipeConfig } from './floor-pipe.ts'
 import type { Peer, PeerStart, RunningPeer } from './peer.ts'
@@ -18,6 +20,8 @@ export const floor: Peer = {
 
 async function start(how: PeerStart): Promise<RunningPeer> {
   const { certificates } = how
+  if (how.frontend === 'grpc') throw new Skipped('plain pipes speak no gRPC')
+  if (how.places !== oneMachine) throw new Skipped('plain pipes stay on one machine')
   await using stack = new AsyncDisposableStack()
   const back = stack.adopt(startPipe(), stop)
   const next = await configure(back, { listen: { kind: 'tls' }, certificates })
@@ -28,6 +32,8 @@ async function start(how: PeerStart): Promise<RunningPeer> {
   const running = stack.move()
   return {
     frontend: frontendOf(how, port),
+    agentPort: next,
+    certificates,
     server: front.pid ?? 0,
     agent: back.pid ?? 0,
     assertRunning: () => undefined,

@@ -18,6 +18,7 @@ const server: ServerEnd = {
     const running = stack.use(
       startProgram({
         name: server.name,
+        place: how.places.hub,
         command: await program('konnectivity-server'),
         args: [
           ...serverFlags(how, `--server-port=${port}`),
@@ -30,9 +31,9 @@ const server: ServerEnd = {
         graceMs: 0,
       }),
     )
-    await untilReady(running, server.name, () => answersOk(health, '/healthz'))
+    await untilReady(running, server.name, () => answersOk(how.places.hub, health, '/healthz'))
     stack.move()
-    return { ...running, port, agentPort, isReady: () => answersOk(health, '/readyz') }
+    return { ...running, port, agentPort, isReady: () => answersOk(how.places.hub, health, '/readyz') }
   },
 }
 
@@ -46,6 +47,7 @@ const agent: AgentEnd = {
     const running = stack.use(
       startProgram({
         name: agent.name,
+        place: how.places.cell,
         command: await program('konnectivity-agent'),
         args: [
           ...agentFlags(how, agentPort),
@@ -57,7 +59,7 @@ const agent: AgentEnd = {
         graceMs: 0, // at the first SIGTERM it would drain without end
       }),
     )
-    await untilReady(running, agent.name, () => answersOk(health, '/readyz'))
+    await untilReady(running, agent.name, () => answersOk(how.places.cell, health, '/readyz'))
     stack.move()
     return running
   },

@@ -39,6 +39,8 @@ export function pair(name: string, what: string, serverEnd: ServerEnd, agentEnd:
       const running = stack.move()
       return {
         frontend: frontendOf(how, server.port),
+        agentPort: server.agentPort,
+        certificates: how.certificates,
         server: server.pid,
         agent: agent.pid,
         assertRunning() {

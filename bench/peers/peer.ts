@@ -1,9 +1,13 @@
 /** What the benchmark needs of a server and an agent. A new peer is one file beside this one and a line in options.ts. */
 import type { Frontend } from '../load/tunnel.ts'
+import type { Places } from '../places.ts'
 
 export type FrontendKind = Frontend['kind']
 export type RunningPeer = AsyncDisposable & {
   readonly frontend: Frontend
+  /** Where agents connect, in the place of the server. */
+  readonly agentPort: number
+  readonly certificates: Certificates
   /** Process ids, for memory and processor time. */
   readonly server: number
   readonly agent: number
@@ -15,6 +19,7 @@ export type PeerStart = {
   /** Empty, and for this start only. */
   readonly folder: string
   readonly certificates: Certificates
+  readonly places: Places
 }
 export type Peer = {
   readonly name: string
@@ -26,7 +31,7 @@ export type Peer = {
    * @throws Error that says what is missing
    */
   readonly prepare: (folder: string) => Promise<void>
-  /** Ready when it resolves: the next CONNECT reaches the agent. */
+  /** Ready when it resolves: the next CONNECT reaches the agent. @throws Skipped where this peer cannot be asked that */
   readonly start: (how: PeerStart) => Promise<RunningPeer>
 }
 

@@ -10,6 +10,7 @@ const WINDOWS = 2
 export const besideBulk: Scenario = {
   name: 'beside-bulk',
   question: '128-byte round trip',
+  lineup: 'mixed',
   cases: ({ besideBulk, warmUpMs, windowMs, rounds }) =>
     besideBulk.map((bulk) => ({
       label: `beside ${BULK_CONNECTIONS} ${bulk}`,

@@ -7,6 +7,7 @@ const BYTES_PER_GB = 1_000_000_000
 export const bulkDownload: Scenario = {
   name: 'bulk-download',
   question: 'bulk download',
+  lineup: 'bulk',
   cases: ({ bulkConnections, warmUpMs, windowMs, rounds }) =>
     bulkConnections.map((connections) => ({
       label: connections === 1 ? '1 connection' : `${connections} connections`,

@@ -5,6 +5,7 @@ import { processorMetrics, type Scenario } from './scenario.ts'
 export const connectRate: Scenario = {
   name: 'connect-rate',
   question: 'CONNECT, request, close',
+  lineup: 'mixed',
   cases: ({ dialsAtOnce, warmUpMs, windowMs, rounds }) =>
     (['tls', 'unix'] as const).flatMap((kind) =>
       dialsAtOnce.map((atOnce) => ({

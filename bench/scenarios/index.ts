@@ -2,18 +2,28 @@
 import { besideBulk } from './beside-bulk.ts'
 import { bulkDownload } from './bulk-download.ts'
 import { bulkUpload } from './bulk-upload.ts'
+import { clusters } from './clusters.ts'
 import { connectRate } from './connect-rate.ts'
+import { grpcFrontend } from './grpc-frontend.ts'
 import { idleMemory } from './idle-memory.ts'
 import { roundTrips } from './round-trips.ts'
 import type { Scenario } from './scenario.ts'
 import { stalledReaders } from './stalled-readers.ts'
+import { wan } from './wan.ts'
+import { workers } from './workers.ts'
+import { writeThenClose } from './write-then-close.ts'
 
 export const scenarios: readonly Scenario[] = [
   bulkDownload,
   bulkUpload,
   roundTrips,
   connectRate,
+  grpcFrontend,
   besideBulk,
   stalledReaders,
+  writeThenClose,
   idleMemory,
+  clusters,
+  workers,
+  wan,
 ]

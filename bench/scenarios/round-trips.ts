@@ -5,6 +5,7 @@ import { processorMetrics, type Scenario } from './scenario.ts'
 export const roundTrips: Scenario = {
   name: 'round-trips',
   question: '128-byte round trips',
+  lineup: 'mixed',
   cases: ({ exchangesAtOnce, warmUpMs, windowMs, rounds }) =>
     exchangesAtOnce.map((atOnce) => ({
       label: atOnce === 1 ? '1 connection' : `${atOnce} connections`,

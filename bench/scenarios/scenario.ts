@@ -4,7 +4,7 @@ import type { FrontendKind, RunningPeer } from '../peers/peer.ts'
 
 export type Metric = {
   readonly name: string
-  readonly unit: 'MB/s' | '/s' | 'µs' | 'ms' | 'ms/GB' | 'KiB' | 'MiB' | 'times'
+  readonly unit: 'MB/s' | '/s' | 'µs' | 'ms' | 'ms/GB' | 'KiB' | 'MiB' | 's' | '%' | '% of a core' | 'bytes' | 'times'
   readonly better: 'more' | 'less'
 }
 /** What server and agent spend; unlike rates, it does not depend on what else uses the machine's processors. */
@@ -23,15 +23,33 @@ export type Case = {
   readonly frontend: FrontendKind
   /** shared: one start of the peer serves all rounds. fresh: every round gets its own, which it may ruin. */
   readonly start: 'shared' | 'fresh'
+  /** Between server and agent; absent: loopback. */
+  readonly path?: WanPath
   readonly rounds: number
   readonly metrics: readonly Metric[]
   /** One round: a reading for each metric, in their order. */
   readonly measure: (peer: RunningPeer, load: Load) => Promise<readonly Reading[]>
 }
 
+/** A long way: what it takes there and back, and the share of packets that get lost on it. */
+export type WanPath = { readonly roundTripMs: number; readonly loss: number }
+
+/**
+ * Who is asked, unless the command line says: ours and stock, and besides in a full run
+ *
+ *   mixed     each end of ours with the other of stock
+ *   bulk      these, and two plain TLS pipes
+ *   workers   instead: our server with one worker, and with two
+ */
+export type Lineup = 'pair' | 'mixed' | 'bulk' | 'workers'
+
 export type Scenario = {
   readonly name: string
   readonly question: string
+  /** Default: pair. */
+  readonly lineup?: Lineup
+  /** Too long for a quick run, unless it is named. */
+  readonly askedByName?: true
   readonly cases: (effort: Effort) => readonly Case[]
 }
 
@@ -41,6 +59,7 @@ export type Effort = {
   /** Fewer where a round starts the peer anew, or measures what hardly varies. */
   readonly stalledRounds: number
   readonly memoryRounds: number
+  readonly wanRounds: number
   readonly warmUpMs: number
   readonly windowMs: number
   /** Sizes to ask about: one in a quick run, three in a full one, so that growth shows. */
@@ -50,12 +69,21 @@ export type Effort = {
   readonly idleTunnels: readonly number[]
   readonly stalledReaders: readonly number[]
   readonly besideBulk: readonly ('downloads' | 'uploads')[]
+  readonly grpcConnections: readonly number[]
+  /** That are written and closed, for each round. */
+  readonly transfers: readonly number[]
+  readonly clusters: readonly number[]
+  readonly wan: readonly WanCase[]
 }
+export type WanCase = WanPath & { readonly connections: number; readonly windowMs: number }
+
+const PATH = { roundTripMs: 50 }
 
 export const quickEffort: Effort = {
   rounds: 5,
   stalledRounds: 3,
   memoryRounds: 2,
+  wanRounds: 1,
   warmUpMs: 100,
   windowMs: 500,
   bulkConnections: [1, 8],
@@ -63,19 +91,28 @@ export const quickEffort: Effort = {
   dialsAtOnce: [16],
   idleTunnels: [1_000],
   stalledReaders: [200],
-  besideBulk: ['downloads'],
+  besideBulk: ['downloads', 'uploads'],
+  grpcConnections: [16],
+  transfers: [100],
+  clusters: [100],
+  wan: [{ ...PATH, loss: 0, connections: 8, windowMs: 2_000 }],
 }
 
 export const fullEffort: Effort = {
   rounds: 7,
   stalledRounds: 5,
   memoryRounds: 3,
-  warmUpMs: 500,
-  windowMs: 2_000,
+  wanRounds: 5,
+  warmUpMs: 300,
+  windowMs: 1_000,
   bulkConnections: [1, 8, 32],
   exchangesAtOnce: [1, 32, 128],
   dialsAtOnce: [1, 16, 64],
   idleTunnels: [1_000, 3_000, 10_000],
-  stalledReaders: [50, 100, 200],
+  stalledReaders: [0, 10, 50, 200, 1_000],
   besideBulk: ['downloads', 'uploads'],
+  grpcConnections: [1, 8, 32],
+  transfers: [1_000],
+  clusters: [100, 300, 1_000],
+  wan: [0, 0.001].flatMap((loss) => [1, 8].map((connections) => ({ ...PATH, loss, connections, windowMs: 8_000 }))),
 }

@@ -3,6 +3,7 @@ import t from 'tap'
 import { runScenario } from '../../bench/harness.ts'
 import type { Load } from '../../bench/load/load.ts'
 import type { Peer, RunningPeer } from '../../bench/peers/peer.ts'
+import { oneMachine } from '../../bench/places.ts'
 import type { Case } from '../../bench/scenarios/scenario.ts'
 
 /** Nobody is asked anything: the peers of this test carry no load. */
@@ -33,7 +34,15 @@ t.test('gives each start of a peer an empty folder of its own, whatever a commit
   }
   const [result] = await runScenario(
     { name: 'one', question: 'one', cases: () => [subject] },
-    { peers: [peer], effort: {} as never, load, certificates: {} as never, folder: t.testdir({}), progress: () => {} },
+    {
+      peers: [peer],
+      effort: {} as never,
+      load,
+      certificates: {} as never,
+      folder: t.testdir({}),
+      places: oneMachine,
+      progress: () => {},
+    },
   )
   t.match(result!.rounds, [[{ kind: 'measured' }, { kind: 'measured' }]])
   t.equal(new Set(folders.filter((folder) => existsSync(folder))).size, 2)

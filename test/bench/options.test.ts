@@ -1,16 +1,18 @@
 import t from 'tap'
-import { readOptions } from '../../bench/options.ts'
+import { type BenchOptions, readOptions } from '../../bench/options.ts'
+import { fullEffort, type Lineup } from '../../bench/scenarios/scenario.ts'
+
+const anyScenario = { name: 'any', question: 'any', cases: () => [] }
+const names = ({ teamOf }: BenchOptions, lineup: Lineup = 'pair'): string[] =>
+  teamOf({ ...anyScenario, lineup }).peers.map(({ name }) => name)
 
 t.test('sets ours beside stock konnectivity and asks everything unless told otherwise', async (t) => {
   const read = readOptions(['--quick'])
   if (read.kind !== 'run') throw new Error('expected to run')
-  t.strictSame(
-    read.options.peers.map(({ name }) => name),
-    ['ours', 'stock'],
-  )
-  t.equal(read.options.reference, 1)
+  t.strictSame(names(read.options), ['ours', 'stock'])
+  t.equal(read.options.teamOf(anyScenario).reference, 1)
   t.equal(read.options.saveTo, undefined)
-  t.equal(read.options.scenarios.length, 7)
+  t.ok(read.options.scenarios.length >= 9)
 })
 
 t.test('takes the number of rounds for every question', async (t) => {
@@ -37,18 +39,15 @@ t.test('refuses flags that it does not know, values where none belong and flags 
 t.test('pairs each end of ours with the other of stock', async (t) => {
   const read = readOptions(['--peers', 'ours,ours+stock,stock+ours,stock'])
   if (read.kind !== 'run') throw new Error('expected to run')
-  t.equal(read.options.peers.length, 4)
-  t.equal(read.options.reference, 3)
+  t.equal(names(read.options).length, 4)
+  t.equal(read.options.teamOf(anyScenario).reference, 3)
 })
 
 t.test('compares two commits, the second with the first', async (t) => {
   const read = readOptions(['compare', 'main~1', '.', '--quick', '--only', 'connect-rate'])
   if (read.kind !== 'run') throw new Error('expected to run')
-  t.strictSame(
-    read.options.peers.map(({ name }) => name),
-    ['main~1', '.'],
-  )
-  t.equal(read.options.reference, 0)
+  t.strictSame(names(read.options), ['main~1', '.'])
+  t.equal(read.options.teamOf(anyScenario).reference, 0)
   t.equal(read.options.question, 'compare-connect-rate')
 })
 
@@ -57,4 +56,36 @@ t.test('compares two commits and nothing else', async (t) => {
     kind: 'wrong',
     problems: ['compare: expected two commits, got 1', '--peers: compare has its own, two commits'],
   })
+})
+
+t.test('asks in a full run who else tells something, question by question', async (t) => {
+  const read = readOptions([])
+  if (read.kind !== 'run') throw new Error('expected to run')
+  t.strictSame(names(read.options), ['ours', 'stock'])
+  t.strictSame(names(read.options, 'mixed'), ['ours', 'stock', 'ours+stock', 'stock+ours'])
+  t.strictSame(names(read.options, 'bulk'), ['ours', 'stock', 'ours+stock', 'stock+ours', 'floor'])
+  t.strictSame(names(read.options, 'workers'), ['1 worker', '2 workers'])
+  t.ok(read.options.scenarios.some(({ name }) => name === 'wan'))
+})
+
+t.test('leaves what takes long out of a quick run, unless it is named', async (t) => {
+  const asked = (...args: string[]): string[] => {
+    const read = readOptions(args)
+    return read.kind === 'run' ? read.options.scenarios.map(({ name }) => name) : []
+  }
+  t.notOk(asked('--quick').includes('wan'))
+  t.strictSame(asked('--quick', '--only', 'wan,clusters'), ['wan', 'clusters'])
+  t.notOk(asked('compare', 'main', '.').includes('workers'), 'which has peers of its own')
+})
+
+t.test('asks about three sizes at least in a full run', async (t) => {
+  for (const sizes of [
+    'bulkConnections',
+    'exchangesAtOnce',
+    'dialsAtOnce',
+    'grpcConnections',
+    'idleTunnels',
+    'clusters',
+  ] as const)
+    t.ok(fullEffort[sizes].length >= 3, sizes)
 })

@@ -27,7 +27,7 @@ function round(reading: Reading | string): Round {
 }
 
 const render = (results: readonly CaseResult[]): string =>
-  renderTable(toRows(results, peers, 1), growths(results), peers, 1)
+  renderTable({ peers, reference: 1, rows: toRows(results, peers, 1), growth: growths(results, peers) }, [])
 
 t.test('shows the median with its spread and the ratio to the reference', async (t) => {
   t.match(
@@ -51,5 +51,5 @@ t.test('shows rounds that failed as failed, with the reason, and never as a numb
 t.test('shows the growth from the smallest to the largest of three sizes', async (t) => {
   const sizes = [result(1, [100], [50]), result(8, [90], [40]), result(32, [50], [5])]
   t.match(render(sizes), /1 → 32 connections +rate, times +0\.50 +0\.10/)
-  t.strictSame(growths(sizes.slice(1)), [], 'two sizes make no growth')
+  t.strictSame(growths(sizes.slice(1), peers), [], 'two sizes make no growth')
 })
