@@ -75,9 +75,11 @@ export const bars: readonly Bar[] = [
 /** What speaks with stock peers, or in gRPC mode, is no slower than stock among itself. */
 function atLeastStock(peer: string): Bar[] {
   const must = { peer, must: least(1) }
-  const grpc = ['dial, request, close', 'bulk download', 'bulk upload'].map((what) =>
-    bar('grpc-frontend', `${what}, 8 at a time`, 'rate', must),
-  )
+  const grpc = [
+    bar('grpc-frontend', 'dial, request, close, 8 at a time', 'rate', must),
+    bar('grpc-bulk', 'bulk download, 8 at a time', 'rate', must),
+    bar('grpc-bulk', 'bulk upload, 8 at a time', 'rate', must),
+  ]
   const roundTrip = bar('grpc-frontend', '128-byte round trips, 1 at a time', 'p50', { peer, must: most(1) })
   if (peer === OURS) return [...grpc, roundTrip]
   return [

@@ -27,6 +27,7 @@ export type Team = {
 }
 export type ReadOptions =
   | { readonly kind: 'run'; readonly options: BenchOptions }
+  | { readonly kind: 'soak'; readonly minutes: number; readonly isSaved: boolean }
   | { readonly kind: 'help'; readonly text: string }
   | { readonly kind: 'wrong'; readonly problems: readonly string[] }
 
@@ -43,6 +44,9 @@ const teams: Readonly<Record<Lineup, Team>> = {
   workers: { peers: [withWorkers(1), withWorkers(2)], reference: 0 },
 }
 const COMPARE = 'compare'
+const SOAK = 'soak'
+const SOAK_MINUTES = 30
+const MOST_MINUTES = 1_440
 const MOST_ROUNDS = 1_000
 export const SAVE_UNDER_RESULTS = 'save'
 
@@ -50,6 +54,8 @@ export function readOptions(args: readonly string[]): ReadOptions {
   const problems: string[] = []
   const { given, words } = parse(args, problems)
   if (given.help) return { kind: 'help', text: help }
+  if (words[0] === SOAK) return readSoak(given, words, problems)
+  if (given.minutes !== undefined) problems.push(`--minutes: only with ${SOAK}`)
   const rounds = given.rounds === undefined ? undefined : Number(given.rounds)
   if (rounds !== undefined && !(Number.isInteger(rounds) && rounds >= 1 && rounds <= MOST_ROUNDS)) {
     problems.push(`--rounds: expected a number from 1 to ${MOST_ROUNDS}, got "${given.rounds}"`)
@@ -94,11 +100,23 @@ function allRounds(effort: Effort, rounds: number): Effort {
   return { ...effort, rounds, stalledRounds: rounds, memoryRounds: rounds, wanRounds: rounds }
 }
 
+function readSoak(given: Given, words: readonly string[], problems: string[]): ReadOptions {
+  const minutes = Number(given.minutes ?? SOAK_MINUTES)
+  if (!(minutes > 0 && minutes <= MOST_MINUTES)) {
+    problems.push(`--minutes: expected a number over 0, to ${MOST_MINUTES}, got "${given.minutes}"`)
+  }
+  for (const flag of Object.keys(given)) {
+    if (!['minutes', 'save'].includes(flag) && flag in flags) problems.push(`--${flag}: not with ${SOAK}`)
+  }
+  if (words.length > 1) problems.push(`${SOAK}: expected flags only, got "${words[1]}"`)
+  return problems.length > 0 ? { kind: 'wrong', problems } : { kind: 'soak', minutes, isSaved: given.save === true }
+}
+
 /** Our programs at two commits, if that is asked for. */
 function comparedIn(words: readonly string[], problems: string[]): Peer[] | undefined {
   const [command, ...revisions] = words
   if (command === undefined) return undefined
-  if (command !== COMPARE) problems.push(`expected ${COMPARE} or flags only, got "${command}"`)
+  if (command !== COMPARE) problems.push(`expected ${COMPARE}, ${SOAK} or flags only, got "${command}"`)
   else if (revisions.length !== 2) problems.push(`${COMPARE}: expected two commits, got ${revisions.length}`)
   return revisions.map((name) => revision(name))
 }
@@ -108,6 +126,7 @@ const flags = {
   only: { type: 'string' },
   peers: { type: 'string' },
   rounds: { type: 'string' },
+  minutes: { type: 'string' },
   output: { type: 'string', short: 'o' },
   save: { type: 'boolean' },
   out: { type: 'string' },
@@ -137,8 +156,10 @@ function names(known: readonly { readonly name: string }[]): string {
 
 const help = `npm run bench -- [flags]
 npm run bench -- compare <commit> <commit> [flags]
+npm run bench -- soak [--minutes <number>] [--save]
 
 Sets our server and agent beside others, in one run, rounds in turn; with compare, those of two commits. Answers with a table.
+With soak, only ours, under mixed traffic with reconnects: is memory flat, are tables empty at rest?
 A commit is a branch, a tag or a hash; ${AS_IT_IS} is this checkout as it is. The second is set against the first.
 
   --quick               the questions of a first look, in less than three minutes
@@ -147,6 +168,7 @@ A commit is a branch, a tag or a hash; ${AS_IT_IS} is this checkout as it is. Th
 ${knownPeers.map(({ name, what }) => `                          ${name.padEnd(11)} ${what}`).join('\n')}
                         the same one twice shows how much of a difference is noise
   --rounds <number>     default ${quickEffort.rounds} (quick), ${fullEffort.rounds} (full); fewer for stalled readers and memory
+  --minutes <number>    of a soak, default ${SOAK_MINUTES}
   -o, --output <kind>   table (default) or json, on standard output
   --save                write a report with plots, and the JSON, to bench/results/<date>-<question>.md and .json
   --out <file>          write the JSON there

@@ -13,6 +13,7 @@ import type { Peer } from './peers/peer.ts'
 import { oneMachine } from './places.ts'
 import { removeAtExit } from './processes.ts'
 import { makeReport, type Report, readOrigin } from './report.ts'
+import { leftOver, soak } from './soak.ts'
 import { renderSummary, renderTable, type Section, toRows } from './table.ts'
 
 const read = readOptions(process.argv.slice(2))
@@ -20,21 +21,45 @@ switch (read.kind) {
   case 'help':
     process.stdout.write(read.text)
     break
+  case 'soak':
+    process.exitCode = await exitCode(runSoak(read.minutes, read.isSaved))
+    break
   case 'wrong':
     for (const problem of read.problems) console.error(`bench: ${problem}`)
     process.exitCode = 1
     break
   case 'run':
-    process.exitCode = await bench(read.options).then(
-      (sound) => (sound ? 0 : 1),
-      (error: Error) => {
-        console.error(`bench: ${error.message}`)
-        return 1
-      },
-    )
+    process.exitCode = await exitCode(bench(read.options))
     break
   default:
     read satisfies never
+}
+
+function exitCode(sound: Promise<boolean>): Promise<0 | 1> {
+  return sound.then(
+    (isSound) => (isSound ? 0 : 1),
+    (error: Error) => {
+      console.error(`bench: ${error.message}`)
+      return 1
+    },
+  )
+}
+
+/** Whether no byte was lost and nothing was left at rest. */
+async function runSoak(minutes: number, isSaved: boolean): Promise<boolean> {
+  const origin = readOrigin()
+  const samples = await soak(minutes, (line) => console.log(line))
+  if (isSaved) {
+    const base = join(import.meta.dirname, 'results', `${origin.date.slice(0, 10)}-soak`)
+    const { soakPages } = await import('./soak-report.ts')
+    const report = { ...origin, samples }
+    save(`${base}.json`, `${JSON.stringify(report, null, 2)}\n`)
+    for (const [file, text] of soakPages(report, base)) save(file, text)
+  }
+  const left = leftOver(samples)
+  for (const { minutes } of left)
+    console.error(`bench: tables were not empty at rest after ${minutes.toFixed(1)} minutes`)
+  return left.length === 0
 }
 
 /** Whether no round failed, and ours lost nothing. */

@@ -59,7 +59,7 @@ export function culvertOf(
         ]
         const { program, ports } = await launch('proxy-server', how.folder, how.places.hub, flags)
         const isReady = (): Promise<boolean> => answersOk(how.places.hub, ports.health!, '/readyz')
-        return { ...program, port: ports.server ?? 0, agentPort: ports.agent!, isReady }
+        return { ...program, port: ports.server ?? 0, agentPort: ports.agent!, healthPort: ports.health!, isReady }
       },
     },
     agent: {
@@ -72,7 +72,7 @@ export function culvertOf(
         stack.use(program)
         await untilReady(program, 'proxy-agent', () => answersOk(how.places.cell, ports.health!, '/readyz'))
         stack.move()
-        return program
+        return { ...program, healthPort: ports.health! }
       },
     },
   }

@@ -33,7 +33,13 @@ const server: ServerEnd = {
     )
     await untilReady(running, server.name, () => answersOk(how.places.hub, health, '/healthz'))
     stack.move()
-    return { ...running, port, agentPort, isReady: () => answersOk(how.places.hub, health, '/readyz') }
+    return {
+      ...running,
+      port,
+      agentPort,
+      healthPort: health,
+      isReady: () => answersOk(how.places.hub, health, '/readyz'),
+    }
   },
 }
 
@@ -61,7 +67,7 @@ const agent: AgentEnd = {
     )
     await untilReady(running, agent.name, () => answersOk(how.places.cell, health, '/readyz'))
     stack.move()
-    return running
+    return { ...running, healthPort: health }
   },
 }
 

@@ -8,8 +8,10 @@ export type RunningServer = RunningProgram & {
   /** Of the frontend; 0 on a Unix socket. */
   readonly port: number
   readonly agentPort: number
+  readonly healthPort: number
   readonly isReady: () => Promise<boolean>
 }
+export type RunningAgent = RunningProgram & { readonly healthPort: number }
 export type ServerEnd = {
   readonly name: string
   readonly prepare: Peer['prepare']
@@ -20,7 +22,7 @@ export type AgentEnd = {
   readonly name: string
   readonly prepare: Peer['prepare']
   /** Connected when it resolves. */
-  readonly start: (how: PeerStart, agentPort: number) => Promise<RunningProgram>
+  readonly start: (how: PeerStart, agentPort: number) => Promise<RunningAgent>
 }
 
 export function pair(name: string, what: string, serverEnd: ServerEnd, agentEnd: AgentEnd): Peer {

@@ -9,15 +9,13 @@ import type { Scenario } from './scenario.ts'
 const READY_DEADLINE_MS = 60_000
 /** Handshakes at once. A server that has been away meets all of its clusters at once; what it refuses they would ask again. */
 const AT_ONCE = 32
-/** Two heartbeats of each agent. */
-const STEADY_MS = 10_000
 const KIB = 1024
 
 export const clusters: Scenario = {
   name: 'clusters',
   question: 'clusters on one server',
   askedByName: true,
-  cases: ({ clusters, memoryRounds }) =>
+  cases: ({ clusters, steadyMs, memoryRounds }) =>
     clusters.map((count) => ({
       label: `${count} with an agent each`,
       series: 'with an agent each',
@@ -38,10 +36,10 @@ export const clusters: Scenario = {
           const where = { host: '127.0.0.1', port: agentPort, ca, ...agent }
           const job = { ...where, count, atOnce: AT_ONCE, deadlineMs: READY_DEADLINE_MS }
           const { readyMs } = await agents.call('connect', job)
-          await sleep(STEADY_MS / 2) // the first heartbeat of the last agent; what the handshakes left is collected
+          await sleep(steadyMs / 2) // the first heartbeat of the last agent; what the handshakes left is collected
           const used = await processorMs(server)
-          await sleep(STEADY_MS)
-          const percent = (100 * ((await processorMs(server)) - used)) / STEADY_MS
+          await sleep(steadyMs)
+          const percent = (100 * ((await processorMs(server)) - used)) / steadyMs
           const after = await residentBytes(server)
           const { lost } = await agents.call('disconnect', undefined)
           if (lost > 0) throw new Error(`${lost} of ${count} agents were lost`)

@@ -2,9 +2,6 @@
 import { ANSWER_DEADLINE_MS } from '../load/tunnel-set.ts'
 import { type Case, processorMetrics, type Scenario } from './scenario.ts'
 
-const BYTES_PER_MB = 1_000_000
-const BYTES_PER_GB = 1_000_000_000
-
 export const grpcFrontend: Scenario = {
   name: 'grpc-frontend',
   question: 'gRPC mode, Unix socket',
@@ -40,21 +37,6 @@ export const grpcFrontend: Scenario = {
           return [p50Us, perSecond]
         },
       },
-      ...(['download', 'upload'] as const).map(
-        (direction): Case => ({
-          ...one,
-          label: `bulk ${direction}, ${size} at a time`,
-          series: `${direction}s at a time`,
-          size,
-          metrics: [{ name: 'rate', unit: 'MB/s', better: 'more' }, ...processorMetrics('ms/GB')],
-          measure: async ({ frontend, server, agent }, { heavy }) => {
-            const target = direction === 'download' ? heavy.services.source : heavy.services.sink
-            const job = { frontend, target, connections: size, warmUpMs, windowMs, watched: [server, agent] }
-            const { bytes, seconds, processorMs } = await heavy.generator.call(direction, job)
-            return [bytes / BYTES_PER_MB / seconds, ...processorMs.map((ms) => (ms / bytes) * BYTES_PER_GB)]
-          },
-        }),
-      ),
     ])
   },
 }

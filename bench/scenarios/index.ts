@@ -4,6 +4,7 @@ import { bulkDownload } from './bulk-download.ts'
 import { bulkUpload } from './bulk-upload.ts'
 import { clusters } from './clusters.ts'
 import { connectRate } from './connect-rate.ts'
+import { grpcBulk } from './grpc-bulk.ts'
 import { grpcFrontend } from './grpc-frontend.ts'
 import { idleMemory } from './idle-memory.ts'
 import { roundTrips } from './round-trips.ts'
@@ -19,6 +20,7 @@ export const scenarios: readonly Scenario[] = [
   roundTrips,
   connectRate,
   grpcFrontend,
+  grpcBulk,
   besideBulk,
   stalledReaders,
   writeThenClose,

@@ -73,6 +73,8 @@ export type Effort = {
   /** That are written and closed, for each round. */
   readonly transfers: readonly number[]
   readonly clusters: readonly number[]
+  /** How long their heartbeats are looked at. An agent has one every 5 s. */
+  readonly steadyMs: number
   readonly wan: readonly WanCase[]
 }
 export type WanCase = WanPath & { readonly connections: number; readonly windowMs: number }
@@ -80,12 +82,12 @@ export type WanCase = WanPath & { readonly connections: number; readonly windowM
 const PATH = { roundTripMs: 50 }
 
 export const quickEffort: Effort = {
-  rounds: 5,
-  stalledRounds: 3,
-  memoryRounds: 2,
+  rounds: 4,
+  stalledRounds: 2,
+  memoryRounds: 1,
   wanRounds: 1,
-  warmUpMs: 100,
-  windowMs: 500,
+  warmUpMs: 60,
+  windowMs: 400,
   bulkConnections: [1, 8],
   exchangesAtOnce: [1, 32],
   dialsAtOnce: [16],
@@ -95,6 +97,7 @@ export const quickEffort: Effort = {
   grpcConnections: [16],
   transfers: [100],
   clusters: [100],
+  steadyMs: 10_000,
   wan: [{ ...PATH, loss: 0, connections: 8, windowMs: 2_000 }],
 }
 
@@ -114,5 +117,6 @@ export const fullEffort: Effort = {
   grpcConnections: [1, 8, 32],
   transfers: [1_000],
   clusters: [100, 300, 1_000],
+  steadyMs: 20_000,
   wan: [0, 0.001].flatMap((loss) => [1, 8].map((connections) => ({ ...PATH, loss, connections, windowMs: 8_000 }))),
 }

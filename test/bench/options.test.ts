@@ -89,3 +89,13 @@ t.test('asks about three sizes at least in a full run', async (t) => {
   ] as const)
     t.ok(fullEffort[sizes].length >= 3, sizes)
 })
+
+t.test('soaks for as long as it is told, and takes no flag that means nothing then', async (t) => {
+  t.strictSame(readOptions(['soak']), { kind: 'soak', minutes: 30, isSaved: false })
+  t.strictSame(readOptions(['soak', '--minutes', '0.5', '--save']), { kind: 'soak', minutes: 0.5, isSaved: true })
+  t.match(readOptions(['soak', '--minutes=no', '--quick', '--only=wan']), {
+    kind: 'wrong',
+    problems: [/--minutes: .*"no"/, '--quick: not with soak', '--only: not with soak'],
+  })
+  t.match(readOptions(['--minutes=3']), { kind: 'wrong', problems: ['--minutes: only with soak'] })
+})

@@ -113,3 +113,25 @@ t.test('tells, when tunnels are released, that one broke meanwhile', async (t) =
   breakTunnels()
   await t.rejects(light.generator.call('release', undefined), { message: /a held tunnel broke/ })
 })
+
+t.test('counts what a proxy loses of transfers that are written and closed at once', async (t) => {
+  const sizes = [1_000, 100_000]
+  const transfer = async (damage: Damage) => {
+    const { light, frontend } = await setup(t, damage)
+    await light.generator.call('writeThenClose', { frontend, target: light.services.ledger, sizes, atOnce: 2 })
+    await light.target.call('connections', { most: 0, deadlineMs: 5_000 })
+    return light.target.call('entries', undefined)
+  }
+  t.strictSame(await transfer({}), { 0: 1_000, 1: 100_000 })
+  const { 0: first = 0 } = await transfer({ fromClient: lastByteLost })
+  t.equal(first, 999)
+  t.match(await transfer({ fromClient: (chunk) => Buffer.concat([chunk.subarray(0, 8), Buffer.alloc(992)]) }), {
+    0: -1,
+  })
+})
+
+t.test('counts what a proxy loses of what targets write and close at once', async (t) => {
+  const { light, frontend } = await setup(t, { fromTarget: lastByteLost })
+  const job = { frontend, target: light.services.giver, sizes: [1_000], atOnce: 1 }
+  t.strictSame(await light.generator.call('takeThenClose', job), [999])
+})
