@@ -23,15 +23,15 @@ export type CollectorDeps = {
   readonly leases: Leases
   /** Of the leases of all servers. */
   readonly selector: string
-  /** Left alone, even expired: it is about to be renewed. */
-  readonly ownName: string
+  /** Left alone, even expired: they are about to be renewed. */
+  readonly ownNames: readonly string[]
   readonly clock: Clock
   readonly log: Log
   readonly metrics: CollectorMetrics
 }
 
 /** Begins at once; disposing ends it. */
-export function collectLeases({ leases, selector, ownName, clock, log, metrics }: CollectorDeps): Disposable {
+export function collectLeases({ leases, selector, ownNames, clock, log, metrics }: CollectorDeps): Disposable {
   let failing = false
   let timer: Disposable | undefined
   let ended = false
@@ -39,7 +39,9 @@ export function collectLeases({ leases, selector, ownName, clock, log, metrics }
   async function round(): Promise<void> {
     try {
       const list = await timed(clock, metrics.listed, leases.list(selector))
-      const expired = list.leases.filter((lease) => lease.name !== ownName && lease.expiresUnixMs <= clock.unixMs())
+      const expired = list.leases.filter(
+        (lease) => !ownNames.includes(lease.name) && lease.expiresUnixMs <= clock.unixMs(),
+      )
       for (const lease of expired) await collect(lease)
       if (failing) log.info({}, 'expired leases are collected again')
       failing = false

@@ -9,6 +9,7 @@ export type ErrorCode =
   | 'forbidden' // a peer without the credentials for what it asked
   | 'message-too-large' // a message over --max-message-bytes
   | 'no-agent' // no agent of the cluster is connected
+  | 'no-worker' // the processes that should serve cannot be kept running
   | 'reset' // a connection ended before its end
 
 export class TunnelError extends Error {

@@ -33,16 +33,19 @@ export function createLog(program: string, options: LogOptions, sink?: LogSink):
     formatters: { level: (level: string) => ({ level }) },
     redact: { paths: SECRETS.flatMap((name) => [name, `*.${name}`]), censor: 'hidden' },
   }
-  const lines =
-    sink ??
-    logSink(program, options, {
-      failed: (reason) => log.warn({ reason }, 'the log file cannot be written: its lines go to standard error'),
-      recovered: () => log.info({}, 'the log file is written again'),
-    })
+  const lines = sink ?? openLogSink(program, options, () => log)
   const log: Log = pino(settings, {
     write: (json: string) => lines.write(logFormat === 'json' ? json : logLine(json, !skipHeaders), levelIn(json)),
   })
   return hasModules ? withModules(log, level, vmodule) : log
+}
+
+/** @param log tells what becomes of the file */
+export function openLogSink(program: string, options: LogOptions, log: () => Log): LogSink {
+  return logSink(program, options, {
+    failed: (reason) => log().warn({ reason }, 'the log file cannot be written: its lines go to standard error'),
+    recovered: () => log().info({}, 'the log file is written again'),
+  })
 }
 
 /** pino writes the level first. */

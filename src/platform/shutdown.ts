@@ -33,7 +33,11 @@ export function shutdownSignals(source: Signals = process): Shutdown {
  * first, and end at the second.
  */
 export function ignoreUserSignals(): void {
-  for (const signal of ['SIGUSR1', 'SIGUSR2'] as const) process.on(signal, () => undefined)
+  ignoreSignals(['SIGUSR1', 'SIGUSR2'])
+}
+
+export function ignoreSignals(signals: readonly NodeJS.Signals[]): void {
+  for (const signal of signals) process.on(signal, () => undefined)
 }
 
 /** Resolves when the signal is aborted, or at once if it is. */

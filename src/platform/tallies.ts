@@ -38,6 +38,9 @@ export function tallyGauge(registry: Registry, name: string, help: string, read:
   })
 }
 
+/** How a figure of several processes is the figure of all: what each has of its own is added up. */
+export type MergedAs = 'sum' | 'min' | 'max'
+
 /** A number for each value of a label; a value that `read` does not give has no series. */
 export function labelledGauge(
   registry: Registry,
@@ -45,10 +48,12 @@ export function labelledGauge(
   help: string,
   label: string,
   read: () => Readonly<Record<string, number>>,
+  aggregator: MergedAs = 'sum',
 ): void {
   new Gauge({
     name,
     help,
+    aggregator,
     labelNames: [label],
     registers: [registry],
     collect() {

@@ -27,10 +27,13 @@ export type DrainOptions = {
 
 export type Draining = {
   readonly agents: AgentListener
-  readonly agentPort: Server
+  /** None: somebody else accepts, and hands nobody over any more. */
+  readonly agentPort: Server | undefined
   readonly connected: () => readonly AgentStream[]
   readonly frontend: FrontendListener
   readonly lastDialMs: () => number
+  /** For who does not accept clients itself: has nobody else sent here. Who came before that is still served. */
+  readonly turnAway?: () => Promise<void>
 }
 
 export type DrainDeps = { readonly clock: Clock; readonly log: Log; readonly shutdown: Shutdown }
@@ -44,11 +47,16 @@ export async function drain(options: DrainOptions, deps: DrainDeps, server: Drai
   const { log, shutdown } = deps
   const { agents, agentPort, connected, frontend } = server
   agents.close()
-  agentPort.close()
+  agentPort?.close()
   frontend.goAway()
   for (const { session } of connected()) session.goAway('shutdown', options.timeoutMs, 0)
   log.info({ signal: shutdown.drain.reason, open: frontend.count(), timeout_ms: options.timeoutMs }, 'shutting down')
-  const why = await quietOrOver(options, deps, server)
+  const endMs = deps.clock.now() + options.timeoutMs
+  let why = await quietOrOver(options, deps, server)
+  if (server.turnAway) {
+    await server.turnAway()
+    if (why === 'quiet') why = await quietOrOver({ ...options, timeoutMs: endMs - deps.clock.now() }, deps, server)
+  }
   frontend.server.close()
   frontend.dismissIdle()
   log.info({ open: frontend.count(), why }, 'closed the frontend')

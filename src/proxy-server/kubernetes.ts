@@ -16,9 +16,13 @@ import type { ServerOptions } from './options.ts'
 export type ServerKubernetes = Disposable & {
   /** Undefined where agents show no tokens. */
   readonly authenticate: TokenReviewer['review'] | undefined
-  /** Keeps a lease and collects those of others, from now on; where a flag wants it. */
-  readonly announce: () => void
-  /** Gives the lease up, if there is one. Fulfilled when it is gone or cannot be removed. */
+  /**
+   * Keeps a lease and collects those of others, from now on; where a flag wants it.
+   *
+   * @param holders one lease for each; default the server itself
+   */
+  readonly announce: (holders?: readonly string[]) => void
+  /** Gives the leases up, if there are any. Fulfilled when they are gone or cannot be removed. */
   readonly withdraw: () => Promise<void>
 }
 
@@ -47,32 +51,27 @@ export async function openKubernetes(options: ServerOptions, deps: Deps): Promis
   const reviewer = wantsTokens
     ? createTokenReviewer({ api, expected, clock, log, reviewed: metrics.reviewed })
     : undefined
-  let lease: LeaseController | undefined
+  let kept: readonly LeaseController[] = []
   let collector: Disposable | undefined
 
   return {
     authenticate: reviewer?.review,
-    announce() {
+    announce(holders = [options.serverId]) {
       if (!options.enableLeaseController) return
       const leases = leasesIn(options.leaseNamespace, api)
       const parsed = parseLabels(options.leaseLabel)
       const labels = 'labels' in parsed ? parsed.labels : {} // checked with the other options
-      const name = `konnectivity-proxy-server-${options.serverId}`
       const common = { leases, clock, log, metrics }
-      lease = keepLease({
-        ...common,
-        name,
-        holder: options.serverId,
-        labels,
-        random: Math.random,
-        renewed: metrics.renewed,
-      })
-      collector = collectLeases({ ...common, selector: labelsAsSelector(labels), ownName: name })
-      metrics.leaseKept(lease.isHeld)
+      const { random } = Math
+      kept = holders.map((holder) =>
+        keepLease({ ...common, name: leaseName(holder), holder, labels, random, renewed: metrics.renewed }),
+      )
+      collector = collectLeases({ ...common, selector: labelsAsSelector(labels), ownNames: holders.map(leaseName) })
+      metrics.leaseKept(() => kept.every(({ isHeld }) => isHeld()))
     },
     async withdraw() {
       collector?.[Symbol.dispose]()
-      await lease?.withdraw()
+      await Promise.all(kept.map((lease) => lease.withdraw()))
     },
     [Symbol.dispose]() {
       collector?.[Symbol.dispose]()
@@ -80,3 +79,5 @@ export async function openKubernetes(options: ServerOptions, deps: Deps): Promis
     },
   }
 }
+
+const leaseName = (holder: string): string => `konnectivity-proxy-server-${holder}`

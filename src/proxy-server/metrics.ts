@@ -5,7 +5,7 @@
 import { Counter, collectDefaultMetrics, Histogram, Registry } from 'prom-client'
 import type { Refusal } from '../platform/endpoints.ts'
 import { createStreamFigures, type StreamEndCode } from '../platform/stream-figures.ts'
-import { labelledGauge, labelValue, tallyCounter, tallyGauge } from '../platform/tallies.ts'
+import { labelledGauge, labelValue, type MergedAs, tallyCounter, tallyGauge } from '../platform/tallies.ts'
 import type { ByteCount } from '../tunnel/endpoint.ts'
 import { createPacketCount, type PacketCount } from '../tunnel/packet.ts'
 import type { Violation } from '../tunnel/violations.ts'
@@ -114,8 +114,13 @@ export function createServerMetrics(state: ServerState): { metrics: ServerMetric
     new Counter({ name, help, labelNames: [...labelNames], registers })
 
   const gauge = (name: string, help: string, read: () => number): void => tallyGauge(registry, name, help, read)
-  const gauges = (name: string, help: string, label: string, read: () => Readonly<Record<string, number>>): void =>
-    labelledGauge(registry, name, help, label, read)
+  const gauges = (
+    name: string,
+    help: string,
+    label: string,
+    read: () => Readonly<Record<string, number>>,
+    mergedAs?: MergedAs,
+  ): void => labelledGauge(registry, name, help, label, read, mergedAs)
 
   const firstHelp = 'Agents that can be chosen, by the first strategy.'
   gauge(`${PREFIX}ready_backend_connections`, firstHelp, () => Object.values(state.backends())[0] ?? 0)
@@ -135,11 +140,11 @@ export function createServerMetrics(state: ServerState): { metrics: ServerMetric
   const pausedHelp = 'gRPC streams that are not read until what waits of them has been taken, by method.'
   gauges(`${PREFIX}full_receive_channels`, pausedHelp, 'service_method', () => paused)
   const expiryHelp = 'Seconds until a certificate in use expires, by flag.'
-  gauges('culvert_server_certificate_expiry_seconds', expiryHelp, 'flag', state.certificateSeconds)
+  gauges('culvert_server_certificate_expiry_seconds', expiryHelp, 'flag', state.certificateSeconds, 'min')
   const brokenHelp = '1 while the TLS files of a port are broken and the ones before are in use.'
-  gauges('culvert_server_tls_files_broken', brokenHelp, 'port', () =>
-    Object.fromEntries(Object.entries(state.tlsAlarms()).map(([port, up]) => [port, up ? 1 : 0])),
-  )
+  const alarms = (): Record<string, number> =>
+    Object.fromEntries(Object.entries(state.tlsAlarms()).map(([port, up]) => [port, up ? 1 : 0]))
+  gauges('culvert_server_tls_files_broken', brokenHelp, 'port', alarms, 'max')
 
   const packets = createPacketCount()
   const bytes: ByteCount = { fromSockets: 0, toSockets: 0 }
@@ -198,8 +203,6 @@ export function createServerMetrics(state: ServerState): { metrics: ServerMetric
     'Packets of gRPC frontends that broke the protocol, by kind.',
     ['kind'],
   )
-  const probes = counter('culvert_server_bad_probes_total', 'Unreadable requests on health and admin ports.', ['why'])
-
   const metrics: ServerMetrics = {
     packets,
     frontendPackets,
@@ -245,7 +248,15 @@ export function createServerMetrics(state: ServerState): { metrics: ServerMetric
     },
     clientViolation: (kind) => clientViolations.inc({ kind: labelValue(kind) }),
     roundTrip: (ms) => roundTripSeconds.observe(ms / 1000),
-    badProbe: (why) => probes.inc({ why: labelValue(why) }),
+    badProbe: probeCounter(registry),
   }
   return { metrics, registry }
+}
+
+/** Requests on the health or admin port that could not be read. */
+export function probeCounter(registry: Registry): (why: Refusal) => void {
+  const name = 'culvert_server_bad_probes_total'
+  const help = 'Unreadable requests on health and admin ports.'
+  const probes = new Counter({ name, help, labelNames: ['why'], registers: [registry] })
+  return (why) => probes.inc({ why: labelValue(why) })
 }

@@ -1,13 +1,22 @@
 /** The flags of proxy-server: konnectivity's, by its names, and ours. What refuses a command line is in option-rules.ts. */
+import { availableParallelism } from 'node:os'
 import { idleKlogOptions } from '../platform/klog-options.ts'
 import { logOptions } from '../platform/log-options.ts'
-import { boolean, duration, text } from '../platform/option-types.ts'
-import type { Values } from '../platform/options.ts'
+import { boolean, duration, integer, text } from '../platform/option-types.ts'
+import type { Option, Values } from '../platform/options.ts'
 import { idleOptions, konnectivityOptions } from './konnectivity-options.ts'
 import { limitOptions } from './limit-options.ts'
 
+/** More would be a machine of its own kind; each is a process that every agent connects to. */
+const MAX_WORKERS = 64
+
 const group = 'Listening'
 const ours = {
+  workers: workerCount({
+    group,
+    default: '1',
+    help: 'Processes that serve, each with as much of a processor as it can use; agents connect to every one of them. auto: one for each processor.',
+  }),
   serverListenAny: boolean({
     group,
     default: 'false',
@@ -35,3 +44,20 @@ export const serverOptions = {
   ...idleKlogOptions,
 }
 export type ServerOptions = Values<typeof serverOptions>
+
+function workerCount(about: {
+  readonly group: string
+  readonly default: string
+  readonly help: string
+}): Option<number> {
+  const count = integer({ ...about, min: 1, max: MAX_WORKERS })
+  return {
+    ...count,
+    takes: 'number|auto',
+    parse(given) {
+      if (given === 'auto') return { value: Math.min(availableParallelism(), MAX_WORKERS) }
+      const read = count.parse(given)
+      return 'expected' in read ? { expected: `auto or ${read.expected}` } : read
+    },
+  }
+}

@@ -24,7 +24,12 @@ import { createServerMetrics, type ServerMetrics } from './metrics.ts'
 import type { ServerOptions } from './options.ts'
 import { watchTlsPorts } from './tls-ports.ts'
 
-export type ServingDeps = { readonly clock: Clock; readonly log: Log }
+export type ServingDeps = {
+  readonly clock: Clock
+  readonly log: Log
+  /** An agent has come or gone. */
+  readonly agentsChanged?: () => void
+}
 
 /** Disposing it looks no longer at files and asks Kubernetes nothing more. */
 export type Serving = Disposable & {
@@ -41,7 +46,7 @@ export type Serving = Disposable & {
 
 /** @throws TunnelError `bad-option` with every mistake in files, one per line */
 export async function openServing(options: ServerOptions, deps: ServingDeps): Promise<Serving> {
-  const { clock, log } = deps
+  const { clock, log, agentsChanged = () => undefined } = deps
   using opened = new DisposableStack()
   const tlsPorts = opened.use(watchTlsPorts(options, clock, log))
   const clusters = createClusters<AgentStream>(options.proxyStrategies.filter(isStrategy))
@@ -80,9 +85,15 @@ export async function openServing(options: ServerOptions, deps: ServingDeps): Pr
     },
     agentStreamDeps(options, deps, metrics, processBudget),
     {
-      connected: (agent) => clusters.add(agent.cluster, agent),
+      connected(agent) {
+        clusters.add(agent.cluster, agent)
+        agentsChanged()
+      },
       draining: (agent) => clusters.drain(agent.cluster, agent),
-      gone: (agent) => clusters.remove(agent.cluster, agent),
+      gone(agent) {
+        clusters.remove(agent.cluster, agent)
+        agentsChanged()
+      },
     },
   )
   const dialing = watchDials(

@@ -16,7 +16,7 @@ import type { PeerCertificate } from './core/admission.ts'
 const SECURE_OPTIONS = constants.SSL_OP_NO_TICKET | constants.SSL_OP_NO_RENEGOTIATION
 
 /** Silence after which the kernel asks an accepted connection whether it is still there; as Go's listeners: milliseconds. */
-const KEEP_ALIVE_MS = 15_000
+export const KEEP_ALIVE_MS = 15_000
 
 export type TlsListenerOptions = {
   readonly material: TlsMaterial

@@ -7,6 +7,7 @@ import { createLeaseMetrics } from '../../src/proxy-agent/kubernetes-metrics.ts'
 import { createAgentMetrics } from '../../src/proxy-agent/metrics.ts'
 import { createKubernetesMetrics } from '../../src/proxy-server/kubernetes-metrics.ts'
 import { createServerMetrics } from '../../src/proxy-server/metrics.ts'
+import { countWorkers } from '../../src/proxy-server/team-metrics.ts'
 
 type Family = { readonly name: string; readonly type: string; readonly labels: readonly string[] }
 type Shown = Family & { readonly help: string }
@@ -25,6 +26,7 @@ function serverRegistry(): Registry {
     tlsAlarms: () => ({ frontend: false, agent: false }),
   })
   createKubernetesMetrics(registry).leaseKept(() => true)
+  countWorkers(registry, () => [])
   return registry
 }
 

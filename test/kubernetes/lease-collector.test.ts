@@ -17,7 +17,7 @@ async function setup(t: Test) {
   const collector = collectLeases({
     leases: leasesIn('ns', clientOf(t, api.access, clock)),
     selector: 'k8s-app=konnectivity-server',
-    ownName: 'own',
+    ownNames: ['own'],
     clock,
     log,
     metrics: {

@@ -1,0 +1,124 @@
+/**
+ * proxy-server with several workers: this process has the ports, the endpoints, the lease and the log, and starts the others,
+ * which serve: docs/adr/0018.
+ */
+import type { ChildProcess } from 'node:child_process'
+import { createServer, type Server, type Socket } from 'node:net'
+import { elapsed } from '../platform/clock.ts'
+import { createEndpoints } from '../platform/endpoints.ts'
+import { healthRoutes, metricsRoute } from '../platform/health.ts'
+import { localNames } from '../platform/local-names.ts'
+import type { LogSink } from '../platform/log-sink.ts'
+import { writePortsFile } from '../platform/ports-file.ts'
+import { openProfiling } from '../platform/profiling-open.ts'
+import { aborted } from '../platform/shutdown.ts'
+import { openKubernetes } from './kubernetes.ts'
+import { createKubernetesMetrics } from './kubernetes-metrics.ts'
+import type { Port } from './metrics.ts'
+import type { ServerOptions } from './options.ts'
+import { listenOnFrontendSocket, listenOnPorts } from './ports.ts'
+import type { ServerDeps } from './run.ts'
+import { createTeamMetrics, metricsOfTeam } from './team-metrics.ts'
+import { fleetOfTeam, profilesOfTeam } from './team-routes.ts'
+import { KEEP_ALIVE_MS } from './tls-listener.ts'
+import { leaseIds } from './worker-options.ts'
+import { createWorkerTeam, type WorkerTeam } from './worker-team.ts'
+
+/** Longest wait, after all else, for the API server to delete the leases; they expire by themselves: milliseconds. */
+const WITHDRAW_MS = 5_000
+/** A worker ends by itself when its time is up; this much later it is ended: milliseconds. */
+const OVERTIME_MS = 10_000
+
+export type WorkersDeps = ServerDeps & {
+  /** Starts this program once more, as a worker. */
+  readonly launch: (slot: number) => ChildProcess
+  /** Where the log goes, for the lines of workers. */
+  readonly lines: LogSink
+  /** Calls that when an operator wants all workers replaced. */
+  readonly onRestart: (restart: () => void) => Disposable
+}
+
+/**
+ * As `runServer`. The workers start before anything listens, so that what they refuse is told first.
+ *
+ * @throws TunnelError `bad-option` as `runServer`, `no-worker` when the workers cannot be kept running
+ */
+export async function runWorkers(options: ServerOptions, deps: WorkersDeps): Promise<void> {
+  const { clock, log, shutdown } = deps
+  const { registry, badProbe, workerCrashed } = createTeamMetrics(() => team.members())
+  const team: WorkerTeam = createWorkerTeam(options, { ...deps, crashed: workerCrashed })
+  using kubernetes = await openKubernetes(
+    { ...options, agentNamespace: '' }, // whose the tokens are is asked by the workers
+    { clock, log, metrics: createKubernetesMetrics(registry) },
+  )
+  const readiness = {
+    whenNot: 'server' as const,
+    checks: [
+      {
+        name: 'agent-connected',
+        problem: () => (team.members().some(({ ready }) => ready) ? undefined : 'no connection to any proxy agent'),
+      },
+      { name: 'not-shutting-down', problem: () => (shutdown.drain.aborted ? 'shutting down' : undefined) },
+    ],
+  }
+  const metrics = metricsOfTeam(registry, () => team)
+  const health = createEndpoints(healthRoutes(readiness, metrics), badProbe)
+  using profiling = await openProfiling(options, clock, shutdown.drain)
+  const admin = createEndpoints(
+    {
+      '/metrics': metricsRoute(metrics),
+      '/v1/clusters': fleetOfTeam(team.members),
+      ...profilesOfTeam(profiling?.routes ?? {}, team.members),
+    },
+    badProbe,
+    { mayBeCalled: localNames(options.adminBindAddress) },
+  )
+  const agentPort = acceptFor(team, 'agent', {})
+  const frontend = acceptFor(team, 'frontend', { allowHalfOpen: true, keepAlive: options.udsName === '' })
+  const servers = [agentPort, health, admin, frontend]
+  try {
+    await Promise.race([team.start(), aborted(shutdown.drain)])
+    const listeners = { agentPort, health, admin, frontend }
+    const ports = await listenOnPorts(options, listeners)
+    using _socket = await listenOnFrontendSocket(options, listeners)
+    using _portsFile = options.portsFile === '' ? undefined : writePortsFile(options.portsFile, ports)
+    const { serverId, workers } = options
+    log.info({ ...ports, ...(options.udsName && { uds: options.udsName }), server_id: serverId, workers }, 'serving')
+    kubernetes?.announce(leaseIds(serverId, workers))
+    using _restart = deps.onRestart(team.restart)
+    await Promise.race([aborted(shutdown.drain), team.broken])
+    const withdrawn = kubernetes?.withdraw()
+    await drain(options, deps, team, listeners)
+    await Promise.race([withdrawn, elapsed(clock, WITHDRAW_MS), aborted(shutdown.now)])
+  } finally {
+    team.kill()
+    for (const server of servers) server.close()
+    health.closeAllConnections()
+    admin.closeAllConnections()
+  }
+  log.info({}, 'stopped')
+}
+
+/** Whoever is accepted is handed over unread. */
+function acceptFor(team: WorkerTeam, port: Port, options: { allowHalfOpen?: boolean; keepAlive?: boolean }): Server {
+  const settings = { pauseOnConnect: true, noDelay: true, keepAliveInitialDelay: KEEP_ALIVE_MS, ...options }
+  return createServer(settings, (connection: Socket) => {
+    connection.on('error', () => undefined)
+    team.give({ port, connection })
+  })
+}
+
+async function drain(
+  options: ServerOptions,
+  { clock, log, shutdown }: WorkersDeps,
+  team: WorkerTeam,
+  { agentPort, frontend }: { readonly agentPort: Server; readonly frontend: Server },
+): Promise<void> {
+  agentPort.close()
+  log.info({ signal: shutdown.drain.reason, timeout_ms: options.gracefulShutdownTimeoutMs }, 'shutting down')
+  using _overtime = clock.after(options.gracefulShutdownTimeoutMs + OVERTIME_MS, team.kill)
+  const stop = (): void => team.stop(String(shutdown.now.reason))
+  if (shutdown.now.aborted) stop()
+  shutdown.now.addEventListener('abort', stop, { once: true })
+  await team.drain(String(shutdown.drain.reason), () => frontend.close())
+}

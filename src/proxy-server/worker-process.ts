@@ -1,0 +1,91 @@
+/** A worker process, as the server sees it that started it: orders to it, connections, questions, its end. */
+import type { ChildProcess } from 'node:child_process'
+import type { Socket } from 'node:net'
+import type { Clock } from '../platform/clock.ts'
+import type { Answer } from '../platform/endpoints.ts'
+import type { Port } from './metrics.ts'
+import type { Order, Question, Report } from './worker-messages.ts'
+
+/** A client or an agent that is to be served by some worker. */
+export type Given = { readonly port: Port; readonly connection: Socket }
+export type WorkerEnd = { readonly code: number | null; readonly signal: string | null }
+
+export type WorkerProcess = {
+  readonly pid: number | undefined
+  readonly order: (order: Order) => void
+  /** Only when it is free. */
+  readonly give: (given: Given) => void
+  /** It has taken what it was given before. */
+  readonly isFree: () => boolean
+  /** Undefined when there is no answer within the time, or nobody waits for it any more. */
+  readonly ask: (question: Question, timeoutMs: number, gone?: AbortSignal) => Promise<Answer | undefined>
+  readonly kill: () => void
+}
+
+export type WorkerEvents = {
+  readonly reported: (report: Exclude<Report, { is: 'answer' }>) => void
+  readonly ended: (how: WorkerEnd) => void
+}
+
+export function superviseWorker(child: ChildProcess, clock: Clock, events: WorkerEvents): WorkerProcess {
+  const questions = new Map<number, (answer: Answer | undefined) => void>()
+  let given: Given | undefined // until it is taken
+  let over = false
+  let lastId = 0
+
+  function order(order: Order): void {
+    if (child.connected) child.send(order, ignore)
+  }
+
+  child.on('message', (message) => {
+    const report = message as Report
+    if (report.is === 'answer') return questions.get(report.id)?.(report.answer)
+    if (report.is === 'took') given = undefined
+    events.reported(report)
+  })
+  child.on('error', () => child.kill('SIGKILL')) // it could not be started or told something
+  const ended = (code: number | null, signal: string | null): void => {
+    if (over) return
+    over = true
+    for (const answered of questions.values()) answered(undefined)
+    given?.connection.destroy() // nobody knows how far it came
+    events.ended({ code, signal })
+  }
+  child.on('close', ended) // behind all that it has reported
+  child.on('error', () => {
+    if (child.pid === undefined) ended(null, null)
+  })
+
+  return {
+    pid: child.pid,
+    order,
+    give(next) {
+      given = next
+      const order: Order = { do: 'take', port: next.port }
+      child.send(order, next.connection, ignore)
+    },
+    isFree: () => given === undefined && child.connected,
+    ask(question, timeoutMs, gone) {
+      const id = ++lastId
+      const { promise, resolve } = Promise.withResolvers<Answer | undefined>()
+      const forget = (): void => {
+        order({ do: 'forget', id })
+        resolve(undefined)
+      }
+      const late = clock.after(timeoutMs, forget)
+      gone?.addEventListener('abort', forget, { once: true })
+      questions.set(id, resolve)
+      if (child.connected) order({ do: 'answer', id, question })
+      else resolve(undefined)
+      return promise.finally(() => {
+        late[Symbol.dispose]()
+        gone?.removeEventListener('abort', forget)
+        questions.delete(id)
+      })
+    },
+    kill: () => void child.kill('SIGKILL'),
+  }
+}
+
+/** What cannot be sent was for a process that has ended, which its `exit` tells. */
+function ignore(): void {}

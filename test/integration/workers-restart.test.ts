@@ -1,0 +1,61 @@
+/** SIGHUP replaces the workers one after the other under load: no byte is lost, and no request fails. */
+import t from 'tap'
+import { openTunnel } from './client.ts'
+import { within } from './deadline.ts'
+import { dialOnOne, dialOnOneEach } from './grpc-dialers.ts'
+import { nobodyNoticed, RESTART_MS } from './rolling.ts'
+import { type Dial, startLoad, together } from './steady-load.ts'
+import { type Server, TRANSPORTS } from './tunnel.ts'
+import { allGone, allReady, fleetOf, holdsAll, startTeam, type Team, workerPids } from './workers.ts'
+
+const WORKERS = 2
+
+for (const transport of TRANSPORTS) {
+  t.test(`over ${transport} workers are replaced under load, and no client notices`, { timeout: 0 }, async (t) => {
+    const team = await startTeam(t, { transport, workers: WORKERS })
+    const load = await startLoad(t, (address) => openTunnel(team.server, address), { halfClose: true })
+    await load.goesOn(50, 3)
+    await replaceAll(t, team)
+    await load.goesOn(50, 3)
+    await nobodyNoticed(t, load)
+  })
+}
+
+t.test('in gRPC mode as well, for clients with one connection and with one for each', { timeout: 0 }, async (t) => {
+  const team = await startTeam(t, { workers: WORKERS, flags: ['--mode=grpc'] })
+  const one = dialOnOne(t, team.server)
+  const each = dialOnOneEach(t, team.server)
+  const loadOf = (dial: Dial, name: string) => startLoad(t, dial, { halfClose: false, name })
+  const load = together([await loadOf(one.dial, 'one connection'), await loadOf(each.dial, 'one each')])
+  await load.goesOn(50, 3)
+  await replaceAll(t, team)
+  await load.goesOn(50, 3)
+  await nobodyNoticed(t, load)
+  t.ok(one.connections() > 1, 'who keeps a connection was told to make another one')
+})
+
+t.test('a restart that is asked for during another one is refused', async (t) => {
+  const { server } = await startTeam(t, { workers: WORKERS })
+  server.signal('SIGHUP')
+  await server.logged('replacing the workers')
+  server.signal('SIGHUP')
+  await server.logged('the workers are being replaced already')
+  await within(server.logged('all workers are replaced'), 'the end of the restart', RESTART_MS)
+})
+
+/** All processes are other ones afterwards, with other ids, and the agent has them. */
+async function replaceAll(t: Parameters<typeof startTeam>[0], { server, agent }: Team): Promise<void> {
+  const [pids, ids] = [workerPids(server), await idsOf(server)]
+  server.signal('SIGHUP')
+  await within(server.logged('all workers are replaced'), 'the end of the restart', RESTART_MS)
+  await allGone(pids)
+  await holdsAll(agent, WORKERS)
+  await allReady(server, WORKERS)
+  t.strictSame(
+    (await idsOf(server)).filter((id) => ids.includes(id)),
+    [],
+  )
+  t.equal(workerPids(server).length, WORKERS)
+}
+
+const idsOf = async (server: Server): Promise<string[]> => (await fleetOf(server)).map(({ serverId }) => serverId)

@@ -1,0 +1,123 @@
+/** A server whose work is done by several processes behind its ports. */
+import type { Socket } from 'node:net'
+import t from 'tap'
+import { askFor, echoOver, openTunnel } from './client.ts'
+import { eventually } from './deadline.ts'
+import { fetchFrom, figure, figureBecomes, SERVER } from './figures.ts'
+import { echo, listenTarget } from './target.ts'
+import { expectedHash, receiveAll, sendAll, sendSlowly } from './transfer.ts'
+import { type Server, startServer, TRANSPORTS } from './tunnel.ts'
+import { allReady, fleetOf, holdsAll, startTeam, workerPids } from './workers.ts'
+
+const BYTES = 5_000_011
+
+for (const transport of TRANSPORTS) {
+  t.test(`over ${transport} connections are spread over the workers, and their bytes arrive`, async (t) => {
+    const { server } = await startTeam(t, { transport })
+    const target = await listenTarget(t, echo)
+    const sockets = await openInTurn(8, server, target.address)
+    t.strictSame((await fleetOf(server)).map(({ connections }) => connections).toSorted(), [4, 4])
+    for (const socket of sockets) {
+      const [received] = await Promise.all([receiveAll(socket), sendAll(socket, BYTES)])
+      t.strictSame(received, { bytes: BYTES, hash: expectedHash(BYTES) })
+    }
+  })
+}
+
+t.test('health, metrics and fleet are those of all workers together', async (t) => {
+  const { server, agent } = await startTeam(t)
+  const target = await listenTarget(t, echo)
+  const sockets = await Promise.all(Array.from({ length: 4 }, () => openTunnel(server, target.address)))
+  await Promise.all(sockets.map((socket) => echoOver(socket, 'hello')))
+  t.equal((await fetchFrom(server.healthPort, '/readyz')).status, 200)
+  await figureBecomes(server, `${SERVER}established_connections`, 4)
+  t.equal(await figure(server, `${SERVER}dial_duration_seconds_count`), 4)
+  t.equal(await figure(server, 'culvert_server_payload_bytes_total{segment="to_agent"}'), 20)
+  t.equal(await figure(server, `${SERVER}ready_backends{proxy_strategy="default"}`), 2)
+  t.equal(await figure(server, 'culvert_server_workers{state="up"}'), 2)
+  const fleet = await fleetOf(server)
+  t.equal(new Set(fleet.map(({ agentId }) => agentId)).size, 1)
+  t.equal(new Set(fleet.map(({ serverId }) => serverId)).size, 2, 'each worker is a server of its own')
+  t.ok(agent.log.length > 0)
+  for (const socket of sockets) socket.destroy()
+})
+
+t.test('the program is not ready before an agent has come', async (t) => {
+  const server = await startServer(t, { flags: ['--workers=2'] })
+  t.equal((await fetchFrom(server.healthPort, '/readyz')).status, 500)
+  t.equal((await askFor(server, '127.0.0.1:1')).status, 500, 'and says so to clients')
+})
+
+t.test('a killed worker costs its own connections only, and is replaced', { timeout: 0 }, async (t) => {
+  const { server, agent } = await startTeam(t)
+  const target = await listenTarget(t, echo)
+  const sockets = await openInTurn(6, server, target.address)
+  const whole = expectedHash(BYTES)
+  const outcomes = sockets.map(async (socket) => {
+    const received = receiveAll(socket).then(
+      ({ hash }) => (hash === whole ? 'whole' : 'damaged'),
+      () => 'broken',
+    )
+    await sendSlowly(socket, BYTES, 40_009, 10).then(
+      () => socket.end(),
+      () => undefined,
+    )
+    return received
+  })
+  for (const socket of sockets) socket.on('error', () => undefined)
+  const before = await fleetOf(server)
+  const dials = await figure(server, `${SERVER}dial_duration_seconds_count`)
+  const [victim] = workerPids(server)
+  process.kill(victim!, 'SIGKILL')
+  const { worker } = await server.logged('worker crashed')
+  t.strictSame((await Promise.all(outcomes)).toSorted(), ['broken', 'broken', 'broken', 'whole', 'whole', 'whole'])
+  await allReady(server, 2)
+  await holdsAll(agent, 2)
+  const after = await fleetOf(server)
+  const idOf = (held: typeof after, slot: unknown): unknown => held.find((it) => it.worker === slot)?.serverId
+  t.not(idOf(after, worker), idOf(before, worker), 'who replaces it is a new server')
+  t.equal(idOf(after, 3 - Number(worker)), idOf(before, 3 - Number(worker)), 'the other one is who it was')
+  t.equal(await figure(server, 'culvert_server_worker_crashes_total'), 1)
+  t.equal(await figure(server, `${SERVER}dial_duration_seconds_count`), dials, 'what was counted stays counted')
+  const socket = await openTunnel(server, target.address)
+  await echoOver(socket, 'and it goes on')
+  socket.destroy()
+})
+
+t.test('clients that come while no worker is up wait for the next one', async (t) => {
+  const { server } = await startTeam(t, { transport: 'uds' })
+  for (const pid of workerPids(server)) process.kill(pid, 'SIGKILL')
+  await server.logged('worker crashed', 2)
+  const answer = await askFor(server, '127.0.0.1:1')
+  t.match(answer.status, /500|502/, 'an answer, from a worker with agents or without')
+  await allReady(server, 2)
+})
+
+t.test('a worker that hangs is given one client at most, the others serve all who come', async (t) => {
+  const { server } = await startTeam(t)
+  const target = await listenTarget(t, echo)
+  const [stopped] = workerPids(server)
+  process.kill(stopped!, 'SIGSTOP')
+  let served = 0
+  const clients = Array.from({ length: 9 }, async () => {
+    const socket = await openTunnel(server, target.address)
+    await echoOver(socket, 'hello')
+    socket.destroy()
+    served++
+  })
+  await eventually(
+    'all but one are served',
+    () => served,
+    (count) => count === 8,
+  )
+  process.kill(stopped!, 'SIGCONT')
+  await Promise.all(clients)
+  t.equal(served, 9, 'and that one when the worker goes on')
+})
+
+/** One after the other, so that each worker has taken what it was given before the next one comes. */
+async function openInTurn(count: number, server: Server, address: string): Promise<Socket[]> {
+  const sockets: Socket[] = []
+  while (sockets.length < count) sockets.push(await openTunnel(server, address))
+  return sockets
+}
