@@ -7,6 +7,7 @@ import type { Connection, ConnectionEvents, Ending } from './connection.ts'
 import { close } from './ending.ts'
 import { taken } from './receiving.ts'
 import { end, send } from './sending.ts'
+import { createWaitingPayloads, type WaitingPayloads } from './waiting-payloads.ts'
 
 /** A finished connection whose socket takes none of its last bytes for this long is given up: milliseconds. */
 const FLUSH_TIMEOUT_MS = 60_000
@@ -43,7 +44,8 @@ export type EndpointOptions = {
 /** Owns the socket's end, error and close from now on; reading is the caller's, through `read`. */
 export function createEndpoint({ socket, count, held, timing, over }: EndpointOptions): Endpoint {
   let connection: Connection | undefined
-  let waiting: Uint8Array[] | undefined = held ? [] : undefined
+  let waiting: WaitingPayloads | undefined = held ? createWaitingPayloads() : undefined // made when there is a need
+  let isHeld = held
   let endWaits = false
   let finished: 'no' | 'held' | 'yes' = 'no'
   let given = 0 // bytes handed to the socket
@@ -58,6 +60,7 @@ export function createEndpoint({ socket, count, held, timing, over }: EndpointOp
     if (fresh > 0 && connection) taken(connection, fresh)
     if (timing && timed && took >= timed.to && !socket.destroyed) timing.wrote(timing.now() - timed.sinceMs)
     if (timed && took >= timed.to) timed = undefined
+    if (waiting && !isHeld && socket.writableLength === 0 && !socket.destroyed) release()
   }
 
   function uncork(): void {
@@ -73,13 +76,21 @@ export function createEndpoint({ socket, count, held, timing, over }: EndpointOp
       setImmediate(uncork)
       if (timing && !timed) timed = { to: given + bytes.length, sinceMs: timing.now() }
     }
+    put(bytes)
+  }
+
+  function put(bytes: Uint8Array): void {
     given += bytes.length
     socket.write(bytes, wrote)
   }
 
+  /** Behind a write of an earlier turn that the socket has not finished. */
+  const isStuck = (): boolean => !corked && socket.writableLength > 0
+
   const events: ConnectionEvents = {
     data(bytes) {
       count.toSockets += bytes.length
+      if (!waiting && isStuck()) waiting = createWaitingPayloads()
       if (waiting) waiting.push(bytes)
       else write(bytes)
     },
@@ -91,18 +102,28 @@ export function createEndpoint({ socket, count, held, timing, over }: EndpointOp
     giveUp: () => reset(socket),
     over(ending) {
       if (ending.kind === 'reset') reset(socket)
-      else if (waiting) finished = 'held'
+      else if (waiting) letGoLater()
       else letGo()
       over(ending)
     },
   }
 
   function release(): void {
-    const bytes = waiting ?? []
+    const pieces = waiting?.take() ?? []
+    const give = isHeld ? write : put // what came while another write was timed is not
     waiting = undefined
-    for (const piece of bytes) write(piece)
+    isHeld = false
+    socket.cork()
+    for (const piece of pieces) give(piece)
+    socket.uncork()
     if (endWaits) socket.end()
     if (finished === 'held') letGo()
+  }
+
+  /** What waits is written first. It has the time that the last write would have. */
+  function letGoLater(): void {
+    finished = 'held'
+    if (!isHeld) socket.setTimeout(FLUSH_TIMEOUT_MS, () => socket.destroy())
   }
 
   /**

@@ -2,6 +2,8 @@
 import { Buffer } from 'node:buffer'
 import { once } from 'node:events'
 import { connect, createServer, type Server, type Socket } from 'node:net'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import t, { type Test } from 'tap'
 import { createBudget } from '../../src/tunnel/budget.ts'
 import type { Connection, Ending } from '../../src/tunnel/connection.ts'
@@ -10,6 +12,9 @@ import { createEndpoint, type Endpoint, type EndpointOptions } from '../../src/t
 import { noExtensions } from '../../src/tunnel/extensions.ts'
 import type { Packet } from '../../src/tunnel/packet.ts'
 import { type OneSession, type OneSessionOptions, oneSession } from './one-session.ts'
+
+setFlagsFromString('--expose-gc')
+const collect: () => void = runInNewContext('gc')
 
 const DEADLINE_MS = 10_000
 const MIB = 2 ** 20
@@ -127,6 +132,52 @@ t.test('tells how long a socket took to take what was written to it, one write a
   fromTunnel(Buffer.from('x'))
   await once(peer, 'data')
   t.strictSame(took, [5_000, 0], 'and then the next one')
+})
+
+t.test('holds bytes for a slow socket in about as much memory as they are, and in order', async (t) => {
+  const { peer, socket, fromTunnel, connection } = await plug(t, { extensions: noExtensions })
+  const first = 32 * MIB
+  fromTunnel(Buffer.alloc(first))
+  await turn()
+  const written = socket.writableLength
+  const reads = new Set<WeakRef<ArrayBufferLike>>()
+  for (let each = 0; each < 1_000; each++) {
+    const read = Buffer.allocUnsafeSlow(64 * 1024)
+    read.writeUInt32BE(each)
+    reads.add(new WeakRef(read.buffer))
+    fromTunnel(read.subarray(0, 4))
+  }
+  t.equal(socket.writableLength, written, 'the socket has not been given them')
+  t.equal(connection.backlog, written + 4_000)
+  await turn()
+  collect()
+  await turn()
+  t.ok([...reads].filter((read) => read.deref()).length <= 1, 'what they came in is free, but for the last perhaps')
+
+  const chunks: Buffer[] = []
+  let bytes = 0
+  const { promise: all, resolve } = Promise.withResolvers<void>()
+  peer.on('data', (chunk: Buffer) => {
+    chunks.push(chunk)
+    bytes += chunk.length
+    if (bytes === first + 4_000) resolve()
+  })
+  await all
+  const numbers = Buffer.concat(chunks).subarray(first)
+  t.ok(Array.from({ length: 1_000 }, (_, each) => numbers.readUInt32BE(4 * each)).every((it, index) => it === index))
+})
+
+t.test('a connection that finishes while its socket is slow brings out its last bytes and then its end', async (t) => {
+  const { peer, session, carrier, fromTunnel, ending } = await plug(t, { extensions: noExtensions })
+  fromTunnel(Buffer.alloc(32 * MIB))
+  for (let each = 0; each < 3; each++) {
+    await turn()
+    fromTunnel(Buffer.from('late'))
+  }
+  session.receive(carrier, { type: 'CLOSE_RSP', connectId: 1, error: '' })
+  t.match(await ending, { kind: 'finished' })
+  peer.end()
+  t.strictSame(await readAll(peer), { bytes: 32 * MIB + 12, error: undefined })
 })
 
 t.test('tells of the last write also when the end comes right behind it', async (t) => {

@@ -2,6 +2,7 @@
 import { Buffer } from 'node:buffer'
 import { dataOverheadBytes, messageBytes, writeDataStart, writeMessage } from '../../tunnel/grpc-messages.ts'
 import type { Int64, Packet } from '../../tunnel/packet.ts'
+import { compact } from '../../tunnel/waiting-payloads.ts'
 import type { Writer } from '../../tunnel/wire-write.ts'
 
 export type Piece = {
@@ -47,7 +48,7 @@ function append(to: Data, bytes: Uint8Array): void {
   to.bytes += bytes.length
   if (bytes.length >= SMALL_BYTES || last.length >= TOGETHER_BYTES) {
     to.together = undefined
-    to.pieces.push(bytes)
+    to.pieces.push(compact(bytes))
     return
   }
   if (!to.together || to.together.used + bytes.length > TOGETHER_BYTES) {
@@ -126,7 +127,7 @@ export function createCallOutbox(): CallOutbox {
     data(id, bytes, left) {
       const last = waiting.at(-1)
       if (last && !('type' in last) && last.id === id) append(last, bytes)
-      else waiting.push({ id, pieces: [bytes], together: undefined, bytes: bytes.length, left })
+      else waiting.push({ id, pieces: [compact(bytes)], together: undefined, bytes: bytes.length, left })
     },
     take(mostBytes) {
       const parts = choose(mostBytes)
