@@ -27,7 +27,9 @@ const MUCH_SLOWER = 0.7
 const USED_PART = 3 / 4
 /** Bulk keeps this part of the most that it did of late: if that does not help, others are to blame for the delay. */
 const LEAST_PART = 1 / 4
-/** What a quarter of a second without more leaves of that. */
+/** And never less than this: bytes per millisecond. Bulk that was just about to begin has done nothing yet. */
+const LEAST_RATE = 1024
+/** What a quarter of a second without more leaves of the most that it did. */
 const MOST_DECAY = 0.98
 /** Bytes that wait for their turn leave at most so much of the rate at once: milliseconds. */
 const BURST_MS = 2
@@ -101,7 +103,7 @@ export function createPacer(alarm: (ms: number) => void): Pacer {
     }
     slowedMs = nowMs
     const before = state === 'pacing' ? rate : used
-    rate = Math.max(mostUsed * LEAST_PART, before * (targets > 2 ? MUCH_SLOWER : SLOWER))
+    rate = Math.max(LEAST_RATE, mostUsed * LEAST_PART, before * (targets > 2 ? MUCH_SLOWER : SLOWER))
     if (state === 'pacing') return
     state = 'pacing'
     tokens = 0

@@ -133,3 +133,13 @@ t.test('takes one ping in five that is very late for enough', async (t) => {
   run(2_000)
   t.ok(run(1_000) < 300_000_000)
 })
+
+t.test('leaves a rate to bulk that had only just begun when pings were late', async (t) => {
+  const { run, pacer, now } = paced(() => 9)
+  pacer.roundTrip(0.2)
+  pacer.sentSmall(now())
+  pacer.sentBulk(1, now())
+  run(100, { wanted: 0 })
+  const sent = run(100)
+  t.ok(sent >= 100 * 1_000, `${sent} bytes in 100 ms`)
+})
