@@ -77,17 +77,17 @@ function race(
   let firstFailure: { readonly address: string; readonly error: Error } | undefined
   let stagger: Disposable | undefined
   let ended = false
-  const over = new AbortController()
+  let lookedUp: AbortController | undefined // aborting costs more than the rest of a dial: only where there is a name
 
   const deadline = clock.after(timeoutMs, giveUp)
   signal.addEventListener('abort', cancel)
   if (signal.aborted) cancel()
   else if (target.kind === 'address') tryAll([host])
-  else lookup(host, over.signal).then(tryResolved, (error) => fail(lookupErrorText(host, error), error))
+  else lookUp()
 
   function end(): void {
     ended = true
-    over.abort()
+    lookedUp?.abort()
     deadline[Symbol.dispose]()
     stagger?.[Symbol.dispose]()
     signal.removeEventListener('abort', cancel)
@@ -106,6 +106,11 @@ function race(
 
   function cancel(): void {
     fail(`dial tcp ${hostPort(host, port)}: operation was canceled`, signal.reason)
+  }
+
+  function lookUp(): void {
+    lookedUp = new AbortController()
+    lookup(host, lookedUp.signal).then(tryResolved, (error) => fail(lookupErrorText(host, error), error))
   }
 
   function tryResolved(found: readonly LookupAddress[]): void {
