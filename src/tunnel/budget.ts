@@ -1,5 +1,5 @@
 /**
- * Bytes received and not yet taken by a socket, counted against the limit of one stream and of the whole process. Over a
+ * Bytes that wait for a socket or for the peer, counted against the limit of one stream and of the whole process. Over a
  * limit, whoever holds most gives up its largest connection: never the small one that happened to come last.
  * Pure. Source: docs/protocol.md section 3.
  */

@@ -35,6 +35,9 @@ export const wasInUse = (table: ConnectionTable, id: Int64): boolean => id > 0 &
 /** As they are now: any of them may end while the list is gone through. */
 export const liveConnections = (table: ConnectionTable): Connection[] => [...table.live.values()]
 
-/** All of which bytes wait for a socket. */
+/** Bytes that wait for its socket, or for the peer. */
+export const heldFor = ({ backlog, heldBytes }: Connection): number => backlog + heldBytes
+
+/** All of which bytes wait. */
 export const holders = (table: ConnectionTable): Connection[] =>
-  [...table.live.values(), ...table.lingering].filter(({ backlog }) => backlog > 0)
+  [...table.live.values(), ...table.lingering].filter((connection) => heldFor(connection) > 0)

@@ -3,7 +3,7 @@
  * does is in files by direction: `sending.ts`, `receiving.ts`, and `ending.ts` for both. Pure.
  * Source: docs/protocol.md sections 3, 5 and 10.
  */
-import type { Budget } from './budget.ts'
+import { type Budget, spend } from './budget.ts'
 import type { Carrier } from './carrier.ts'
 import { type EarlyFrame, earlyUses } from './early-frames.ts'
 import type { Pacer } from './pacing.ts'
@@ -38,7 +38,10 @@ export type Link = {
   readonly flowControl: boolean
   readonly halfClose: boolean
   readonly closeReason: boolean
+  /** Of all that waits, in both directions. */
   readonly budget: Budget
+  /** Of that, what waits for the peer. */
+  heldBytes: number
   /** The clock as the session last heard it: milliseconds. */
   nowMs: number
   maxWindowBytes: number
@@ -63,6 +66,7 @@ export type Connection = {
   /** Bytes it may send; Infinity without flow control. */
   credit: number
   held: Uint8Array[]
+  heldBytes: number
   /** The owner was told to stop reading. */
   paused: boolean
   saidBlocked: boolean
@@ -99,6 +103,7 @@ export function createConnection(id: Int64, link: Link, home: Outlet, events: Co
     sending: 'open',
     credit: link.flowControl ? createWindow().size : Number.POSITIVE_INFINITY,
     held: [],
+    heldBytes: 0,
     paused: false,
     saidBlocked: false,
     queuedOn: undefined,
@@ -115,6 +120,13 @@ export function createConnection(id: Int64, link: Link, home: Outlet, events: Co
     activeMs: link.nowMs,
     over: false,
   }
+}
+
+/** What waits for the peer has changed. */
+export function countHeld(connection: Connection, bytes: number): void {
+  connection.heldBytes += bytes
+  connection.link.heldBytes += bytes
+  spend(connection.link.budget, bytes)
 }
 
 /** Whether frames of this connection go over the outlet, came over it, or are announced to come over it. */

@@ -3,7 +3,7 @@
  * here, and its owner hears of it once. Pure. Source: docs/protocol.md section 5.
  */
 import { release, spend } from './budget.ts'
-import type { Connection, Ending, Outlet } from './connection.ts'
+import { type Connection, countHeld, type Ending, type Outlet } from './connection.ts'
 import { shrink } from './window.ts'
 
 /** Breaks the connection; bytes under way may be lost. Also gives up what a finished connection has not taken. */
@@ -45,6 +45,7 @@ export function finish(connection: Connection, ending: Ending): void {
   connection.over = true
   release(connection.link.budget, shrink(connection.window))
   connection.held = []
+  countHeld(connection, -connection.heldBytes)
   connection.early = []
   if (ending.kind === 'reset') dropBacklog(connection)
   connection.link.forget(connection)

@@ -4,6 +4,7 @@
  */
 import { release } from './budget.ts'
 import type { Connection } from './connection.ts'
+import { heldFor } from './connection-table.ts'
 import { close, lose } from './ending.ts'
 import { INITIAL_WINDOW_BYTES, shrink } from './window.ts'
 
@@ -32,7 +33,7 @@ export function reclaimLargest(holders: readonly Connection[], nowMs: number): v
   const stalled = holders.filter(({ tookMs }) => nowMs - tookMs >= STALLED_MS)
   const [first, ...others] = stalled.length > 0 ? stalled : holders
   if (!first) return
-  const most = others.reduce((largest, next) => (next.backlog > largest.backlog ? next : largest), first)
+  const most = others.reduce((largest, next) => (heldFor(next) > heldFor(largest) ? next : largest), first)
   if (most.over) most.events.giveUp()
   close(most, 'over-budget')
 }

@@ -4,10 +4,11 @@
  * Source: docs/protocol.md sections 3, 4 and 5.
  */
 import { Buffer } from 'node:buffer'
+import { spendWithin } from './budget.ts'
 import { givesWay, weigh } from './bulk.ts'
 import { READ_BYTES } from './carrier.ts'
 import { sayStockEnd } from './close-handshake.ts'
-import type { Connection, Outlet } from './connection.ts'
+import { type Connection, countHeld, type Outlet } from './connection.ts'
 import { closeViolator, finish } from './ending.ts'
 import type { Need } from './scheduler.ts'
 
@@ -24,8 +25,8 @@ export function send(connection: Connection, bytes: Uint8Array): boolean {
   connection.activeMs = connection.link.nowMs
   weigh(connection, bytes.length)
   const sent = connection.held.length > 0 ? 0 : push(connection, bytes)
-  if (sent < bytes.length) connection.held.push(Buffer.from(bytes.subarray(sent)))
-  return mayRead(connection)
+  if (sent < bytes.length) hold(connection, bytes.subarray(sent))
+  return !connection.over && mayRead(connection)
 }
 
 /** The owner sends no more bytes. */
@@ -62,6 +63,7 @@ export function pump(connection: Connection): Need {
   while (connection.held.length > 0) {
     const first = connection.held[0]!
     const sent = push(connection, first)
+    countHeld(connection, -sent)
     if (sent < first.length) {
       connection.held[0] = first.subarray(sent)
       if (connection.credit > 0) return 'room'
@@ -94,6 +96,12 @@ export function receiveCredit(connection: Connection, credit: number): void {
   if (connection.held.length === 0 && !connection.paused) return
   connection.out.scheduler.wait(connection)
   connection.out.scheduler.deal()
+}
+
+function hold(connection: Connection, bytes: Uint8Array): void {
+  connection.held.push(Buffer.from(bytes))
+  countHeld(connection, bytes.length)
+  spendWithin(connection.link.budget, 0) // may end it
 }
 
 /** @returns how many of the bytes went out */

@@ -78,6 +78,7 @@ export function createSession(options: SessionOptions, events: SessionEvents): S
     halfClose: extensions.has('half-close'),
     closeReason: extensions.has('close-reason'),
     budget,
+    heldBytes: 0,
     nowMs: options.nowMs,
     maxWindowBytes: MAX_WINDOW_BYTES,
     pacer: extensions.has('ping') ? createPacer((ms) => outlets.get(0)?.carrier.alarm(ms)) : undefined,
@@ -233,7 +234,7 @@ export function createSession(options: SessionOptions, events: SessionEvents): S
     addCarrier(carrier) {
       outlets.set(carrier.index, { carrier, scheduler: createScheduler<Connection>(carrier, pump, permit, givesWay) })
       if (carrier.index === 0 && !link.flowControl) {
-        stock = createStockBacklog<Connection>(carrier, limits.stock, () => budget.usedBytes)
+        stock = createStockBacklog<Connection>(carrier, limits.stock, () => budget.usedBytes - link.heldBytes)
       }
     },
     lost(carrier, reason) {

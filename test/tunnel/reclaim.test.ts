@@ -2,7 +2,7 @@
 import { Buffer } from 'node:buffer'
 import t from 'tap'
 import { createBudget } from '../../src/tunnel/budget.ts'
-import type { Connection } from '../../src/tunnel/connection.ts'
+import { type Connection, countHeld } from '../../src/tunnel/connection.ts'
 import { taken } from '../../src/tunnel/receiving.ts'
 import { end, leave, send } from '../../src/tunnel/sending.ts'
 import { type OneSession, oneSession, stockSession } from './one-session.ts'
@@ -20,6 +20,39 @@ function finishWith({ session, carrier }: OneSession, connection: Connection, by
   end(connection)
   session.receive(carrier, { type: 'END_OF_DATA', connectId: connection.id, close: 0 })
 }
+
+t.test('counts what waits for the peer, and closes whoever holds most of that', async (t) => {
+  const budget = createBudget(150 * KIB)
+  const { session, carrier, open } = oneSession({ role: 'server', budget })
+  const [large, small, third] = [open(1), open(2), open(3)]
+  session.receiveData(carrier, 3, Buffer.alloc(40 * KIB))
+  carrier.roomBytes = 0
+  send(large.connection, Buffer.alloc(64 * KIB))
+  send(small.connection, Buffer.alloc(46 * KIB))
+  t.equal(budget.usedBytes, 150 * KIB)
+  t.strictSame(
+    [large, small, third].map(({ heard }) => heard.endings.length),
+    [0, 0, 0],
+    'at the limit',
+  )
+  t.equal(send(small.connection, Buffer.alloc(1)), false)
+  t.match(large.heard.endings, [{ kind: 'reset', by: 'self', reason: 'over-budget' }])
+  t.equal(budget.usedBytes, 86 * KIB + 1)
+  carrier.roomBytes = 40 * KIB
+  session.writable(carrier)
+  t.equal(budget.usedBytes, 46 * KIB + 1, 'what has left counts no longer')
+  session.lost(carrier, 'gone')
+  t.equal(budget.usedBytes, 0)
+})
+
+t.test('towards a stock peer what waits for it does not keep its stream from being read', async (t) => {
+  const { session, carrier, open } = stockSession('server')
+  const { connection } = open(1)
+  carrier.roomBytes = 0
+  for (let each = 0; each < 65; each++) send(connection, Buffer.alloc(1024 * KIB))
+  session.receiveData(carrier, 1, Buffer.alloc(1))
+  t.ok(carrier.reading)
+})
 
 t.test('gives back what an idle window had grown', async (t) => {
   const { session, carrier, open } = oneSession({ role: 'server' })
@@ -126,6 +159,7 @@ t.test('server: a minute counts from the last credit', async (t) => {
   const { heard, look, session, carrier, connection } = leaving()
   connection.held.push(Buffer.alloc(64 * KIB)) // as many reads as were under way
   connection.held.push(Buffer.alloc(64 * KIB))
+  countHeld(connection, 128 * KIB)
   look(LOOK_MS)
   session.receive(carrier, { type: 'WINDOW_UPDATE', connectId: 1, credit: 16 * KIB })
   look(MINUTE_MS)

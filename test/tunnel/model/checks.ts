@@ -1,7 +1,7 @@
 /** What must hold after every step. */
 import type { Connection } from '../../../src/tunnel/connection.ts'
 import { ROLES, type Role } from './side.ts'
-import { backlogOf } from './socket.ts'
+import { backlogOf, heldOf } from './socket.ts'
 import { socketsOf, wrongEnding } from './tunnel.ts'
 import type { World } from './world.ts'
 
@@ -33,7 +33,7 @@ function checkSide({ sides, tunnels, fail }: World, role: Role): void {
     const socket = role === 'server' ? tunnel.client : tunnel.target
     if (!socket) continue
     if (!socket.ending) open++
-    waiting += backlogOf(socket)
+    waiting += backlogOf(socket) + heldOf(socket)
   }
   if (session.connectionCount() !== open) fail(`the ${role} counts ${session.connectionCount()} of ${open} connections`)
   const dials = tunnels.filter((it) => (role === 'server' ? it.dial : it.asked) === 'pending').length

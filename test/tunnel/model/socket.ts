@@ -183,3 +183,7 @@ const mayTake = ({ ending, gaveUp }: ModelSocket): boolean => ending?.kind !== '
 
 /** Bytes that a session counts as waiting for this socket. */
 export const backlogOf = (socket: ModelSocket): number => (mayTake(socket) ? socket.received - socket.taken : 0)
+
+/** Bytes that it has given and the session holds, for want of room or credit. */
+export const heldOf = ({ connection }: ModelSocket): number =>
+  connection?.held.reduce((sum, { length }) => sum + length, 0) ?? 0
