@@ -48,6 +48,20 @@ export function integer({
   return { ...about, takes: 'number', shape: 'single', parse }
 }
 
+/** A whole number, or a word that stands for one which is found out. */
+export function integerOr<const Word extends string>(
+  word: Word,
+  { min, max, ...about }: About & { readonly min: number; readonly max: number },
+): Option<Word | number> {
+  const parse = (given: string): Parsed<Word | number> => {
+    if (given === word) return { value: word }
+    const read = readGoInteger(given, 'int64')
+    const value = read.kind === 'integer' ? read.value : undefined
+    return within(min, max, value, `${word} or a whole number from ${min} to ${max}`)
+  }
+  return { ...about, takes: `${word}|number`, shape: 'single', parse }
+}
+
 /** With a fraction, as in `2.5`. */
 export function number(about: About): Option<number> {
   const parse = (given: string): Parsed<number> => {

@@ -3,8 +3,6 @@
  * Source: docs/protocol.md sections 1, 2, 6 and 7.
  */
 import { type ClientHttp2Session, connect as connectHttp2 } from 'node:http2'
-import { isIP, type LookupFunction } from 'node:net'
-import { connect as connectTls, type TLSSocket } from 'node:tls'
 import type { TlsProtocol } from '../platform/cipher-suites.ts'
 import type { Clock } from '../platform/clock.ts'
 import { TunnelError } from '../platform/errors.ts'
@@ -13,20 +11,31 @@ import { readTokenFile } from '../platform/secret-file.ts'
 import { type StreamEndCode, streamEndCode } from '../platform/stream-figures.ts'
 import type { TlsMaterial } from '../platform/tls-material.ts'
 import { type Budget, createBudget } from '../tunnel/budget.ts'
-import { EXTENSIONS_KEY, type Extensions, offered, readExtensions, writeExtensions } from '../tunnel/extensions.ts'
+import {
+  EXTENSIONS_KEY,
+  type Extensions,
+  offered,
+  readExtensions,
+  withoutLanes,
+  writeExtensions,
+} from '../tunnel/extensions.ts'
 import { carryOverGrpc, type GrpcStream } from '../tunnel/grpc-stream.ts'
+import { LANE_ALPN } from '../tunnel/lane.ts'
 import type { Health } from '../tunnel/packet.ts'
-import { createSession, type Session } from '../tunnel/session.ts'
-import type { SessionLimits } from '../tunnel/session-owner.ts'
+import { createSession } from '../tunnel/session.ts'
+import type { Session, SessionLimits } from '../tunnel/session-owner.ts'
 import { hostPort } from './core/go-errors.ts'
+import { laneCount, measure, unknownLength } from './core/lane-count.ts'
 import { readServerAnswer, statusText } from './core/server-answer.ts'
 import type { HeldServer } from './core/server-set.ts'
 import type { Network } from './dialer.ts'
 import { createTargetDialer } from './endpoints.ts'
+import { createLanes, type Lanes } from './lanes.ts'
 import { shuffledLookup } from './lookups.ts'
 import type { AgentMetrics } from './metrics.ts'
 import type { OpenSockets } from './open-sockets.ts'
 import { createQuiet } from './quiet.ts'
+import { connectToServer } from './server-socket.ts'
 
 const METHOD = '/AgentService/Connect'
 /** From the first SYN to the server's answer: milliseconds. A server that is half dead must not hold us longer. */
@@ -47,7 +56,8 @@ const END_GRACE_MS = 500
 export type LinkOptions = {
   readonly host: string
   readonly port: number
-  readonly material: TlsMaterial
+  /** What the files hold now: a lane may be opened long after the stream. */
+  readonly material: () => TlsMaterial
   readonly protocol: TlsProtocol
   readonly alpn: readonly string[]
   /** Read anew for each connection; empty: no token is shown. */
@@ -65,6 +75,8 @@ export type LinkOptions = {
   readonly dialTimeoutMs: number
   readonly streamBufferBytes: number
   readonly limits: SessionLimits
+  /** Further connections for bulk; `auto`: by the length of the path. */
+  readonly lanes: 'auto' | number
 }
 
 export type LinkDeps = {
@@ -112,15 +124,18 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
   let serverId = ''
   let session: Session | undefined
   let carrier: GrpcStream | undefined
+  let lanes: Lanes | undefined
   let reason = 'the connection closed'
   let endCode: StreamEndCode = 'Unavailable' // unless the server says more, or what it sends makes no sense
   let ended = false // by us: what comes then is not why
   let ticker: NodeJS.Timeout | undefined
   let lose = (_reason: string): void => {}
+  const ours = options.lanes === 0 ? withoutLanes : offered
   const over = new AbortController()
   const isIdle = (): boolean => session?.connectionCount() === 0 && session.dialCount() === 0
   const quiet = createQuiet(options.drainQuietMs, clock, isIdle)
-  const socket = connectSocket(options, shuffledLookup(deps.network.lookup, deps.random, over.signal))
+  const lookup = shuffledLookup(deps.network.lookup, deps.random, over.signal)
+  const socket = connectToServer({ ...options, material: options.material(), alpn: [...options.alpn, 'h2'], lookup })
   const http = connectHttp2(`https://${authority}`, {
     createConnection: () => socket,
     settings: { initialWindowSize: STREAM_WINDOW_BYTES, maxHeaderListSize: MAX_HEADER_LIST_BYTES, enablePush: false },
@@ -135,7 +150,7 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
     session: () => session,
     endCode: () => endCode,
     drain: () => session?.drain(),
-    finish: () => carrier?.end(),
+    finish: () => carrier && lanes?.finish(carrier.end),
     end,
   }
 
@@ -167,7 +182,7 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
     'user-agent': options.userAgent,
     agentid: options.agentId,
     agentidentifiers: options.identifiers,
-    [EXTENSIONS_KEY]: writeExtensions(offered),
+    [EXTENSIONS_KEY]: writeExtensions(ours),
     ...authorization, // leaves when TLS has verified the server: until then HTTP/2 has no connection to write to
   })
   stream.on('error', failed)
@@ -179,6 +194,7 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
   stream.on('end', () => carrier?.end())
   stream.once('close', () => {
     over.abort()
+    lanes?.[Symbol.dispose]()
     quiet[Symbol.dispose]()
     deadline[Symbol.dispose]()
     clearInterval(ticker)
@@ -195,7 +211,7 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
     if (answer.kind === 'refused') return end(answer.text)
     serverId = answer.serverId
     log = log.child({ server_id: serverId })
-    const extensions = readExtensions(answer.extensions, offered)
+    const extensions = readExtensions(answer.extensions, ours)
     serve(extensions)
     events.connected(link, answer.serverCount)
     if (!ended) log.info({ extensions: [...extensions] }, 'connected')
@@ -205,6 +221,7 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
     const heartbeats = extensions.has('heartbeat')
     const dialer = createTargetDialer(options.dialTimeoutMs, { ...deps, now: clock.now })
     let roundTripMs: number | undefined
+    const path = unknownLength()
     const made = createSession(
       {
         role: 'agent',
@@ -223,8 +240,13 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
         ping: (number) => carrier?.whenSent(() => pingStock(http, made, number, clock)),
         roundTrip(ms) {
           roundTripMs = ms
+          measure(path, ms)
           metrics.roundTrip(ms)
         },
+        carriesMuch: () => lanes?.wanted(),
+        laneOffered: (lane, token) => lanes?.offered(lane, token),
+        laneIdle: (lane) => lanes?.idle(lane),
+        laneDead: (lane) => lanes?.dead(lane),
         dial(request) {
           quiet.asked()
           dialer.dial(made, request)
@@ -238,6 +260,21 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
       },
     )
     session = made
+    lanes = createLanes({
+      ...deps,
+      log,
+      session: made,
+      count: () => laneCount(options.lanes, path),
+      connect: () =>
+        connectToServer({
+          ...options,
+          material: options.material(),
+          alpn: [LANE_ALPN],
+          lookup,
+          address: socket.remoteAddress ?? options.host,
+          halfOpen: true,
+        }),
+    })
     const grpcStream = carryOverGrpc({
       stream,
       session: made,
@@ -273,20 +310,6 @@ function neverOpened(reason: string, { clock }: LinkDeps, events: LinkEvents): L
   }
   clock.after(0, () => events.gone(link, reason, false)) // the caller has it by then
   return link
-}
-
-function connectSocket({ host, port, material, protocol, alpn }: LinkOptions, lookup: LookupFunction): TLSSocket {
-  const socket = connectTls({
-    host,
-    port,
-    lookup,
-    ...material,
-    ...protocol,
-    ALPNProtocols: [...alpn, 'h2'],
-    ...(isIP(host) === 0 && { servername: host }),
-  })
-  socket.setNoDelay(true)
-  return socket
 }
 
 /** A stock server knows no heartbeat; its answer to a PING says that it is there, and that what came before has arrived. */

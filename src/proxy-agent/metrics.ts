@@ -10,6 +10,11 @@ import type { ByteCount } from '../tunnel/endpoint.ts'
 import { createPacketCount, type PacketCount } from '../tunnel/packet.ts'
 import type { Violation } from '../tunnel/violations.ts'
 
+/** How a lane ended: in order; with its connection; silent for too long; for bytes that made no sense. */
+export type LaneEnd = 'finished' | 'lost' | 'dead' | 'broken'
+/** Why an attempt to open one failed: no connection; another server, or too late; no answer; an answer that makes no sense. */
+export type LaneFailure = 'connect' | 'refused' | 'slow' | 'broken'
+
 export type AgentMetrics = {
   readonly packets: PacketCount
   readonly bytes: ByteCount
@@ -21,6 +26,10 @@ export type AgentMetrics = {
   readonly connectFailed: () => void
   /** A stream that stood was lost; not one that we ended. `OK`: the server ended it in order. */
   readonly streamLost: (code: StreamEndCode) => void
+  readonly laneOpened: () => void
+  readonly laneEnded: (how: LaneEnd) => void
+  /** An attempt to open a lane failed. */
+  readonly laneFailed: (why: LaneFailure) => void
   readonly violation: (violation: Violation) => void
   readonly roundTrip: (ms: number) => void
   /** A request on the health or admin port that could not be read. */
@@ -49,6 +58,8 @@ export function createAgentMetrics(state: AgentState): { metrics: AgentMetrics; 
   gauge(`${PREFIX}open_server_connections`, 'Servers that are connected.', state.servers)
   gauge(`${PREFIX}known_server_count`, 'Servers that there are, as one of them said last.', state.knownServers)
   gauge(`${PREFIX}open_endpoint_connections`, 'Connections to targets that are open.', state.connections)
+  let lanes = 0
+  gauge('culvert_agent_open_lanes', 'Lanes to servers that are open.', () => lanes)
   gauge('culvert_agent_buffered_bytes', 'Bytes from servers that targets have not taken yet.', state.bufferedBytes)
   gauge('culvert_agent_tls_files_broken', '1 while the TLS files are broken and the ones before are in use.', () =>
     state.tlsAlarm() ? 1 : 0,
@@ -88,6 +99,8 @@ export function createAgentMetrics(state: AgentState): { metrics: AgentMetrics; 
   ])
   const failedConnects = counter('culvert_agent_failed_connects_total', 'Attempts that reached no server.', [])
   const ends = counter('culvert_agent_connection_ends_total', 'Ends of tunnelled connections.', [])
+  const laneEnds = counter('culvert_agent_lane_ends_total', 'Ends of lanes, by kind.', ['how'])
+  const failedLanes = counter('culvert_agent_failed_lanes_total', 'Attempts that became no lane.', ['why'])
   const violations = counter('culvert_agent_violations_total', 'Frames that broke the protocol, by kind.', ['kind'])
   const probes = counter('culvert_agent_bad_probes_total', 'Unreadable requests on health and admin ports.', ['why'])
 
@@ -102,6 +115,14 @@ export function createAgentMetrics(state: AgentState): { metrics: AgentMetrics; 
       if (code !== 'OK') serverFailures.inc({ direction: 'from_server' })
       streamEnded('to_agent', code)
     },
+    laneOpened() {
+      lanes++
+    },
+    laneEnded(how) {
+      lanes--
+      laneEnds.inc({ how })
+    },
+    laneFailed: (why) => failedLanes.inc({ why }),
     violation: (kind) => violations.inc({ kind: labelValue(kind) }),
     roundTrip: (ms) => roundTripSeconds.observe(ms / 1000),
     badProbe: (why) => probes.inc({ why: labelValue(why) }),

@@ -1,9 +1,10 @@
 /** The flags of proxy-agent: konnectivity's, by its names, and ours. What refuses a command line is in option-rules.ts. */
 import { idleKlogOptions } from '../platform/klog-options.ts'
 import { logOptions } from '../platform/log-options.ts'
-import { list, oneOf, text } from '../platform/option-types.ts'
+import { integerOr, list, oneOf, text } from '../platform/option-types.ts'
 import type { Values } from '../platform/options.ts'
 import { tlsVersionNames, tlsVersionRefusal } from '../platform/tls-version.ts'
+import { MAX_LANES } from './core/lane-count.ts'
 import { idleOptions, konnectivityOptions } from './konnectivity-options.ts'
 import { lifetimeOptions, limitOptions } from './limit-options.ts'
 
@@ -12,6 +13,13 @@ const ours = {
     group: 'Listening',
     default: '',
     help: 'File that receives the ports in use, as JSON, once all listen.',
+  }),
+  lanes: integerOr('auto', {
+    group: 'Connections to servers',
+    default: '0',
+    min: 0,
+    max: MAX_LANES,
+    help: 'Further connections to each server that carry bulk, opened when there is some; auto: 4 where the round trip is 10 ms or more.',
   }),
   cipherSuites: list({
     group: 'TLS',

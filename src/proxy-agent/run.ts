@@ -186,7 +186,7 @@ function serverAddresses({ proxyServerHost, proxyServerPort }: AgentOptions): Se
 function linkOptions(options: AgentOptions, address: ServerAddress, version: string, tls: TlsWatch): LinkOptions {
   return {
     ...address,
-    material: tls.current(),
+    material: tls.current,
     protocol: tlsProtocol(options.tlsMinVersion, options.cipherSuites),
     alpn: options.alpnProto,
     tokenFile: options.serviceAccountTokenPath,
@@ -200,6 +200,7 @@ function linkOptions(options: AgentOptions, address: ServerAddress, version: str
     drainQuietMs: options.drainQuietTimeMs,
     dialTimeoutMs: options.endpointDialTimeoutMs,
     streamBufferBytes: options.streamBufferBytes,
+    lanes: options.lanes,
     limits: {
       ...LIMITS,
       stock: {

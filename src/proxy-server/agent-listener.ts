@@ -10,6 +10,7 @@ import type { TlsProtocol } from '../platform/cipher-suites.ts'
 import { createWarnings } from '../platform/repeats.ts'
 import type { TlsMaterial } from '../platform/tls-material.ts'
 import { EXTENSIONS_KEY } from '../tunnel/extensions.ts'
+import { LANE_ALPN } from '../tunnel/lane.ts'
 import {
   type AgentStream,
   type AgentStreamDeps,
@@ -23,6 +24,7 @@ import { countIdentifiers } from './core/identifiers.ts'
 import { headerListBytes, readRegistration, valuesOf } from './core/registration.ts'
 import { refuseStream } from './grpc-refusal.ts'
 import { createHandshakeGate } from './handshake-gate.ts'
+import { takeLane } from './lane-listener.ts'
 import { createTlsListener, peerCertificate } from './tls-listener.ts'
 
 /** HTTP/2 windows for what agents send: bytes. The default of 64 KiB would be the limit of any path. */
@@ -85,7 +87,7 @@ export function createAgentListener(
   const tls = createTlsListener({
     material: options.material,
     protocol: options.protocol,
-    alpn: ['h2'],
+    alpn: [LANE_ALPN, 'h2'],
     handshakeTimeoutMs: options.handshakeTimeoutMs,
     halfOpen: false,
     connected,
@@ -104,6 +106,7 @@ export function createAgentListener(
 
   function connected(socket: TLSSocket): void {
     socket.on('error', (error) => log.debug({ err: error }, 'agent connection error'))
+    if (socket.alpnProtocol === LANE_ALPN) return lane(socket)
     const http = performServerHandshake(socket, {
       settings: {
         maxHeaderListSize: options.maxHeaderListBytes,
@@ -127,6 +130,23 @@ export function createAgentListener(
       serve(socket, http, stream, headers[':path'], headers[':method'], rawHeaders as unknown as string[])
     })
     http.on('close', () => deadline[Symbol.dispose]())
+  }
+
+  function lane(socket: TLSSocket): void {
+    const admission = admit(peerCertificate(socket, options.material.ca !== undefined), ['agent'], options.trustDomain)
+    if (admission.kind === 'refused') {
+      metrics.clientForbidden('agent')
+      return void socket.destroy()
+    }
+    takeLane(socket, admission.principal, {
+      tokens: deps.laneTokens,
+      clock,
+      helloTimeoutMs: options.streamTimeoutMs,
+      refused(why) {
+        metrics.laneRefused(why)
+        log.debug({ why, remote: socket.remoteAddress }, 'lane refused')
+      },
+    })
   }
 
   function hangUp(http: ServerHttp2Session): void {
@@ -195,7 +215,12 @@ export function createAgentListener(
       refuse('metadata', stream, 'UNKNOWN', registration.text)
       return lastWords(http)
     }
-    const agent = { ...registration, cluster: admission.cluster, remoteAddress: socket.remoteAddress ?? '' }
+    const agent = {
+      ...registration,
+      cluster: admission.cluster,
+      certified: admission.principal,
+      remoteAddress: socket.remoteAddress ?? '',
+    }
     if (!options.authenticate) return admitAs(admission.principal, http, stream, agent)
     const gone = new AbortController()
     stream.once('close', () => gone.abort())

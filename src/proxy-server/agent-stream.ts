@@ -6,14 +6,24 @@ import { constants, type ServerHttp2Session, type ServerHttp2Stream } from 'node
 import type { Clock } from '../platform/clock.ts'
 import type { Log } from '../platform/log.ts'
 import { type Budget, createBudget } from '../tunnel/budget.ts'
-import { EXTENSIONS_KEY, type Extensions, offered, readExtensions, writeExtensions } from '../tunnel/extensions.ts'
+import {
+  canUseLanes,
+  EXTENSIONS_KEY,
+  type Extensions,
+  offered,
+  readExtensions,
+  withoutLanes,
+  writeExtensions,
+} from '../tunnel/extensions.ts'
 import { carryOverGrpc } from '../tunnel/grpc-stream.ts'
 import type { Health } from '../tunnel/packet.ts'
-import { createSession, type Session } from '../tunnel/session.ts'
-import type { SessionLimits } from '../tunnel/session-owner.ts'
+import { createSession } from '../tunnel/session.ts'
+import type { Session, SessionLimits } from '../tunnel/session-owner.ts'
+import { createAgentLanes } from './agent-lanes.ts'
 import type { PooledAgent } from './core/clusters.ts'
 import { type GrpcStatus, grpcStatus, unreadable } from './core/grpc-status.ts'
 import { hostsOf, type Identifiers } from './core/identifiers.ts'
+import type { LaneTokens } from './lane-tokens.ts'
 import type { ServerMetrics, StreamEnd } from './metrics.ts'
 import { stockClose } from './stock-close.ts'
 
@@ -34,6 +44,8 @@ export type AgentStreamOptions = {
   readonly heartbeatTimeoutMs: number
   readonly streamBufferBytes: number
   readonly limits: SessionLimits
+  /** Lanes of one agent; 0 for none. */
+  readonly maxLanes: number
 }
 
 export type AgentStreamDeps = {
@@ -42,6 +54,7 @@ export type AgentStreamDeps = {
   readonly log: Log
   readonly metrics: ServerMetrics
   readonly processBudget: Budget
+  readonly laneTokens: LaneTokens
 }
 
 /** The last that was heard of an agent: the one truth about "connected". */
@@ -74,6 +87,8 @@ export type NewAgent = {
   readonly extensions: string | undefined
   readonly cluster: string
   readonly principal: string
+  /** Whose certificate its connection showed; with tokens that is nobody's. */
+  readonly certified: string
   readonly remoteAddress: string
 }
 
@@ -93,7 +108,7 @@ export function serveAgentStream(
   events: AgentStreamEvents,
 ): AgentStream {
   const { options, clock, metrics } = deps
-  const extensions = readExtensions(agent.extensions, offered)
+  const extensions = readExtensions(agent.extensions, options.maxLanes > 0 ? offered : withoutLanes)
   const log = deps.log.child({ agent: agent.agentId, cluster: agent.cluster, remote: agent.remoteAddress })
   const record = newRecord(agent, extensions, clock.unixMs())
   let trailers: Record<string, string> = grpcStatus('OK', '')
@@ -137,6 +152,8 @@ export function serveAgentStream(
         record.health = withoutLongTexts(health)
         if (record.roundTripMs !== undefined) record.clockSkewMs = sentUnixMs + record.roundTripMs / 2 - now
       },
+      lanesWanted: (count) => canUseLanes(extensions) && lanes.wanted(count),
+      laneDead: (lane) => lanes.dead(lane),
       draining() {
         if (self.draining) return
         self.draining = true
@@ -170,7 +187,7 @@ export function serveAgentStream(
     trailers = grpcStatus(status, message)
     log.warn({ status, reason: message }, 'agent stream ended by the server')
     leave(message)
-    carrier.end()
+    lanes.finish(carrier.end)
     clock.after(END_GRACE_MS, () => http.destroy())
   }
 
@@ -205,6 +222,16 @@ export function serveAgentStream(
       end(status, message, how)
     },
   })
+  const lanes = createAgentLanes({
+    session,
+    tokens: deps.laneTokens,
+    principal: agent.certified,
+    most: options.maxLanes,
+    clock,
+    log,
+    metrics,
+  })
+
   const tick = (): void => session.tick(clock.now(), clock.unixMs())
   const ticker = setInterval(tick, TICK_MS)
   tick()
@@ -215,6 +242,7 @@ export function serveAgentStream(
     const how = ending ?? (stream.rstCode === constants.NGHTTP2_NO_ERROR ? 'closed' : 'lost')
     leave('the agent stream ended')
     setReading(true)
+    lanes[Symbol.dispose]()
     metrics.streamEnded(how)
     log.info({ how }, 'agent disconnected')
     http.close()

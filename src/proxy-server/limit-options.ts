@@ -23,6 +23,13 @@ export const limitOptions = {
     min: 1,
     help: 'Open connections through one agent.',
   }),
+  maxLanesPerAgent: integer({
+    ...limiting,
+    default: '8',
+    min: 0,
+    max: 64,
+    help: 'Further connections of one agent that carry bulk (its --lanes); 0 for none.',
+  }),
   connectHeadBytes: bytes({
     ...limiting,
     default: '16KiB',

@@ -10,6 +10,7 @@ import type { ByteCount } from '../tunnel/endpoint.ts'
 import { createPacketCount, type PacketCount } from '../tunnel/packet.ts'
 import type { Violation } from '../tunnel/violations.ts'
 import type { HeadFault } from './core/connect-head.ts'
+import type { LaneRefusal } from './lane-listener.ts'
 
 export type Port = 'frontend' | 'agent'
 export type HeadRefusal = HeadFault | 'slow' | 'unknown-method' | 'encoding' | 'content-type' | 'forbidden' | 'shutdown'
@@ -24,6 +25,9 @@ export type DialFailureReason =
 export const forcedReasons = ['slow-consumer', 'over-budget', 'flow-control-violation'] as const
 export type ForcedReason = (typeof forcedReasons)[number]
 export type StreamEnd = 'closed' | 'lost' | 'heartbeat_timeout' | 'protocol_error' | 'too_large' | 'shutdown'
+
+/** How a lane ended: in order; with its connection; silent for too long; for bytes that made no sense. */
+export type LaneEnd = 'finished' | 'lost' | 'dead' | 'broken'
 
 export type ServerMetrics = {
   /** Exchanged with agents. */
@@ -71,6 +75,11 @@ export type ServerMetrics = {
       | 'shutdown',
   ) => void
   readonly streamEnded: (how: StreamEnd) => void
+  /** An agent opened a lane. */
+  readonly laneOpened: () => void
+  readonly laneEnded: (how: LaneEnd) => void
+  /** A connection for a lane that became none. */
+  readonly laneRefused: (why: LaneRefusal) => void
   readonly violation: (violation: Violation) => void
   /** A gRPC frontend broke the protocol. */
   readonly clientViolation: (violation: Violation) => void
@@ -130,6 +139,8 @@ export function createServerMetrics(state: ServerState): { metrics: ServerMetric
   gauge(`${PREFIX}http_connections`, 'CONNECT requests that are being served.', () => connects)
   gauge(`${PREFIX}pending_backend_dials`, 'Dials that no agent has answered yet.', state.dials)
   gauge(`${PREFIX}established_connections`, 'Tunnelled connections that are open.', state.connections)
+  let lanes = 0
+  gauge('culvert_server_open_lanes', 'Lanes of agents that are open.', () => lanes)
   gauge('culvert_server_buffered_bytes', 'Bytes from agents that clients have not taken yet.', state.bufferedBytes)
   const streams: Partial<Record<'Proxy' | 'Connect', number>> = {} // a method is absent until its first stream
   gauges(`${PREFIX}grpc_connections`, 'Open gRPC streams, by method.', 'service_method', () => {
@@ -195,6 +206,8 @@ export function createServerMetrics(state: ServerState): { metrics: ServerMetric
   const handshakes = counter('culvert_server_failed_handshakes_total', 'TLS handshakes that failed.', ['port', 'why'])
   const refusedAgents = counter('culvert_server_refused_agents_total', 'Streams that did not become an agent.', ['why'])
   const streamEnds = counter('culvert_server_agent_stream_ends_total', 'Ends of agent streams, by kind.', ['how'])
+  const laneEnds = counter('culvert_server_lane_ends_total', 'Ends of lanes, by kind.', ['how'])
+  const refusedLanes = counter('culvert_server_refused_lanes_total', 'Connections that became no lane.', ['why'])
   const violations = counter('culvert_server_violations_total', 'Frames of agents that broke the protocol, by kind.', [
     'kind',
   ])
@@ -242,6 +255,14 @@ export function createServerMetrics(state: ServerState): { metrics: ServerMetric
       streamEnds.inc({ how })
       streamEnded('from_agent', STREAM_END_CODES[how] ?? 'OK')
     },
+    laneOpened() {
+      lanes++
+    },
+    laneEnded(how) {
+      lanes--
+      laneEnds.inc({ how })
+    },
+    laneRefused: (why) => refusedLanes.inc({ why }),
     violation(kind) {
       violations.inc({ kind: labelValue(kind) })
       if (kind === 'unknown-dial') dialFailures.inc({ reason: 'unrecognized_response' })

@@ -20,6 +20,7 @@ import type { FrontendListener } from './frontend-listener.ts'
 import { createFrontend } from './frontends.ts'
 import { openKubernetes, type ServerKubernetes } from './kubernetes.ts'
 import { createKubernetesMetrics } from './kubernetes-metrics.ts'
+import { createLaneTokens } from './lane-tokens.ts'
 import { createServerMetrics, type ServerMetrics } from './metrics.ts'
 import type { ServerOptions } from './options.ts'
 import { watchTlsPorts } from './tls-ports.ts'
@@ -147,6 +148,7 @@ function agentStreamDeps(
       serverCount: options.serverCount,
       maxMessageBytes: options.maxMessageBytes,
       heartbeatTimeoutMs: options.heartbeatTimeoutMs,
+      maxLanes: options.maxLanesPerAgent,
       streamBufferBytes: options.streamBufferBytes,
       limits: {
         pendingDials: options.maxPendingDialsPerStream,
@@ -164,5 +166,6 @@ function agentStreamDeps(
     log,
     metrics,
     processBudget,
+    laneTokens: createLaneTokens(clock),
   }
 }

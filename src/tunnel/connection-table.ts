@@ -35,8 +35,8 @@ export const wasInUse = (table: ConnectionTable, id: Int64): boolean => id > 0 &
 /** As they are now: any of them may end while the list is gone through. */
 export const liveConnections = (table: ConnectionTable): Connection[] => [...table.live.values()]
 
-/** Bytes that wait for its socket, or for the peer. */
-export const heldFor = ({ backlog, heldBytes }: Connection): number => backlog + heldBytes
+/** Bytes that wait for its socket, for their turn, or for the peer. */
+export const heldFor = ({ backlog, earlyBytes, heldBytes }: Connection): number => backlog + earlyBytes + heldBytes
 
 /** All of which bytes wait. */
 export const holders = (table: ConnectionTable): Connection[] =>

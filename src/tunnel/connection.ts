@@ -5,7 +5,8 @@
  */
 import { type Budget, spend } from './budget.ts'
 import type { Carrier } from './carrier.ts'
-import { type EarlyFrame, earlyUses } from './early-frames.ts'
+import type { EarlyFrame } from './early-frames.ts'
+import type { Liveness } from './liveness.ts'
 import type { Pacer } from './pacing.ts'
 import type { Int64 } from './packet.ts'
 import type { Scheduler } from './scheduler.ts'
@@ -30,7 +31,17 @@ export type ConnectionEvents = {
 }
 
 /** A carrier with the ring of those who wait for its room. */
-export type Outlet = { readonly carrier: Carrier; readonly scheduler: Scheduler<Connection> }
+export type Outlet = {
+  readonly carrier: Carrier
+  readonly scheduler: Scheduler<Connection>
+  /** Connections whose data goes over it. */
+  load: number
+  /** Known: the peer has it. Ended: nothing more comes. Spent: gone, but what came over it has not all had its turn. */
+  state: 'open' | 'known' | 'ended' | 'spent'
+  readonly liveness: Liveness
+  /** When a connection last used it, as far as somebody looked. */
+  usedMs: number
+}
 
 /** What all connections of a session share. */
 export type Link = {
@@ -47,6 +58,12 @@ export type Link = {
   maxWindowBytes: number
   /** How fast bulk may go; none where the peer cannot be pinged. */
   readonly pacer: Pacer | undefined
+  /** Whether bulk goes over lanes, where there are any. */
+  readonly steers: boolean
+  /** The lanes that may be sent on. */
+  lanes: readonly Outlet[]
+  /** A connection carries so much that it belongs on a lane. */
+  readonly carriesMuch: () => void
   /** Takes the connection out of the tables. */
   readonly forget: (connection: Connection) => void
   /** What waits for this connection's socket has changed, also after its end; `took` bytes were taken. */
@@ -77,6 +94,8 @@ export type Connection = {
   burstMs: number
   /** Has sent much of late: it gives way to those that send little. */
   bulk: boolean
+  /** It was moved to a lane for that. */
+  steered: boolean
   receiving: 'open' | 'ended'
   window: Window
   /** Bytes handed to the owner and not taken yet. */
@@ -84,6 +103,7 @@ export type Connection = {
   /** When the socket last took bytes, or last had nothing to take. */
   tookMs: number
   early: EarlyFrame<Outlet>[]
+  earlyBytes: number
   /** The peer has sent something about this connection, so it knows its id. */
   peerKnows: boolean
   /** What its end still waits for: held bytes of an owner that is gone, or one half of a stock close handshake. */
@@ -93,6 +113,7 @@ export type Connection = {
 }
 
 export function createConnection(id: Int64, link: Link, home: Outlet, events: ConnectionEvents): Connection {
+  home.load++
   return {
     id,
     link,
@@ -110,11 +131,13 @@ export function createConnection(id: Int64, link: Link, home: Outlet, events: Co
     burst: 0,
     burstMs: link.nowMs,
     bulk: false,
+    steered: false,
     receiving: 'open',
     window: createWindow(),
     backlog: 0,
     tookMs: link.nowMs,
     early: [],
+    earlyBytes: 0,
     peerKnows: link.role === 'server',
     closing: 'none',
     activeMs: link.nowMs,
@@ -127,10 +150,4 @@ export function countHeld(connection: Connection, bytes: number): void {
   connection.heldBytes += bytes
   connection.link.heldBytes += bytes
   spend(connection.link.budget, bytes)
-}
-
-/** Whether frames of this connection go over the outlet, came over it, or are announced to come over it. */
-export function uses({ home, out, in: incoming, early }: Connection, outlet: Outlet): boolean {
-  if (home === outlet || out === outlet || incoming === outlet) return true
-  return earlyUses(early, outlet)
 }

@@ -36,8 +36,6 @@ export type Dialing = {
   readonly refuse: (random: Int64, text: string) => void
   /** The peer gave the dial up. */
   readonly givenUp: (random: Int64) => void
-  /** This way to the peer is gone, and the dials that went over it. */
-  readonly lose: (reason: string, outlet: Outlet) => void
   /** The stream is gone. */
   readonly end: (reason: string) => void
   readonly count: () => number
@@ -117,7 +115,6 @@ export function createDialing(deps: DialingDeps): Dialing {
       dials.take(random)?.lost('the agent gave up the dial')
       deps.settled()
     },
-    lose: dials.lose,
     end(reason) {
       over = true
       dials.lose(reason)

@@ -39,8 +39,8 @@ export type Dials = {
   readonly cancel: (random: Int64) => PendingDial | undefined
   /** An answer came that no dial waits for. @returns whether it may be that of a cancelled one */
   readonly answeredLate: (random: Int64) => boolean
-  /** Ends those whose frames went over this outlet, or all. */
-  readonly lose: (reason: string, outlet?: Outlet) => void
+  /** Ends all of them. */
+  readonly lose: (reason: string) => void
 }
 
 /** @param remembered cancelled dials whose numbers are kept */
@@ -76,10 +76,8 @@ export function createDials(remembered: number): Dials {
       forgotten--
       return true
     },
-    lose(reason, outlet) {
-      for (const [random, dial] of [...pending]) {
-        if (outlet === undefined || dial.outlet === outlet) take(random)?.lost(reason)
-      }
+    lose(reason) {
+      for (const random of [...pending.keys()]) take(random)?.lost(reason)
     },
   }
 }

@@ -25,6 +25,10 @@ export function takeEarly<W>(frames: EarlyFrame<W>[], way: W): EarlyFrame<W> | u
   return index < 0 ? undefined : frames.splice(index, 1)[0]
 }
 
+/** The frame that came last this way, of those that wait. */
+export const lastEarly = <W>(frames: readonly EarlyFrame<W>[], way: W): EarlyFrame<W> | undefined =>
+  frames.findLast(({ from }) => from === way)
+
 /** Whether one of the frames came this way, or announces that others will. */
 export const earlyUses = <W>(frames: readonly EarlyFrame<W>[], way: W): boolean =>
   frames.some((frame) => frame.from === way || (frame.kind === 'move' && frame.to === way))

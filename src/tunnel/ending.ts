@@ -3,7 +3,7 @@
  * here, and its owner hears of it once. Pure. Source: docs/protocol.md section 5.
  */
 import { release, spend } from './budget.ts'
-import { type Connection, countHeld, type Ending, type Outlet } from './connection.ts'
+import { type Connection, countHeld, type Ending } from './connection.ts'
 import { shrink } from './window.ts'
 
 /** Breaks the connection; bytes under way may be lost. Also gives up what a finished connection has not taken. */
@@ -21,11 +21,11 @@ export function lose(connection: Connection, reason: string): void {
   finish(connection, { kind: 'reset', by: 'tunnel', reason })
 }
 
-/** Tells the peer of a reset, over the first carrier that is still there. */
-export function tellReset(connection: Connection, reason: string, via: Outlet = connection.home): void {
+/** Tells the peer of a reset. */
+export function tellReset(connection: Connection, reason: string): void {
   const { role, closeReason } = connection.link
   const text = closeReason ? reason : ''
-  via.carrier.ordered(
+  connection.home.carrier.ordered(
     role === 'server'
       ? { type: 'CLOSE_REQ', connectId: connection.id, reason: text }
       : { type: 'CLOSE_RSP', connectId: connection.id, error: text },
@@ -44,12 +44,19 @@ export function finish(connection: Connection, ending: Ending): void {
   if (connection.over) return
   connection.over = true
   release(connection.link.budget, shrink(connection.window))
+  connection.out.load--
   connection.held = []
   countHeld(connection, -connection.heldBytes)
-  connection.early = []
+  dropEarly(connection)
   if (ending.kind === 'reset') dropBacklog(connection)
   connection.link.forget(connection)
   connection.events.over(ending)
+}
+
+function dropEarly(connection: Connection): void {
+  spend(connection.link.budget, -connection.earlyBytes)
+  connection.early = []
+  connection.earlyBytes = 0
 }
 
 function dropBacklog(connection: Connection): void {

@@ -19,6 +19,8 @@ const rules: Readonly<Record<Exclude<Packet['type'], 'UNKNOWN'>, Rule>> = {
   HEARTBEAT: { at: 'server', needs: 'heartbeat' },
   HEARTBEAT_ACK: { at: 'agent', needs: 'heartbeat' },
   GOING_AWAY: { at: 'agent', needs: 'going-away' },
+  LANE_OFFER: { at: 'agent', needs: 'lanes' },
+  LANES_WANTED: { at: 'server', needs: 'lanes' },
   MOVE: { at: 'both', needs: 'lanes' },
   PING: { at: 'both', needs: 'ping' },
   PONG: { at: 'both', needs: 'ping' },

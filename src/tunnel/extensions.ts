@@ -23,7 +23,7 @@ const versions = {
 export type Extension = keyof typeof versions
 export type Extensions = ReadonlySet<Extension>
 
-/** What this version of both our ends can do on one carrier. */
+/** What this version of both our ends can do. */
 export const offered: Extensions = new Set<Extension>([
   'flow-control',
   'half-close',
@@ -31,7 +31,15 @@ export const offered: Extensions = new Set<Extension>([
   'close-reason',
   'ping',
   'going-away',
+  'lanes',
 ])
+
+/** The same on the stream alone. */
+export const withoutLanes: Extensions = new Set([...offered].filter((name) => name !== 'lanes'))
+
+/** What lanes need besides: bytes that wait for their turn are bounded by credit, and CLOSE_* never stands behind data. */
+export const canUseLanes = (extensions: Extensions): boolean =>
+  (['lanes', 'flow-control', 'half-close', 'close-reason', 'ping'] as const).every((name) => extensions.has(name))
 
 export const noExtensions: Extensions = new Set()
 

@@ -9,6 +9,7 @@
  */
 import { Buffer } from 'node:buffer'
 import { TunnelError } from '../platform/errors.ts'
+import type { FrameSink, Framing } from './framing.ts'
 import {
   dataHeadBytes,
   decodePacket,
@@ -22,15 +23,6 @@ import type { Writer } from './wire-write.ts'
 
 export const PREFIX_BYTES = 5
 
-export type MessageSink = {
-  /** Every packet but DATA. */
-  readonly packet: (packet: Packet) => void
-  /** Some or all of the payload of a DATA packet, the `first` piece or a later one: a view of the chunk that was fed in. */
-  readonly data: (connectId: Int64, payload: Uint8Array, first: boolean) => void
-  /** How many bytes are kept of a message that is not complete, whenever that changes. */
-  readonly held?: (bytes: number) => void
-}
-
 type DataHead = { readonly connectId: number; readonly payloadAt: number }
 
 /**
@@ -40,7 +32,7 @@ type DataHead = { readonly connectId: number; readonly payloadAt: number }
  * @param maxMessageBytes checked against the prefix, before any of the message is held
  * @throws TunnelError `message-too-large` or `bad-frame`; the stream cannot be resynchronised, so end it
  */
-export function grpcDecoder(maxMessageBytes: number, sink: MessageSink): (chunk: Uint8Array) => boolean {
+export function grpcDecoder(maxMessageBytes: number, sink: FrameSink): (chunk: Uint8Array) => boolean {
   let held: Uint8Array[] = []
   let heldBytes = 0
   let wanted = 0 // bytes that must be held before looking again
@@ -185,4 +177,11 @@ export function writeDataStart(writer: Writer, connectId: Int64, length: number)
   writer.bytes.writeUInt32BE(dataHeadBytes(connectId, length) + length, writer.at + 1)
   writer.at += PREFIX_BYTES
   writeDataHead(writer, connectId, length)
+}
+
+export const grpcFraming: Framing = {
+  packetBytes: messageBytes,
+  writePacket: writeMessage,
+  dataOverheadBytes,
+  writeData,
 }

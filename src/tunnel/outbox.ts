@@ -4,7 +4,7 @@
  * Source: docs/protocol.md section 4.
  */
 import { Buffer } from 'node:buffer'
-import { dataOverheadBytes, messageBytes, writeData, writeMessage } from './grpc-messages.ts'
+import type { Framing } from './framing.ts'
 import type { Int64, Packet } from './packet.ts'
 import type { Writer } from './wire-write.ts'
 
@@ -35,7 +35,7 @@ export type Outbox = {
 
 const nothing = Buffer.alloc(0)
 
-export function createOutbox(): Outbox {
+export function createOutbox({ packetBytes, writePacket, dataOverheadBytes, writeData }: Framing): Outbox {
   let fill: Writer = { bytes: nothing, at: AHEAD_BYTES }
   let spare: Buffer = nothing
   let control: Packet[] = []
@@ -60,7 +60,7 @@ export function createOutbox(): Outbox {
     const bytes = ahead ? fill.bytes : Buffer.allocUnsafeSlow(controlBytes + dataBytes)
     const start = ahead ? AHEAD_BYTES - controlBytes : 0
     const writer: Writer = { bytes, at: start }
-    for (const packet of control) writeMessage(writer, packet)
+    for (const packet of control) writePacket(writer, packet)
     if (!ahead) fill.bytes.copy(bytes, writer.at, AHEAD_BYTES, fill.at)
     const piece = bytes.subarray(start, start + controlBytes + dataBytes)
     control = []
@@ -72,11 +72,11 @@ export function createOutbox(): Outbox {
   return {
     control(packet) {
       control.push(packet)
-      controlBytes += messageBytes(packet)
+      controlBytes += packetBytes(packet)
     },
     ordered(packet) {
-      reserve(messageBytes(packet))
-      writeMessage(fill, packet)
+      reserve(packetBytes(packet))
+      writePacket(fill, packet)
     },
     data(connectId, payload) {
       reserve(dataOverheadBytes(connectId, payload.length) + payload.length)

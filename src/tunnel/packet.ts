@@ -56,9 +56,11 @@ const shapes = {
     fields: { reason: [1, 'text'], deadlineMs: [2, 'count'], reconnectAfterMs: [3, 'count'] },
   },
   BLOCKED: { code: 73, payload: 73, fields: { connectId: [1, 'int64'] } },
+  LANE_OFFER: { code: 74, payload: 74, fields: { lane: [1, 'count'], token: [2, 'bytes'] } },
   MOVE: { code: 75, payload: 75, fields: { connectId: [1, 'int64'], carrier: [2, 'count'] } },
   PING: { code: 76, payload: 76, fields: { nonce: [1, 'int64'] } },
   PONG: { code: 77, payload: 77, fields: { nonce: [1, 'int64'] } },
+  LANES_WANTED: { code: 78, payload: 78, fields: { count: [1, 'count'] } },
 } as const satisfies Record<string, { readonly code: number; readonly payload: number; readonly fields: Fields }>
 
 type ValueOf<F extends Field> = F[1] extends 'int64'

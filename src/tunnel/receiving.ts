@@ -3,11 +3,13 @@
  * come over two carriers, handed to the owner, and granted again when the socket has them. Pure.
  * Source: docs/protocol.md sections 3, 5 and 10.
  */
+import { Buffer } from 'node:buffer'
 import { reserve, spend, spendWithin } from './budget.ts'
 import { answerStockClose } from './close-handshake.ts'
 import type { Connection, Outlet } from './connection.ts'
 import { type EarlyFrame, keepEarly, takeEarly } from './early-frames.ts'
-import { closeViolator, endReceiving, finish } from './ending.ts'
+import { close, closeViolator, endReceiving, finish } from './ending.ts'
+import { lookAtWindow } from './steering.ts'
 import { arrive, grow, take, wantedGrowth } from './window.ts'
 
 export function receiveData(connection: Connection, from: Outlet, bytes: Uint8Array): void {
@@ -15,7 +17,7 @@ export function receiveData(connection: Connection, from: Outlet, bytes: Uint8Ar
   if (connection.receiving === 'ended') return
   if (connection.link.flowControl && !arrive(connection.window, bytes.length)) return closeViolator(connection)
   if (from === connection.in) deliver(connection, bytes)
-  else keep(connection, { from, kind: 'data', bytes })
+  else keep(connection, { from, kind: 'data', bytes: ownCopy(bytes) })
 }
 
 /** @param close the peer wants no more bytes either: what it sent is written out, and that is all */
@@ -32,8 +34,8 @@ export function receiveMove(connection: Connection, from: Outlet, to: Outlet): v
   connection.in = to
   while (!connection.over) {
     const next = takeEarly(connection.early, connection.in)
-    if (!next) return
-    if (next.kind === 'data') deliver(connection, next.bytes)
+    if (!next) return checkCarrier(connection)
+    if (next.kind === 'data') deliverEarly(connection, next.bytes)
     else if (next.kind === 'move') connection.in = next.to
     else return receiveEnd(connection, next.from, next.close)
   }
@@ -46,6 +48,7 @@ export function receiveBlocked(connection: Connection): void {
   if (connection.receiving === 'ended') return
   const growth = wantedGrowth(connection.window, connection.backlog, link.maxWindowBytes)
   if (growth > 0 && reserve(link.budget, growth)) grant(connection, grow(connection.window, growth))
+  lookAtWindow(connection)
 }
 
 /** The socket has taken bytes: the write callback, not the arrival. */
@@ -81,6 +84,28 @@ function grant({ id, home }: Connection, credit: number): void {
   if (credit > 0) home.carrier.control({ type: 'WINDOW_UPDATE', connectId: id, credit })
 }
 
+function deliverEarly(connection: Connection, bytes: Uint8Array): void {
+  connection.earlyBytes -= bytes.length
+  spend(connection.link.budget, -bytes.length)
+  deliver(connection, bytes)
+}
+
+/** An honest peer does not move to a carrier that it has ended. */
+function checkCarrier(connection: Connection): void {
+  const { state } = connection.in
+  if (state === 'ended' || state === 'spent') close(connection, 'carrier-lost')
+}
+
 function keep(connection: Connection, frame: EarlyFrame<Outlet>): void {
-  if (!keepEarly(connection.early, frame)) closeViolator(connection)
+  const bytes = frame.kind === 'data' ? frame.bytes.length : 0
+  if (!keepEarly(connection.early, frame)) return closeViolator(connection)
+  connection.earlyBytes += bytes
+  spendWithin(connection.link.budget, bytes)
+}
+
+/** A few bytes must not keep the whole read that they came in. */
+function ownCopy(bytes: Uint8Array): Buffer {
+  const copy = Buffer.allocUnsafeSlow(bytes.length)
+  copy.set(bytes)
+  return copy
 }

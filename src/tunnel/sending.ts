@@ -8,9 +8,10 @@ import { spendWithin } from './budget.ts'
 import { givesWay, weigh } from './bulk.ts'
 import { READ_BYTES } from './carrier.ts'
 import { sayStockEnd } from './close-handshake.ts'
-import { type Connection, countHeld, type Outlet } from './connection.ts'
+import { type Connection, countHeld } from './connection.ts'
 import { closeViolator, finish } from './ending.ts'
 import type { Need } from './scheduler.ts'
+import { steer } from './steering.ts'
 
 /** Credit that no honest peer grants: far above the largest window. */
 const MAX_CREDIT_BYTES = 2 ** 31
@@ -24,6 +25,7 @@ export function send(connection: Connection, bytes: Uint8Array): boolean {
   if (connection.over || connection.sending !== 'open') return false
   connection.activeMs = connection.link.nowMs
   weigh(connection, bytes.length)
+  steer(connection)
   const sent = connection.held.length > 0 ? 0 : push(connection, bytes)
   if (sent < bytes.length) hold(connection, bytes.subarray(sent))
   return !connection.over && mayRead(connection)
@@ -46,15 +48,6 @@ export function leave(connection: Connection): void {
   if (connection.link.halfClose) connection.closing = 'after-sending'
   connection.sending = 'ending'
   if (connection.held.length === 0) endSending(connection)
-}
-
-/** Sends the data that follows over another carrier. Refused until the peer is known to know the connection. */
-export function move(connection: Connection, to: Outlet): boolean {
-  if (connection.over || connection.sending === 'ended' || !connection.peerKnows || connection.out === to) return false
-  connection.out.carrier.ordered({ type: 'MOVE', connectId: connection.id, carrier: to.carrier.index })
-  connection.out = to
-  if (connection.paused || connection.held.length > 0) to.scheduler.wait(connection)
-  return true
 }
 
 /** Sends what is held; for the scheduler. */

@@ -1,9 +1,11 @@
-/** What the owner of a session brings to it, and what it hears of it. */
+/** What the owner of a session brings to it, hears of it, and can ask of it. */
 import type { Budget } from './budget.ts'
-import type { DialRequest } from './dials.ts'
+import type { Carrier } from './carrier.ts'
+import type { Connection, ConnectionEvents } from './connection.ts'
+import type { DialEvents, DialRequest } from './dials.ts'
 import type { Extensions } from './extensions.ts'
 import type { LivenessTimes } from './liveness.ts'
-import type { Health, Int64 } from './packet.ts'
+import type { Health, Int64, Packet } from './packet.ts'
 import type { Beat } from './pulse.ts'
 import type { StockLimits } from './stock-backlog.ts'
 import type { Violation } from './violations.ts'
@@ -45,6 +47,58 @@ export type SessionEvents = {
   readonly dialCancelled?: (random: Int64) => void
   /** Agent: the server will end this stream; connect elsewhere first. */
   readonly goingAway?: (notice: { reason: string; deadlineMs: number; reconnectAfterMs: number }) => void
+  /** Agent: a connection carries so much that a lane would help. Told again and again. */
+  readonly carriesMuch?: () => void
+  /** Agent: with this token a lane of that number can be joined to this session. */
+  readonly laneOffered?: (lane: number, token: Uint8Array) => void
+  /** Server: the agent asks for tokens for so many lanes. */
+  readonly lanesWanted?: (count: number) => void
+  /** Nothing is heard on this lane: its owner destroys it, and says `lost`. */
+  readonly laneDead?: (lane: Carrier) => void
+  /** Agent: nothing has used this lane for long, and nothing more goes over it: its owner ends it. */
+  readonly laneIdle?: (lane: Carrier) => void
   /** Agent: after `drain`, nothing is left and nothing can still come. */
   readonly drained?: () => void
+}
+
+export type Session = {
+  readonly addCarrier: (carrier: Carrier) => void
+  /** Agent: asks for tokens for so many lanes. */
+  readonly askForLanes: (count: number) => void
+  /** Server: lets the agent open a lane. */
+  readonly offerLane: (lane: number, token: Uint8Array) => void
+  /** Nothing more is to go over this lane: its owner ends our side of it. */
+  readonly retire: (lane: Carrier) => void
+  /** The peer has ended its side of the lane, in order, and all that came over it was brought. */
+  readonly ended: (lane: Carrier) => void
+  /** The carrier is gone. Without the first one, the session is over. */
+  readonly lost: (carrier: Carrier, reason: string) => void
+  /** Bytes came; called before the packets in them. What comes over a lane says nothing of the stream. */
+  readonly heard: (nowMs: number, lane?: Carrier) => void
+  readonly receive: (carrier: Carrier, packet: Packet) => void
+  /** @param first whether these are the first bytes of their packet, which may come in pieces; else a later piece */
+  readonly receiveData: (carrier: Carrier, connectId: Int64, bytes: Uint8Array, first?: boolean) => void
+  /** The carrier has room again, as `wake` asked. */
+  readonly writable: (carrier: Carrier) => void
+  /** Server: asks the agent for a connection. `random` must be new. */
+  readonly dial: (request: DialRequest, events: DialEvents) => void
+  /** Server: nobody waits for this dial any more. */
+  readonly cancel: (random: Int64) => void
+  /** Agent: the dial succeeded. `undefined` when it is no longer wanted: close the socket. */
+  readonly accept: (random: Int64, events: ConnectionEvents) => Connection | undefined
+  readonly refuse: (random: Int64, text: string) => void
+  /** Agent: asks for no new connections; `drained` follows. */
+  readonly drain: () => void
+  /** A stock peer has answered the ping of this number: it has read what was sent before. */
+  readonly pingAnswered: (number: number) => void
+  /** Server: tells the agent to connect elsewhere. */
+  readonly goAway: (reason: string, deadlineMs: number, reconnectAfterMs: number) => void
+  /** Called every half second or so. */
+  readonly tick: (nowMs: number, unixMs: number) => void
+  /** The time that a carrier was asked to wait for has passed. */
+  readonly alarm: (nowMs: number) => void
+  readonly connectionCount: () => number
+  readonly dialCount: () => number
+  /** Whether a dial has this number that is pending, or was cancelled and may still be answered. */
+  readonly hasDial: (random: Int64) => boolean
 }

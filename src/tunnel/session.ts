@@ -5,24 +5,22 @@
  * Source: docs/protocol.md sections 1 to 7 and 10.
  */
 import { removeBudget } from './budget.ts'
-import { givesWay } from './bulk.ts'
 import type { Carrier } from './carrier.ts'
-import { type Connection, type ConnectionEvents, type Link, type Outlet, uses } from './connection.ts'
+import type { Connection, Link, Outlet } from './connection.ts'
 import { type ConnectionFrame, receiveFrame } from './connection-frames.ts'
 import { createConnectionTable, holders, liveConnections, removeConnection, wasInUse } from './connection-table.ts'
 import { createDialing } from './dialing.ts'
-import type { DialEvents, DialRequest } from './dials.ts'
-import { close, lose, tellReset } from './ending.ts'
+import { close, lose } from './ending.ts'
 import { expectedPackets } from './expected.ts'
+import { canUseLanes } from './extensions.ts'
 import { createLiveness, look } from './liveness.ts'
+import { createOutlets } from './outlets.ts'
 import { createPacer } from './pacing.ts'
 import type { Int64, Packet } from './packet.ts'
 import { createPulse } from './pulse.ts'
 import { receiveData } from './receiving.ts'
 import { IDLE_WINDOW_MS, reclaimIdle, reclaimLargest } from './reclaim.ts'
-import { createScheduler } from './scheduler.ts'
-import { move as moveOver, permit, pump } from './sending.ts'
-import type { SessionEvents, SessionOptions } from './session-owner.ts'
+import type { Session, SessionEvents, SessionOptions } from './session-owner.ts'
 import { createStockBacklog } from './stock-backlog.ts'
 import { createStrays } from './strays.ts'
 import { createViolations } from './violations.ts'
@@ -31,45 +29,9 @@ import { LONG_PATH_MS, MAX_LONG_PATH_WINDOW_BYTES, MAX_WINDOW_BYTES } from './wi
 /** Of the pings that measure how long small exchanges wait; those of heartbeats count from 1. */
 const PACE_NONCE = -1
 
-export type Session = {
-  readonly addCarrier: (carrier: Carrier) => void
-  /** The carrier is gone. Without the first one, the session is over. */
-  readonly lost: (carrier: Carrier, reason: string) => void
-  /** Bytes came; called before the packets in them. */
-  readonly heard: (nowMs: number) => void
-  readonly receive: (carrier: Carrier, packet: Packet) => void
-  /** @param first whether these are the first bytes of their packet, which may come in pieces; else a later piece */
-  readonly receiveData: (carrier: Carrier, connectId: Int64, bytes: Uint8Array, first?: boolean) => void
-  /** The carrier has room again, as `wake` asked. */
-  readonly writable: (carrier: Carrier) => void
-  /** Server: asks the agent for a connection. `random` must be new. */
-  readonly dial: (request: DialRequest, events: DialEvents, over?: Carrier) => void
-  /** Server: nobody waits for this dial any more. */
-  readonly cancel: (random: Int64) => void
-  /** Agent: the dial succeeded. `undefined` when it is no longer wanted: close the socket. */
-  readonly accept: (random: Int64, events: ConnectionEvents) => Connection | undefined
-  readonly refuse: (random: Int64, text: string) => void
-  readonly move: (connection: Connection, to: Carrier) => boolean
-  /** Agent: asks for no new connections; `drained` follows. */
-  readonly drain: () => void
-  /** A stock peer has answered the ping of this number: it has read what was sent before. */
-  readonly pingAnswered: (number: number) => void
-  /** Server: tells the agent to connect elsewhere. */
-  readonly goAway: (reason: string, deadlineMs: number, reconnectAfterMs: number) => void
-  /** Called every half second or so. */
-  readonly tick: (nowMs: number, unixMs: number) => void
-  /** The time that a carrier was asked to wait for has passed. */
-  readonly alarm: (nowMs: number) => void
-  readonly connectionCount: () => number
-  readonly dialCount: () => number
-  /** Whether a dial has this number that is pending, or was cancelled and may still be answered. */
-  readonly hasDial: (random: Int64) => boolean
-}
-
 export function createSession(options: SessionOptions, events: SessionEvents): Session {
   const { role, extensions, limits, budget } = options
   const expected = expectedPackets(role, extensions)
-  const outlets = new Map<number, Outlet>()
   const connections = createConnectionTable()
   const liveness = createLiveness(options.liveness, options.nowMs)
   const link: Link = {
@@ -81,7 +43,10 @@ export function createSession(options: SessionOptions, events: SessionEvents): S
     heldBytes: 0,
     nowMs: options.nowMs,
     maxWindowBytes: MAX_WINDOW_BYTES,
-    pacer: extensions.has('ping') ? createPacer((ms) => outlets.get(0)?.carrier.alarm(ms)) : undefined,
+    pacer: extensions.has('ping') ? createPacer((ms) => outlets.byNumber.get(0)?.carrier.alarm(ms)) : undefined,
+    steers: canUseLanes(extensions),
+    lanes: [],
+    carriesMuch: () => link.steers && !over && events.carriesMuch?.(),
     forget(connection) {
       removeConnection(connections, connection)
       stock?.forget(connection)
@@ -98,8 +63,15 @@ export function createSession(options: SessionOptions, events: SessionEvents): S
   let draining: 'no' | 'asked' | 'seen' | 'done' = 'no'
   let unixOffsetMs = 0
   let idleLookMs = options.nowMs + IDLE_WINDOW_MS
-  const control = (packet: Packet): void => primary().carrier.control(packet)
-  const ordered = (packet: Packet): void => primary().carrier.ordered(packet)
+  const outlets = createOutlets({
+    link,
+    connections,
+    liveness: options.liveness,
+    dead: (lane) => events.laneDead?.(lane),
+    idle: (lane) => events.laneIdle?.(lane),
+  })
+  const control = (packet: Packet): void => outlets.primary().carrier.control(packet)
+  const ordered = (packet: Packet): void => outlets.primary().carrier.ordered(packet)
   const violations = createViolations({
     perMinute: limits.unknownFramesPerMinute,
     nowMs: options.nowMs,
@@ -128,10 +100,6 @@ export function createSession(options: SessionOptions, events: SessionEvents): S
   })
   budget.closeLargest = () => reclaimLargest(holders(connections), link.nowMs)
 
-  function primary(): Outlet {
-    return outlets.get(0)!
-  }
-
   function checkDrained(): void {
     if (draining !== 'seen' || over || dialing.count() > 0 || connections.live.size > 0) return
     draining = 'done'
@@ -158,12 +126,12 @@ export function createSession(options: SessionOptions, events: SessionEvents): S
   }
 
   function receive(carrier: Carrier, packet: Packet): void {
-    const from = outlets.get(carrier.index)
-    if (over || from?.carrier !== carrier) return
+    const from = outlets.of(carrier)
+    if (over || !from) return
     if (!expected.has(packet.type)) return violate(packet.type === 'UNKNOWN' ? 'unknown-type' : 'unexpected')
     switch (packet.type) {
       case 'DIAL_REQ':
-        return dialing.asked(from, packet)
+        return dialing.asked(outlets.primary(), packet)
       case 'DIAL_RSP':
         return dialing.answered(packet)
       case 'DIAL_CLS':
@@ -186,9 +154,14 @@ export function createSession(options: SessionOptions, events: SessionEvents): S
         return pulse.answered(packet.seq, link.nowMs)
       case 'GOING_AWAY':
         return events.goingAway?.(packet)
+      case 'LANE_OFFER':
+        return events.laneOffered?.(packet.lane, packet.token)
+      case 'LANES_WANTED':
+        return events.lanesWanted?.(packet.count)
       case 'PING':
-        return control({ type: 'PONG', nonce: packet.nonce })
+        return from.carrier.control({ type: 'PONG', nonce: packet.nonce })
       case 'PONG':
+        if (carrier.index > 0) return
         return ponged(Number(packet.nonce))
       case 'UNKNOWN':
         return
@@ -200,13 +173,13 @@ export function createSession(options: SessionOptions, events: SessionEvents): S
   function receiveFor(from: Outlet, frame: ConnectionFrame): void {
     const { connectId } = frame
     const connection = connections.live.get(connectId)
-    if (connection) receiveFrame(connection, from, frame, outlets)
+    if (connection) receiveFrame(connection, from, frame, outlets.byNumber)
     else stray(connectId, frame.type, wasInUse(connections, connectId))
   }
 
   function receiveBytes(carrier: Carrier, connectId: Int64, bytes: Uint8Array, first = true): void {
-    const from = outlets.get(carrier.index)
-    if (over || from?.carrier !== carrier || bytes.length === 0) return
+    const from = outlets.of(carrier)
+    if (over || !from || bytes.length === 0) return
     const connection = connections.live.get(connectId)
     if (connection) receiveData(connection, from, bytes)
     else if (first) stray(connectId, 'DATA', wasInUse(connections, connectId))
@@ -220,48 +193,38 @@ export function createSession(options: SessionOptions, events: SessionEvents): S
     removeBudget(budget)
   }
 
-  function lostLane(outlet: Outlet, reason: string): void {
-    outlets.delete(outlet.carrier.index)
-    dialing.lose(reason, outlet)
-    for (const connection of liveConnections(connections)) {
-      if (!uses(connection, outlet)) continue
-      tellReset(connection, 'carrier-lost', connection.home === outlet ? primary() : connection.home)
-      lose(connection, 'carrier-lost')
-    }
-  }
-
   return {
     addCarrier(carrier) {
-      outlets.set(carrier.index, { carrier, scheduler: createScheduler<Connection>(carrier, pump, permit, givesWay) })
+      if (over) return
+      outlets.add(carrier)
       if (carrier.index === 0 && !link.flowControl) {
         stock = createStockBacklog<Connection>(carrier, limits.stock, () => budget.usedBytes - link.heldBytes)
       }
     },
+    askForLanes: (count) => over || control({ type: 'LANES_WANTED', count }),
+    offerLane: (lane, token) => over || control({ type: 'LANE_OFFER', lane, token }),
+    retire: outlets.retire,
+    ended: outlets.ended,
     lost(carrier, reason) {
-      const outlet = outlets.get(carrier.index)
-      if (over || outlet?.carrier !== carrier) return
+      if (over || !outlets.of(carrier)) return
       if (carrier.index === 0) endAll(reason)
-      else lostLane(outlet, reason)
+      else outlets.lost(carrier)
     },
-    heard(nowMs) {
-      liveness.heard = true
+    heard(nowMs, lane) {
       link.nowMs = nowMs
+      if (lane) outlets.heard(lane)
+      else liveness.heard = true
     },
     receive,
     receiveData: receiveBytes,
-    writable: (carrier) => outlets.get(carrier.index)?.scheduler.deal(),
-    dial(request, dialEvents, carrier) {
-      const outlet = carrier ? outlets.get(carrier.index) : outlets.get(0)
-      if (over || !outlet) dialEvents.failed({ kind: 'lost', reason: 'the agent is gone' })
-      else dialing.ask(outlet, request, dialEvents)
+    writable: (carrier) => outlets.of(carrier)?.scheduler.deal(),
+    dial(request, dialEvents) {
+      if (over) dialEvents.failed({ kind: 'lost', reason: 'the agent is gone' })
+      else dialing.ask(outlets.primary(), request, dialEvents)
     },
     cancel: dialing.cancel,
     accept: dialing.accept,
     refuse: dialing.refuse,
-    move(connection, to) {
-      const outlet = outlets.get(to.index)
-      return outlet !== undefined && moveOver(connection, outlet)
-    },
     drain() {
       if (draining !== 'no' || over) return
       draining = 'asked'
@@ -284,14 +247,16 @@ export function createSession(options: SessionOptions, events: SessionEvents): S
       if (nowMs >= idleLookMs) {
         idleLookMs = nowMs + IDLE_WINDOW_MS
         reclaimIdle(liveConnections(connections), nowMs)
+        outlets.lookForIdle(nowMs)
       }
+      outlets.tick(nowMs)
       violations.tick(nowMs)
     },
     alarm(nowMs) {
       if (over) return
       link.nowMs = nowMs
       if (link.pacer?.look(nowMs)) control({ type: 'PING', nonce: PACE_NONCE })
-      if (link.pacer?.open()) for (const { scheduler } of outlets.values()) scheduler.deal()
+      if (link.pacer?.open()) for (const { scheduler } of outlets.byNumber.values()) scheduler.deal()
     },
     connectionCount: () => connections.live.size,
     dialCount: dialing.count,

@@ -1,5 +1,15 @@
 import t, { type Test } from 'tap'
-import { boolean, bytes, duration, integer, list, number, oneOf, words } from '../../src/platform/option-types.ts'
+import {
+  boolean,
+  bytes,
+  duration,
+  integer,
+  integerOr,
+  list,
+  number,
+  oneOf,
+  words,
+} from '../../src/platform/option-types.ts'
 import type { Option } from '../../src/platform/options.ts'
 
 const help = 'What it is for.'
@@ -9,6 +19,12 @@ function check<T>(t: Test, option: Option<T>, read: Record<string, T>, refused: 
   for (const [text, value] of Object.entries(read)) t.strictSame(option.parse(text), { value }, text)
   for (const text of refused) t.hasProp(option.parse(text), 'expected', JSON.stringify(text))
 }
+
+t.test('an integer may be left to be found out, by a word', async (t) => {
+  const option = integerOr('auto', { help, min: 0, max: 16 })
+  check(t, option, { auto: 'auto', '0': 0, '16': 16 }, ['', 'Auto', '17', '-1', '1.5', 'x'])
+  t.strictSame(option.parse('17'), { expected: 'auto or a whole number from 0 to 16' })
+})
 
 t.test('an integer keeps its bounds, and those of its form', async (t) => {
   check(t, integer({ help }), { '-5': -5, '+7': 7, '010': 8, '0x1F': 31, '1_000': 1_000 }, ['', '1.5', 'x'])

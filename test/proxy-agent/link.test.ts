@@ -71,7 +71,7 @@ function open(t: Test, port: number, options: Partial<LinkOptions> = {}, lookup 
     {
       host: '127.0.0.1',
       port,
-      material: { ca },
+      material: () => ({ ca }),
       protocol: tlsProtocol('', []),
       alpn: [],
       tokenFile: '',
@@ -85,6 +85,7 @@ function open(t: Test, port: number, options: Partial<LinkOptions> = {}, lookup 
       drainQuietMs: 2_000,
       dialTimeoutMs: 5_000,
       streamBufferBytes: 64 * 2 ** 20,
+      lanes: 4,
       limits: roomyLimits,
       ...options,
     },
@@ -180,7 +181,7 @@ t.test('does not even connect without the token that it should show, and says so
 t.test('shows no token to a server that it does not trust', async (t) => {
   const stranger = await createAuthority({ trustDomain: 'hub.example' })
   const tokenFile = join(t.testdir({ token: 'hunter2' }), 'token')
-  const { listener, gone, told } = await setup(t, { tokenFile, material: { ca: stranger.certificatePem } })
+  const { listener, gone, told } = await setup(t, { tokenFile, material: () => ({ ca: stranger.certificatePem }) })
   let heard = 0
   listener.on('secureConnection', (socket) => socket.on('data', (data: Buffer) => (heard += data.length)))
   listener.on('stream', () => t.fail('it asks'))
@@ -232,11 +233,11 @@ t.test('tells why it cannot reach a server', async (t) => {
 
 t.test('trusts no server of another CA or of another name', async (t) => {
   const stranger = await createAuthority({ trustDomain: 'hub.example' })
-  const other = await setup(t, { material: { ca: stranger.certificatePem } })
+  const other = await setup(t, { material: () => ({ ca: stranger.certificatePem }) })
   await other.gone()
   t.match(other.told, [['gone', /self-signed certificate in certificate chain|unable to verify|local issuer/, false]])
   const { listener } = await setup(t)
-  const named = open(t, (listener.address() as AddressInfo).port, { host: '127.0.0.1', material: { ca } })
+  const named = open(t, (listener.address() as AddressInfo).port, { host: '127.0.0.1', material: () => ({ ca }) })
   t.teardown(() => named.link.end('the test is over'))
   const elsewhere = await issueLeaf(authority, {
     identity: { role: 'server', id: 'x' },

@@ -20,6 +20,7 @@ import {
   createAgentListener,
 } from '../../src/proxy-server/agent-listener.ts'
 import type { AgentStream, AgentStreamOptions } from '../../src/proxy-server/agent-stream.ts'
+import { createLaneTokens } from '../../src/proxy-server/lane-tokens.ts'
 import { createBudget } from '../../src/tunnel/budget.ts'
 import { offered, writeExtensions } from '../../src/tunnel/extensions.ts'
 import { event, within } from '../integration/deadline.ts'
@@ -30,12 +31,13 @@ import { roomyLimits } from '../tunnel/one-session.ts'
 import { type RecordedMetrics, recordedMetrics } from './recorded-metrics.ts'
 
 const authority = await createAuthority({ trustDomain: 'hub.example' })
-const [server, agent, user] = await Promise.all([
+const [server, agent, otherAgent, user] = await Promise.all([
   issueLeaf(authority, { identity: { role: 'server', id: 'hub-0' }, dnsNames: ['hub.example'] }),
   issueLeaf(authority, { identity: { role: 'agent', cluster: 'eu-1', name: 'a1' } }),
+  issueLeaf(authority, { identity: { role: 'agent', cluster: 'eu-1', name: 'a2' } }),
   issueLeaf(authority, { identity: { role: 'user', name: 'alice' } }),
 ])
-export const leaves = { server, agent, user }
+export const leaves = { server, agent, otherAgent, user }
 export const ca = authority.certificatePem
 
 /** The entry by which our own agent offers all it can. */
@@ -89,12 +91,14 @@ export async function agentPort(t: Test, options: AgentPortOptions = {}): Promis
         heartbeatTimeoutMs: 12_000,
         streamBufferBytes: 64 * 2 ** 20,
         limits: roomyLimits,
+        maxLanes: 8,
         ...options.stream,
       },
       clock,
       log,
       metrics,
       processBudget: createBudget(256 * 2 ** 20),
+      laneTokens: createLaneTokens(clock),
     },
     {
       connected: (stream) => connected.push(stream),

@@ -254,7 +254,7 @@ t.test('refuses an id that agents would not hear, and early bytes beyond the cre
 })
 
 t.test('refuses every limit below its range', async (t) => {
-  const off = ['early-data-bytes', 'unknown-frames-per-minute']
+  const off = ['early-data-bytes', 'max-lanes-per-agent', 'unknown-frames-per-minute']
   for (const [key, option] of Object.entries(limitOptions)) {
     const flag = flagOf(key, option)
     const low = off.includes(flag) ? '-1' : '0'

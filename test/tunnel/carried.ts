@@ -4,8 +4,8 @@ import { createBudget } from '../../src/tunnel/budget.ts'
 import { noExtensions } from '../../src/tunnel/extensions.ts'
 import { carryOverGrpc, type GrpcStream, type GrpcStreamOptions } from '../../src/tunnel/grpc-stream.ts'
 import { createPacketCount, type PacketCount } from '../../src/tunnel/packet.ts'
-import { createSession, type Session } from '../../src/tunnel/session.ts'
-import type { SessionEvents } from '../../src/tunnel/session-owner.ts'
+import { createSession } from '../../src/tunnel/session.ts'
+import type { Session, SessionEvents } from '../../src/tunnel/session-owner.ts'
 import { roomyLimits } from './one-session.ts'
 
 export const MAX_MESSAGE_BYTES = 4 * 2 ** 20

@@ -1,11 +1,12 @@
 import t from 'tap'
-import type { Connection } from '../../src/tunnel/connection.ts'
+import type { Connection, Outlet } from '../../src/tunnel/connection.ts'
 import { createDials, type Dials } from '../../src/tunnel/dials.ts'
+import { createLiveness } from '../../src/tunnel/liveness.ts'
 import { createScheduler } from '../../src/tunnel/scheduler.ts'
 import { recordedCarrier } from './recorded-carrier.ts'
 
 const carrier = recordedCarrier()
-const outlet = {
+const outlet: Outlet = {
   carrier,
   scheduler: createScheduler<Connection>(
     carrier,
@@ -13,6 +14,10 @@ const outlet = {
     () => {},
     () => false,
   ),
+  load: 0,
+  state: 'open',
+  liveness: createLiveness({ intervalMs: 5_000, timeoutMs: 12_000 }, 0),
+  usedMs: 0,
 }
 
 function pendingDials(remembered: number, ...numbers: (number | bigint)[]): Dials {

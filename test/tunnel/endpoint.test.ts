@@ -58,7 +58,7 @@ async function plug(
   const { promise: ending, resolve } = Promise.withResolvers<Ending>()
   const { held = false, timing } = options
   const endpoint = createEndpoint({ socket, count, held, ...(timing && { timing }), over: resolve })
-  const { connection } = session.open(1, undefined, endpoint.events)
+  const { connection } = session.open(1, endpoint.events)
   endpoint.attach(connection)
   socket.on('data', (bytes: Buffer) => {
     if (!endpoint.read(bytes)) socket.pause()

@@ -1,9 +1,9 @@
 import { Buffer } from 'node:buffer'
 import t from 'tap'
+import type { FrameSink } from '../../src/tunnel/framing.ts'
 import {
   dataOverheadBytes,
   grpcDecoder,
-  type MessageSink,
   messageBytes,
   PREFIX_BYTES,
   writeData,
@@ -16,9 +16,9 @@ const MOST_BYTES = 1_000
 type Seen = { readonly packets: Packet[]; readonly data: [connectId: unknown, text: string][]; pieces: number }
 
 /** Notes packets, and data as one text per message. */
-function noting(): { sink: MessageSink; seen: Seen } {
+function noting(): { sink: FrameSink; seen: Seen } {
   const seen: Seen = { packets: [], data: [], pieces: 0 }
-  const sink: MessageSink = {
+  const sink: FrameSink = {
     packet: (packet) => void seen.packets.push(packet),
     data(connectId, payload, first) {
       const text = Buffer.from(payload).toString('latin1')

@@ -1,13 +1,13 @@
 /** One session with recorded carriers and an owner that writes down what it hears, for stories about one end of a tunnel. */
 import { type Budget, createBudget } from '../../src/tunnel/budget.ts'
+import type { Carrier } from '../../src/tunnel/carrier.ts'
 import type { Connection, ConnectionEvents, Ending } from '../../src/tunnel/connection.ts'
 import type { DialEvents } from '../../src/tunnel/dials.ts'
-import { type Extension, type Extensions, noExtensions, offered } from '../../src/tunnel/extensions.ts'
-import { createSession, type Session } from '../../src/tunnel/session.ts'
-import type { SessionEvents, SessionLimits } from '../../src/tunnel/session-owner.ts'
+import { type Extensions, noExtensions, offered } from '../../src/tunnel/extensions.ts'
+import { move } from '../../src/tunnel/moving.ts'
+import { createSession } from '../../src/tunnel/session.ts'
+import type { Session, SessionEvents, SessionLimits } from '../../src/tunnel/session-owner.ts'
 import { type RecordedCarrier, recordedCarrier } from './recorded-carrier.ts'
-
-export const allWithLanes: Extensions = new Set<Extension>([...offered, 'lanes'])
 
 export const roomyLimits: SessionLimits = {
   pendingDials: 10_000,
@@ -59,11 +59,7 @@ export type OneSession = {
   /** What the session told its owner, by the name of the event. */
   readonly told: [string, unknown?][]
   /** Opens connection `id`, without leaving frames behind. */
-  readonly open: (
-    id: number,
-    over?: RecordedCarrier,
-    owner?: ConnectionEvents,
-  ) => { connection: Connection; heard: Heard }
+  readonly open: (id: number, owner?: ConnectionEvents) => { connection: Connection; heard: Heard }
 }
 
 export type OneSessionOptions = {
@@ -106,7 +102,7 @@ export function oneSession({ role, extensions = offered, limits, budget, owner }
   const carrier = recordedCarrier()
   session.addCarrier(carrier)
 
-  const open: OneSession['open'] = (id, over = carrier, owner) => {
+  const open: OneSession['open'] = (id, owner) => {
     const heard = hearing()
     const events = owner ?? heard.events
     let connection: Connection | undefined
@@ -118,14 +114,13 @@ export function oneSession({ role, extensions = offered, limits, budget, owner }
         },
         failed: () => {},
       }
-      session.dial({ random: id, protocol: 'tcp', address: 'a:1' }, dial, over)
-      session.receive(over, { type: 'DIAL_RSP', error: '', connectId: id, random: id })
+      session.dial({ random: id, protocol: 'tcp', address: 'a:1' }, dial)
+      session.receive(carrier, { type: 'DIAL_RSP', error: '', connectId: id, random: id })
     } else {
-      session.receive(over, { type: 'DIAL_REQ', protocol: 'tcp', address: 'a:1', random: id })
+      session.receive(carrier, { type: 'DIAL_REQ', protocol: 'tcp', address: 'a:1', random: id })
       connection = session.accept(id, events)
     }
     carrier.frames()
-    over.frames()
     if (!connection) throw new Error('the connection did not open')
     return { connection, heard }
   }
@@ -139,3 +134,9 @@ export const stockSession = (role: 'server' | 'agent', more: Partial<OneSessionO
 
 /** Bytes that wait for somebody to take them. */
 export const usedBytes = ({ budget }: OneSession): number => budget.usedBytes
+
+/** Moves a connection's data to that carrier, if it may go over it. */
+export function moveTo(connection: Connection, carrier: Carrier): boolean {
+  const outlet = [connection.home, ...connection.link.lanes].find((it) => it.carrier === carrier)
+  return outlet !== undefined && move(connection, outlet)
+}

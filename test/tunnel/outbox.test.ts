@@ -1,6 +1,6 @@
 import { Buffer } from 'node:buffer'
 import t from 'tap'
-import { dataOverheadBytes, grpcDecoder, messageBytes } from '../../src/tunnel/grpc-messages.ts'
+import { dataOverheadBytes, grpcDecoder, grpcFraming, messageBytes } from '../../src/tunnel/grpc-messages.ts'
 import { createOutbox, FILL_BYTES, type Outbox } from '../../src/tunnel/outbox.ts'
 import type { Packet } from '../../src/tunnel/packet.ts'
 import { createRandom } from '../platform/random.ts'
@@ -44,14 +44,14 @@ const endOf = (connectId: number): Packet => ({ type: 'END_OF_DATA', connectId, 
 const add = (outbox: Outbox, id: number, length: number, byte = id): void => outbox.data(id, Buffer.alloc(length, byte))
 
 t.test('has nothing to take when nothing was put in', async (t) => {
-  const outbox = createOutbox()
+  const outbox = createOutbox(grpcFraming)
   t.equal(outbox.take(), undefined)
   t.equal(outbox.room(), FILL_BYTES)
   t.equal(outbox.controlBytes(), 0)
 })
 
 t.test('puts control frames in front of what waits, and keeps both in order', async (t) => {
-  const outbox = createOutbox()
+  const outbox = createOutbox(grpcFraming)
   add(outbox, 1, 10)
   outbox.control(ping(1))
   outbox.ordered(endOf(1))
@@ -64,7 +64,7 @@ t.test('puts control frames in front of what waits, and keeps both in order', as
 })
 
 t.test('takes control frames alone', async (t) => {
-  const outbox = createOutbox()
+  const outbox = createOutbox(grpcFraming)
   outbox.control(ping(1))
   t.strictSame(frames(outbox.take()), ['control 1'])
   outbox.control(ping(2))
@@ -74,7 +74,7 @@ t.test('takes control frames alone', async (t) => {
 t.test('takes control frames and data whole on both sides of the space ahead', async (t) => {
   for (const count of [1, 400, 584, 585, 586, 587, 2_000, 20_000]) {
     for (const dataBytes of [0, 1, 20_000]) {
-      const outbox = createOutbox()
+      const outbox = createOutbox(grpcFraming)
       if (dataBytes > 0) add(outbox, 1, dataBytes)
       for (let nonce = 1; nonce <= count; nonce++) outbox.control(ping(nonce % 100))
       const expected = Array.from({ length: count }, (_, index) => `control ${(index + 1) % 100}`)
@@ -94,7 +94,7 @@ t.test('control frames may fill the space ahead to the byte', async (t) => {
     [0, 1],
     [1, 0],
   ] as const) {
-    const outbox = createOutbox()
+    const outbox = createOutbox(grpcFraming)
     const each = messageBytes(ping(1))
     const count = Math.floor((AHEAD_BYTES - 200) / each)
     for (let nonce = 0; nonce < count; nonce++) outbox.control(ping(1))
@@ -114,7 +114,7 @@ t.test('keeps what waits when it outgrows its buffer, around every size that it 
   const overhead = dataOverheadBytes(1, SMALL_BYTES)
   for (const size of [SMALL_BYTES - AHEAD_BYTES - overhead, SMALL_BYTES - overhead, FILL_BYTES - overhead]) {
     for (let more = -3; more <= 3; more++) {
-      const outbox = createOutbox()
+      const outbox = createOutbox(grpcFraming)
       add(outbox, 1, size + more)
       add(outbox, 2, 1)
       outbox.ordered(endOf(2))
@@ -124,7 +124,7 @@ t.test('keeps what waits when it outgrows its buffer, around every size that it 
 })
 
 t.test('room counts what waits, and is whole again once that was taken', async (t) => {
-  const outbox = createOutbox()
+  const outbox = createOutbox(grpcFraming)
   add(outbox, 1, 1_000)
   const used = 1_000 + dataOverheadBytes(1, 1_000)
   t.equal(outbox.room(), FILL_BYTES - used)
@@ -139,7 +139,7 @@ t.test('room counts what waits, and is whole again once that was taken', async (
 })
 
 t.test('bears any number of ordered frames behind a full buffer, without a copy for each', async (t) => {
-  const outbox = createOutbox()
+  const outbox = createOutbox(grpcFraming)
   add(outbox, 1, outbox.room())
   const count = 10_000
   const before = Buffer.allocUnsafeSlow
@@ -160,7 +160,7 @@ t.test('bears any number of ordered frames behind a full buffer, without a copy 
 t.test('never writes into a piece that is still under way', async (t) => {
   const random = createRandom(3)
   for (let round = 0; round < 200; round++) {
-    const outbox = createOutbox()
+    const outbox = createOutbox(grpcFraming)
     let piece: Buffer | undefined
     let copy: Buffer | undefined
     const expected: string[] = []

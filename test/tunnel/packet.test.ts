@@ -39,9 +39,11 @@ const golden: readonly [Packet, string][] = [
     '0844a204110a0873687574646f776e10a8c30118f403',
   ],
   [{ type: 'BLOCKED', connectId: 1 }, '0849ca04020801'],
+  [{ type: 'LANE_OFFER', lane: 2, token: Buffer.from([1, 2]) }, '084ad20406080212020102'],
   [{ type: 'MOVE', connectId: 1, carrier: 2 }, '084bda040408011002'],
   [{ type: 'PING', nonce: 9 }, '084ce204020809'],
   [{ type: 'PONG', nonce: 9 }, '084dea04020809'],
+  [{ type: 'LANES_WANTED', count: 4 }, '084ef204020804'],
 ]
 
 const hex = (text: string): Buffer => Buffer.from(text, 'hex')

@@ -5,7 +5,6 @@ import { type Action, type Story, tellEveryOrder } from './model/interleavings.t
 import type { ModelSocket, Plan } from './model/socket.ts'
 import type { Step } from './model/step.ts'
 import type { World } from './model/world.ts'
-import { allWithLanes } from './one-session.ts'
 
 const quiet = (): Plan => ({ totalBytes: 0, endless: true, sink: 'fast' })
 
@@ -192,8 +191,36 @@ t.test(
       [movesAndLeaves, [lost]],
       [movesAndLeaves, [actions['target ends']]],
     ]) {
-      orders += tellEveryOrder({ extensions: allWithLanes, start, parties })
+      orders += tellEveryOrder({ extensions: offered, start, parties })
     }
     t.ok(orders > 1_000, `${orders} orders`)
   },
 )
+
+t.test('breaks nothing when the agent ends a lane that is in use, and goes on where it was before', async (t) => {
+  const moves = (socket: typeof client, index: number): Action =>
+    of(socket, `moves to ${index}`, (it, world) => {
+      const lane = world.lanes[index]
+      if (lane?.state === 'open') world.move(it, lane)
+      sends(it)
+    })
+  const ends: Action = {
+    name: 'the agent ends the lane',
+    when: carrierOpen(1),
+    run: (world) => world.endLane(world.lanes[1]!, 'agent'),
+  }
+  const start = (world: World): void => {
+    world.addLane()
+    world.dial({ client: quiet(), target: quiet() })
+  }
+  let orders = 0
+  for (const parties of [
+    [[moves(client, 1), actions['client ends']], [ends]],
+    [[moves(client, 1), moves(client, 0)], [ends]],
+    [[moves(target, 1), actions['target ends']], [ends]],
+    [[moves(client, 1), actions['client leaves']], [ends]],
+  ]) {
+    orders += tellEveryOrder({ extensions: offered, start, parties })
+  }
+  t.ok(orders > 1_000, `${orders} orders`)
+})

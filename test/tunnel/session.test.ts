@@ -2,6 +2,7 @@
 import { Buffer } from 'node:buffer'
 import t from 'tap'
 import { close } from '../../src/tunnel/ending.ts'
+import { type Extensions, offered } from '../../src/tunnel/extensions.ts'
 import type { Packet } from '../../src/tunnel/packet.ts'
 import { taken } from '../../src/tunnel/receiving.ts'
 import { send } from '../../src/tunnel/sending.ts'
@@ -118,12 +119,14 @@ t.test('says nothing and asks nothing once it is over', async (t) => {
   t.strictSame([told, carrier.frames(), budget.usedBytes], [[], [], 0])
 })
 
+const withoutLanes: Extensions = new Set([...offered].filter((name) => name !== 'lanes'))
 const strays: Readonly<Record<'server' | 'agent', readonly Packet[]>> = {
   server: [
     { type: 'DIAL_REQ', protocol: 'tcp', address: '10.0.0.1:80', random: 1 },
     { type: 'CLOSE_REQ', connectId: 1, reason: '' },
     { type: 'HEARTBEAT_ACK', seq: 1, serverUnixMs: 1 },
     { type: 'GOING_AWAY', reason: '', deadlineMs: 1, reconnectAfterMs: 1 },
+    { type: 'LANE_OFFER', lane: 1, token: Buffer.alloc(16) },
     { type: 'MOVE', connectId: 1, carrier: 1 },
   ],
   agent: [
@@ -131,13 +134,14 @@ const strays: Readonly<Record<'server' | 'agent', readonly Packet[]>> = {
     { type: 'CLOSE_RSP', connectId: 1, error: '' },
     { type: 'DRAIN' },
     { type: 'HEARTBEAT', seq: 1, sentUnixMs: 1, health: {} },
+    { type: 'LANES_WANTED', count: 1 },
     { type: 'MOVE', connectId: 1, carrier: 1 },
   ],
 }
 
 t.test('counts and drops what its end or its extensions have no use for', async (t) => {
   for (const role of ['server', 'agent'] as const) {
-    const { session, carrier, told, open } = oneSession({ role })
+    const { session, carrier, told, open } = oneSession({ role, extensions: withoutLanes })
     const { heard } = open(1)
     told.length = 0
     for (const packet of strays[role]) session.receive(carrier, packet)

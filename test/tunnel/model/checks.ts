@@ -33,7 +33,7 @@ function checkSide({ sides, tunnels, fail }: World, role: Role): void {
     const socket = role === 'server' ? tunnel.client : tunnel.target
     if (!socket) continue
     if (!socket.ending) open++
-    waiting += backlogOf(socket) + heldOf(socket)
+    waiting += backlogOf(socket) + heldOf(socket) + (socket.connection?.earlyBytes ?? 0)
   }
   if (session.connectionCount() !== open) fail(`the ${role} counts ${session.connectionCount()} of ${open} connections`)
   const dials = tunnels.filter((it) => (role === 'server' ? it.dial : it.asked) === 'pending').length

@@ -85,7 +85,7 @@ function play(story: Story, path: readonly number[], widths: number[]): void {
 }
 
 /** What matters in which order: the actions, and arrivals. Sockets and turns follow at once. */
-const isChoice = ({ name }: Step): boolean => /arrives|notices|ponged/.test(name)
+const isChoice = ({ name }: Step): boolean => /arrives|notices|ponged|carrier \d+ ends|closes carrier/.test(name)
 
 function choices(world: World, parties: Action[][]): Step[] {
   const steps = world.steps().filter(isChoice)

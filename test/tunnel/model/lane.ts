@@ -1,8 +1,9 @@
 /** A carrier between the two sessions of the model, both ways, and what it notices: credit that is overdrawn. */
 import { type Carrier, READ_BYTES } from '../../../src/tunnel/carrier.ts'
-import type { MessageSink } from '../../../src/tunnel/grpc-messages.ts'
+import type { FrameSink } from '../../../src/tunnel/framing.ts'
 import type { Int64 } from '../../../src/tunnel/packet.ts'
 import { INITIAL_WINDOW_BYTES } from '../../../src/tunnel/window.ts'
+import { grpcCodec, laneCodec } from './codecs.ts'
 import { otherOf, ROLES, type Role } from './side.ts'
 import { byteTransport, frameTransport } from './transport.ts'
 import { createWay, type Way } from './way.ts'
@@ -12,11 +13,13 @@ export type Lane = {
   readonly index: number
   readonly ways: Readonly<Record<Role, Way>> // by sender
   readonly noticed: Set<Role>
+  /** Who has seen both sides end. */
+  readonly closed: Set<Role>
   state: 'open' | 'cut'
 }
 
 /** What a side does with what arrives on a lane. */
-function sinkOf(world: World, role: Role, lane: () => Lane): MessageSink {
+function sinkOf(world: World, role: Role, lane: () => Lane): FrameSink {
   const carrier = (): Carrier => lane().ways[role].carrier
   return {
     packet(packet) {
@@ -53,10 +56,12 @@ export function openLane(world: World): Lane {
       index,
       transport: (sink) =>
         setup.bytes
-          ? byteTransport(sink, setup.random)
+          ? byteTransport(index === 0 ? grpcCodec : laneCodec, sink, setup.random)
           : frameTransport(setup.fillBytes, sink, setup.simple ? undefined : setup.random),
       sink: sinkOf(world, otherOf(role), () => lane),
-      heard: () => world.sides[otherOf(role)].session.heard(world.nowMs),
+      heard: () =>
+        world.sides[otherOf(role)].session.heard(world.nowMs, index === 0 ? undefined : carrierOf(otherOf(role))),
+      ended: () => endedAt(world, lane, otherOf(role)),
       writable: (carrier) => world.sides[role].session.writable(carrier),
       alarm(ms) {
         world.nowMs += ms + setup.random.pick([0, 0, 3])
@@ -69,13 +74,36 @@ export function openLane(world: World): Lane {
       atOnce: setup.simple,
       speed: setup.speed,
     })
+  const carrierOf = (role: Role): Carrier => lane.ways[role].carrier
   const lane: Lane = {
     index,
     ways: { server: wayFrom('server'), agent: wayFrom('agent') },
     noticed: new Set(),
+    closed: new Set(),
     state: 'open',
   }
   lanes.push(lane)
   for (const role of ROLES) world.sides[role].session.addCarrier(lane.ways[role].carrier)
   return lane
+}
+
+/** One side has nothing more to send over the lane. */
+export function endLane(world: World, lane: Lane, role: Role): void {
+  world.sides[role].session.retire(lane.ways[role].carrier)
+  lane.ways[role].finish()
+}
+
+/** The peer's end has come: as on both ends of the real lane, ours follows. */
+function endedAt(world: World, lane: Lane, role: Role): void {
+  world.sides[role].session.ended(lane.ways[role].carrier)
+  lane.ways[role].finish()
+}
+
+/** Whether this side has sent its end and seen the other's. */
+export const mayClose = ({ ways, closed, noticed }: Lane, role: Role): boolean =>
+  !closed.has(role) && !noticed.has(role) && ways[role].end() !== 'no' && ways[otherOf(role)].end() === 'arrived'
+
+export function closeLane(world: World, lane: Lane, role: Role): void {
+  lane.closed.add(role)
+  world.sides[role].session.lost(lane.ways[role].carrier, 'the lane is gone')
 }

@@ -1,5 +1,5 @@
 /** One random run: chaos, then calm until nothing is left to do, then the end of everything. */
-import { type Extension, type Extensions, offered } from '../../../src/tunnel/extensions.ts'
+import { type Extensions, offered } from '../../../src/tunnel/extensions.ts'
 import { createRandom, type Random } from '../../platform/random.ts'
 import { checkEnd, checkLiveness } from './outcome.ts'
 import { choose, perform, settle, windUp } from './rest.ts'
@@ -44,7 +44,7 @@ export function runSchedule(seed: number, kind: Kind): World {
 function extensionsOf(kind: Kind, random: Random): Extensions {
   if (kind === 'none') return new Set()
   if (kind === 'some') return new Set([...offered].filter(() => random.chance(60)))
-  return new Set<Extension>(kind === 'lanes' ? [...offered, 'lanes'] : offered)
+  return offered
 }
 
 function chaos(world: World, trace: string[], kind: Kind): void {
@@ -60,15 +60,15 @@ function chaos(world: World, trace: string[], kind: Kind): void {
 
 /** What people, networks and programs do to each other. */
 function addTrouble(world: World, kind: Kind, pace: number, into: Step[]): void {
-  const { random, extensions, speed } = world.setup
+  const { random, speed } = world.setup
   const open = world.lanes.filter(({ state }) => state === 'open')
+  const standing = open.filter(({ ways }) => ways.agent.end() === 'no')
   const over = world.lanes[0]?.state !== 'open'
   const add = (name: string, weight: number, run: () => unknown): void => {
     into.push({ name, weight, run })
   }
   if (world.tunnels.length < MOST_TUNNELS && !world.sides.server.over) {
-    const lane = random.chance(30) ? random.pick(open) : undefined
-    add(`dial over ${lane?.index ?? 0}`, 8, () => world.dial({ client: plan(random), target: plan(random) }, lane))
+    add('dial', 8, () => world.dial({ client: plan(random), target: plan(random) }))
   }
   for (const tunnel of world.tunnels) {
     if (tunnel.dial === 'pending') add(`cancel ${tunnel.random}`, 0.1 * pace * speed, () => world.cancel(tunnel))
@@ -87,9 +87,11 @@ function addTrouble(world: World, kind: Kind, pace: number, into: Step[]): void 
   if (!world.drainAsked) add('the agent drains', 0.1, world.drain)
   add('the server goes away', 0.05, world.goAway)
   add('carrier 0 is cut', 0.01 * pace, () => world.cut(world.lanes[0]!))
-  if (extensions.has('lanes')) {
+  if (kind === 'lanes') {
     for (const lane of open.slice(1)) add(`carrier ${lane.index} is cut`, 0.15 * pace, () => world.cut(lane))
-    if (open.length < 3 && world.lanes.length < MOST_LANES) add('a lane opens', 1, world.addLane)
+    for (const lane of open.slice(1))
+      add(`the agent ends carrier ${lane.index}`, 0.3, () => world.endLane(lane, 'agent'))
+    if (standing.length < 3 && world.lanes.length < MOST_LANES) add('a lane opens', 1, world.addLane)
   }
 }
 

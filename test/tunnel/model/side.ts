@@ -1,8 +1,8 @@
 /** One end of the model: a real session, and an owner that checks what it is told. */
 import { type Budget, createBudget } from '../../../src/tunnel/budget.ts'
 import type { Int64 } from '../../../src/tunnel/packet.ts'
-import { createSession, type Session } from '../../../src/tunnel/session.ts'
-import type { SessionEvents } from '../../../src/tunnel/session-owner.ts'
+import { createSession } from '../../../src/tunnel/session.ts'
+import type { Session, SessionEvents } from '../../../src/tunnel/session-owner.ts'
 import { addressOf, type Tunnel } from './tunnel.ts'
 import type { World } from './world.ts'
 
@@ -49,6 +49,11 @@ export function createSide(world: World, role: Role): Side {
       tunnelOf(number, 'pending').asked = 'cancelled'
     },
     goingAway: () => told.goingAway++,
+    laneDead(carrier) {
+      const lane = lanes[carrier.index]
+      if (lane?.state === 'open') world.cut(lane)
+    },
+    laneIdle: (carrier) => lanes[carrier.index]?.ways[role].finish(),
     drained() {
       told.drained++
       const { session } = world.sides.agent

@@ -1,4 +1,5 @@
 /** The events of the model that need nobody's decision: frames arrive, sockets go on, losses are noticed, dials succeed. */
+import { closeLane, mayClose } from './lane.ts'
 import { ROLES } from './side.ts'
 import type { Step } from './step.ts'
 import { socketsOf } from './tunnel.ts'
@@ -12,7 +13,14 @@ export function stepsOf(world: World): Step[] {
     for (const role of ROLES) {
       const way = lane.ways[role]
       way.steps(steps)
-      if (lane.state === 'cut' && !lane.noticed.has(role)) {
+      if (mayClose(lane, role)) {
+        steps.push({
+          name: `the ${role} closes carrier ${lane.index}`,
+          weight: 5,
+          run: () => closeLane(world, lane, role),
+        })
+      }
+      if (lane.state === 'cut' && !lane.noticed.has(role) && !lane.closed.has(role)) {
         steps.push({
           name: `the ${role} notices the loss of carrier ${lane.index}`,
           weight: 3,

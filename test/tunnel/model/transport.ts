@@ -2,11 +2,13 @@
  * What stands between two sessions in one direction, in memory. Both kinds keep the order that the real carrier keeps:
  * control frames stand in front of the data that waits at the sender, everything else stays in order.
  */
+
 import { Buffer } from 'node:buffer'
-import { grpcDecoder, type MessageSink } from '../../../src/tunnel/grpc-messages.ts'
+import type { FrameSink } from '../../../src/tunnel/framing.ts'
 import { createOutbox } from '../../../src/tunnel/outbox.ts'
 import type { Int64, Packet } from '../../../src/tunnel/packet.ts'
 import type { Random } from '../../platform/random.ts'
+import type { Codec } from './codecs.ts'
 
 export type Transport = {
   readonly control: (packet: Packet) => void
@@ -30,7 +32,7 @@ type Frame =
   | { readonly kind: 'data'; readonly connectId: Int64; readonly bytes: Uint8Array }
 
 /** Frames as objects: fast, and one by one, for exhaustive interleavings (`random` undefined). */
-export function frameTransport(fillBytes: number, sink: MessageSink, random: Random | undefined): Transport {
+export function frameTransport(fillBytes: number, sink: FrameSink, random: Random | undefined): Transport {
   let ahead: Frame[] = []
   let behind: Frame[] = []
   let waitingBytes = 0
@@ -71,10 +73,10 @@ export function frameTransport(fillBytes: number, sink: MessageSink, random: Ran
   }
 }
 
-/** Real bytes, as the gRPC carrier writes and reads them, split anywhere. */
-export function byteTransport(sink: MessageSink, random: Random): Transport {
-  const outbox = createOutbox()
-  const decode = grpcDecoder(4 * 1024 * 1024, sink)
+/** Real bytes, as the carrier writes and reads them, split anywhere. */
+export function byteTransport({ framing, decoder }: Codec, sink: FrameSink, random: Random): Transport {
+  const outbox = createOutbox(framing)
+  const decode = decoder(sink)
   let piece: Buffer | undefined
   let wire: Buffer[] = []
 

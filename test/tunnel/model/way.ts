@@ -3,7 +3,7 @@
  * done, the turn ends, something arrives.
  */
 import type { Carrier } from '../../../src/tunnel/carrier.ts'
-import type { MessageSink } from '../../../src/tunnel/grpc-messages.ts'
+import type { FrameSink } from '../../../src/tunnel/framing.ts'
 import type { Int64 } from '../../../src/tunnel/packet.ts'
 import type { Step } from './step.ts'
 import type { Transport } from './transport.ts'
@@ -16,6 +16,10 @@ export type Way = {
   flowing: boolean
   /** The connection broke; the sender and the receiver have yet to notice. */
   readonly cut: () => void
+  /** The sender ends its side when all that waits has been written. */
+  readonly finish: () => void
+  /** Whether its end is out, and whether it has arrived. */
+  readonly end: () => 'no' | 'out' | 'arrived'
   /** The receiver has noticed: nothing arrives any more. */
   readonly deaf: () => void
 }
@@ -23,10 +27,12 @@ export type Way = {
 export type WayOptions = {
   readonly name: string
   readonly index: number
-  readonly transport: (sink: MessageSink) => Transport
+  readonly transport: (sink: FrameSink) => Transport
   /** What the receiver does with what arrives. */
-  readonly sink: MessageSink
+  readonly sink: FrameSink
   readonly heard: () => void
+  /** The sender's end has arrived. */
+  readonly ended: () => void
   /** The sender's session may write on. */
   readonly writable: (carrier: Carrier) => void
   /** The time has passed that the sender's session asked for. */
@@ -49,6 +55,7 @@ export function createWay(options: WayOptions): Way {
   let turnAhead = false
   let alarmMs: number | undefined
   let state: 'open' | 'cut' | 'deaf' = 'open'
+  let end: 'no' | 'asked' | 'out' | 'arrived' = 'no'
 
   function flush(): void {
     if (underWay || state !== 'open') return
@@ -57,6 +64,7 @@ export function createWay(options: WayOptions): Way {
       transport.written()
       underWay = false
     }
+    if (end === 'asked' && !underWay) end = 'out'
   }
 
   function written(): void {
@@ -125,6 +133,15 @@ export function createWay(options: WayOptions): Way {
     },
   }
 
+  const endStep: Step = {
+    name: `${name} ends`,
+    weight: 10 * speed,
+    run() {
+      end = 'arrived'
+      options.ended()
+    },
+  }
+
   const way: Way = {
     carrier,
     flowing: true,
@@ -134,11 +151,17 @@ export function createWay(options: WayOptions): Way {
       if (turnAhead && state === 'open') into.push(turnStep)
       if (alarmMs !== undefined && state === 'open') into.push(alarmStep)
       if (way.flowing && way.deliverable()) into.push(arriveStep)
+      if (end === 'out' && state === 'open' && !transport.underWay()) into.push(endStep)
     },
     cut() {
       transport.cut()
       state = 'cut'
     },
+    finish() {
+      if (end === 'no') end = 'asked'
+      flush()
+    },
+    end: () => (end === 'asked' ? 'no' : end),
     deaf() {
       state = 'deaf'
     },

@@ -7,8 +7,9 @@ import type { DialEvents } from '../../../src/tunnel/dials.ts'
 import type { Extensions } from '../../../src/tunnel/extensions.ts'
 import type { Violation } from '../../../src/tunnel/violations.ts'
 import type { Random } from '../../platform/random.ts'
+import { moveTo } from '../one-session.ts'
 import { checkWorld } from './checks.ts'
-import { type Lane, openLane } from './lane.ts'
+import { endLane, type Lane, openLane } from './lane.ts'
 import { createSide, otherOf, ROLES, type Role, type Side } from './side.ts'
 import { createSocket, type ModelSocket } from './socket.ts'
 import type { Step } from './step.ts'
@@ -44,7 +45,7 @@ export type World = {
   /** What may happen next without anybody's fault. */
   readonly steps: () => Step[]
   readonly check: () => void
-  readonly dial: (plans: Tunnel['plans'], lane?: Lane) => Tunnel
+  readonly dial: (plans: Tunnel['plans']) => Tunnel
   /** A dial that is about to go out. */
   readonly announce: (tunnel: Pick<Tunnel, 'random' | 'number' | 'plans'>) => Tunnel
   /** What the one who dialled hears. @param join makes the end at the server */
@@ -54,6 +55,8 @@ export type World = {
   readonly refuse: (tunnel: Tunnel) => void
   readonly move: (socket: ModelSocket, lane: Lane) => boolean
   readonly addLane: () => Lane
+  /** The side has nothing more to send over the lane. */
+  readonly endLane: (lane: Lane, role: Role) => void
   readonly cut: (lane: Lane) => void
   readonly notice: (lane: Lane, role: Role) => void
   readonly drain: () => void
@@ -123,7 +126,7 @@ export function createWorld(setup: Setup): World {
         tunnel.dial = 'failed'
       },
     }),
-    dial(plans, lane) {
+    dial(plans) {
       const random = tunnels.length + 1
       const tunnel = world.announce({ random, number: random, plans })
       world.sides.server.session.dial(
@@ -133,7 +136,6 @@ export function createWorld(setup: Setup): World {
           socket.connection = connection
           return socket
         }),
-        lane?.ways.server.carrier,
       )
       return tunnel
     },
@@ -154,9 +156,10 @@ export function createWorld(setup: Setup): World {
     },
     move(socket, lane) {
       const role = socket.name.startsWith('client') ? 'server' : 'agent'
-      return world.sides[role].session.move(socket.connection!, lane.ways[role].carrier)
+      return moveTo(socket.connection!, lane.ways[role].carrier)
     },
     addLane: () => openLane(world),
+    endLane: (lane, role) => endLane(world, lane, role),
     cut(lane) {
       lane.state = 'cut'
       if (lane.index > 0) told.laneLost = true

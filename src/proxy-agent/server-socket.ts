@@ -1,0 +1,34 @@
+/** A TLS connection to a proxy-server: for the stream of a link, or for one of its lanes. */
+import { isIP, type LookupFunction } from 'node:net'
+import { connect, type TLSSocket } from 'node:tls'
+import type { TlsProtocol } from '../platform/cipher-suites.ts'
+import type { TlsMaterial } from '../platform/tls-material.ts'
+
+export type ServerSocketOptions = {
+  readonly host: string
+  readonly port: number
+  readonly material: TlsMaterial
+  readonly protocol: TlsProtocol
+  readonly alpn: readonly string[]
+  readonly lookup: LookupFunction
+  /** Of this very server, where its name may have several. */
+  readonly address?: string
+  /** Whether the peer's end is not yet ours. */
+  readonly halfOpen?: boolean
+}
+
+export function connectToServer(options: ServerSocketOptions): TLSSocket {
+  const { host, port, material, protocol, alpn, lookup, address = host, halfOpen = false } = options
+  const socket = connect({
+    host: address,
+    port,
+    lookup,
+    ...material,
+    ...protocol,
+    ALPNProtocols: [...alpn],
+    ...(isIP(host) === 0 && { servername: host }),
+  })
+  socket.allowHalfOpen = halfOpen
+  socket.setNoDelay(true)
+  return socket
+}

@@ -1,0 +1,42 @@
+/**
+ * Which connections go over lanes: those that are bulk, until they are no longer. Small exchanges stay on the stream, where
+ * nothing is in front of them. Pure. Source: docs/protocol.md section 10.
+ */
+import { BULK_BYTES, isCalm } from './bulk.ts'
+import type { Connection, Outlet } from './connection.ts'
+import { MAX_LANE_CONNECT_ID } from './lane-frames.ts'
+import { move } from './moving.ts'
+
+/** Called before bytes are sent, which were weighed. */
+export function steer(connection: Connection): void {
+  const { link, bulk, steered } = connection
+  if (bulk === steered || !link.steers) return
+  if (bulk) goToLane(connection)
+  else goHome(connection)
+}
+
+/** Called now and then: a connection that says nothing any more must not keep its lane open. */
+export function calm(connection: Connection, nowMs: number): void {
+  if (connection.steered && isCalm(connection, nowMs)) goHome(connection)
+}
+
+/** The peer of this connection wants it to send more than it may: told by the size that its window has. */
+export function lookAtWindow({ link, window }: Connection): void {
+  if (window.size > BULK_BYTES) link.carriesMuch()
+}
+
+function goToLane(connection: Connection): void {
+  const { link, id } = connection
+  link.carriesMuch()
+  const lane = leastLoaded(link.lanes)
+  if (lane && id <= MAX_LANE_CONNECT_ID) connection.steered = move(connection, lane)
+}
+
+function goHome(connection: Connection): void {
+  connection.steered = false
+  move(connection, connection.home)
+}
+
+function leastLoaded([first, ...others]: readonly Outlet[]): Outlet | undefined {
+  return first && others.reduce((least, lane) => (lane.load < least.load ? lane : least), first)
+}

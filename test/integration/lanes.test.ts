@@ -1,0 +1,229 @@
+/** Bulk over lanes: all of it, in order, once; and what happens to it, and to all else, when lanes break. */
+import type { Socket } from 'node:net'
+import t, { type Test } from 'tap'
+import { createRandom } from '../platform/random.ts'
+import { startBalancer } from './balancer.ts'
+import { makePki } from './certificates.ts'
+import { echoOver, openTunnel } from './client.ts'
+import { event, eventually, within } from './deadline.ts'
+import { figure, figureBecomes, SERVER } from './figures.ts'
+import { startLaneBreaker } from './lane-breaker.ts'
+import { echo, listenTarget } from './target.ts'
+import { expectedHash, type Received, receiveAll, receivePattern, sendAll, sendPattern } from './transfer.ts'
+import { launchAgent, type Server, startAgent, startServer, startTunnels, type Tunnel } from './tunnel.ts'
+
+const MEBIBYTE = 1024 * 1024
+const BULK_BYTES = 24 * MEBIBYTE
+const SEED = Number(process.env.CULVERT_LANES_SEED ?? 1)
+const LANES_CUT = 8
+const twoServers = ['--server-count=2']
+const whole = { bytes: BULK_BYTES, hash: expectedHash(BULK_BYTES) }
+const pki = await makePki(t)
+const target = await listenTarget(t, echo)
+const sinks = new Map<Socket, Promise<Received>>()
+const sink = await listenTarget(t, (socket) => {
+  const received = receiveAll(socket)
+  received.then(() => socket.end()).catch(() => undefined) // who asks for it hears of it
+  sinks.set(socket, received)
+})
+const source = await listenTarget(t, (socket) => void sendAll(socket, BULK_BYTES).catch(() => undefined))
+
+const openLanes = 'culvert_server_open_lanes'
+const moves = (segment: 'to_agent' | 'from_agent'): string =>
+  `${SERVER}stream_packets_total{segment="${segment}",packet_type="MOVE"}`
+
+/** Makes a connection send so much that lanes are opened. */
+async function bulkUp(server: Server): Promise<void> {
+  const socket = await openTunnel(server, source.address)
+  await receiveAll(socket)
+  socket.destroy()
+}
+
+async function throughBreaker(t: Test, flags: readonly string[] = [], serverFlags: readonly string[] = []) {
+  const server = await startServer(t, { pki, flags: serverFlags })
+  const breaker = await startLaneBreaker(t, () => server.agentPort)
+  const agent = await startAgent(t, { ...server, agentPort: breaker.port }, { flags: ['--lanes=2', ...flags] })
+  await bulkUp(server)
+  await figureBecomes(server, openLanes, 2)
+  return { server, agent, breaker }
+}
+
+for (const { server, agent } of await startTunnels(t, { pki }, { flags: ['--lanes=2'] })) {
+  const { transport } = server
+
+  t.test(`${transport}: bulk arrives unchanged over lanes, both ways, and small exchanges beside it`, async (t) => {
+    const small = await openTunnel(server, target.address)
+    await echoOver(small, 'before')
+    const accepted = sink.next()
+    const [up, down] = [await openTunnel(server, sink.address), await openTunnel(server, source.address)]
+    const [received] = await Promise.all([receiveAll(down), sendAll(up, BULK_BYTES), echoOver(small, 'meanwhile')])
+    t.strictSame(received, whole)
+    t.strictSame(await sinks.get(await accepted), whole)
+    await echoOver(small, 'afterwards')
+    for (const socket of [small, up, down]) socket.destroy()
+    t.equal(await figure(server, openLanes), 2)
+    t.equal(await figure(agent, 'culvert_agent_open_lanes'), 2)
+    t.ok((await figure(server, moves('to_agent'))) > 0, 'the upload was moved')
+    t.ok((await figure(server, moves('from_agent'))) > 0, 'the download was moved')
+  })
+
+  t.test(`${transport}: 16 connections at once send and receive over lanes`, async (t) => {
+    const bytes = 4 * MEBIBYTE
+    const sockets = await Promise.all(Array.from({ length: 16 }, () => openTunnel(server, target.address)))
+    const all = sockets.map(async (socket) => {
+      const [received] = await Promise.all([receiveAll(socket), sendAll(socket, bytes)])
+      socket.destroy()
+      return received
+    })
+    const expected = { bytes, hash: expectedHash(bytes) }
+    t.strictSame(
+      await Promise.all(all),
+      sockets.map(() => expected),
+    )
+  })
+
+  t.test(`${transport}: a connection that is bulk now and then moves there and back and loses nothing`, async (t) => {
+    const socket = await openTunnel(server, target.address)
+    for (let round = 0; round < 3; round++) {
+      const before = await figure(server, moves('to_agent'))
+      const hash = receivePattern(socket, MEBIBYTE * 2)
+      await sendPattern(socket, MEBIBYTE * 2)
+      t.equal(await hash, expectedHash(MEBIBYTE * 2))
+      await eventually(
+        'it has moved to a lane, and back when it was calm',
+        async () => {
+          await echoOver(socket, `calm ${round}`)
+          return figure(server, moves('to_agent'))
+        },
+        (count) => count >= before + 2,
+      )
+    }
+    socket.destroy()
+  })
+}
+
+t.test('lanes that are cut at random break what goes over them, and nothing is ever wrong', async (t) => {
+  const { server, agent, breaker } = await throughBreaker(t)
+  const random = createRandom(SEED)
+  const small = await openTunnel(server, target.address)
+  let transferring = true
+  let [good, broken] = [0, 0]
+
+  async function transfer(address: string): Promise<void> {
+    while (transferring) {
+      const accepted = address === sink.address ? sink.next() : undefined
+      const socket = await openTunnel(server, address)
+      const arrives =
+        address === source.address ? receiveAll(socket) : accepted?.then((it) => sinks.get(it) as Promise<Received>)
+      socket.on('error', () => undefined)
+      if (address === sink.address) void sendAll(socket, BULK_BYTES).catch(() => undefined)
+      const result = await arrives?.catch(() => undefined)
+      socket.destroy()
+      if (result?.bytes === BULK_BYTES) good++
+      else broken++
+      // A client over TLS hears of a break as of an end that came too soon: what it has is right up to there.
+      if (result) t.equal(result.hash, expectedHash(result.bytes))
+    }
+  }
+
+  const transfers = Promise.all([transfer(source.address), transfer(sink.address)])
+  for (let cuts = 0; cuts < LANES_CUT; cuts++) {
+    const [lane] = await eventually(
+      'a lane carries bulk',
+      () => breaker.lanes().filter((it) => it.bytes() > (1 + random.below(10)) * MEBIBYTE),
+      (lanes) => lanes.length > 0,
+      60_000,
+    )
+    lane?.cut()
+    await echoOver(small, `the stream is untouched, cut ${cuts}`)
+  }
+  transferring = false
+  await transfers
+  small.destroy()
+  t.comment(`${good} transfers were whole, ${broken} broke, ${breaker.opened()} lanes`)
+  t.ok(good > 0 && broken > 0)
+  t.ok(breaker.opened() > 4, 'they were opened again')
+  t.equal(await figure(server, `${SERVER}grpc_connections{service_method="Connect"}`), 1)
+  await figureBecomes(server, `${SERVER}established_connections`, 0)
+  await figureBecomes(server, 'culvert_server_buffered_bytes', 0)
+  await figureBecomes(agent, 'culvert_agent_buffered_bytes', 0)
+  t.ok((await figure(server, 'culvert_server_lane_ends_total{how="lost"}')) >= LANES_CUT / 2)
+})
+
+t.test('a lane on which nothing is heard any more is left within seconds, and the stream stays', async (t) => {
+  const flags = ['--heartbeat-interval=200ms', '--heartbeat-timeout=1s']
+  const { server, agent, breaker } = await throughBreaker(t, flags, ['--heartbeat-timeout=1s'])
+  const small = await openTunnel(server, target.address)
+  for (const lane of breaker.lanes()) lane.silence()
+  await figureBecomes(server, 'culvert_server_lane_ends_total{how="dead"}', 2)
+  await eventually(
+    'the agent has given them up',
+    () => figure(agent, 'culvert_agent_open_lanes'),
+    (count) => count === 0,
+  )
+  await echoOver(small, 'the stream is there')
+  small.destroy()
+  await bulkUp(server)
+})
+
+t.test('a lane that comes to another server is refused, and tried again until it comes to the right one', async (t) => {
+  const servers = await Promise.all([
+    startServer(t, { pki, flags: twoServers }),
+    startServer(t, { pki, flags: twoServers }),
+  ])
+  const balancer = await startBalancer(t, () => servers.map(({ agentPort }) => agentPort))
+  const agent = await launchAgent(t, { pki, agentPort: balancer.port }, { flags: ['--lanes=2'] })
+  await agent.logged('connected', 2)
+  await eventually(
+    'both have lanes, and have refused some',
+    async () => {
+      await Promise.all(servers.map(bulkUp))
+      const all = await Promise.all(servers.map((server) => figure(server, openLanes)))
+      const refused = await figure(agent, 'culvert_agent_failed_lanes_total{why="refused"}')
+      return { least: Math.min(...all), refused }
+    },
+    ({ least, refused }) => least > 0 && refused > 0,
+    60_000,
+  )
+})
+
+t.test('without lanes on either end all goes over the stream', async (t) => {
+  for (const [serverFlags, agentFlags] of [
+    [[], ['--lanes=0']],
+    [['--max-lanes-per-agent=0'], ['--lanes=4']],
+  ] as const) {
+    const server = await startServer(t, { pki, flags: serverFlags })
+    const agent = await startAgent(t, server, { flags: agentFlags })
+    await bulkUp(server)
+    t.equal(await figure(server, openLanes), 0)
+    t.equal(await figure(server, moves('from_agent')), 0)
+    t.notMatch(JSON.stringify(agent.log), /lanes/, 'it was not agreed on')
+  }
+})
+
+t.test('a path whose round trip is short has no lanes unless they are asked for', async (t) => {
+  const server = await startServer(t, { pki })
+  const agent = await startAgent(t, server, { flags: ['--lanes=auto'] })
+  await bulkUp(server)
+  t.equal(await figure(agent, 'culvert_agent_open_lanes'), 0)
+})
+
+for (const who of ['server', 'agent'] as const) {
+  t.test(`transfers over lanes complete when the ${who} gets SIGTERM`, async (t) => {
+    const server = await startServer(t, { pki })
+    const tunnel: Tunnel = { server, agent: await startAgent(t, server, { flags: ['--lanes=2'] }) }
+    await bulkUp(server)
+    await figureBecomes(server, openLanes, 2)
+    const accepted = sink.next()
+    const [up, down] = [await openTunnel(server, sink.address), await openTunnel(server, source.address)]
+    const received = receiveAll(down)
+    const sent = sendAll(up, BULK_BYTES)
+    await event(down, 'data')
+    tunnel[who].signal('SIGTERM')
+    t.strictSame(await received, whole)
+    await sent
+    t.strictSame(await sinks.get(await accepted), whole)
+    for (const socket of [up, down]) socket.destroy()
+    t.strictSame(await within(tunnel[who].ended, 'its end'), { code: 0, signal: null })
+  })
+}

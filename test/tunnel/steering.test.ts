@@ -1,0 +1,110 @@
+import { Buffer } from 'node:buffer'
+import t from 'tap'
+import { BULK_BYTES, CALM_BYTES, DRAIN_BYTES_PER_MS } from '../../src/tunnel/bulk.ts'
+import { READ_BYTES } from '../../src/tunnel/carrier.ts'
+import type { Connection } from '../../src/tunnel/connection.ts'
+import { withoutLanes } from '../../src/tunnel/extensions.ts'
+import { send } from '../../src/tunnel/sending.ts'
+import { oneSession } from './one-session.ts'
+import { type RecordedCarrier, recordedCarrier } from './recorded-carrier.ts'
+
+/** @param lanes how many there are */
+function steered(lanes: number, extensions?: typeof withoutLanes) {
+  const wanted: number[] = []
+  const made = oneSession({
+    role: 'agent',
+    ...(extensions && { extensions }),
+    owner: { carriesMuch: () => wanted.push(1) },
+  })
+  const carriers = Array.from({ length: lanes }, (_, index) => recordedCarrier(index + 1))
+  for (const lane of carriers) made.session.addCarrier(lane)
+  const open = (id: number): Connection => {
+    const { connection } = made.open(id)
+    made.session.receive(made.carrier, { type: 'WINDOW_UPDATE', connectId: id, credit: 2 ** 30 })
+    made.carrier.frames()
+    return connection
+  }
+  return { ...made, open, wanted, lanes: carriers }
+}
+
+/** Which carrier what is sent now goes over. */
+function pour(connection: Connection, bytes: number): RecordedCarrier {
+  for (let left = bytes; left > 0; left -= READ_BYTES) {
+    ;(connection.out.carrier as RecordedCarrier).roomBytes = 512 * 1024
+    send(connection, Buffer.alloc(Math.min(left, READ_BYTES)))
+  }
+  return connection.out.carrier as RecordedCarrier
+}
+
+t.test(
+  'moves a connection to a lane when it has sent more than a burst, and asks for lanes where there are none',
+  async (t) => {
+    const { open, carrier, lanes, wanted } = steered(1)
+    const connection = open(1)
+    t.equal(pour(connection, BULK_BYTES), carrier)
+    t.strictSame(wanted, [])
+    t.equal(pour(connection, 1), lanes[0])
+    t.strictSame(wanted, [1])
+    t.equal(carrier.frames().at(-1)?.type, 'MOVE', 'behind what went over the stream')
+    const none = steered(0)
+    const lonely = none.open(1)
+    t.equal(pour(lonely, BULK_BYTES + 2 * READ_BYTES), none.carrier)
+    t.equal(none.wanted.length, 2, 'again and again')
+  },
+)
+
+t.test('does not take for a burst what comes slower than the bucket drains', async (t) => {
+  const { open, session, carrier } = steered(1)
+  const connection = open(1)
+  for (let ms = 0; ms < 10_000; ms += 10) {
+    session.heard(ms)
+    t.equal(pour(connection, Math.floor(DRAIN_BYTES_PER_MS * 10)), carrier)
+  }
+})
+
+t.test('brings a connection home with its first bytes after it was calm', async (t) => {
+  const { open, session, carrier, lanes } = steered(1)
+  const connection = open(1)
+  pour(connection, BULK_BYTES + READ_BYTES)
+  const drainedMs = (connection.burst - CALM_BYTES) / DRAIN_BYTES_PER_MS
+  session.heard(drainedMs - 1)
+  t.equal(pour(connection, 1), lanes[0], 'not yet')
+  session.heard(drainedMs + 2)
+  t.equal(pour(connection, 1), carrier)
+  t.equal(lanes[0]?.frames().at(-1)?.type, 'MOVE')
+  t.equal(pour(connection, BULK_BYTES + 1), lanes[0], 'and it may leave again')
+})
+
+t.test('brings a connection home that says nothing any more, at the next look', async (t) => {
+  const { open, session, carrier } = steered(1)
+  const connection = open(1)
+  pour(connection, BULK_BYTES + READ_BYTES)
+  session.heard(10_000)
+  session.tick(10_000, 10_000)
+  t.equal(connection.out.carrier, carrier)
+})
+
+t.test('spreads connections over the lanes, by how many each has', async (t) => {
+  const { open, lanes } = steered(3)
+  const connections = [1, 2, 3, 4, 5, 6].map(open)
+  for (const connection of connections) pour(connection, BULK_BYTES + 1)
+  t.strictSame(
+    lanes.map((lane) => connections.filter(({ out }) => out.carrier === lane).length),
+    [2, 2, 2],
+  )
+})
+
+t.test('takes a lane again that a connection has left by its end', async (t) => {
+  const { open, session, carrier, lanes } = steered(2)
+  const [first, second, third] = [open(1), open(2), open(3)]
+  t.equal(pour(first!, BULK_BYTES + 1), lanes[0])
+  t.equal(pour(second!, BULK_BYTES + 1), lanes[1])
+  session.receive(carrier, { type: 'CLOSE_REQ', connectId: 2, reason: 'x' })
+  t.equal(pour(third!, BULK_BYTES + 1), lanes[1])
+})
+
+t.test('leaves all as it is where lanes were not agreed on', async (t) => {
+  const { open, carrier, wanted } = steered(1, withoutLanes)
+  t.equal(pour(open(1), 10 * BULK_BYTES), carrier)
+  t.strictSame(wanted, [])
+})
