@@ -43,7 +43,7 @@ export const limitOptions = {
     min: 1_048_576,
     help: 'Bytes held for all connections of one server.',
   }),
-  processBufferBytes: bytes({ ...limiting, default: '256MiB', min: 1_048_576, help: 'Bytes held in all.' }),
+  processBufferBytes: bytes({ ...limiting, default: '256MiB', min: 1_048_576, help: 'Bytes held in all, both ways.' }),
   slowConsumerBytes: bytes({
     ...limiting,
     default: '640KiB',

@@ -60,7 +60,7 @@ export function createAgentMetrics(state: AgentState): { metrics: AgentMetrics; 
   gauge(`${PREFIX}open_endpoint_connections`, 'Connections to targets that are open.', state.connections)
   let lanes = 0
   gauge('culvert_agent_open_lanes', 'Lanes to servers that are open.', () => lanes)
-  gauge('culvert_agent_buffered_bytes', 'Bytes from servers that targets have not taken yet.', state.bufferedBytes)
+  gauge('culvert_agent_buffered_bytes', 'Bytes that wait for targets or for servers.', state.bufferedBytes)
   gauge('culvert_agent_tls_files_broken', '1 while the TLS files are broken and the ones before are in use.', () =>
     state.tlsAlarm() ? 1 : 0,
   )

@@ -7,10 +7,11 @@ import type { Socket } from 'node:net'
 import type { Clock } from '../platform/clock.ts'
 import type { Log } from '../platform/log.ts'
 import type { Ending } from '../tunnel/connection.ts'
-import { createEndpoint, type Endpoint } from '../tunnel/endpoint.ts'
+import { createEndpoint, type Endpoint, reset } from '../tunnel/endpoint.ts'
 import type { Admission } from './core/admission.ts'
 import { answer, established, type Failure } from './core/answers.ts'
 import { readConnectHead } from './core/connect-head.ts'
+import type { Unread, UnreadBytes } from './core/unread.ts'
 import type { Dialing } from './dialing.ts'
 import { forcedReasons, type HeadRefusal, type ServerMetrics } from './metrics.ts'
 
@@ -36,6 +37,7 @@ export type FrontendDeps = {
   readonly clock: Clock
   readonly log: Log
   readonly metrics: ServerMetrics
+  readonly unread: UnreadBytes
 }
 
 export type Frontend = {
@@ -57,6 +59,7 @@ export function serveFrontend(socket: Socket, admission: Admission, deps: Fronte
   let openedMs = 0
   let socketClosed = false
   let served = false // it has asked for a connection
+  let unread: Unread | undefined
   const deadline = clock.after(options.headTimeoutMs, () => {
     if (state === 'head') refuse({ kind: 'slow-head' }, 'slow')
   })
@@ -65,6 +68,8 @@ export function serveFrontend(socket: Socket, admission: Admission, deps: Fronte
   socket.on('end', clientEnded)
   socket.on('error', gone)
   socket.on('close', closed)
+  socket.on('pause', () => watchUnread(true))
+  socket.on('resume', () => watchUnread(false))
   if (admission.kind === 'refused') refuse({ kind: 'forbidden', cause: admission.cause })
 
   function read(chunk: Buffer): void {
@@ -75,7 +80,20 @@ export function serveFrontend(socket: Socket, admission: Admission, deps: Fronte
       received = received.length === 0 ? chunk : Buffer.concat([received, chunk])
       if (state === 'head') readHead()
       else if (received.length >= options.earlyDataBytes) socket.pause()
+      else watchUnread(true)
     }
+  }
+
+  /** Most clients are never watched. */
+  function watchUnread(on: boolean): void {
+    if (on) unread ??= deps.unread.join(() => received.length + socket.readableLength, giveUp)
+    unread?.watch(on && !socket.destroyed)
+  }
+
+  function giveUp(): void {
+    metrics.connectionForced('over-budget')
+    received = Buffer.alloc(0)
+    reset(socket)
   }
 
   function readHead(): void {
@@ -95,6 +113,7 @@ export function serveFrontend(socket: Socket, admission: Admission, deps: Fronte
     metrics.connectServed(1)
     received = received.subarray(head.headBytes)
     if (received.length >= options.earlyDataBytes) socket.pause()
+    else if (received.length > 0) watchUnread(true)
     cancel = deps.dialing.dial(admission.cluster, admission.principal, head.address, {
       connected(connection) {
         state = 'open'
@@ -119,6 +138,7 @@ export function serveFrontend(socket: Socket, admission: Admission, deps: Fronte
     const early = received
     received = Buffer.alloc(0)
     const mayRead = early.length === 0 || endpoint?.read(early)
+    if (!socket.isPaused()) watchUnread(false)
     if (ended) endpoint?.ended()
     else if (mayRead) socket.resume()
   }
@@ -139,6 +159,7 @@ export function serveFrontend(socket: Socket, admission: Admission, deps: Fronte
   /** The tunnel may still have bytes of a client that has gone in good order. */
   function closed(): void {
     gone()
+    watchUnread(false)
     if (state === 'refused') leave()
     else socketClosed = true
   }

@@ -17,6 +17,7 @@ import { dialErrorText } from './core/dial-response.ts'
 import { type GrpcStatus, grpcStatus, unreadable } from './core/grpc-status.ts'
 import { createProxyCall } from './core/proxy-call.ts'
 import type { Turns } from './core/turns.ts'
+import type { UnreadBytes } from './core/unread.ts'
 import type { Dialing } from './dialing.ts'
 import { forcedReasons, type ServerMetrics } from './metrics.ts'
 
@@ -33,6 +34,8 @@ const IDLE_MS = 60_000
 const END_GRACE_MS = 1_000
 /** Packets besides data that a client who does not read may make us keep, in one call: bytes. */
 const MAX_UNREAD_BYTES = 1024 * 1024
+/** So many of them are nobody's concern: bytes. */
+const FREE_UNREAD_BYTES = 16 * 1024
 /** With these a client says that it wants no more of its call; with others, that something broke. */
 const RESETS_IN_ORDER: ReadonlySet<number> = new Set([constants.NGHTTP2_CANCEL, constants.NGHTTP2_NO_ERROR])
 
@@ -48,6 +51,7 @@ export type GrpcFrontendDeps = {
   readonly clock: Clock
   readonly log: Log
   readonly metrics: ServerMetrics
+  readonly unread: UnreadBytes
 }
 
 export type GrpcFrontend = {
@@ -141,6 +145,18 @@ export function serveGrpcFrontend(
     held: holds,
   })
 
+  const unread = deps.unread.join(
+    () => stream.readableLength + outbox.packetBytes(),
+    () => {
+      metrics.connectionForced('over-budget')
+      hangUp()
+    },
+  )
+
+  function lookAtUnread(): void {
+    unread.watch(state !== 'closed' && (!reading || outbox.packetBytes() > FREE_UNREAD_BYTES))
+  }
+
   /** Of a message that was begun: no more of it is wanted. */
   function letGo(): void {
     decode = () => false
@@ -164,11 +180,13 @@ export function serveGrpcFrontend(
     metrics.frontendPaused(on ? -1 : 1)
     if (on) stream.resume()
     else stream.pause()
+    lookAtUnread()
   }
 
   function send(packet: Packet): void {
     count.sent[packet.type]++
     outbox.packet(packet)
+    lookAtUnread()
     turn.want()
     if (outbox.packetBytes() > MAX_UNREAD_BYTES) process.nextTick(hangUp)
   }
@@ -201,6 +219,7 @@ export function serveGrpcFrontend(
     stream.write(piece.bytes, (error) => {
       if (!error && piece.dataMessages > 0) metrics.frontendWrote(clock.now() - startMs)
       piece.left() // also when the stream has closed meanwhile
+      lookAtUnread()
       turn.left()
       if (!outbox.isEmpty()) turn.want()
       else if (state === 'ending') stream.end()
@@ -259,6 +278,7 @@ export function serveGrpcFrontend(
     metrics.frontendStreamEnded(clientEnded ? 'OK' : fault)
     call.ended(true)
     outbox.drop()
+    lookAtUnread()
     turn.leave()
     settled()
   }

@@ -82,7 +82,12 @@ export const limitOptions = {
     min: 1_048_576,
     help: 'Bytes held for all connections of one agent.',
   }),
-  processBufferBytes: bytes({ ...limiting, default: '256MiB', min: 1_048_576, help: 'Bytes held in all.' }),
+  processBufferBytes: bytes({
+    ...limiting,
+    default: '256MiB',
+    min: 1_048_576,
+    help: 'Bytes held in all, both ways: what waits for clients or agents, and what clients have sent and their targets do not take.',
+  }),
   maxStreamsPerIdentity: integer({
     ...limiting,
     default: '5000',

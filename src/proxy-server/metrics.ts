@@ -141,7 +141,7 @@ export function createServerMetrics(state: ServerState): { metrics: ServerMetric
   gauge(`${PREFIX}established_connections`, 'Tunnelled connections that are open.', state.connections)
   let lanes = 0
   gauge('culvert_server_open_lanes', 'Lanes of agents that are open.', () => lanes)
-  gauge('culvert_server_buffered_bytes', 'Bytes from agents that clients have not taken yet.', state.bufferedBytes)
+  gauge('culvert_server_buffered_bytes', 'Bytes that wait for clients or for agents.', state.bufferedBytes)
   const streams: Partial<Record<'Proxy' | 'Connect', number>> = {} // a method is absent until its first stream
   gauges(`${PREFIX}grpc_connections`, 'Open gRPC streams, by method.', 'service_method', () => {
     if (state.agents() > 0) streams.Connect = 0

@@ -13,6 +13,7 @@ import { type AgentListener, createAgentListener } from './agent-listener.ts'
 import type { AgentStream, AgentStreamDeps } from './agent-stream.ts'
 import { type Clusters, createClusters } from './core/clusters.ts'
 import { isStrategy } from './core/strategies.ts'
+import { createUnreadBytes } from './core/unread.ts'
 import { createDialNumbers } from './dial-numbers.ts'
 import { createDialing } from './dialing.ts'
 import { watchDials } from './draining.ts'
@@ -114,6 +115,7 @@ export async function openServing(options: ServerOptions, deps: ServingDeps): Pr
     clock,
     log,
     metrics,
+    unread: createUnreadBytes(createBudget(options.processBufferBytes, processBudget), clock.after),
   })
   frontend.server.maxConnections = options.maxFrontendConnections
   frontend.server.on('drop', metrics.frontendDropped)

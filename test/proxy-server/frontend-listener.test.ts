@@ -12,6 +12,7 @@ import { eventually, within } from '../integration/deadline.ts'
 import { manualClock } from '../platform/manual-clock.ts'
 import { recordedLog } from '../platform/recorded-log.ts'
 import { recordedMetrics } from './recorded-metrics.ts'
+import { roomyUnread } from './roomy-unread.ts'
 
 const HEAD = 'CONNECT 10.0.0.1:443 HTTP/1.1\r\n\r\n'
 const authority = await createAuthority({ trustDomain: 'hub.example' })
@@ -45,6 +46,7 @@ async function setup(t: Test, transport: 'tls' | 'plain' = 'tls') {
       clock,
       log,
       metrics,
+      unread: roomyUnread(),
     },
   )
   listener.server.listen(0, '127.0.0.1')

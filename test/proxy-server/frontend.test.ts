@@ -15,6 +15,7 @@ import { manualClock } from '../platform/manual-clock.ts'
 import { recordedLog } from '../platform/recorded-log.ts'
 import { oneSession } from '../tunnel/one-session.ts'
 import { recordedMetrics } from './recorded-metrics.ts'
+import { roomyUnread } from './roomy-unread.ts'
 
 const HEAD = 'CONNECT 10.0.0.1:443 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n'
 const OK = established.toString()
@@ -102,6 +103,7 @@ async function setup(t: Test, { transport = 'tcp', admission = admitted, options
     clock,
     log,
     metrics,
+    unread: roomyUnread(),
   }
   const frontend: Frontend = serveFrontend(socket, admission, deps, () => {
     done++
@@ -502,7 +504,8 @@ t.test('a refusal that comes at once, within the dial itself, is answered too', 
     }
     const options = { headBytes: 16_384, headTimeoutMs: 10_000, earlyDataBytes: 65_536 }
     const { clock, log, metrics } = world
-    serveFrontend(socket, admitted, { options, dialing: { dial }, clock, log, metrics }, () => void done++)
+    const deps = { options, dialing: { dial }, clock, log, metrics, unread: roomyUnread() }
+    serveFrontend(socket, admitted, deps, () => void done++)
   })
   const client = new Socket().connect((failing.address() as AddressInfo).port, '127.0.0.1')
   t.teardown(() => client.destroy())

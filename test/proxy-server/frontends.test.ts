@@ -8,6 +8,7 @@ import { dialRequest, openCall, overHttp2, type WireCall } from '../integration/
 import { manualClock } from '../platform/manual-clock.ts'
 import { recordedLog } from '../platform/recorded-log.ts'
 import { recordedMetrics } from './recorded-metrics.ts'
+import { roomyUnread } from './roomy-unread.ts'
 
 const KEEPALIVE_MS = 45_000
 
@@ -31,7 +32,7 @@ async function listening(t: Test, mode: ServerOptions['mode']) {
     { ...limits, mode } as ServerOptions,
     undefined,
     { protocol: tlsProtocol('', []), trustDomain: undefined },
-    { dialing: { dial: () => () => undefined }, clock, log: recordedLog(), metrics },
+    { dialing: { dial: () => () => undefined }, clock, log: recordedLog(), metrics, unread: roomyUnread() },
   )
   frontend.server.listen(0, '127.0.0.1')
   t.teardown(() => {

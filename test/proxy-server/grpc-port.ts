@@ -23,6 +23,7 @@ import { type RecordedLog, recordedLog } from '../platform/recorded-log.ts'
 import { type OneSession, oneSession } from '../tunnel/one-session.ts'
 import { ca, leaves } from './agent-port.ts'
 import { type RecordedMetrics, recordedMetrics } from './recorded-metrics.ts'
+import { roomyUnread } from './roomy-unread.ts'
 
 export type GrpcPort = {
   readonly listener: FrontendListener
@@ -87,6 +88,7 @@ export async function grpcPort(t: Test, options: GrpcPortOptions = {}): Promise<
       clock,
       log,
       metrics,
+      unread: roomyUnread(),
     },
   )
   listener.server.listen(0, '127.0.0.1')
