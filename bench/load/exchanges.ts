@@ -8,6 +8,8 @@ export const MESSAGE_BYTES = 128
 
 export type ExchangeJob = Where &
   Watching & {
+    /** Default: MESSAGE_BYTES. */
+    readonly messageBytes?: number
     /** Exchanges under way at any time. */
     readonly atOnce: number
     readonly warmUpMs: number
@@ -20,7 +22,7 @@ export type Times = { readonly p50Us: number; readonly p99Us: number }
 export type RoundTripsResult = Times & { readonly perSecond: number; readonly processorMs: readonly number[] }
 export type DialsResult = { readonly perSecond: number; readonly dial: Times; readonly processorMs: readonly number[] }
 
-/** 128 bytes there and back, again and again, on `atOnce` tunnels. */
+/** A message there and back, again and again, on `atOnce` tunnels. */
 export async function roundTrips(job: ExchangeJob): Promise<RoundTripsResult> {
   using tunnels = tunnelSet(job.deadlineMs)
   const echoes = await tunnels.unlessBroken(
@@ -50,8 +52,12 @@ export async function dials(job: ExchangeJob): Promise<DialsResult> {
 }
 
 /** Opens a tunnel to the echo and gives a function that exchanges one message on it, in the milliseconds it took. */
-export async function openEcho(tunnels: TunnelSet, job: Where): Promise<() => Promise<number>> {
-  const message = Buffer.alloc(MESSAGE_BYTES)
+export async function openEcho(
+  tunnels: TunnelSet,
+  job: Where & Pick<ExchangeJob, 'messageBytes'>,
+): Promise<() => Promise<number>> {
+  const { messageBytes = MESSAGE_BYTES } = job
+  const message = Buffer.alloc(messageBytes)
   let sequence = 0
   let started = 0
   let missing = 0
@@ -68,7 +74,7 @@ export async function openEcho(tunnels: TunnelSet, job: Where): Promise<() => Pr
     answered = Promise.withResolvers<number>()
     sequence = (sequence + 1) % 256
     message.fill(sequence)
-    missing = MESSAGE_BYTES
+    missing = messageBytes
     started = performance.now()
     tunnel.write(message)
     return answered.promise

@@ -7,6 +7,7 @@ import { connectRate } from './connect-rate.ts'
 import { grpcBulk } from './grpc-bulk.ts'
 import { grpcFrontend } from './grpc-frontend.ts'
 import { idleMemory } from './idle-memory.ts'
+import { messageSizes } from './message-sizes.ts'
 import { roundTrips } from './round-trips.ts'
 import type { Scenario } from './scenario.ts'
 import { stalledReaders } from './stalled-readers.ts'
@@ -18,6 +19,7 @@ export const scenarios: readonly Scenario[] = [
   bulkDownload,
   bulkUpload,
   roundTrips,
+  messageSizes,
   connectRate,
   grpcFrontend,
   grpcBulk,

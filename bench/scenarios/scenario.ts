@@ -65,6 +65,7 @@ export type Effort = {
   /** Sizes to ask about: one in a quick run, three in a full one, so that growth shows. */
   readonly bulkConnections: readonly number[]
   readonly exchangesAtOnce: readonly number[]
+  readonly messageBytes: readonly number[]
   readonly dialsAtOnce: readonly number[]
   readonly idleTunnels: readonly number[]
   readonly stalledReaders: readonly number[]
@@ -90,6 +91,7 @@ export const quickEffort: Effort = {
   windowMs: 400,
   bulkConnections: [1, 8],
   exchangesAtOnce: [1, 32],
+  messageBytes: [65_536],
   dialsAtOnce: [16],
   idleTunnels: [1_000],
   stalledReaders: [200],
@@ -110,6 +112,7 @@ export const fullEffort: Effort = {
   windowMs: 1_000,
   bulkConnections: [1, 8, 32],
   exchangesAtOnce: [1, 32, 128],
+  messageBytes: [128, 4_096, 65_536],
   dialsAtOnce: [1, 16, 64],
   idleTunnels: [1_000, 3_000, 10_000],
   stalledReaders: [0, 10, 50, 200, 1_000],

@@ -82,6 +82,7 @@ t.test('asks about three sizes at least in a full run', async (t) => {
   for (const sizes of [
     'bulkConnections',
     'exchangesAtOnce',
+    'messageBytes',
     'dialsAtOnce',
     'grpcConnections',
     'idleTunnels',

@@ -14,6 +14,7 @@ import { oneMachine } from '../../bench/places.ts'
 import { clusters } from '../../bench/scenarios/clusters.ts'
 import { grpcBulk } from '../../bench/scenarios/grpc-bulk.ts'
 import { grpcFrontend } from '../../bench/scenarios/grpc-frontend.ts'
+import { messageSizes } from '../../bench/scenarios/message-sizes.ts'
 import { type Effort, quickEffort, type Scenario } from '../../bench/scenarios/scenario.ts'
 import { stalledReaders } from '../../bench/scenarios/stalled-readers.ts'
 import { writeThenClose } from '../../bench/scenarios/write-then-close.ts'
@@ -45,6 +46,11 @@ function readings({ subject, rounds }: CaseResult): Record<string, unknown> {
 t.test('clients in gRPC mode get answers and bulk, and every byte of it is looked at', async (t) => {
   for (const scenario of [grpcFrontend, grpcBulk])
     for (const result of await ask(scenario)) t.ok(Number(readings(result).rate) > 0, result.subject.label)
+})
+
+t.test('large messages come back whole', async (t) => {
+  const [result] = await ask(messageSizes)
+  t.ok(Number(readings(result!).p50) > 0)
 })
 
 t.test('ours loses nothing of what is written and closed at once, either way', async (t) => {
