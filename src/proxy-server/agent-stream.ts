@@ -20,6 +20,7 @@ import type { Health } from '../tunnel/packet.ts'
 import { createSession } from '../tunnel/session.ts'
 import type { Session, SessionLimits } from '../tunnel/session-owner.ts'
 import { createAgentLanes } from './agent-lanes.ts'
+import type { BegunMessages } from './core/begun-messages.ts'
 import type { PooledAgent } from './core/clusters.ts'
 import { type GrpcStatus, grpcStatus, unreadable } from './core/grpc-status.ts'
 import { hostsOf, type Identifiers } from './core/identifiers.ts'
@@ -54,6 +55,8 @@ export type AgentStreamDeps = {
   readonly log: Log
   readonly metrics: ServerMetrics
   readonly processBudget: Budget
+  /** Of all agents. */
+  readonly begun: BegunMessages
   readonly laneTokens: LaneTokens
 }
 
@@ -209,6 +212,9 @@ export function serveAgentStream(
     { waitForTrailers: true },
   )
   stream.on('wantTrailers', () => stream.sendTrailers(trailers))
+  const holds = deps.begun.join(() =>
+    end('RESOURCE_EXHAUSTED', 'too much is held of messages that were begun and not finished', 'too_large'),
+  )
   const carrier = carryOverGrpc({
     stream,
     session,
@@ -216,6 +222,7 @@ export function serveAgentStream(
     count: metrics.packets,
     now: clock.now,
     reads: setReading,
+    held: holds,
     ...(!extensions.has('half-close') && { mayClose: stockClose(http, clock) }),
     failed(error) {
       const { status, message, how } = unreadable(error)
@@ -239,6 +246,7 @@ export function serveAgentStream(
   stream.on('end', carrier.end)
   stream.once('close', () => {
     clearInterval(ticker)
+    holds(0)
     const how = ending ?? (stream.rstCode === constants.NGHTTP2_NO_ERROR ? 'closed' : 'lost')
     leave('the agent stream ended')
     setReading(true)

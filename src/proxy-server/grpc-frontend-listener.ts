@@ -12,7 +12,7 @@ import {
 import { createServer, type Socket } from 'node:net'
 import type { TlsMaterial } from '../platform/tls-material.ts'
 import { type Admission, DEFAULT_CLUSTER } from './core/admission.ts'
-import { createBegunMessages } from './core/begun-messages.ts'
+import { BEGUN_BYTES, createBegunMessages } from './core/begun-messages.ts'
 import { type GrpcStatus, isGrpc, unknownEncoding, unknownMethod } from './core/grpc-status.ts'
 import { headerListBytes } from './core/registration.ts'
 import { createTurns, type Turns } from './core/turns.ts'
@@ -35,8 +35,6 @@ const SESSION_MEMORY_MIB = 1024
 const STREAM_RESETS = 1_000_000
 /** From accepting a connection to the client's first SETTINGS: milliseconds. */
 const PREFACE_TIMEOUT_MS = 10_000
-/** What all clients together may make us hold of messages that they have not finished, or one message: bytes. */
-const BEGUN_BYTES = 64 * 1024 * 1024
 /** nghttp2's word for bytes that are no HTTP/2, and Node's for frames that say nothing, by the thousand. */
 const NO_HTTP2: ReadonlySet<string> = new Set(['ERR_HTTP2_ERROR', 'ERR_HTTP2_TOO_MANY_INVALID_FRAMES'])
 /** How long a client whose certificate is not accepted may stay and be told so: milliseconds. */

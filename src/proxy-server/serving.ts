@@ -11,6 +11,7 @@ import { createBudget } from '../tunnel/budget.ts'
 import { PAUSE_SHARE } from '../tunnel/stock-backlog.ts'
 import { type AgentListener, createAgentListener } from './agent-listener.ts'
 import type { AgentStream, AgentStreamDeps } from './agent-stream.ts'
+import { BEGUN_BYTES, createBegunMessages } from './core/begun-messages.ts'
 import { type Clusters, createClusters } from './core/clusters.ts'
 import { isStrategy } from './core/strategies.ts'
 import { createUnreadBytes } from './core/unread.ts'
@@ -168,6 +169,7 @@ function agentStreamDeps(
     log,
     metrics,
     processBudget,
+    begun: createBegunMessages(Math.max(BEGUN_BYTES, options.maxMessageBytes)),
     laneTokens: createLaneTokens(clock),
   }
 }

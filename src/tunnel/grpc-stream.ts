@@ -7,14 +7,16 @@ export type GrpcStream = ByteCarrier
 export type GrpcStreamOptions = Omit<ByteCarrierOptions, 'index' | 'stream' | 'framing' | 'decoder'> & {
   readonly stream: Http2Stream
   readonly maxMessageBytes: number
+  /** Told how many bytes are kept of a message that is not complete, whenever that changes. */
+  readonly held?: (bytes: number) => void
 }
 
 /** Makes the stream a carrier of the session and reads it from now on. Its owner ends it, and tells the session `lost`. */
-export function carryOverGrpc({ maxMessageBytes, ...options }: GrpcStreamOptions): GrpcStream {
+export function carryOverGrpc({ maxMessageBytes, held, ...options }: GrpcStreamOptions): GrpcStream {
   return carryOver({
     ...options,
     index: 0,
     framing: grpcFraming,
-    decoder: (sink) => grpcDecoder(maxMessageBytes, sink),
+    decoder: (sink) => grpcDecoder(maxMessageBytes, held ? { ...sink, held } : sink),
   })
 }

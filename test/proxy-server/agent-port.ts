@@ -20,6 +20,7 @@ import {
   createAgentListener,
 } from '../../src/proxy-server/agent-listener.ts'
 import type { AgentStream, AgentStreamOptions } from '../../src/proxy-server/agent-stream.ts'
+import { createBegunMessages } from '../../src/proxy-server/core/begun-messages.ts'
 import { createLaneTokens } from '../../src/proxy-server/lane-tokens.ts'
 import { createBudget } from '../../src/tunnel/budget.ts'
 import { offered, writeExtensions } from '../../src/tunnel/extensions.ts'
@@ -59,6 +60,8 @@ export type AgentPort = {
 export type AgentPortOptions = {
   readonly listener?: Partial<AgentListenerOptions>
   readonly stream?: Partial<AgentStreamOptions>
+  /** Of messages that agents have not finished. */
+  readonly begunBytes?: number
   /** Told when an agent has gone, before anybody else could ask. */
   readonly whenGone?: (agent: AgentStream) => void
 }
@@ -98,6 +101,7 @@ export async function agentPort(t: Test, options: AgentPortOptions = {}): Promis
       log,
       metrics,
       processBudget: createBudget(256 * 2 ** 20),
+      begun: createBegunMessages(options.begunBytes ?? 64 * 2 ** 20),
       laneTokens: createLaneTokens(clock),
     },
     {

@@ -280,3 +280,29 @@ t.test('carries the ids of an agent in each of its log lines', async (t) => {
   t.match(lines, [{ message: 'agent connected' }, { message: 'agent disconnected', fields: { how: 'closed' } }])
   for (const { fields } of lines) t.match(fields, { cluster: 'default', remote: '127.0.0.1', agent: /^n/ })
 })
+
+t.test(
+  'ends the agent that began its message first when all hold too much of messages they do not finish',
+  async (t) => {
+    const { port, gone } = await agentPort(t, { begunBytes: 250_000, stream: { maxMessageBytes: 2 ** 20 } })
+    const begin = Buffer.concat([Buffer.from([0, 0, 0x10, 0, 0]), Buffer.alloc(100_000, 0x12)])
+    const agents = [await joinAgent(t, port), await joinAgent(t, port), await joinAgent(t, port)]
+    for (const agent of agents) {
+      await agent.answer
+      agent.sendRaw(begin)
+      await new Promise<void>((resolve) => agent.http.ping(() => resolve())) // the server has read it
+    }
+    t.strictSame(await agents[0]!.status, ['8', 'too much is held of messages that were begun and not finished'])
+    t.equal(gone.length, 1, 'and nobody else')
+    agents[1]!.http.destroy()
+    const last = await joinAgent(t, port)
+    await last.answer
+    last.sendRaw(begin)
+    await eventually(
+      'the second has gone',
+      () => gone.length,
+      (count) => count === 2,
+    )
+    t.notOk(agents[2]!.stream.closed, 'what one has given back is there for others')
+  },
+)

@@ -1,11 +1,14 @@
 /**
- * What clients make this server hold with messages that they begin and do not finish: each call may begin one, of megabytes, and
- * a client may have calls by the thousand. All together are bounded; what was begun first is given up first, because an
+ * What clients, or agents, make this server hold with messages that they begin and do not finish: each call or stream may begin
+ * one, of megabytes, and a peer may have them by the thousand. All together are bounded; what was begun first is given up first, because an
  * honest message is on its way for milliseconds. Pure. Source: docs/protocol.md section 12.
  */
 
 /** Every client of ours sends its packets in one piece, or at least this much of one: that much is nobody's concern. Bytes. */
 const FREE_BYTES = 64 * 1024
+
+/** What all clients together, and all agents together, may make us hold in this way, or one message: bytes. */
+export const BEGUN_BYTES = 64 * 1024 * 1024
 
 export type BegunMessages = {
   /**
