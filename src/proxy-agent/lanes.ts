@@ -76,6 +76,7 @@ export function createLanes({ clock, log, metrics, random, session, count, conne
 
     const options = { index, stream: socket, session, count: metrics.packets, now: clock.now, failed: brokeOff }
     socket.on('error', (error) => log.debug({ err: error, lane: index }, 'lane error'))
+    socket.once('end', () => lane ?? socket.destroy()) // half-open is for lanes that stand
     socket.once('secureConnect', () =>
       joinLane(options, token, {
         joined(made) {

@@ -9,7 +9,7 @@ import { connectFrontend, connectHead, openTunnel, readAll } from './client.ts'
 import { within } from './deadline.ts'
 import { listenTarget } from './target.ts'
 import { expectedHash, receiveAll, sendAll } from './transfer.ts'
-import { startServer, startTunnels, TRANSPORTS } from './tunnel.ts'
+import { startServer, startTunnelsOnBothWays, TRANSPORTS } from './tunnel.ts'
 import { grpcMessage } from './wire.ts'
 import { joinWireAgent } from './wire-agent.ts'
 
@@ -19,10 +19,10 @@ const ESTABLISHED = 'HTTP/1.1 200 Connection Established\r\n\r\n'
 const pki = await makePki(t)
 const servers = await Promise.all(TRANSPORTS.map((transport) => startServer(t, { pki, transport })))
 
-for (const { server } of await startTunnels(t, { pki })) {
+for (const { server, name } of await startTunnelsOnBothWays(t, { pki })) {
   const { transport } = server
 
-  t.test(`${transport}: a client that stops sending gets the answer to all it sent`, async (t) => {
+  t.test(`${name}: a client that stops sending gets the answer to all it sent`, async (t) => {
     const target = await listenTarget(t, async (socket) => {
       const { bytes, hash } = await receiveAll(socket)
       socket.end(`${bytes} ${hash}`)
@@ -33,7 +33,7 @@ for (const { server } of await startTunnels(t, { pki })) {
     socket.destroy()
   })
 
-  t.test(`${transport}: a target that stops sending is sent all that the client has`, async (t) => {
+  t.test(`${name}: a target that stops sending is sent all that the client has`, async (t) => {
     const received = Promise.withResolvers<unknown>()
     const target = await listenTarget(t, (socket) => {
       socket.end('no more from me')
@@ -46,18 +46,15 @@ for (const { server } of await startTunnels(t, { pki })) {
     socket.destroy()
   })
 
-  t.test(
-    `${transport}: a client that ended in the same write as its CONNECT and its request gets the answer`,
-    async (t) => {
-      const target = await listenTarget(t, async (socket) => socket.end(`you said ${await readAll(socket)}`))
-      const socket = await connectFrontend(server)
-      socket.end(`${connectHead(target.address)}all I had`)
-      t.equal((await readAll(socket)).toString(), `${ESTABLISHED}you said all I had`)
-      socket.destroy()
-    },
-  )
+  t.test(`${name}: a client that ended in the same write as its CONNECT and its request gets the answer`, async (t) => {
+    const target = await listenTarget(t, async (socket) => socket.end(`you said ${await readAll(socket)}`))
+    const socket = await connectFrontend(server)
+    socket.end(`${connectHead(target.address)}all I had`)
+    t.equal((await readAll(socket)).toString(), `${ESTABLISHED}you said all I had`)
+    socket.destroy()
+  })
 
-  t.test(`${transport}: early bytes beyond what is kept during a dial arrive too`, async (t) => {
+  t.test(`${name}: early bytes beyond what is kept during a dial arrive too`, async (t) => {
     const early = Buffer.alloc(MEBIBYTE, 'early')
     const target = await listenTarget(t, async (socket) => socket.end(sha256(await readAll(socket))))
     const socket = await connectFrontend(server)
@@ -66,7 +63,7 @@ for (const { server } of await startTunnels(t, { pki })) {
     socket.destroy()
   })
 
-  t.test(`${transport}: the first bytes of a target that speaks first come after the 200`, async (t) => {
+  t.test(`${name}: the first bytes of a target that speaks first come after the 200`, async (t) => {
     const target = await listenTarget(t, (socket) => socket.end('220 ready'))
     let apart = 0
     const answers = new Set<string>()

@@ -5,7 +5,7 @@ import { makePki } from './certificates.ts'
 import { openTunnel } from './client.ts'
 import { within } from './deadline.ts'
 import { listenTarget } from './target.ts'
-import { startTunnels } from './tunnel.ts'
+import { startTunnelsOnBothWays } from './tunnel.ts'
 
 const TRANSFERS = 1_000 // over each frontend, half of them each way
 const AT_ONCE = 16
@@ -20,10 +20,8 @@ const sizes = Array.from({ length: TRANSFERS / 2 }, (_, index) =>
 
 const pki = await makePki(t)
 
-for (const { server } of await startTunnels(t, { pki })) {
-  const { transport } = server
-
-  t.test(`${transport}: ${sizes.length} clients write and close, 0 bytes are lost`, async (t) => {
+for (const { server, name } of await startTunnelsOnBothWays(t, { pki })) {
+  t.test(`${name}: ${sizes.length} clients write and close, 0 bytes are lost`, async (t) => {
     const arrived: number[] = []
     const counted: Promise<unknown>[] = []
     const target = await listenTarget(t, (socket) => {
@@ -44,7 +42,7 @@ for (const { server } of await startTunnels(t, { pki })) {
     )
   })
 
-  t.test(`${transport}: ${sizes.length} targets write and close, 0 bytes are lost`, async (t) => {
+  t.test(`${name}: ${sizes.length} targets write and close, 0 bytes are lost`, async (t) => {
     const pending = [...sizes]
     const target = await listenTarget(t, (socket) => {
       socket.write(bytes.subarray(0, pending.shift()))
