@@ -3,14 +3,11 @@
  * Source: docs/protocol.md sections 1, 2, 6 and 7.
  */
 import { type ClientHttp2Session, connect as connectHttp2 } from 'node:http2'
-import type { TlsProtocol } from '../platform/cipher-suites.ts'
 import type { Clock } from '../platform/clock.ts'
 import { TunnelError } from '../platform/errors.ts'
-import type { Log } from '../platform/log.ts'
 import { readTokenFile } from '../platform/secret-file.ts'
 import { type StreamEndCode, streamEndCode } from '../platform/stream-figures.ts'
-import type { TlsMaterial } from '../platform/tls-material.ts'
-import { type Budget, createBudget } from '../tunnel/budget.ts'
+import { createBudget } from '../tunnel/budget.ts'
 import {
   EXTENSIONS_KEY,
   type Extensions,
@@ -21,19 +18,15 @@ import {
 } from '../tunnel/extensions.ts'
 import { carryOverGrpc, type GrpcStream } from '../tunnel/grpc-stream.ts'
 import { LANE_ALPN } from '../tunnel/lane.ts'
-import type { Health } from '../tunnel/packet.ts'
 import { createSession } from '../tunnel/session.ts'
-import type { Session, SessionLimits } from '../tunnel/session-owner.ts'
+import type { Session } from '../tunnel/session-owner.ts'
 import { hostPort } from './core/go-errors.ts'
 import { laneCount, measure, unknownLength } from './core/lane-count.ts'
 import { readServerAnswer, statusText } from './core/server-answer.ts'
-import type { HeldServer } from './core/server-set.ts'
-import type { Network } from './dialer.ts'
 import { createTargetDialer } from './endpoints.ts'
 import { createLanes, type Lanes } from './lanes.ts'
+import type { Link, LinkDeps, LinkEvents, LinkOptions } from './link-owner.ts'
 import { shuffledLookup } from './lookups.ts'
-import type { AgentMetrics } from './metrics.ts'
-import type { OpenSockets } from './open-sockets.ts'
 import { createQuiet } from './quiet.ts'
 import { connectToServer } from './server-socket.ts'
 
@@ -52,64 +45,6 @@ const MIN_TICK_MS = 50
 const STOCK_PING_MS = 31_000
 /** How long a stream that we end may take to bring its last frames out: milliseconds. */
 const END_GRACE_MS = 500
-
-export type LinkOptions = {
-  readonly host: string
-  readonly port: number
-  /** What the files hold now: a lane may be opened long after the stream. */
-  readonly material: () => TlsMaterial
-  readonly protocol: TlsProtocol
-  readonly alpn: readonly string[]
-  /** Read anew for each connection; empty: no token is shown. */
-  readonly tokenFile: string
-  readonly agentId: string
-  readonly identifiers: string
-  readonly userAgent: string
-  readonly maxMessageBytes: number
-  readonly heartbeatIntervalMs: number
-  readonly heartbeatTimeoutMs: number
-  /** Longest time between two looks at a link. */
-  readonly probeIntervalMs: number
-  /** A link that has drained ends when its server has asked for nothing for this long. */
-  readonly drainQuietMs: number
-  readonly dialTimeoutMs: number
-  readonly streamBufferBytes: number
-  readonly limits: SessionLimits
-  /** Further connections for bulk; `auto`: by the length of the path. */
-  readonly lanes: 'auto' | number
-}
-
-export type LinkDeps = {
-  readonly clock: Clock
-  readonly log: Log
-  readonly metrics: AgentMetrics
-  readonly processBudget: Budget
-  readonly sockets: OpenSockets
-  readonly network: Network
-  /** From 0 up to, not including, 1. */
-  readonly random: () => number
-  readonly health: (link: { readonly roundTripMs: number | undefined }) => Health
-}
-
-export type LinkEvents = {
-  /** The server answered; `count` servers are there in all. */
-  readonly connected: (link: Link, count: number) => void
-  /** It was never connected, or no longer is. Once. */
-  readonly gone: (link: Link, reason: string, wasConnected: boolean) => void
-  readonly leaving: (link: Link, reconnectAfterMs: number) => void
-  readonly drained: (link: Link) => void
-}
-
-export type Link = HeldServer & {
-  readonly session: () => Session | undefined
-  /** How the stream ended, as gRPC names it. */
-  readonly endCode: () => StreamEndCode
-  readonly drain: () => void
-  /** Ends the stream after all that waits has been written. */
-  readonly finish: () => void
-  /** Ends the stream; its connections break. */
-  readonly end: (reason: string) => void
-}
 
 export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvents): Link {
   const { clock, metrics } = deps
@@ -269,7 +204,7 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
         connectToServer({
           ...options,
           material: options.material(),
-          alpn: [LANE_ALPN],
+          alpn: [...options.alpn, LANE_ALPN], // whoever routes by the others routes lanes alike
           lookup,
           address: socket.remoteAddress ?? options.host,
           halfOpen: true,

@@ -6,7 +6,7 @@ import type { Clock } from '../platform/clock.ts'
 import type { Log } from '../platform/log.ts'
 import { createWarnings } from '../platform/repeats.ts'
 import type { HostIndex, ServerSet } from './core/server-set.ts'
-import type { Link, LinkEvents } from './link.ts'
+import type { Link, LinkEvents } from './link-owner.ts'
 import type { AgentMetrics } from './metrics.ts'
 
 /**

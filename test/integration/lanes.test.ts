@@ -187,6 +187,24 @@ t.test('a lane that comes to another server is refused, and tried again until it
   )
 })
 
+t.test('a lane that comes to another worker is refused, and tried again until it comes to the right one', async (t) => {
+  const server = await startServer(t, { pki, flags: ['--workers=2'] })
+  const agent = await launchAgent(t, server, { flags: ['--lanes=2'] })
+  await agent.logged('connected', 2)
+  await eventually(
+    'there are lanes, and some were refused',
+    async () => {
+      await bulkUp(server)
+      const open = await figure(agent, 'culvert_agent_open_lanes')
+      const refused = await figure(agent, 'culvert_agent_failed_lanes_total{why="refused"}')
+      return { open, refused }
+    },
+    ({ open, refused }) => open > 0 && refused > 0,
+    60_000,
+  )
+  t.equal(await figure(server, openLanes), await figure(agent, 'culvert_agent_open_lanes'), 'of all workers together')
+})
+
 t.test('without lanes on either end all goes over the stream', async (t) => {
   for (const [serverFlags, agentFlags] of [
     [[], ['--lanes=0']],

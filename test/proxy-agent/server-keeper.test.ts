@@ -1,6 +1,6 @@
 import t from 'tap'
 import { createServerSet } from '../../src/proxy-agent/core/server-set.ts'
-import type { Link, LinkEvents } from '../../src/proxy-agent/link.ts'
+import type { Link, LinkEvents } from '../../src/proxy-agent/link-owner.ts'
 import { createServerKeeper, type ServerKeeper } from '../../src/proxy-agent/server-keeper.ts'
 import { manualClock } from '../platform/manual-clock.ts'
 import { recordedLog } from '../platform/recorded-log.ts'

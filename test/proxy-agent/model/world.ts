@@ -3,7 +3,7 @@
  * come back, streams break, and after every step what must always hold is checked.
  */
 import { createServerSet } from '../../../src/proxy-agent/core/server-set.ts'
-import type { Link, LinkEvents } from '../../../src/proxy-agent/link.ts'
+import type { Link, LinkEvents } from '../../../src/proxy-agent/link-owner.ts'
 import { createServerKeeper } from '../../../src/proxy-agent/server-keeper.ts'
 import { manualClock } from '../../platform/manual-clock.ts'
 import { createRandom, type Random } from '../../platform/random.ts'

@@ -1,0 +1,71 @@
+/** What the owner of a link brings to it, hears of it, and can ask of it. */
+import type { TlsProtocol } from '../platform/cipher-suites.ts'
+import type { Clock } from '../platform/clock.ts'
+import type { Log } from '../platform/log.ts'
+import type { StreamEndCode } from '../platform/stream-figures.ts'
+import type { TlsMaterial } from '../platform/tls-material.ts'
+import type { Budget } from '../tunnel/budget.ts'
+import type { Health } from '../tunnel/packet.ts'
+import type { Session, SessionLimits } from '../tunnel/session-owner.ts'
+import type { HeldServer } from './core/server-set.ts'
+import type { Network } from './dialer.ts'
+import type { AgentMetrics } from './metrics.ts'
+import type { OpenSockets } from './open-sockets.ts'
+
+export type LinkOptions = {
+  readonly host: string
+  readonly port: number
+  /** What the files hold now: a lane may be opened long after the stream. */
+  readonly material: () => TlsMaterial
+  readonly protocol: TlsProtocol
+  readonly alpn: readonly string[]
+  /** Read anew for each connection; empty: no token is shown. */
+  readonly tokenFile: string
+  readonly agentId: string
+  readonly identifiers: string
+  readonly userAgent: string
+  readonly maxMessageBytes: number
+  readonly heartbeatIntervalMs: number
+  readonly heartbeatTimeoutMs: number
+  /** Longest time between two looks at a link. */
+  readonly probeIntervalMs: number
+  /** A link that has drained ends when its server has asked for nothing for this long. */
+  readonly drainQuietMs: number
+  readonly dialTimeoutMs: number
+  readonly streamBufferBytes: number
+  readonly limits: SessionLimits
+  /** Further connections for bulk; `auto`: by the length of the path. */
+  readonly lanes: 'auto' | number
+}
+
+export type LinkDeps = {
+  readonly clock: Clock
+  readonly log: Log
+  readonly metrics: AgentMetrics
+  readonly processBudget: Budget
+  readonly sockets: OpenSockets
+  readonly network: Network
+  /** From 0 up to, not including, 1. */
+  readonly random: () => number
+  readonly health: (link: { readonly roundTripMs: number | undefined }) => Health
+}
+
+export type LinkEvents = {
+  /** The server answered; `count` servers are there in all. */
+  readonly connected: (link: Link, count: number) => void
+  /** It was never connected, or no longer is. Once. */
+  readonly gone: (link: Link, reason: string, wasConnected: boolean) => void
+  readonly leaving: (link: Link, reconnectAfterMs: number) => void
+  readonly drained: (link: Link) => void
+}
+
+export type Link = HeldServer & {
+  readonly session: () => Session | undefined
+  /** How the stream ended, as gRPC names it. */
+  readonly endCode: () => StreamEndCode
+  readonly drain: () => void
+  /** Ends the stream after all that waits has been written. */
+  readonly finish: () => void
+  /** Ends the stream; its connections break. */
+  readonly end: (reason: string) => void
+}
