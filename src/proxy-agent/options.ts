@@ -16,7 +16,7 @@ const ours = {
   }),
   lanes: integerOr('auto', {
     group: 'Connections to servers',
-    default: '0',
+    default: 'auto',
     min: 0,
     max: MAX_LANES,
     help: 'Further connections to each server that carry bulk, opened when there is some; auto: 4 where the round trip is 10 ms or more.',

@@ -48,7 +48,7 @@ t.test('has the names and defaults of konnectivity, and ours', async (t) => {
     leaseLabelSelector: 'k8s-app=konnectivity-server',
     serverCountSource: 'default',
     kubeconfig: '',
-    lanes: 0,
+    lanes: 'auto',
     kubeApiContentType: 'application/vnd.kubernetes.protobuf',
     cipherSuites: [],
     syncIntervalMs: 1_000,
