@@ -136,7 +136,7 @@ async function measure(subject: Case, peer: RunningPeer | Unmeasured, { load }: 
       throw error
     })
     const after = await usage(peer, load)
-    await untilGone(load, others)
+    if (subject.start === 'shared') await untilGone(load, others) // else what is left goes with the processes
     return { kind: 'measured', readings, processorMs: difference(after, before) }
   } catch (error) {
     return { kind: 'failed', why: whyFailed(peer, error as Error) }
