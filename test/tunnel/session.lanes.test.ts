@@ -4,7 +4,7 @@ import t from 'tap'
 import { type Budget, createBudget } from '../../src/tunnel/budget.ts'
 import { end, send } from '../../src/tunnel/sending.ts'
 import type { SessionEvents } from '../../src/tunnel/session-owner.ts'
-import { moveTo, oneSession } from './one-session.ts'
+import { hearing, moveTo, oneSession } from './one-session.ts'
 import { recordedCarrier } from './recorded-carrier.ts'
 
 function withLane(role: 'server' | 'agent', owner: Partial<SessionEvents> = {}, budget?: Budget) {
@@ -243,9 +243,12 @@ t.test('breaks a connection whose data is not complete when its lane ends', asyn
   session.ended(lane)
   t.strictSame([comes.heard.endings.length, waits.heard.endings.length, good.heard.endings.length], [1, 1, 0])
   session.lost(lane, 'closed')
+  session.heard(10_000)
+  session.tick(10_000, 10_000) // now and then it looks what can be forgotten
   session.receive(carrier, { type: 'MOVE', connectId: 3, carrier: 1 })
   t.strictSame([good.heard.bytes, good.heard.endings], [25, []])
-  session.tick(10_000, 10_000)
+  session.heard(20_000)
+  session.tick(20_000, 20_000)
   session.receive(carrier, { type: 'MOVE', connectId: 3, carrier: 1 })
   t.match(good.heard.endings, [{ kind: 'reset', reason: 'carrier-lost' }], 'a carrier that is no more')
 })
@@ -264,13 +267,14 @@ t.test('breaks a connection that comes back to a lane that has ended', async (t)
 t.test('counts what waits for its MOVE against the budget, as its own and not as the read it came in', async (t) => {
   const { session, carrier, lane, open, budget } = withLane('server')
   open(1)
-  const { heard } = open(2)
+  const texts: string[] = []
+  open(2, { ...hearing().events, data: (bytes) => texts.push(Buffer.from(bytes).toString()) })
   const read = Buffer.alloc(16_384, 'early')
   session.receiveData(lane, 2, read.subarray(0, 5))
   read.fill(0)
   t.equal(budget.usedBytes, 5)
   session.receive(carrier, { type: 'MOVE', connectId: 2, carrier: 1 })
-  t.strictSame([heard.bytes, budget.usedBytes], [5, 5], 'now it waits for the socket')
+  t.strictSame([texts, budget.usedBytes], [['early'], 5], 'now it waits for the socket')
   session.receiveData(lane, 1, Buffer.alloc(1_000))
   t.equal(budget.usedBytes, 1_005)
   session.lost(carrier, 'gone')

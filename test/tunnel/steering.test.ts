@@ -108,3 +108,18 @@ t.test('leaves all as it is where lanes were not agreed on', async (t) => {
   t.equal(pour(open(1), 10 * BULK_BYTES), carrier)
   t.strictSame(wanted, [])
 })
+
+t.test('leaves on the stream who has a number that no frame of a lane can say', async (t) => {
+  const { session, carrier, open } = oneSession({ role: 'server' })
+  const lane = recordedCarrier(1)
+  session.addCarrier(lane)
+  session.heard(0, lane)
+  for (const [id, expected] of [
+    [2 ** 32 - 1, lane],
+    [2 ** 32, carrier],
+  ] as const) {
+    const { connection } = open(id)
+    session.receive(carrier, { type: 'WINDOW_UPDATE', connectId: id, credit: 2 ** 30 })
+    t.equal(pour(connection, 2 * BULK_BYTES), expected, `${id}`)
+  }
+})
