@@ -9,6 +9,8 @@ import { type BackoffLimits, backoffCeilingMs, backoffMs } from '../../platform/
 
 /** Share of the interval by which looks are spread, so that agents do not move in step. */
 const SPREAD = 0.1
+/** Of the interval, before the next look where another server has just been found and more are said to be there. */
+const EAGER_SHARE = 0.1
 /** More than any hub has: what a server makes up must not cost us all descriptors. */
 const MAX_SERVERS = 250
 /** A server that stays for this long, or for the longest back-off where that is shorter, is no setback: milliseconds. */
@@ -96,6 +98,13 @@ export function createServerSet<S extends HeldServer>(options: ServerSetOptions)
     return Math.max(0, ...(heard.length > 0 ? heard : hosts).map((host) => host.reportedCount))
   }
 
+  /** Another server behind the only host, and there are more: no other host would be asked too often. */
+  function hasJustFound(index: HostIndex): boolean {
+    const { repeats, lastId } = hosts[index]!
+    const isNew = repeats === 0 && lastId !== undefined && held.has(lastId)
+    return isNew && hosts.length === 1 && !forever && held.size < knownCount()
+  }
+
   const knownCount = (): number => Math.min(MAX_SERVERS, Math.max(1, wantedCount(reportedCount())))
 
   /** Takes it out of those that are held. A server that did not stay is a setback for its host. */
@@ -153,7 +162,8 @@ export function createServerSet<S extends HeldServer>(options: ServerSetOptions)
       const { failures, flaps, repeats, several } = hosts[index]!
       if (failures + flaps > 0) return backoffMs(failures + flaps, options, random)
       const inVain = forever || several ? 0 : repeats
-      return backoffCeilingMs(inVain + 1, options) * (1 + SPREAD * random)
+      const share = hasJustFound(index) ? EAGER_SHARE : 1
+      return share * backoffCeilingMs(inVain + 1, options) * (1 + SPREAD * random)
     },
   }
 }

@@ -186,6 +186,27 @@ t.test('waits the interval and up to a tenth more while all is well', async (t) 
   )
 })
 
+t.test('looks on soon while each answer is of another server and more are said to be there', async (t) => {
+  const servers = set()
+  const [a, b, c] = [server('a'), server('b'), server('c')]
+  servers.connected(0, a, 3, 0)
+  t.equal(servers.waitMs(0, 0), 100)
+  servers.connected(0, a, 3, 0)
+  t.ok(servers.waitMs(0, 0) >= 1_000, 'not after one that is held already')
+  servers.connected(0, b, 3, 0)
+  t.equal(servers.waitMs(0, 0), 100)
+  servers.connected(0, c, 3, 0)
+  t.equal(servers.waitMs(0, 0), 1_000, 'all are held')
+})
+
+t.test('is in no hurry where several hosts may have the others, nor when it asks for ever', async (t) => {
+  for (const options of [{ hosts: 2 }, { forever: true }]) {
+    const servers = set(options)
+    servers.connected(0, server('a'), 3, 0)
+    t.equal(servers.waitMs(0, 0), 1_000)
+  }
+})
+
 t.test('backs off with each failure, up to the cap, and starts over when a server answers', async (t) => {
   const servers = set()
   const longest = Array.from({ length: 8 }, () => {
