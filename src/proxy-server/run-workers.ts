@@ -1,6 +1,6 @@
 /**
  * proxy-server with several workers: this process has the ports, the endpoints, the lease and the log, and starts the others,
- * which serve: docs/adr/0018.
+ * which serve: docs/workers.md, docs/adr/0018.
  */
 import type { ChildProcess } from 'node:child_process'
 import { createServer, type Server, type Socket } from 'node:net'
