@@ -51,16 +51,16 @@ export type Frontend = {
 export function serveFrontend(socket: Socket, admission: Admission, deps: FrontendDeps, done: () => void): Frontend {
   const { options, clock, metrics } = deps
   const timing = { now: clock.now, wrote: metrics.frontendWrote }
-  let received: Buffer = Buffer.alloc(0) // the head, then the client's early bytes
+  let received = NOTHING // the head, then the client's early bytes
   let state: 'head' | 'dialing' | 'open' | 'refused' = 'head'
   let ended = false // the client sends no more
-  let cancel = (): void => {}
+  let cancel = nothingToCancel
   let endpoint: Endpoint | undefined
   let openedMs = 0
   let socketClosed = false
   let served = false // it has asked for a connection
   let unread: Unread | undefined
-  const deadline = clock.after(options.headTimeoutMs, () => {
+  let deadline: Disposable | undefined = clock.after(options.headTimeoutMs, () => {
     if (state === 'head') refuse({ kind: 'slow-head' }, 'slow')
   })
 
@@ -92,8 +92,13 @@ export function serveFrontend(socket: Socket, admission: Admission, deps: Fronte
 
   function giveUp(): void {
     metrics.connectionForced('over-budget')
-    received = Buffer.alloc(0)
+    received = NOTHING
     reset(socket)
+  }
+
+  function endDeadline(): void {
+    deadline?.[Symbol.dispose]()
+    deadline = undefined
   }
 
   function readHead(): void {
@@ -107,7 +112,7 @@ export function serveFrontend(socket: Socket, admission: Admission, deps: Fronte
       return refuse(head, head.why)
     }
     if (admission.kind === 'refused') return
-    deadline[Symbol.dispose]()
+    endDeadline()
     state = 'dialing'
     served = true
     metrics.connectServed(1)
@@ -117,6 +122,7 @@ export function serveFrontend(socket: Socket, admission: Admission, deps: Fronte
     cancel = deps.dialing.dial(admission.cluster, admission.principal, head.address, {
       connected(connection) {
         state = 'open'
+        cancel = nothingToCancel // what is left of a dial need not stay as long as its connection
         openedMs = clock.now()
         endpoint = createEndpoint({ socket, count: metrics.bytes, held: true, timing, over })
         endpoint.attach(connection)
@@ -136,7 +142,7 @@ export function serveFrontend(socket: Socket, admission: Admission, deps: Fronte
       else clock.after(UDS_FIRST_BYTES_MS, () => endpoint?.release())
     })
     const early = received
-    received = Buffer.alloc(0)
+    received = NOTHING
     const mayRead = early.length === 0 || endpoint?.read(early)
     if (!socket.isPaused()) watchUnread(false)
     if (ended) endpoint?.ended()
@@ -151,7 +157,7 @@ export function serveFrontend(socket: Socket, admission: Admission, deps: Fronte
   }
 
   function gone(): void {
-    deadline[Symbol.dispose]()
+    endDeadline()
     if (state === 'dialing') cancel()
     if (state !== 'open') state = 'refused'
   }
@@ -171,9 +177,9 @@ export function serveFrontend(socket: Socket, admission: Admission, deps: Fronte
 
   function refuse(failure: Failure, headFault?: HeadRefusal): void {
     if (headFault !== undefined) metrics.headRefused(headFault)
-    deadline[Symbol.dispose]()
+    endDeadline()
     state = 'refused'
-    received = Buffer.alloc(0)
+    received = NOTHING
     socket.end(answer(failure))
     socket.resume() // unread bytes would turn the end into a reset, which can overtake the answer
     const patience = clock.after(LAST_WORDS_MS, () => socket.destroy())
@@ -196,5 +202,8 @@ export function serveFrontend(socket: Socket, admission: Admission, deps: Fronte
     },
   }
 }
+
+const NOTHING: Buffer = Buffer.alloc(0)
+const nothingToCancel = (): void => {}
 
 const isUnixSocket = (socket: Socket): boolean => !('encrypted' in socket) && socket.remoteFamily === undefined
