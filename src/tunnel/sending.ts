@@ -114,14 +114,13 @@ function push(connection: Connection, bytes: Uint8Array): number {
 }
 
 function mayRead(connection: Connection): boolean {
-  const { link, out } = connection
+  const { out } = connection
   if (connection.credit <= 0) {
     sayBlocked(connection)
     connection.paused = true
     return false
   }
-  // Towards a stock peer a chunk must have left before the next is read: its receive loop may be held up by one target.
-  const ready = link.flowControl && connection.held.length === 0 && !givesWay(connection)
+  const ready = connection.held.length === 0 && !givesWay(connection)
   if (ready && out.carrier.room() >= READ_BYTES) return true
   connection.paused = true
   out.scheduler.wait(connection)

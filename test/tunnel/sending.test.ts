@@ -1,6 +1,7 @@
 /** What one end sends, as far as credit and room go. */
 import { Buffer } from 'node:buffer'
 import t from 'tap'
+import { READ_BYTES } from '../../src/tunnel/carrier.ts'
 import { close } from '../../src/tunnel/ending.ts'
 import { end, send } from '../../src/tunnel/sending.ts'
 import { oneSession, stockSession } from './one-session.ts'
@@ -73,11 +74,14 @@ t.test('an end stays behind the bytes that wait for credit', async (t) => {
   t.match(carrier.frames(), [{ type: 'DATA', data: Buffer.from('last') }, { type: 'END_OF_DATA' }])
 })
 
-t.test('reads a socket on only when its last chunk has left', async (t) => {
+t.test('towards a stock peer it reads on as long as the carrier has room for one more read', async (t) => {
   const { session, carrier, open } = stockSession('server')
   const { connection, heard } = open(1)
+  carrier.roomBytes = READ_BYTES + 10
+  t.ok(send(connection, Buffer.alloc(10)))
   t.notOk(send(connection, Buffer.alloc(10)))
   t.equal(heard.resumed, 0)
+  carrier.roomBytes = READ_BYTES
   session.writable(carrier)
   t.equal(heard.resumed, 1)
 })
