@@ -14,6 +14,8 @@ import type { Session } from './session-owner.ts'
 const MAX_UNREAD_BYTES = 8 * 1024 * 1024
 /** Read in one turn at most, so that a carrier that brings bulk leaves the turn to others: bytes. */
 const TURN_READ_BYTES = 512 * 1024
+/** A payload from here on is of a transfer, and more of it is likely to come in the same turn: bytes, half a TLS record. */
+const LARGE_BYTES = 8 * 1024
 /** A tunnel that wrote nothing for this long holds no buffer: milliseconds. */
 const IDLE_BUFFER_MS = 1_000
 
@@ -58,6 +60,7 @@ export function carryOver({
   let underWay: Buffer | undefined
   let woken = false // the session asked to be called when there is room
   let turnAhead = false // a turn's end is already asked for
+  let flushAhead = false // so is a flush at its end
   let reading = true
   let turnBytes = 0
   let broken = false
@@ -81,7 +84,8 @@ export function carryOver({
     data(connectId, payload) {
       count.sent.DATA++
       outbox.data(connectId, payload)
-      flush()
+      if (payload.length < LARGE_BYTES) flush()
+      else flushLater()
     },
     room: () => (broken ? 0 : outbox.room()),
     wake() {
@@ -107,6 +111,7 @@ export function carryOver({
       flush()
     },
     whenSent(then) {
+      flush()
       if (underWay)
         afterWrites.set(then, 2) // the one under way, and the one that is being filled
       else then()
@@ -147,6 +152,16 @@ export function carryOver({
     if (underWay) stream.write(underWay, written)
     else if (ending) stream.end()
     else if (!idleTimer) idleTimer = setTimeout(releaseIdle, IDLE_BUFFER_MS).unref()
+  }
+
+  /** With whatever else this turn brings. */
+  function flushLater(): void {
+    if (underWay || flushAhead) return
+    flushAhead = true
+    setImmediate(() => {
+      flushAhead = false
+      flush()
+    })
   }
 
   function written(): void {

@@ -123,3 +123,36 @@ t.test('gives up a peer that does not read what it makes us answer', async (t) =
   for (let count = 0; count < 1_000; count++) carrier.control(answer)
   t.match(failures, [{ message: 'the peer does not read' }], 'once')
 })
+
+t.test('a payload of a transfer leaves at the end of the turn, with what came besides', async (t) => {
+  const { carrier, next, writeDone } = onPaper()
+  const turnEnds = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
+  carrier.data(1, Buffer.alloc(8 * 1024 - 1))
+  t.strictSame(next(), ['DATA 8191'], 'a smaller one leaves at once')
+  writeDone()
+  carrier.data(1, Buffer.alloc(8 * 1024))
+  carrier.data(2, Buffer.alloc(16 * 1024))
+  t.strictSame(next(), [])
+  await turnEnds()
+  t.strictSame(next(), ['DATA 8192', 'DATA 16384'])
+  writeDone()
+  carrier.data(1, Buffer.alloc(8 * 1024))
+  carrier.control({ type: 'DIAL_CLS', random: 1 })
+  t.strictSame(next(), ['DIAL_CLS', 'DATA 8192'], 'nothing small waits for it')
+  writeDone()
+  await turnEnds()
+  t.strictSame(next(), [], 'it left once')
+})
+
+t.test('whoever waits until all has left waits also for what leaves at the end of the turn', async (t) => {
+  const { carrier, next, writeDone } = onPaper()
+  let sent = false
+  carrier.data(1, Buffer.alloc(16 * 1024))
+  carrier.whenSent(() => {
+    sent = true
+  })
+  t.strictSame(next(), ['DATA 16384'])
+  t.notOk(sent)
+  writeDone()
+  t.ok(sent)
+})
