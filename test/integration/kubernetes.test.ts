@@ -72,6 +72,35 @@ t.test('a server withdraws its lease at the first SIGTERM, while what is open go
   t.strictSame(await server.ended, { code: 0, signal: null })
 })
 
+t.test('a server with workers holds a lease for each and withdraws them all', async (t) => {
+  const api = await apiStandIn(t)
+  const server = await startServer(t, { pki, flags: [...leaseFlags(t, api.access.server.href), '--workers=2'] })
+  const names = [`${NAME}-w1`, `${NAME}-w2`]
+  const created: unknown[] = []
+  for (const name of names) {
+    const asked = await nextBesideLists(api)
+    created.push([asked.method, (asked.body as { metadata: { name: string } }).metadata.name])
+    asked.answer(201, storedLease(name, '7', Date.now()))
+  }
+  t.strictSame(
+    created,
+    names.map((name) => ['POST', name]),
+  )
+  await figureBecomes(server, 'culvert_server_lease_held', 1)
+  server.signal('SIGTERM')
+  const removed: string[] = []
+  for (const _name of names) {
+    const asked = await nextBesideLists(api)
+    removed.push(`${asked.method} ${asked.path}`)
+    asked.answer(200, {})
+  }
+  t.strictSame(
+    removed.toSorted(),
+    names.map((name) => `DELETE ${LEASES}/${name}`),
+  )
+  t.strictSame(await server.ended, { code: 0, signal: null })
+})
+
 t.test('a server ends in order though the API server does not answer', async (t) => {
   const { api, server } = await announced(t)
   server.signal('SIGTERM')

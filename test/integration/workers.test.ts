@@ -24,6 +24,21 @@ for (const transport of TRANSPORTS) {
   })
 }
 
+t.test('lanes come to the worker of their stream, if need be at the second try', async (t) => {
+  const { server, agent } = await startTeam(t, { agent: { flags: ['--lanes=1'] } })
+  const target = await listenTarget(t, echo)
+  const sockets = await openInTurn(2, server, target.address)
+  await Promise.all(
+    sockets.map(async (socket) => {
+      const [{ hash }] = await Promise.all([receiveAll(socket), sendAll(socket, BYTES)])
+      t.equal(hash, expectedHash(BYTES))
+    }),
+  )
+  const streams = 2
+  await agent.logged('lane opened', streams)
+  t.equal(new Set(server.log.filter(({ msg }) => msg === 'lane opened').map(({ worker }) => worker)).size, streams)
+})
+
 t.test('health, metrics and fleet are those of all workers together', async (t) => {
   const { server, agent } = await startTeam(t)
   const target = await listenTarget(t, echo)
