@@ -11,6 +11,8 @@ import { createWaitingPayloads, type WaitingPayloads } from './waiting-payloads.
 
 /** A finished connection whose socket takes none of its last bytes for this long is given up: milliseconds. */
 const FLUSH_TIMEOUT_MS = 60_000
+/** What comes for a socket that has taken nothing for this long is kept in as little memory as it can be: milliseconds. */
+const STALLED_MS = 100
 /** How long a peer may go on sending after a stock close: milliseconds. It is read and dropped, see `letGo`. */
 const LINGER_MS = 10_000
 
@@ -87,11 +89,13 @@ export function createEndpoint({ socket, count, held, timing, over }: EndpointOp
   /** Behind a write of an earlier turn that the socket has not finished. */
   const isStuck = (): boolean => !corked && socket.writableLength > 0
 
+  const isStalled = (): boolean => connection !== undefined && connection.link.nowMs - connection.tookMs >= STALLED_MS
+
   const events: ConnectionEvents = {
     data(bytes) {
       count.toSockets += bytes.length
       if (!waiting && isStuck()) waiting = createWaitingPayloads()
-      if (waiting) waiting.push(bytes)
+      if (waiting) waiting.push(bytes, isStalled())
       else write(bytes)
     },
     end() {

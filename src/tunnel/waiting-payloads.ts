@@ -11,7 +11,8 @@ const FIRST_BYTES = 512
 const MOST_BYTES = 16 * 1024
 
 export type WaitingPayloads = {
-  readonly push: (bytes: Uint8Array) => void
+  /** @param stays it will wait for long: else it is not worth a copy */
+  readonly push: (bytes: Uint8Array, stays: boolean) => void
   readonly isEmpty: () => boolean
   /** All of it, in order; nothing waits then. */
   readonly take: () => Uint8Array[]
@@ -43,10 +44,10 @@ export function createWaitingPayloads(): WaitingPayloads {
   }
 
   return {
-    push(bytes) {
-      if (bytes.length < SMALL_BYTES) return add(bytes)
+    push(bytes, stays) {
+      if (stays && bytes.length < SMALL_BYTES) return add(bytes)
       block = undefined
-      pieces.push(compact(bytes))
+      pieces.push(stays ? compact(bytes) : bytes)
     },
     isEmpty: () => pieces.length === 0,
     take() {
