@@ -34,12 +34,15 @@ export type Launch = {
   readonly flags: readonly string[]
   readonly env?: NodeJS.ProcessEnv
   readonly nodeFlags?: readonly string[]
+  /** Nobody but the test's teardown ends it: for tests of who ends by itself. */
+  readonly isAlone?: boolean
 }
 
 /** Does not wait for anything. */
-export function launch(t: Test, { name, flags, env = {}, nodeFlags = [] }: Launch): Program {
+export function launch(t: Test, { name, flags, env = {}, nodeFlags = [], isAlone = false }: Launch): Program {
   const entry = join(ENTRIES, `${name}.ts`)
-  const args = ['--import', END_WITH_PARENT, ...nodeFlags, entry, '--log-format=json', '--log-level=debug', ...flags]
+  const withParent = isAlone ? [] : ['--import', END_WITH_PARENT]
+  const args = [...withParent, ...nodeFlags, entry, '--log-format=json', '--log-level=debug', ...flags]
   const child = spawn(process.execPath, args, { stdio: 'pipe', env: { ...process.env, ...env } })
   const log: Logged[] = []
   const lines: string[] = []

@@ -24,11 +24,12 @@ export type ServerOptions = {
   readonly transport?: Transport
   readonly flags?: readonly string[]
   readonly nodeFlags?: readonly string[]
+  readonly isAlone?: boolean
   readonly pki?: Pki
 }
 
 export async function startServer(t: Test, options: ServerOptions = {}): Promise<Server> {
-  const { transport = 'tls', flags = [], nodeFlags = [], pki = await makePki(t) } = options
+  const { transport = 'tls', flags = [], nodeFlags = [], isAlone = false, pki = await makePki(t) } = options
   const folder = temporaryFolder(t)
   const socketPath = join(folder, 'frontend.sock')
   const portsFile = join(folder, 'ports')
@@ -40,6 +41,7 @@ export async function startServer(t: Test, options: ServerOptions = {}): Promise
     name: 'proxy-server',
     flags: [...frontend, ...anyPortFlags(portsFile), ...agentPortFlags(pki), '--mode=http-connect', ...flags],
     nodeFlags,
+    isAlone,
   })
   await program.logged('serving')
   const ports = readPorts(portsFile)

@@ -4,11 +4,12 @@ import { echoOver, openTunnel } from './client.ts'
 import { within } from './deadline.ts'
 import { fetchFrom } from './figures.ts'
 import { echo, idle, listenTarget } from './target.ts'
-import { allGone, startTeam, workerPids } from './workers.ts'
+import { allGone, endAll, startTeam, workerPids } from './workers.ts'
 
 t.test('no worker outlives the server', async (t) => {
-  const { server } = await startTeam(t)
+  const { server } = await startTeam(t, { isAlone: true })
   const pids = workerPids(server)
+  t.teardown(() => endAll(pids))
   t.equal(pids.length, 2)
   server.signal('SIGKILL')
   await server.ended

@@ -56,6 +56,11 @@ export const allGone = (pids: readonly number[]): Promise<unknown> =>
     (left) => left.length === 0,
   )
 
+/** For a test that may leave them behind. */
+export function endAll(pids: readonly number[]): void {
+  for (const pid of pids) if (isRunning(pid)) process.kill(pid, 'SIGKILL')
+}
+
 function isRunning(pid: number): boolean {
   try {
     return !/^State:\tZ/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'))
