@@ -15,8 +15,10 @@ export const FIGURES_PATH = '/figures'
 export type Order =
   /** The first one. */
   | { readonly do: 'start'; readonly options: ServerOptions; readonly slot: number }
-  /** The connection comes with it. */
-  | { readonly do: 'take'; readonly port: Port }
+  /** The connection comes with it, numbered. */
+  | { readonly do: 'take'; readonly port: Port; readonly number: number }
+  /** It comes behind that connection: whether or not it could be received, it is asked for `took`. */
+  | { readonly do: 'say-took'; readonly number: number }
   | { readonly do: 'drain'; readonly signal: string }
   /** Nobody is given to it any more. */
   | { readonly do: 'dismiss' }
@@ -30,7 +32,7 @@ export type Report =
   /** It cannot start with these options. */
   | { readonly is: 'refused'; readonly problems: string }
   | ({ readonly is: 'state' } & WorkerReport)
-  | { readonly is: 'took' }
+  | { readonly is: 'took'; readonly number: number }
   | { readonly is: 'quiet' }
   | { readonly is: 'answer'; readonly id: number; readonly answer: Answer }
   | { readonly is: 'log'; readonly line: string; readonly level: Level }

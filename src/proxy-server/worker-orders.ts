@@ -45,10 +45,12 @@ export function obey({ report, onOrder }: Orders): Obeyed {
       case 'start':
         return started.resolve(order)
       case 'take':
-        report({ is: 'took' })
+        report({ is: 'took', number: order.number })
         if (!serve) connection?.destroy()
         else if (connection) serve.take(connection, order.port) // none: its client has hung up meanwhile
         return
+      case 'say-took':
+        return report({ is: 'took', number: order.number })
       case 'drain':
         return drain.abort(order.signal)
       case 'dismiss':

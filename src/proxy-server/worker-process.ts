@@ -6,6 +6,12 @@ import type { Answer } from '../platform/endpoints.ts'
 import type { Port } from './metrics.ts'
 import type { Order, Question, Report } from './worker-messages.ts'
 
+/**
+ * A worker that has not taken a connection for this long is asked about it: milliseconds. One without a free descriptor cannot
+ * receive it and hears nothing of it; Node gives it up after a few attempts.
+ */
+const ASK_MS = 1_000
+
 /** A client or an agent that is to be served by some worker. */
 export type Given = { readonly port: Port; readonly connection: Socket }
 export type WorkerEnd = { readonly code: number | null; readonly signal: string | null }
@@ -29,7 +35,9 @@ export type WorkerEvents = {
 
 export function superviseWorker(child: ChildProcess, clock: Clock, events: WorkerEvents): WorkerProcess {
   const questions = new Map<number, (answer: Answer | undefined) => void>()
-  let given: Given | undefined // until it is taken
+  let given: Given | undefined // until it is taken, or could not be
+  let givenNumber = 0
+  let asking: Disposable | undefined
   let over = false
   let lastId = 0
 
@@ -37,16 +45,23 @@ export function superviseWorker(child: ChildProcess, clock: Clock, events: Worke
     if (child.connected) child.send(order, ignore)
   }
 
+  function taken(number: number): void {
+    if (number !== givenNumber) return // it is said twice of one that was asked about
+    asking?.[Symbol.dispose]()
+    given = undefined
+  }
+
   child.on('message', (message) => {
     const report = message as Report
     if (report.is === 'answer') return questions.get(report.id)?.(report.answer)
-    if (report.is === 'took') given = undefined
+    if (report.is === 'took') taken(report.number)
     events.reported(report)
   })
   child.on('error', () => child.kill('SIGKILL')) // it could not be started or told something
   const ended = (code: number | null, signal: string | null): void => {
     if (over) return
     over = true
+    asking?.[Symbol.dispose]()
     for (const answered of questions.values()) answered(undefined)
     given?.connection.destroy() // nobody knows how far it came
     events.ended({ code, signal })
@@ -61,8 +76,9 @@ export function superviseWorker(child: ChildProcess, clock: Clock, events: Worke
     order,
     give(next) {
       given = next
-      const order: Order = { do: 'take', port: next.port }
-      child.send(order, next.connection, ignore)
+      const number = ++givenNumber
+      child.send({ do: 'take', port: next.port, number } satisfies Order, next.connection, ignore)
+      asking = clock.after(ASK_MS, () => order({ do: 'say-took', number }))
     },
     isFree: () => given === undefined && child.connected,
     ask(question, timeoutMs, gone) {

@@ -1,8 +1,10 @@
 /** A server whose work is done by several processes behind its ports. */
-import type { Socket } from 'node:net'
+import { execFileSync } from 'node:child_process'
+import { readdirSync, readFileSync } from 'node:fs'
+import { connect, type Socket } from 'node:net'
 import t from 'tap'
-import { askFor, echoOver, openTunnel } from './client.ts'
-import { eventually } from './deadline.ts'
+import { askFor, echoOver, endOf, openTunnel } from './client.ts'
+import { event, eventually, within } from './deadline.ts'
 import { fetchFrom, figure, figureBecomes, SERVER } from './figures.ts'
 import { echo, listenTarget } from './target.ts'
 import { expectedHash, receiveAll, sendAll, sendSlowly } from './transfer.ts'
@@ -129,6 +131,41 @@ t.test('a worker that hangs is given one client at most, the others serve all wh
   await Promise.all(clients)
   t.equal(served, 9, 'and that one when the worker goes on')
 })
+
+t.test('workers that had no descriptor left for a client are given the next ones when they have', async (t) => {
+  const { server } = await startTeam(t)
+  const target = await listenTarget(t, echo)
+  const pids = workerPids(server)
+  const [before] = pids.map(mostDescriptors)
+  for (const pid of pids) allowDescriptors(pid, firstFreeDescriptor(pid))
+  const lost = pids.map(async () => endOf(await connectPlainly(server)))
+  await within(Promise.all(lost), 'the end of clients that no worker can receive')
+  for (const pid of pids) allowDescriptors(pid, before!)
+  const sockets = await openInTurn(4, server, target.address)
+  t.strictSame((await fleetOf(server)).map(({ connections }) => connections).toSorted(), [2, 2])
+  for (const socket of sockets) socket.destroy()
+})
+
+async function connectPlainly({ frontendPort }: Server): Promise<Socket> {
+  const socket = connect(frontendPort, '127.0.0.1')
+  socket.on('error', () => undefined)
+  await event(socket, 'connect')
+  return socket
+}
+
+/** Descriptors have lower numbers than this: the limit is of numbers. */
+const allowDescriptors = (pid: number, limit: number): void =>
+  void execFileSync('prlimit', ['--pid', String(pid), `--nofile=${limit}:`])
+
+const mostDescriptors = (pid: number): number =>
+  Number(/^Max open files +(\d+)/m.exec(readFileSync(`/proc/${pid}/limits`, 'utf8'))?.[1])
+
+function firstFreeDescriptor(pid: number): number {
+  const used = new Set(readdirSync(`/proc/${pid}/fd`).map(Number))
+  let free = 0
+  while (used.has(free)) free++
+  return free
+}
 
 /** One after the other, so that each worker has taken what it was given before the next one comes. */
 async function openInTurn(count: number, server: Server, address: string): Promise<Socket[]> {
