@@ -8,17 +8,18 @@ import { earlyUses, lastEarly } from './early-frames.ts'
  */
 export function uses({ out, sending, in: incoming, receiving, early }: Connection, outlet: Outlet): boolean {
   if (out === outlet && sending !== 'ended') return true
-  return receiving === 'open' && (incoming === outlet || earlyUses(early, outlet))
+  return receiving === 'open' && (incoming === outlet || (early !== undefined && earlyUses(early, outlet)))
 }
 
 /** Whether nothing is missing of what the peer sent of it over an outlet from which nothing more comes. */
 export function endsWell({ in: incoming, receiving, early }: Connection, outlet: Outlet): boolean {
   if (receiving === 'ended') return true
   if (incoming === outlet) return false
-  if (!earlyUses(early, outlet)) return true
+  if (!early || !earlyUses(early, outlet)) return true
   const last = lastEarly(early, outlet)
   return last !== undefined && last.kind !== 'data'
 }
 
 /** Whether frames that came over the outlet wait for their turn. */
-export const hasEarly = ({ early }: Connection, outlet: Outlet): boolean => lastEarly(early, outlet) !== undefined
+export const hasEarly = ({ early }: Connection, outlet: Outlet): boolean =>
+  early !== undefined && lastEarly(early, outlet) !== undefined

@@ -5,7 +5,7 @@
  */
 import { type Budget, spend } from './budget.ts'
 import type { Carrier } from './carrier.ts'
-import type { EarlyFrame } from './early-frames.ts'
+import type { EarlyFrames } from './early-frames.ts'
 import type { Liveness } from './liveness.ts'
 import type { Pacer } from './pacing.ts'
 import type { Int64 } from './packet.ts'
@@ -102,7 +102,8 @@ export type Connection = {
   backlog: number
   /** When the socket last took bytes, or last had nothing to take. */
   tookMs: number
-  early: EarlyFrame<Outlet>[]
+  /** Made when there is a need. */
+  early: EarlyFrames<Outlet> | undefined
   earlyBytes: number
   /** The peer has sent something about this connection, so it knows its id. */
   peerKnows: boolean
@@ -136,7 +137,7 @@ export function createConnection(id: Int64, link: Link, home: Outlet, events: Co
     window: createWindow(),
     backlog: 0,
     tookMs: link.nowMs,
-    early: [],
+    early: undefined,
     earlyBytes: 0,
     peerKnows: link.role === 'server',
     closing: 'none',

@@ -13,22 +13,47 @@ export type EarlyFrame<W> =
   | { readonly from: W; readonly kind: 'end'; readonly close: boolean }
   | { readonly from: W; readonly kind: 'move'; readonly to: W }
 
+/** In order, by the way on which they came; taking one is as cheap as keeping one, however many wait. */
+export type EarlyFrames<W> = { count: number; readonly byWay: Map<W, Line<W>> }
+type Line<W> = { first: Place<W>; last: Place<W> }
+type Place<W> = { readonly frame: EarlyFrame<W>; next: Place<W> | undefined }
+
+export const createEarlyFrames = <W>(): EarlyFrames<W> => ({ count: 0, byWay: new Map() })
+
 /** @returns false when the peer has sent more of them than it may */
-export function keepEarly<W>(frames: EarlyFrame<W>[], frame: EarlyFrame<W>): boolean {
-  frames.push(frame)
-  return frames.length <= MAX_EARLY_FRAMES
+export function keepEarly<W>(frames: EarlyFrames<W>, frame: EarlyFrame<W>): boolean {
+  const place: Place<W> = { frame, next: undefined }
+  const line = frames.byWay.get(frame.from)
+  if (line) {
+    line.last.next = place
+    line.last = place
+  } else frames.byWay.set(frame.from, { first: place, last: place })
+  frames.count++
+  return frames.count <= MAX_EARLY_FRAMES
 }
 
 /** Takes out the next frame of this way. */
-export function takeEarly<W>(frames: EarlyFrame<W>[], way: W): EarlyFrame<W> | undefined {
-  const index = frames.findIndex(({ from }) => from === way)
-  return index < 0 ? undefined : frames.splice(index, 1)[0]
+export function takeEarly<W>(frames: EarlyFrames<W>, way: W): EarlyFrame<W> | undefined {
+  const line = frames.byWay.get(way)
+  if (!line) return undefined
+  const { frame, next } = line.first
+  frames.count--
+  if (next) line.first = next
+  else frames.byWay.delete(way)
+  return frame
 }
 
 /** The frame that came last this way, of those that wait. */
-export const lastEarly = <W>(frames: readonly EarlyFrame<W>[], way: W): EarlyFrame<W> | undefined =>
-  frames.findLast(({ from }) => from === way)
+export const lastEarly = <W>(frames: EarlyFrames<W>, way: W): EarlyFrame<W> | undefined =>
+  frames.byWay.get(way)?.last.frame
 
 /** Whether one of the frames came this way, or announces that others will. */
-export const earlyUses = <W>(frames: readonly EarlyFrame<W>[], way: W): boolean =>
-  frames.some((frame) => frame.from === way || (frame.kind === 'move' && frame.to === way))
+export function earlyUses<W>(frames: EarlyFrames<W>, way: W): boolean {
+  if (frames.byWay.has(way)) return true
+  for (const { first } of frames.byWay.values()) {
+    for (let place: Place<W> | undefined = first; place; place = place.next) {
+      if (place.frame.kind === 'move' && place.frame.to === way) return true
+    }
+  }
+  return false
+}

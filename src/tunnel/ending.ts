@@ -55,7 +55,7 @@ export function finish(connection: Connection, ending: Ending): void {
 
 function dropEarly(connection: Connection): void {
   spend(connection.link.budget, -connection.earlyBytes)
-  connection.early = []
+  connection.early = undefined
   connection.earlyBytes = 0
 }
 

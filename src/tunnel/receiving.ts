@@ -7,7 +7,7 @@ import { Buffer } from 'node:buffer'
 import { reserve, spend, spendWithin } from './budget.ts'
 import { answerStockClose } from './close-handshake.ts'
 import type { Connection, Outlet } from './connection.ts'
-import { type EarlyFrame, keepEarly, takeEarly } from './early-frames.ts'
+import { createEarlyFrames, type EarlyFrame, keepEarly, takeEarly } from './early-frames.ts'
 import { close, closeViolator, endReceiving, finish } from './ending.ts'
 import { lookAtWindow } from './steering.ts'
 import { arrive, grow, take, wantedGrowth } from './window.ts'
@@ -33,7 +33,7 @@ export function receiveMove(connection: Connection, from: Outlet, to: Outlet): v
   if (from !== connection.in) return keep(connection, { from, kind: 'move', to })
   connection.in = to
   while (!connection.over) {
-    const next = takeEarly(connection.early, connection.in)
+    const next = connection.early && takeEarly(connection.early, connection.in)
     if (!next) return checkCarrier(connection)
     if (next.kind === 'data') deliverEarly(connection, next.bytes)
     else if (next.kind === 'move') connection.in = next.to
@@ -98,6 +98,7 @@ function checkCarrier(connection: Connection): void {
 
 function keep(connection: Connection, frame: EarlyFrame<Outlet>): void {
   const bytes = frame.kind === 'data' ? frame.bytes.length : 0
+  connection.early ??= createEarlyFrames()
   if (!keepEarly(connection.early, frame)) return closeViolator(connection)
   connection.earlyBytes += bytes
   spendWithin(connection.link.budget, bytes)

@@ -47,7 +47,12 @@ function checkSide({ sides, tunnels, fail }: World, role: Role): void {
 /** What a sender may have under way is spoken for to the byte: still to send, waiting here, or owed to the sender. */
 function checkWindow({ fail }: World, name: string, { window, backlog, early, receiving, over }: Connection): void {
   if (over || receiving === 'ended') return
-  const earlyBytes = early.reduce((sum, frame) => sum + (frame.kind === 'data' ? frame.bytes.length : 0), 0)
+  let earlyBytes = 0
+  for (const { first } of early?.byWay.values() ?? []) {
+    for (let place: typeof first | undefined = first; place; place = place.next) {
+      if (place.frame.kind === 'data') earlyBytes += place.frame.bytes.length
+    }
+  }
   const known = window.allowance + window.owed + backlog + earlyBytes
   if (known !== window.size) fail(`the window of ${name} has ${window.size} bytes, of which ${known} are known`)
 }
