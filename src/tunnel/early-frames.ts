@@ -6,6 +6,8 @@
 
 /** Frames kept for one connection; their bytes are bounded by credit. */
 const MAX_EARLY_FRAMES = 16_384
+/** What one takes besides its payload, which may be a single byte: bytes, measured as 508. */
+export const EARLY_FRAME_BYTES = 512
 
 /** `W`: the way by which a frame comes. */
 export type EarlyFrame<W> =
@@ -42,6 +44,10 @@ export function takeEarly<W>(frames: EarlyFrames<W>, way: W): EarlyFrame<W> | un
   else frames.byWay.delete(way)
   return frame
 }
+
+/** What a frame that is kept counts for: bytes. */
+export const earlyCost = (frame: EarlyFrame<unknown>): number =>
+  EARLY_FRAME_BYTES + (frame.kind === 'data' ? frame.bytes.length : 0)
 
 /** The frame that came last this way, of those that wait. */
 export const lastEarly = <W>(frames: EarlyFrames<W>, way: W): EarlyFrame<W> | undefined =>

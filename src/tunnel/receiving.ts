@@ -7,7 +7,7 @@ import { Buffer } from 'node:buffer'
 import { reserve, spend, spendWithin } from './budget.ts'
 import { answerStockClose } from './close-handshake.ts'
 import type { Connection, Outlet } from './connection.ts'
-import { createEarlyFrames, type EarlyFrame, keepEarly, takeEarly } from './early-frames.ts'
+import { createEarlyFrames, type EarlyFrame, earlyCost, keepEarly, takeEarly } from './early-frames.ts'
 import { close, closeViolator, endReceiving, finish } from './ending.ts'
 import { lookAtWindow } from './steering.ts'
 import { arrive, grow, take, wantedGrowth } from './window.ts'
@@ -35,7 +35,8 @@ export function receiveMove(connection: Connection, from: Outlet, to: Outlet): v
   while (!connection.over) {
     const next = connection.early && takeEarly(connection.early, connection.in)
     if (!next) return checkCarrier(connection)
-    if (next.kind === 'data') deliverEarly(connection, next.bytes)
+    countEarly(connection, -earlyCost(next))
+    if (next.kind === 'data') deliver(connection, next.bytes)
     else if (next.kind === 'move') connection.in = next.to
     else return receiveEnd(connection, next.from, next.close)
   }
@@ -84,10 +85,9 @@ function grant({ id, home }: Connection, credit: number): void {
   if (credit > 0) home.carrier.control({ type: 'WINDOW_UPDATE', connectId: id, credit })
 }
 
-function deliverEarly(connection: Connection, bytes: Uint8Array): void {
-  connection.earlyBytes -= bytes.length
-  spend(connection.link.budget, -bytes.length)
-  deliver(connection, bytes)
+function countEarly(connection: Connection, bytes: number): void {
+  connection.earlyBytes += bytes
+  spend(connection.link.budget, bytes)
 }
 
 /** An honest peer does not move to a carrier that it has ended. */
@@ -97,11 +97,10 @@ function checkCarrier(connection: Connection): void {
 }
 
 function keep(connection: Connection, frame: EarlyFrame<Outlet>): void {
-  const bytes = frame.kind === 'data' ? frame.bytes.length : 0
   connection.early ??= createEarlyFrames()
   if (!keepEarly(connection.early, frame)) return closeViolator(connection)
-  connection.earlyBytes += bytes
-  spendWithin(connection.link.budget, bytes)
+  countEarly(connection, earlyCost(frame))
+  spendWithin(connection.link.budget, 0) // may end it
 }
 
 /** A few bytes must not keep the whole read that they came in. */

@@ -2,6 +2,7 @@
 import { Buffer } from 'node:buffer'
 import t from 'tap'
 import { type Budget, createBudget } from '../../src/tunnel/budget.ts'
+import { EARLY_FRAME_BYTES } from '../../src/tunnel/early-frames.ts'
 import { end, send } from '../../src/tunnel/sending.ts'
 import type { SessionEvents } from '../../src/tunnel/session-owner.ts'
 import { hearing, moveTo, oneSession } from './one-session.ts'
@@ -272,17 +273,17 @@ t.test('counts what waits for its MOVE against the budget, as its own and not as
   const read = Buffer.alloc(16_384, 'early')
   session.receiveData(lane, 2, read.subarray(0, 5))
   read.fill(0)
-  t.equal(budget.usedBytes, 5)
+  t.equal(budget.usedBytes, 5 + EARLY_FRAME_BYTES, 'a frame of a few bytes takes more than those')
   session.receive(carrier, { type: 'MOVE', connectId: 2, carrier: 1 })
   t.strictSame([texts, budget.usedBytes], [['early'], 5], 'now it waits for the socket')
   session.receiveData(lane, 1, Buffer.alloc(1_000))
-  t.equal(budget.usedBytes, 1_005)
+  t.equal(budget.usedBytes, 1_005 + EARLY_FRAME_BYTES)
   session.lost(carrier, 'gone')
   t.equal(budget.usedBytes, 0)
 })
 
 t.test('closes who holds most when too much waits for a MOVE', async (t) => {
-  const { session, lane, open } = withLane('server', {}, createBudget(100_000))
+  const { session, lane, open } = withLane('server', {}, createBudget(100_000 + 2 * EARLY_FRAME_BYTES))
   const [least, most] = [open(1), open(2)]
   session.receiveData(lane, 1, Buffer.alloc(40_000))
   session.receiveData(lane, 2, Buffer.alloc(59_999))
