@@ -12,6 +12,7 @@ import type { LogSink } from '../platform/log-sink.ts'
 import { createHandOver } from './core/hand-over.ts'
 import { createWorkerSet, type Effect, type Worker } from './core/worker-set.ts'
 import { addLasting } from './merged-figures.ts'
+import type { Port } from './metrics.ts'
 import type { ServerOptions } from './options.ts'
 import type { Figures, Question } from './worker-messages.ts'
 import { optionsOfWorker, workerServerId } from './worker-options.ts'
@@ -201,7 +202,9 @@ export function createWorkerTeam(options: ServerOptions, deps: TeamDeps): Worker
 
   /** As far as there are workers that take them. */
   function handOut(): void {
+    const stuck = new Set<Port>() // nobody takes those who came there: what one was told holds for all
     for (const given of waiting) {
+      if (stuck.has(given.port)) continue
       const candidates = set.all().map((worker) => ({
         ...worker,
         free: processes.get(worker.number)?.process.isFree() ?? false,
@@ -211,7 +214,10 @@ export function createWorkerTeam(options: ServerOptions, deps: TeamDeps): Worker
         given.port === 'frontend'
           ? handOver.forFrontend(candidates)
           : handOver.forAgent(given.connection.remoteAddress ?? '', candidates)
-      if (number === undefined) continue // the other port's may be able to go
+      if (number === undefined) {
+        stuck.add(given.port)
+        continue
+      }
       waiting.delete(given)
       processes.get(number)?.process.give(given)
     }
