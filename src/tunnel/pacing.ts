@@ -17,6 +17,8 @@ const TARGET_MS = 0.5
 const TARGET_OF_PATH = 1 / 4
 /** One ping alone tells enough when it is later than so many targets. */
 const LATE_TARGETS = 8
+/** The path's own round trip is the shortest of the last one to two such spans: a path may become longer. Milliseconds. */
+const PATH_SPAN_MS = 60_000
 /** Small exchanges and bulk go on at the same time when each was seen within this time: milliseconds. */
 const ABOUT_MS = 250
 /** What a decision makes of the rate: below the target, above it, and above twice of it. */
@@ -42,7 +44,7 @@ export type Pacer = {
   readonly sentSmall: (nowMs: number) => void
   readonly sentBulk: (bytes: number, nowMs: number) => void
   /** The round trip of the path as heartbeats measure it. */
-  readonly roundTrip: (ms: number) => void
+  readonly roundTrip: (ms: number, nowMs: number) => void
   /** The ping that `look` wanted was answered. */
   readonly answered: (nowMs: number) => void
   /** The time that `alarm` asked for has passed. @returns whether to send a ping now */
@@ -54,7 +56,9 @@ export function createPacer(alarm: (ms: number) => void): Pacer {
   let state: 'idle' | 'measuring' | 'pacing' = 'idle' // pacing: a rate is set
   let smallMs = Number.NEGATIVE_INFINITY
   let bulkMs = Number.NEGATIVE_INFINITY
-  let pathMs = Number.POSITIVE_INFINITY
+  let pathMs = Number.POSITIVE_INFINITY // the shortest of this span and the one before
+  let spanPathMs = Number.POSITIVE_INFINITY // of this span
+  let spanMs = Number.NEGATIVE_INFINITY // when it began
   let rate = 0 // bytes per millisecond
   let mostUsed = 0 // likewise
   let tokens = 0 // bytes that may leave; below zero by one read at most
@@ -79,6 +83,16 @@ export function createPacer(alarm: (ms: number) => void): Pacer {
     sent = 0
     best = Number.POSITIVE_INFINITY
     answers = 0
+  }
+
+  function notePath(ms: number, nowMs: number): void {
+    if (nowMs - spanMs >= PATH_SPAN_MS) {
+      pathMs = spanPathMs
+      spanPathMs = Number.POSITIVE_INFINITY
+      spanMs = nowMs
+    }
+    spanPathMs = Math.min(spanPathMs, ms)
+    pathMs = Math.min(pathMs, ms)
   }
 
   /** What bulk does while nothing holds it up. */
@@ -129,14 +143,12 @@ export function createPacer(alarm: (ms: number) => void): Pacer {
       if (nowMs - smallMs < ABOUT_MS) begin(nowMs)
       else if (nowMs - decidedMs >= ABOUT_MS) remember(nowMs)
     },
-    roundTrip(ms) {
-      pathMs = Math.min(pathMs, ms)
-    },
+    roundTrip: notePath,
     answered(nowMs) {
       if (pingMs === undefined) return
       const delayMs = nowMs - pingMs
       pingMs = undefined
-      pathMs = Math.min(pathMs, delayMs)
+      notePath(delayMs, nowMs)
       best = Math.min(best, delayMs)
       if (state !== 'idle' && ++answers === PINGS) decide(best, nowMs)
     },

@@ -115,7 +115,7 @@ export function createSession(options: SessionOptions, events: SessionEvents): S
   const unixNowMs = (): number => link.nowMs + unixOffsetMs
 
   function roundTrip(ms: number): void {
-    link.pacer?.roundTrip(ms)
+    link.pacer?.roundTrip(ms, link.nowMs)
     link.maxWindowBytes = ms > LONG_PATH_MS ? MAX_LONG_PATH_WINDOW_BYTES : MAX_WINDOW_BYTES
     events.roundTrip(ms)
   }

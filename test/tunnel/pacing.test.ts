@@ -97,10 +97,10 @@ t.test('decides without an answer when the answer is overdue', async (t) => {
 
 t.test('a long path may vary by a quarter of its round trip', async (t) => {
   const varies = paced((sentMs) => (sentMs % 2 === 0 ? 50 : 61))
-  varies.pacer.roundTrip(50)
+  varies.pacer.roundTrip(50, varies.now())
   t.equal(varies.run(3_000), 1_500_000_000)
   const queued = paced((sentMs) => (sentMs < 2_000 ? 50 : 80))
-  queued.pacer.roundTrip(50)
+  queued.pacer.roundTrip(50, queued.now())
   queued.run(3_000)
   t.ok(queued.run(1_000) < 300_000_000)
 })
@@ -136,10 +136,19 @@ t.test('takes one ping in five that is very late for enough', async (t) => {
 
 t.test('leaves a rate to bulk that had only just begun when pings were late', async (t) => {
   const { run, pacer, now } = paced(() => 9)
-  pacer.roundTrip(0.2)
+  pacer.roundTrip(0.2, now())
   pacer.sentSmall(now())
   pacer.sentBulk(1, now())
   run(100, { wanted: 0 })
   const sent = run(100)
   t.ok(sent >= 100 * 1_000, `${sent} bytes in 100 ms`)
+})
+
+t.test('takes a path that has become longer for what it is, after two minutes at most', async (t) => {
+  const { run } = paced((sentMs) => (sentMs < 2_000 ? 1 : 20))
+  run(1_000)
+  run(30_000)
+  t.ok(run(1_000) < 200_000_000, 'at first it looks like a queue')
+  run(100_000)
+  t.equal(run(1_000), 500_000_000)
 })
