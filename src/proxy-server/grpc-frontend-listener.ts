@@ -101,7 +101,10 @@ export function createGrpcFrontendListener(
 
     function ping(): void {
       if (http.destroyed) return void socket.destroy() // it waits for the client to hang up as well
-      const unanswered = clock.after(PING_TIMEOUT_MS, () => http.destroy())
+      const unanswered = clock.after(PING_TIMEOUT_MS, () => {
+        http.destroy()
+        socket.destroy() // which has bytes that such a client will never take
+      })
       http.ping((error) => {
         unanswered[Symbol.dispose]()
         if (!error && !http.destroyed) keepalive = clock.after(options.keepaliveMs, ping)
