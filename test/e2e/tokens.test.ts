@@ -154,7 +154,8 @@ await t.test('while the API server is away, who is connected stays and others co
   t.equal(await becomes('the other is connected', held(late), is(1), REVIEW_MS), 1)
   t.equal(await held(agent)(), 1)
   const metrics = await server.metrics()
-  t.ok(figureIn(metrics, 'culvert_server_token_reviews_total{outcome="known"}') >= 3)
+  // Two tokens: an answer is remembered for 10 s, so how often the first was asked about depends on the speed of the machine.
+  t.ok(figureIn(metrics, 'culvert_server_token_reviews_total{outcome="known"}') >= 2)
   t.ok(figureIn(metrics, 'culvert_server_token_reviews_total{outcome="refused"}') >= 14)
   t.ok(figureIn(metrics, 'culvert_server_token_reviews_total{outcome="failed"}') >= 1)
   for (const one of [agent, late]) one.signal('SIGKILL')
