@@ -77,6 +77,7 @@ export async function runWorkers(options: ServerOptions, deps: WorkersDeps): Pro
   const frontend = acceptFor(team, 'frontend', { allowHalfOpen: true, keepAlive: options.udsName === '' })
   const servers = [agentPort, health, admin, frontend]
   try {
+    using _restart = deps.onRestart(team.restart)
     await Promise.race([team.start(), aborted(shutdown.drain)])
     const listeners = { agentPort, health, admin, frontend }
     const ports = await listenOnPorts(options, listeners)
@@ -85,7 +86,6 @@ export async function runWorkers(options: ServerOptions, deps: WorkersDeps): Pro
     const { serverId, workers } = options
     log.info({ ...ports, ...(options.udsName && { uds: options.udsName }), server_id: serverId, workers }, 'serving')
     kubernetes?.announce(leaseIds(serverId, workers))
-    using _restart = deps.onRestart(team.restart)
     await Promise.race([aborted(shutdown.drain), team.broken])
     const withdrawn = kubernetes?.withdraw()
     await drain(options, deps, team, listeners)

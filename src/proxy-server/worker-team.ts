@@ -232,6 +232,7 @@ export function createWorkerTeam(options: ServerOptions, deps: TeamDeps): Worker
     },
     give,
     restart() {
+      if (state === 'starting') return log.warn({}, 'the workers are only just starting')
       signal = 'restart'
       const effects = set.restart()
       if (!effects) return log.warn({}, 'the workers are being replaced already')

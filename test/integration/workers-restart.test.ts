@@ -1,11 +1,13 @@
 /** SIGHUP replaces the workers one after the other under load: no byte is lost, and no request fails. */
 import t from 'tap'
+import { makePki } from './certificates.ts'
 import { openTunnel } from './client.ts'
 import { within } from './deadline.ts'
 import { dialOnOne, dialOnOneEach } from './grpc-dialers.ts'
+import { launch } from './program.ts'
 import { nobodyNoticed, RESTART_MS } from './rolling.ts'
 import { type Dial, startLoad, together } from './steady-load.ts'
-import { type Server, TRANSPORTS } from './tunnel.ts'
+import { agentPortFlags, frontendFlags, type Server, TRANSPORTS } from './tunnel.ts'
 import { allGone, allReady, fleetOf, holdsAll, startTeam, type Team, workerPids } from './workers.ts'
 
 const WORKERS = 2
@@ -41,6 +43,24 @@ t.test('a restart that is asked for during another one is refused', async (t) =>
   server.signal('SIGHUP')
   await server.logged('the workers are being replaced already')
   await within(server.logged('all workers are replaced'), 'the end of the restart', RESTART_MS)
+})
+
+t.test('a restart that is asked for while the workers start is refused, and they start', async (t) => {
+  const pki = await makePki(t)
+  const anyPort = ['--server-listen-any', '--agent-port=0', '--health-port=0', '--admin-port=0']
+  const flags = [
+    ...frontendFlags(pki),
+    ...agentPortFlags(pki),
+    ...anyPort,
+    '--mode=http-connect',
+    `--workers=${WORKERS}`,
+  ]
+  const server = launch(t, { name: 'proxy-server', flags })
+  await server.logged('worker started')
+  server.signal('SIGHUP')
+  await server.logged('the workers are only just starting')
+  await server.logged('serving')
+  t.equal(workerPids(server).length, WORKERS)
 })
 
 /** All processes are other ones afterwards, with other ids, and the agent has them. */
