@@ -17,11 +17,13 @@ import {
   writeExtensions,
 } from '../tunnel/extensions.ts'
 import { carryOverGrpc, type GrpcStream } from '../tunnel/grpc-stream.ts'
+import { createWindowOpener, SESSION_WINDOW_BYTES, STREAM_WINDOW_BYTES } from '../tunnel/http2-windows.ts'
 import { LANE_ALPN } from '../tunnel/lane.ts'
+import { measure, unknownLength } from '../tunnel/path-length.ts'
 import { createSession } from '../tunnel/session.ts'
 import type { Session } from '../tunnel/session-owner.ts'
 import { hostPort } from './core/go-errors.ts'
-import { laneCount, measure, unknownLength } from './core/lane-count.ts'
+import { laneCount } from './core/lane-count.ts'
 import { readServerAnswer, statusText } from './core/server-answer.ts'
 import { createTargetDialer } from './endpoints.ts'
 import { createLanes, type Lanes } from './lanes.ts'
@@ -33,9 +35,6 @@ import { connectToServer } from './server-socket.ts'
 const METHOD = '/AgentService/Connect'
 /** From the first SYN to the server's answer: milliseconds. A server that is half dead must not hold us longer. */
 const CONNECT_TIMEOUT_MS = 10_000
-/** HTTP/2 windows for what servers send: bytes. The default of 64 KiB would be the limit of any path. */
-const STREAM_WINDOW_BYTES = 4 * 1024 * 1024
-const SESSION_WINDOW_BYTES = 16 * 1024 * 1024
 const SESSION_MEMORY_MIB = 1024
 const MAX_HEADER_LIST_BYTES = 16 * 1024
 /** A link is looked at this often, and no more often than the second, whatever `probeIntervalMs` says: milliseconds. */
@@ -157,6 +156,7 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
     const dialer = createTargetDialer(options.dialTimeoutMs, { ...deps, now: clock.now })
     let roundTripMs: number | undefined
     const path = unknownLength()
+    const openWindows = createWindowOpener(http)
     const made = createSession(
       {
         role: 'agent',
@@ -176,6 +176,7 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
         roundTrip(ms) {
           roundTripMs = ms
           measure(path, ms)
+          if (extensions.has('flow-control')) openWindows(path)
           metrics.roundTrip(ms)
         },
         carriesMuch: () => lanes?.wanted(),

@@ -10,6 +10,7 @@ import type { TlsProtocol } from '../platform/cipher-suites.ts'
 import { createWarnings } from '../platform/repeats.ts'
 import type { TlsMaterial } from '../platform/tls-material.ts'
 import { EXTENSIONS_KEY } from '../tunnel/extensions.ts'
+import { SESSION_WINDOW_BYTES, STREAM_WINDOW_BYTES } from '../tunnel/http2-windows.ts'
 import { LANE_ALPN } from '../tunnel/lane.ts'
 import {
   type AgentStream,
@@ -27,9 +28,6 @@ import { createHandshakeGate } from './handshake-gate.ts'
 import { takeLane } from './lane-listener.ts'
 import { createTlsListener, peerCertificate } from './tls-listener.ts'
 
-/** HTTP/2 windows for what agents send: bytes. The default of 64 KiB would be the limit of any path. */
-const STREAM_WINDOW_BYTES = 4 * 1024 * 1024
-const SESSION_WINDOW_BYTES = 16 * 1024 * 1024
 /** Node refuses streams when a session holds more than this: MiB. Our own budgets are far below. */
 const SESSION_MEMORY_MIB = 1024
 /** Whoever opens more on one connection is hung up on: a stream that the peer leaves open costs memory, refused or not. */

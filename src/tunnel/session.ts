@@ -17,6 +17,7 @@ import { createLiveness, look } from './liveness.ts'
 import { createOutlets } from './outlets.ts'
 import { createPacer } from './pacing.ts'
 import type { Int64, Packet } from './packet.ts'
+import { LONG_PATH_MS } from './path-length.ts'
 import { createPulse } from './pulse.ts'
 import { receiveData } from './receiving.ts'
 import { IDLE_WINDOW_MS, reclaimIdle, reclaimLargest } from './reclaim.ts'
@@ -24,7 +25,7 @@ import type { Session, SessionEvents, SessionOptions } from './session-owner.ts'
 import { createStockBacklog } from './stock-backlog.ts'
 import { createStrays } from './strays.ts'
 import { createViolations } from './violations.ts'
-import { LONG_PATH_MS, MAX_LONG_PATH_WINDOW_BYTES, MAX_WINDOW_BYTES } from './window.ts'
+import { MAX_LONG_PATH_WINDOW_BYTES, MAX_WINDOW_BYTES } from './window.ts'
 
 /** Of the pings that measure how long small exchanges wait; those of heartbeats count from 1. */
 const PACE_NONCE = -1

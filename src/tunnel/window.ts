@@ -9,7 +9,6 @@ export const INITIAL_WINDOW_BYTES = 64 * 1024
 export const MAX_WINDOW_BYTES = 2 * 1024 * 1024
 /** Where the round trip is long, a window of 2 MiB would be the limit of the path: 16 MiB carry 320 MB/s over 50 ms. */
 export const MAX_LONG_PATH_WINDOW_BYTES = 16 * 1024 * 1024
-export const LONG_PATH_MS = 10
 
 export type Window = {
   /** Bytes that the sender may have under way. */

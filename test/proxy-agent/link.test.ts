@@ -19,6 +19,7 @@ import { createLookups } from '../../src/proxy-agent/lookups.ts'
 import { createOpenSockets } from '../../src/proxy-agent/open-sockets.ts'
 import { createBudget } from '../../src/tunnel/budget.ts'
 import { offered, writeExtensions } from '../../src/tunnel/extensions.ts'
+import { LONG_PATH_STREAM_WINDOW_BYTES, STREAM_WINDOW_BYTES } from '../../src/tunnel/http2-windows.ts'
 import { eventually, within } from '../integration/deadline.ts'
 import { speakGrpc } from '../integration/wire.ts'
 import { manualClock } from '../platform/manual-clock.ts'
@@ -368,6 +369,25 @@ t.test('says how it is at once and then in its interval, with the round trip of 
   wire.send({ type: 'HEARTBEAT_ACK', seq: 1, serverUnixMs: 0 })
   clock.advance(4_996)
   t.match(await wire.next('HEARTBEAT'), { seq: 2, sentUnixMs: 5_000 })
+})
+
+t.test('lets a server at the end of a long path send far ahead', async (t) => {
+  for (const [roundTripMs, windowBytes] of [
+    [20, LONG_PATH_STREAM_WINDOW_BYTES],
+    [9, STREAM_WINDOW_BYTES],
+  ] as const) {
+    const { clock, wire, stream } = await connected(t)
+    for (const seq of [1, 2, 3]) {
+      await wire.next('HEARTBEAT')
+      clock.advance(roundTripMs)
+      wire.send({ type: 'HEARTBEAT_ACK', seq, serverUnixMs: 0 })
+      wire.send({ type: 'PING', nonce: seq })
+      await wire.next('PONG') // it has read the answer
+      clock.advance(5_000 - roundTripMs)
+    }
+    await new Promise((resolve) => stream.session!.ping(resolve))
+    t.equal(stream.session!.remoteSettings.initialWindowSize, windowBytes)
+  }
 })
 
 t.test('is looked at as often as --probe-interval says, and at least twice a second', async (t) => {

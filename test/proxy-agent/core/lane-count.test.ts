@@ -1,13 +1,6 @@
 import t from 'tap'
-import {
-  LONG_PATH_LANES,
-  LONG_PATH_MS,
-  laneCount,
-  measure,
-  type PathLength,
-  SHORT_PATH_LANES,
-  unknownLength,
-} from '../../../src/proxy-agent/core/lane-count.ts'
+import { LONG_PATH_LANES, laneCount, SHORT_PATH_LANES } from '../../../src/proxy-agent/core/lane-count.ts'
+import { LONG_PATH_MS, measure, type PathLength, unknownLength } from '../../../src/tunnel/path-length.ts'
 
 function measured(...roundTripsMs: number[]): PathLength {
   const path = unknownLength()
