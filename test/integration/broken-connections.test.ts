@@ -4,13 +4,15 @@ import { connect, type Socket } from 'node:net'
 import { Duplex } from 'node:stream'
 import { connect as connectTls } from 'node:tls'
 import t, { type Test } from 'tap'
+import { startTunnelOnWay, type TunnelOnWay, WAYS } from './both-ways.ts'
 import { makePki } from './certificates.ts'
 import { connectHead, echoOver, endOf, openTunnel } from './client.ts'
 import { event, eventually, within } from './deadline.ts'
 import { figureBecomes, SERVER } from './figures.ts'
 import { echo, listenTarget } from './target.ts'
-import { type Server, startAgent, startTunnel, TRANSPORTS } from './tunnel.ts'
+import { type Server, type ServerOptions, startAgent, startTunnel, TRANSPORTS } from './tunnel.ts'
 
+const MEBIBYTE = 1024 * 1024
 const pki = await makePki(t)
 const target = await listenTarget(t, echo)
 
@@ -40,6 +42,7 @@ async function watchedTunnel(
     checkServerIdentity: () => undefined,
   })
   socket.on('error', () => undefined)
+  t.teardown(() => socket.destroy())
   socket.once('end', () => ending.resolve('finished'))
   await event(socket, 'secureConnect')
   socket.write(connectHead(address))
@@ -48,14 +51,113 @@ async function watchedTunnel(
   return { socket, wire, ending: within(ending.promise, 'the end of a connection') }
 }
 
-t.test('a target that ends gives the client a clean end', async (t) => {
-  const { server } = await startTunnel(t, { pki })
-  const ends = await listenTarget(t, (socket) => socket.end('bye'))
-  const { ending } = await watchedTunnel(t, server, ends.address)
-  t.equal(await ending, 'finished')
-})
+for (const way of WAYS) {
+  const { over, lanes } = way
+  const start = (options: ServerOptions = {}): Promise<TunnelOnWay> => startTunnelOnWay(t, way, { pki, ...options })
 
-t.test('a target that resets its connection breaks the client’s', async (t) => {
+  t.test(`a target that ends gives the client a clean end${over}`, async (t) => {
+    const { server, moves } = await start()
+    const ends = await listenTarget(t, (socket) => socket.end(Buffer.alloc(4 * MEBIBYTE)))
+    const { ending } = await watchedTunnel(t, server, ends.address)
+    t.equal(await ending, 'finished')
+    t.equal((await moves('from_agent')) > 0, lanes > 0)
+  })
+
+  t.test(`a target that resets its connection while it sends breaks the client’s${over}`, async (t) => {
+    const tunnel = await start()
+    const resets = await listenTarget(t, (socket) => {
+      socket.once('data', () => socket.resetAndDestroy())
+      flood(socket)
+    })
+    const { socket, ending } = await watchedTunnel(t, tunnel.server, resets.address)
+    await hasGone(tunnel, 'from_agent')
+    socket.write('go')
+    t.equal(await ending, 'broken')
+    await figureBecomes(tunnel.server, 'culvert_server_connection_ends_total{how="reset"}', 1)
+  })
+
+  t.test(`a client that resets its connection while it sends breaks the target’s${over}`, async (t) => {
+    const tunnel = await start()
+    const error = Promise.withResolvers<NodeJS.ErrnoException>()
+    const reads = await listenTarget(t, (socket) => void socket.on('error', error.resolve).resume())
+    const { socket, wire } = await watchedTunnel(t, tunnel.server, reads.address)
+    flood(socket)
+    await hasGone(tunnel, 'to_agent')
+    wire.resetAndDestroy()
+    t.match(await within(error.promise, 'an error at the target'), { code: 'ECONNRESET' })
+  })
+
+  for (const transport of TRANSPORTS) {
+    t.test(`${transport}: a target that goes on sending to a client that is gone is stopped${over}`, async (t) => {
+      const tunnel = await start({ transport })
+      const error = Promise.withResolvers<NodeJS.ErrnoException>()
+      const flooding = await listenTarget(t, (socket) => {
+        socket.on('error', error.resolve)
+        flood(socket)
+      })
+      const socket = await openTunnel(tunnel.server, flooding.address)
+      socket.resume()
+      await hasGone(tunnel, 'from_agent')
+      socket.destroy()
+      t.match(await within(error.promise, 'an error at the target'), { code: /^(ECONNRESET|EPIPE)$/ })
+      await figureBecomes(tunnel.server, `${SERVER}established_connections`, 0)
+    })
+  }
+
+  t.test(`an agent that dies in a transfer breaks the client's connection, the next agent serves${over}`, async (t) => {
+    const tunnel = await start()
+    const { server, agent } = tunnel
+    const flooding = await listenTarget(t, flood)
+    const { ending } = await watchedTunnel(t, server, flooding.address)
+    await hasGone(tunnel, 'from_agent')
+    agent.signal('SIGKILL')
+    t.equal(await ending, 'broken')
+    await figureBecomes(server, `${SERVER}established_connections`, 0)
+    await figureBecomes(server, `${SERVER}ready_backends{proxy_strategy="default"}`, 0)
+    await figureBecomes(server, 'culvert_server_open_lanes', 0)
+    await startAgent(t, server)
+    const next = await openTunnel(server, target.address)
+    await echoOver(next, 'served again')
+    next.destroy()
+  })
+
+  t.test(`a server that dies in a transfer breaks the target’s connection${over}`, async (t) => {
+    const tunnel = await start()
+    const { server, agent } = tunnel
+    const broken = Promise.withResolvers<NodeJS.ErrnoException>()
+    const reads = await listenTarget(t, (socket) => {
+      socket.on('error', broken.resolve)
+      socket.on('end', () => broken.reject(new Error('a clean end')))
+      socket.resume()
+    })
+    const socket = await openTunnel(server, reads.address)
+    socket.on('error', () => undefined)
+    flood(socket)
+    await hasGone(tunnel, 'to_agent')
+    server.signal('SIGKILL')
+    t.match(await within(broken.promise, 'an error at the target'), { code: 'ECONNRESET' })
+    await agent.logged('disconnected')
+    socket.destroy()
+  })
+
+  t.test(`on a Unix socket an agent that dies in a transfer ends the connection at once${over}`, async (t) => {
+    const tunnel = await start({ transport: 'uds' })
+    const flooding = await listenTarget(t, flood)
+    const socket = await openTunnel(tunnel.server, flooding.address)
+    const ended = endOf(socket)
+    await hasGone(tunnel, 'from_agent')
+    tunnel.agent.signal('SIGKILL')
+    await ended
+    await eventually(
+      'the target hears of it',
+      () => flooding.sockets.size,
+      (open) => open === 0,
+    )
+    t.pass('ended; a Unix socket knows no reset that tells the reader so')
+  })
+}
+
+t.test('who resets a connection on which nothing is under way breaks the other side’s as well', async (t) => {
   const { server } = await startTunnel(t, { pki })
   const resets = await listenTarget(t, (socket) => {
     socket.once('data', () => socket.resetAndDestroy())
@@ -64,10 +166,7 @@ t.test('a target that resets its connection breaks the client’s', async (t) =>
   socket.write('go')
   t.equal(await ending, 'broken')
   await figureBecomes(server, 'culvert_server_connection_ends_total{how="reset"}', 1)
-})
 
-t.test('a client that resets its connection breaks the target’s', async (t) => {
-  const { server } = await startTunnel(t, { pki })
   const error = Promise.withResolvers<NodeJS.ErrnoException>()
   const reads = await listenTarget(t, (socket) => void socket.on('error', error.resolve).resume())
   const { wire } = await watchedTunnel(t, server, reads.address)
@@ -75,75 +174,22 @@ t.test('a client that resets its connection breaks the target’s', async (t) =>
   t.match(await within(error.promise, 'an error at the target'), { code: 'ECONNRESET' })
 })
 
-for (const transport of TRANSPORTS) {
-  t.test(`${transport}: a target that goes on sending to a client that is gone is stopped`, async (t) => {
-    const { server } = await startTunnel(t, { pki, transport })
-    const error = Promise.withResolvers<NodeJS.ErrnoException>()
-    const flooding = await listenTarget(t, (socket) => {
-      socket.on('error', error.resolve)
-      flood(socket)
-    })
-    const socket = await openTunnel(server, flooding.address)
-    socket.resume()
-    await event(socket, 'data')
-    socket.destroy()
-    t.match(await within(error.promise, 'an error at the target'), { code: /^(ECONNRESET|EPIPE)$/ })
-    await figureBecomes(server, `${SERVER}established_connections`, 0)
-  })
+/** Bytes are under way, over lanes if there are any. */
+async function hasGone({ lanes, since, moves }: TunnelOnWay, segment: 'to_agent' | 'from_agent'): Promise<void> {
+  await eventually(
+    `bytes go ${segment}`,
+    () => since('server', `culvert_server_payload_bytes_total{segment="${segment}"}`),
+    (bytes) => bytes > MEBIBYTE,
+  )
+  await eventually(
+    `they go over ${lanes} lanes`,
+    () => moves(segment),
+    (count) => count > 0 === lanes > 0,
+  )
 }
 
-t.test(`an agent that dies in a transfer breaks the client's connection, and the next agent serves`, async (t) => {
-  const { server, agent } = await startTunnel(t, { pki })
-  const flooding = await listenTarget(t, flood)
-  const { socket, ending } = await watchedTunnel(t, server, flooding.address)
-  await event(socket, 'data')
-  agent.signal('SIGKILL')
-  t.equal(await ending, 'broken')
-  await figureBecomes(server, `${SERVER}established_connections`, 0)
-  await figureBecomes(server, `${SERVER}ready_backends{proxy_strategy="default"}`, 0)
-  await startAgent(t, server)
-  const next = await openTunnel(server, target.address)
-  await echoOver(next, 'served again')
-  next.destroy()
-})
-
-t.test('a server that dies in a transfer breaks the target’s connection', async (t) => {
-  const { server, agent } = await startTunnel(t, { pki })
-  const broken = Promise.withResolvers<NodeJS.ErrnoException>()
-  const reads = await listenTarget(t, (socket) => {
-    socket.on('error', broken.resolve)
-    socket.on('end', () => broken.reject(new Error('a clean end')))
-    socket.resume()
-  })
-  const accepted = reads.next()
-  const socket = await openTunnel(server, reads.address)
-  socket.on('error', () => undefined)
-  socket.write('more to come')
-  await event(await accepted, 'data')
-  server.signal('SIGKILL')
-  t.match(await within(broken.promise, 'an error at the target'), { code: 'ECONNRESET' })
-  await agent.logged('disconnected')
-  socket.destroy()
-})
-
-t.test('on a Unix socket an agent that dies in a transfer ends the connection at once', async (t) => {
-  const { server, agent } = await startTunnel(t, { pki, transport: 'uds' })
-  const flooding = await listenTarget(t, flood)
-  const socket = await openTunnel(server, flooding.address)
-  const ended = endOf(socket)
-  await event(socket, 'data')
-  agent.signal('SIGKILL')
-  await ended
-  await eventually(
-    'the target hears of it',
-    () => flooding.sockets.size,
-    (open) => open === 0,
-  )
-  t.pass('ended; a Unix socket knows no reset that tells the reader so')
-})
-
 /** Sends for as long as somebody takes it. */
-function flood(socket: Socket): void {
+function flood(socket: Duplex): void {
   const chunk = Buffer.alloc(64 * 1024)
   const fill = (): void => {
     while (socket.write(chunk));

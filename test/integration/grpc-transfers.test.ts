@@ -2,13 +2,14 @@
 import { createHash } from 'node:crypto'
 import type { Socket } from 'node:net'
 import t from 'tap'
+import { onStream, overLanes, proveWay, startTunnelOnWay } from './both-ways.ts'
 import { makePki } from './certificates.ts'
 import { event, eventually, within } from './deadline.ts'
 import { figureBecomes, SERVER } from './figures.ts'
 import { dataOf, dialRequest, grpcClient } from './grpc-client.ts'
 import { echo, listenTarget } from './target.ts'
 import { expectedHash, pieces } from './transfer.ts'
-import { startTunnels } from './tunnel.ts'
+import type { Server } from './tunnel.ts'
 import { closeRequest, echoOver, joinFrontend, openCall, type WireCall } from './wire-call.ts'
 
 const MEBIBYTE = 1024 * 1024
@@ -78,10 +79,17 @@ const habits: readonly [what: string, serve: (socket: Socket) => void, count: nu
   ],
 ]
 
-for (const { server } of await startTunnels(t, { pki, flags: ['--mode=grpc'] })) {
-  const { transport } = server
+const options = { pki, flags: ['--mode=grpc'] }
+const tunnels = await Promise.all([
+  startTunnelOnWay(t, onStream, { ...options, transport: 'tls' }, { carry: download }),
+  startTunnelOnWay(t, onStream, { ...options, transport: 'uds' }, { carry: download }),
+  startTunnelOnWay(t, overLanes, { ...options, transport: 'uds' }, { carry: download }),
+])
 
-  t.test(`${transport}: 64 MiB go both ways at once, unchanged`, async (t) => {
+for (const tunnel of tunnels) {
+  const { server, name } = tunnel
+
+  t.test(`${name}: 64 MiB go both ways at once, unchanged`, async (t) => {
     const call = grpcClient(t, server).call()
     call.send(dialRequest(target.address))
     const { connectID } = await call.next('dialResponse')
@@ -103,7 +111,7 @@ for (const { server } of await startTunnels(t, { pki, flags: ['--mode=grpc'] }))
   })
 
   for (const [what, serve, count, how] of habits) {
-    t.test(`${transport}: ${count} clients write to ${what} and close, 0 bytes are lost`, async (t) => {
+    t.test(`${name}: ${count} clients write to ${what} and close, 0 bytes are lost`, async (t) => {
       const { address, counts } = await counting(serve)
       const sizes = sizesOf(count)
       const shared = await joinFrontend(t, server)
@@ -130,7 +138,7 @@ for (const { server } of await startTunnels(t, { pki, flags: ['--mode=grpc'] }))
     })
   }
 
-  t.test(`${transport}: 200 targets speak first and close, 0 bytes are lost and every end is told`, async (t) => {
+  t.test(`${name}: 200 targets speak first and close, 0 bytes are lost and every end is told`, async (t) => {
     const sizes = sizesOf(200)
     const pending = [...sizes]
     const { address } = await listenTarget(t, (socket) => {
@@ -156,7 +164,7 @@ for (const { server } of await startTunnels(t, { pki, flags: ['--mode=grpc'] }))
     ['one HTTP/2 connection', undefined],
     ['200 HTTP/2 connections', joinFrontend],
   ] as const) {
-    t.test(`${transport}: 200 connections at once on ${where}`, async (t) => {
+    t.test(`${name}: 200 connections at once on ${where}`, async (t) => {
       const shared = await joinFrontend(t, server)
       const opened = await Promise.all(
         Array.from({ length: 200 }, async (_, index) => {
@@ -173,6 +181,15 @@ for (const { server } of await startTunnels(t, { pki, flags: ['--mode=grpc'] }))
       t.pass('each had its own bytes')
     })
   }
+
+  proveWay(t, tunnel)
+}
+
+async function download(server: Server, address: string): Promise<void> {
+  const call = openCall(await joinFrontend(t, server))
+  await call.dial(address)
+  await call.next('CLOSE_RSP')
+  call.stream.end()
 }
 
 async function inTurns(items: readonly number[], work: (item: number) => Promise<void>): Promise<void> {

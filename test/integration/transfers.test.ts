@@ -1,11 +1,11 @@
 /** Bytes through the running programs, both ways, over both frontends: all of them, in order, once. */
 import type { Socket } from 'node:net'
 import t from 'tap'
+import { proveWay, startTunnelsOnBothWays } from './both-ways.ts'
 import { makePki } from './certificates.ts'
 import { echoOver, openTunnel, readAll } from './client.ts'
 import { echo, listenTarget } from './target.ts'
 import { expectedHash, receiveAll, sendAll } from './transfer.ts'
-import { startTunnelsOnBothWays } from './tunnel.ts'
 
 const BULK_BYTES = 64 * 1024 * 1024
 const hash = expectedHash(BULK_BYTES)
@@ -15,7 +15,9 @@ const sinks = new Map<Socket, Promise<unknown>>()
 const sink = await listenTarget(t, (socket) => sinks.set(socket, receiveAll(socket)))
 const source = await listenTarget(t, (socket) => void sendAll(socket, BULK_BYTES))
 
-for (const { server, name } of await startTunnelsOnBothWays(t, { pki })) {
+for (const tunnel of await startTunnelsOnBothWays(t, { pki })) {
+  const { server, name } = tunnel
+
   t.test(`${name}: a target gives back what it is sent, early bytes first`, async (t) => {
     const socket = await openTunnel(server, target.address, 'early,')
     t.teardown(() => socket.destroy())
@@ -52,4 +54,6 @@ for (const { server, name } of await startTunnelsOnBothWays(t, { pki })) {
     t.equal(sockets.length, 200)
     for (const socket of sockets) socket.destroy()
   })
+
+  proveWay(t, tunnel)
 }

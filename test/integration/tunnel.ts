@@ -134,17 +134,3 @@ export const startTunnels = (
   agentOptions: AgentOptions = {},
 ): Promise<Tunnel[]> =>
   Promise.all(TRANSPORTS.map((transport) => startTunnel(t, { ...options, transport }, agentOptions)))
-
-/** The same without lanes and with two of them. @returns each with a name for its tests */
-export async function startTunnelsOnBothWays(
-  t: Test,
-  options: ServerOptions = {},
-): Promise<(Tunnel & { readonly name: string })[]> {
-  const [plain, lanes] = await Promise.all(
-    ['0', '2'].map((count) => startTunnels(t, options, { flags: [`--lanes=${count}`] })),
-  )
-  return [
-    ...plain!.map((tunnel) => ({ ...tunnel, name: tunnel.server.transport })),
-    ...lanes!.map((tunnel) => ({ ...tunnel, name: `${tunnel.server.transport}, over lanes` })),
-  ]
-}

@@ -1,11 +1,11 @@
 /** Who writes and then closes at once loses nothing: the reference loses bytes in most such transfers. */
 import type { Socket } from 'node:net'
 import t from 'tap'
+import { proveWay, startTunnelsOnBothWays } from './both-ways.ts'
 import { makePki } from './certificates.ts'
 import { openTunnel } from './client.ts'
 import { within } from './deadline.ts'
 import { listenTarget } from './target.ts'
-import { startTunnelsOnBothWays } from './tunnel.ts'
 
 const TRANSFERS = 1_000 // over each frontend, half of them each way
 const AT_ONCE = 16
@@ -20,7 +20,9 @@ const sizes = Array.from({ length: TRANSFERS / 2 }, (_, index) =>
 
 const pki = await makePki(t)
 
-for (const { server, name } of await startTunnelsOnBothWays(t, { pki })) {
+for (const tunnel of await startTunnelsOnBothWays(t, { pki })) {
+  const { server, name } = tunnel
+
   t.test(`${name}: ${sizes.length} clients write and close, 0 bytes are lost`, async (t) => {
     const arrived: number[] = []
     const counted: Promise<unknown>[] = []
@@ -59,6 +61,8 @@ for (const { server, name } of await startTunnelsOnBothWays(t, { pki })) {
       sizes,
     )
   })
+
+  proveWay(t, tunnel)
 }
 
 /** Up to the clean end. */

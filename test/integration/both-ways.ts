@@ -1,0 +1,75 @@
+/** Tunnels for suites that hold whether bulk stays on the stream or goes over lanes, with the proof that it went there. */
+import type { Test } from 'tap'
+import { openTunnel } from './client.ts'
+import { figure, figureBecomes, readFigures, SERVER } from './figures.ts'
+import { listenTarget } from './target.ts'
+import { receiveAll, sendAll } from './transfer.ts'
+import { type ServerOptions, startTunnel, TRANSPORTS, type Tunnel } from './tunnel.ts'
+
+/** As many as an agent opens by itself on a long path; on loopback it has to be told. */
+const LANES = 4
+const OPENING_BYTES = 4 * 1024 * 1024
+
+/** @property over for the names of tests */
+export type Way = { readonly lanes: number; readonly over: string }
+export const onStream: Way = { lanes: 0, over: '' }
+export const overLanes: Way = { lanes: LANES, over: ', over lanes' }
+export const WAYS: readonly Way[] = [onStream, overLanes]
+
+/** Makes a connection to the target carry to its client what the target sends. */
+export type Carry = (server: Tunnel['server'], address: string) => Promise<unknown>
+
+export type TunnelOnWay = Tunnel &
+  Way & {
+    readonly name: string
+    /** What that end has added to the series since the tunnel was ready. */
+    readonly since: (end: 'server' | 'agent', series: string) => Promise<number>
+    /** How often bulk has been moved to a lane or back since then. */
+    readonly moves: (segment: 'to_agent' | 'from_agent') => Promise<number>
+  }
+
+/** Its lanes are open. */
+export async function startTunnelOnWay(
+  t: Test,
+  { lanes, over }: Way,
+  options: ServerOptions = {},
+  { flags = [], carry = download }: { readonly flags?: readonly string[]; readonly carry?: Carry } = {},
+): Promise<TunnelOnWay> {
+  const tunnel = await startTunnel(t, options, { flags: [`--lanes=${lanes}`, ...flags] })
+  const { server, agent } = tunnel
+  const source = await listenTarget(t, (socket) => void sendAll(socket, OPENING_BYTES))
+  await carry(server, source.address)
+  await figureBecomes(server, 'culvert_server_open_lanes', lanes)
+  await figureBecomes(agent, 'culvert_agent_open_lanes', lanes)
+  await figureBecomes(server, `${SERVER}established_connections`, 0)
+  const before = { server: await readFigures(server), agent: await readFigures(agent) }
+  const since: TunnelOnWay['since'] = async (end, series) =>
+    (await figure(tunnel[end], series)) - (before[end].get(series) ?? 0)
+  return {
+    ...tunnel,
+    lanes,
+    over,
+    name: `${server.transport}${over}`,
+    since,
+    moves: (segment) => since('server', `${SERVER}stream_packets_total{segment="${segment}",packet_type="MOVE"}`),
+  }
+}
+
+/** Over each frontend one without lanes and one with them. */
+export const startTunnelsOnBothWays = (t: Test, options: ServerOptions = {}): Promise<TunnelOnWay[]> =>
+  Promise.all(WAYS.flatMap((way) => TRANSPORTS.map((transport) => startTunnelOnWay(t, way, { ...options, transport }))))
+
+/** The last test of such a tunnel. */
+export function proveWay(t: Test, { server, name, lanes, moves }: TunnelOnWay): void {
+  t.test(`${name}: ${lanes === 0 ? 'nothing went over a lane' : 'bulk went over lanes, both ways'}`, async (t) => {
+    t.equal(await figure(server, 'culvert_server_open_lanes'), lanes)
+    t.equal((await moves('to_agent')) > 0, lanes > 0)
+    t.equal((await moves('from_agent')) > 0, lanes > 0)
+  })
+}
+
+async function download(server: Tunnel['server'], address: string): Promise<void> {
+  const socket = await openTunnel(server, address)
+  await receiveAll(socket)
+  socket.destroy()
+}
