@@ -47,7 +47,7 @@ export function createTargetDialer(
       sockets.add(socket)
       metrics.connectionOpened(now() - startMs)
       endpoint.attach(connection)
-      socket.resume()
+      if (endpoint.mayRead()) socket.resume()
     } catch (error) {
       if (abort.signal.aborted) return
       const text = error instanceof Error ? error.message : String(error)

@@ -143,8 +143,9 @@ export function serveFrontend(socket: Socket, admission: Admission, deps: Fronte
     })
     const early = received
     received = NOTHING
-    const mayRead = early.length === 0 || endpoint?.read(early)
-    if (!socket.isPaused()) watchUnread(false)
+    const mayRead = early.length > 0 ? endpoint?.read(early) : endpoint?.mayRead()
+    if (!mayRead) socket.pause()
+    else if (!socket.isPaused()) watchUnread(false)
     if (ended) endpoint?.ended()
     else if (mayRead) socket.resume()
   }

@@ -22,8 +22,10 @@ export type ConnectionEvents = {
   readonly data: (bytes: Uint8Array) => void
   /** The peer sends no more bytes. */
   readonly end: () => void
-  /** `send` gave false before; now there is room and credit to read on. */
+  /** `send` gave false before, or it was told to pause; now there is room and credit to read on. */
   readonly resume: () => void
+  /** Too many send at once: read no more until `resume`. Without it, an owner is left to read on. */
+  readonly pause?: () => void
   /** Exactly once. After `finished`, bytes that the socket has not taken yet are still the owner's to write. */
   readonly over: (ending: Ending) => void
   /** Too much waits in all: what the socket of this finished connection has not taken is given up. */
@@ -51,8 +53,11 @@ export type Link = {
   readonly closeReason: boolean
   /** Of all that waits, in both directions. */
   readonly budget: Budget
-  /** Of that, what waits for the peer. */
+  /** Of that, what waits for the peer; and how much it was when all were last told to pause, or less since. */
   heldBytes: number
+  pausedAtBytes: number
+  /** All who read their sockets stop, and wait for their turns. */
+  readonly pauseAll: () => void
   /** The clock as the session last heard it: milliseconds. */
   nowMs: number
   maxWindowBytes: number
@@ -148,7 +153,9 @@ export function createConnection(id: Int64, link: Link, home: Outlet, events: Co
 
 /** What waits for the peer has changed. */
 export function countHeld(connection: Connection, bytes: number): void {
+  const { link } = connection
   connection.heldBytes += bytes
-  connection.link.heldBytes += bytes
-  spend(connection.link.budget, bytes)
+  link.heldBytes += bytes
+  link.pausedAtBytes = Math.min(link.pausedAtBytes, link.heldBytes)
+  spend(link.budget, bytes)
 }

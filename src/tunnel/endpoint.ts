@@ -6,7 +6,7 @@ import type { Socket } from 'node:net'
 import type { Connection, ConnectionEvents, Ending } from './connection.ts'
 import { close } from './ending.ts'
 import { taken } from './receiving.ts'
-import { end, send } from './sending.ts'
+import { end, mayRead, send } from './sending.ts'
 import { createWaitingPayloads, type WaitingPayloads } from './waiting-payloads.ts'
 
 /** A finished connection whose socket takes none of its last bytes for this long is given up: milliseconds. */
@@ -24,6 +24,8 @@ export type Endpoint = {
   readonly events: ConnectionEvents
   /** Tells the endpoint which connection it belongs to; before any byte is read. */
   readonly attach: (connection: Connection) => void
+  /** Whether to begin to read; if not, that comes with `resume`. */
+  readonly mayRead: () => boolean
   /** Bytes that the socket gave. @returns whether to read on */
   readonly read: (bytes: Uint8Array) => boolean
   /** The socket ended before the endpoint was made. */
@@ -103,6 +105,7 @@ export function createEndpoint({ socket, count, held, timing, over }: EndpointOp
       else socket.end()
     },
     resume: () => socket.resume(),
+    pause: () => socket.pause(),
     giveUp: () => reset(socket),
     over(ending) {
       if (ending.kind === 'reset') reset(socket)
@@ -159,6 +162,7 @@ export function createEndpoint({ socket, count, held, timing, over }: EndpointOp
     attach(to) {
       connection = to
     },
+    mayRead: () => connection !== undefined && mayRead(connection),
     read(bytes) {
       if (finished === 'yes') return true
       count.fromSockets += bytes.length

@@ -8,13 +8,16 @@ import { spendWithin } from './budget.ts'
 import { givesWay, weigh } from './bulk.ts'
 import { READ_BYTES } from './carrier.ts'
 import { sayStockEnd } from './close-handshake.ts'
-import { type Connection, countHeld } from './connection.ts'
+import { type Connection, countHeld, type Link } from './connection.ts'
 import { closeViolator, finish } from './ending.ts'
 import type { Need } from './scheduler.ts'
 import { steer } from './steering.ts'
 
 /** Credit that no honest peer grants: far above the largest window. */
 const MAX_CREDIT_BYTES = 2 ** 31
+/** All pause when this part of the stream's budget is held for the peer, and again for each such step of it. */
+const CROWD_PART = 4
+const CROWD_STEPS = 64
 
 /**
  * Sends bytes of one read, at most READ_BYTES; those that find no room are copied and kept.
@@ -91,10 +94,36 @@ export function receiveCredit(connection: Connection, credit: number): void {
   connection.out.scheduler.deal()
 }
 
+/** In a crowd: its owner reads no more until it has its turn. */
+export function pause(connection: Connection): void {
+  if (connection.paused || connection.sending !== 'open' || !connection.events.pause) return
+  connection.paused = true
+  connection.events.pause()
+  connection.out.scheduler.wait(connection)
+}
+
 function hold(connection: Connection, bytes: Uint8Array): void {
   connection.held.push(Buffer.from(bytes))
   countHeld(connection, bytes.length)
+  if (isCrowded(connection.link)) pauseAll(connection.link)
   spendWithin(connection.link.budget, 0) // may end it
+}
+
+/**
+ * Whoever has nothing to send may read when something comes. Thousands who all begin at once read far more than goes out,
+ * and none of them is to be closed for that: when the rest of their reads is much, and again when it has grown by more, all
+ * are sent back to the ring.
+ */
+function isCrowded({ budget, heldBytes, pausedAtBytes }: Link): boolean {
+  if ((heldBytes - pausedAtBytes) * CROWD_STEPS < budget.limitBytes) return false
+  const { parent } = budget
+  const isTight = parent !== undefined && parent.usedBytes * 2 >= parent.limitBytes
+  return isTight || heldBytes * CROWD_PART >= budget.limitBytes
+}
+
+function pauseAll(link: Link): void {
+  link.pausedAtBytes = link.heldBytes
+  link.pauseAll()
 }
 
 /** @returns how many of the bytes went out */
@@ -113,7 +142,12 @@ function push(connection: Connection, bytes: Uint8Array): number {
   return sent
 }
 
-function mayRead(connection: Connection): boolean {
+/**
+ * Asked before the first read. A crowd of new connections that each read once without it would hold all of that.
+ *
+ * @returns false: not before `resume`
+ */
+export function mayRead(connection: Connection): boolean {
   const { out } = connection
   if (connection.credit <= 0) {
     sayBlocked(connection)

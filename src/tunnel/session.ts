@@ -21,6 +21,7 @@ import { LONG_PATH_MS } from './path-length.ts'
 import { createPulse } from './pulse.ts'
 import { receiveData } from './receiving.ts'
 import { IDLE_WINDOW_MS, reclaimIdle, reclaimLargest } from './reclaim.ts'
+import { pause } from './sending.ts'
 import type { Session, SessionEvents, SessionOptions } from './session-owner.ts'
 import { createStockBacklog } from './stock-backlog.ts'
 import { createStrays } from './strays.ts'
@@ -42,11 +43,15 @@ export function createSession(options: SessionOptions, events: SessionEvents): S
     closeReason: extensions.has('close-reason'),
     budget,
     heldBytes: 0,
+    pausedAtBytes: 0,
     nowMs: options.nowMs,
     maxWindowBytes: MAX_WINDOW_BYTES,
     pacer: extensions.has('ping') ? createPacer((ms) => outlets.byNumber.get(0)?.carrier.alarm(ms)) : undefined,
     steers: canUseLanes(extensions),
     lanes: [],
+    pauseAll() {
+      for (const connection of connections.live.values()) pause(connection)
+    },
     carriesMuch: () => link.steers && !over && events.carriesMuch?.(),
     forget(connection) {
       removeConnection(connections, connection)

@@ -1,10 +1,11 @@
 /** What one end sends, as far as credit and room go. */
 import { Buffer } from 'node:buffer'
 import t from 'tap'
+import { createBudget, spend } from '../../src/tunnel/budget.ts'
 import { READ_BYTES } from '../../src/tunnel/carrier.ts'
 import { close } from '../../src/tunnel/ending.ts'
-import { end, send } from '../../src/tunnel/sending.ts'
-import { oneSession, stockSession } from './one-session.ts'
+import { end, mayRead, send } from '../../src/tunnel/sending.ts'
+import { hearing, oneSession, stockSession, usedBytes } from './one-session.ts'
 
 const KIB = 1024
 
@@ -84,4 +85,82 @@ t.test('towards a stock peer it reads on as long as the carrier has room for one
   carrier.roomBytes = READ_BYTES
   session.writable(carrier)
   t.equal(heard.resumed, 1)
+})
+
+t.test(
+  'asked before the first read, says to wait when there is no room for it, and when there is none that it may be',
+  async (t) => {
+    const { session, carrier, open } = oneSession({ role: 'agent' })
+    const [first, second] = [open(1), open(2)]
+    t.ok(mayRead(first.connection))
+    carrier.roomBytes = READ_BYTES - 1
+    t.notOk(mayRead(second.connection))
+    carrier.roomBytes = READ_BYTES
+    session.writable(carrier)
+    t.strictSame([first.heard.resumed, second.heard.resumed], [0, 1])
+  },
+)
+
+t.test(
+  'when many who were silent send at once, all pause before one would be closed, and all have their turns',
+  async (t) => {
+    const limitBytes = 4 * 1024 * KIB
+    const one = oneSession({ role: 'agent', budget: createBudget(limitBytes) })
+    const { session, carrier } = one
+    const crowd = Array.from({ length: 100 }, (_, index) => {
+      const heard = hearing()
+      const owner = { reading: true, paused: 0, sent: 0, heard }
+      const events = {
+        ...heard.events,
+        resume: () => {
+          owner.reading = true
+        },
+        pause: () => {
+          owner.reading = false
+          owner.paused++
+        },
+      }
+      return { owner, connection: one.open(index + 1, events).connection }
+    })
+    const readAll = (): void => {
+      for (const { owner, connection } of crowd) {
+        if (!owner.reading || owner.sent > 0) continue
+        owner.sent += READ_BYTES
+        owner.reading = send(connection, Buffer.alloc(READ_BYTES))
+      }
+    }
+    carrier.roomBytes = 0
+    readAll()
+    t.ok(usedBytes(one) <= limitBytes / 4 + READ_BYTES, `${usedBytes(one)} bytes are held`)
+    t.equal(crowd.filter(({ owner }) => owner.reading).length, 0, 'nobody reads')
+    t.ok(crowd.every(({ owner }) => owner.sent > 0 || owner.paused === 1))
+    for (let turn = 0; turn < 100; turn++) {
+      carrier.roomBytes = 512 * KIB
+      session.writable(carrier)
+      readAll()
+    }
+    t.equal(crowd.filter(({ owner }) => owner.sent > 0).length, crowd.length, 'all have sent')
+    t.strictSame(
+      crowd.flatMap(({ owner }) => owner.heard.endings),
+      [],
+      'and nobody was closed',
+    )
+    t.equal(usedBytes(one), 0)
+  },
+)
+
+t.test('pauses them earlier when the process holds much for others', async (t) => {
+  const process = createBudget(8 * 1024 * KIB)
+  const { carrier, open } = oneSession({ role: 'agent', budget: createBudget(4 * 1024 * KIB, process) })
+  let paused = 0
+  const events = { ...hearing().events, pause: () => paused++ }
+  const [first] = [open(1).connection, open(2, events)]
+  carrier.roomBytes = 0
+  send(first, Buffer.alloc(READ_BYTES))
+  t.equal(paused, 0)
+  spend(process, 4 * 1024 * KIB)
+  send(first, Buffer.alloc(READ_BYTES))
+  t.equal(paused, 1)
+  send(first, Buffer.alloc(READ_BYTES))
+  t.equal(paused, 1, 'once is enough')
 })

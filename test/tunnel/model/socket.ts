@@ -91,6 +91,11 @@ export function createSocket(options: SocketOptions): ModelSocket {
       if (socket.reading) fail(`${name} heard resume while it was reading`)
       socket.reading = true
     },
+    pause() {
+      alive('pause')
+      if (!socket.reading) fail(`${name} heard pause while it was not reading`)
+      socket.reading = false
+    },
     over(ending) {
       alive('over')
       socket.ending = ending
