@@ -42,6 +42,10 @@ const TICK_MS = 500
 const MIN_TICK_MS = 50
 /** A stock server hangs up on clients that ping more often than every 30 s. */
 const STOCK_PING_MS = 31_000
+const WHY_BROKEN: Readonly<Record<string, string>> = {
+  'heartbeat-timeout': 'nothing heard from the server for too long',
+  'peer-does-not-read': 'the server does not read what it has to be told',
+}
 /** How long a stream that we end may take to bring its last frames out: milliseconds. */
 const END_GRACE_MS = 500
 
@@ -170,7 +174,7 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
         health: () => deps.health({ roundTripMs }),
       },
       {
-        broken: (why) => end(why === 'heartbeat-timeout' ? 'nothing heard from the server for too long' : why),
+        broken: (why) => end(WHY_BROKEN[why] ?? why),
         violation: metrics.violation,
         ping: (number) => carrier?.whenSent(() => pingStock(http, made, number, clock)),
         roundTrip(ms) {

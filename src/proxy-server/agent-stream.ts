@@ -139,6 +139,8 @@ export function serveAgentStream(
       broken(reason) {
         if (reason === 'heartbeat-timeout')
           end('UNAVAILABLE', 'nothing heard from the agent for too long', 'heartbeat_timeout')
+        else if (reason === 'peer-does-not-read')
+          end('RESOURCE_EXHAUSTED', 'the agent does not read what it has to be told', 'protocol_error')
         else end('RESOURCE_EXHAUSTED', 'too many frames that mean nothing here', 'protocol_error')
       },
       violation: metrics.violation,

@@ -4,14 +4,15 @@
  */
 import type { Buffer } from 'node:buffer'
 import type { Duplex } from 'node:stream'
+import { spend, spendWithin } from './budget.ts'
 import type { Carrier } from './carrier.ts'
 import type { FrameSink, Framing } from './framing.ts'
-import { createOutbox } from './outbox.ts'
+import { createOutbox, FULL_BYTES } from './outbox.ts'
 import type { Packet, PacketCount } from './packet.ts'
 import type { Session } from './session-owner.ts'
 
-/** Frames besides data that a peer who does not read may make us keep: bytes. Far more than 10,000 dials take. */
-const MAX_UNREAD_BYTES = 8 * 1024 * 1024
+/** Frames besides data that wait, up to so many bytes, are nobody's concern: every busy carrier has some. */
+const FREE_BYTES = 16 * 1024
 /** Read in one turn at most, so that a carrier that brings bulk leaves the turn to others: bytes. */
 const TURN_READ_BYTES = 512 * 1024
 /** A payload from here on is of a transfer, and more of it is likely to come in the same turn: bytes, half a TLS record. */
@@ -32,7 +33,7 @@ export type ByteCarrierOptions = {
   readonly reads?: (on: boolean) => void
   /** What is behind the last data goes when this calls back; it is asked when the data has left. Without it, at once. */
   readonly mayClose?: (then: () => void) => void
-  /** The peer's bytes make no sense, or it does not read: end the stream with this error. Called once. */
+  /** The peer's bytes make no sense: end the stream with this error. Called once. */
   readonly failed: (error: unknown) => void
 }
 
@@ -63,6 +64,8 @@ export function carryOver({
   let flushAhead = false // so is a flush at its end
   let reading = true
   let turnBytes = 0
+  let excess = 0 // as it was counted last
+  let closed = false
   let broken = false
   let ending = false
   let idleTimer: NodeJS.Timeout | undefined
@@ -75,7 +78,7 @@ export function carryOver({
       count.sent[packet.type]++
       outbox.control(packet)
       flush()
-      checkUnread()
+      countExcess()
     },
     ordered(packet, behind) {
       if (behind === 'last-data' && mayClose) carrier.whenSent(() => mayClose(() => sendOrdered(packet)))
@@ -122,7 +125,7 @@ export function carryOver({
     count.sent[packet.type]++
     outbox.ordered(packet)
     flush()
-    checkUnread()
+    countExcess()
   }
 
   const decode = decoder({
@@ -142,8 +145,14 @@ export function carryOver({
     failed(error)
   }
 
-  function checkUnread(): void {
-    if (outbox.controlBytes() - outbox.room() > MAX_UNREAD_BYTES) fail(new Error('the peer does not read'))
+  /** What a peer that does not read makes us keep besides data, whose sender waits. */
+  function countExcess(): void {
+    const waiting = outbox.excessBytes() + (underWay ? Math.max(0, underWay.length - FULL_BYTES) : 0)
+    const now = closed || waiting <= FREE_BYTES ? 0 : waiting
+    const more = now - excess
+    excess = now
+    if (more > 0) spendWithin(session.excess, more)
+    else if (more < 0) spend(session.excess, more)
   }
 
   function flush(): void {
@@ -168,6 +177,7 @@ export function carryOver({
     if (underWay) outbox.giveBack(underWay)
     underWay = undefined
     flush()
+    countExcess()
     callAfterWrites()
     wakeSession()
   }
@@ -221,6 +231,8 @@ export function carryOver({
   stream.once('close', () => {
     clearTimeout(idleTimer)
     clearTimeout(alarmTimer)
+    closed = true
+    countExcess()
   })
   return carrier
 }

@@ -16,7 +16,8 @@ const AHEAD_BYTES = 4 * 1024
 const SMALL_BYTES = 16 * 1024
 /** The message head of a DATA packet, at its longest. */
 const HEAD_BYTES = 64
-const LARGE_BYTES = AHEAD_BYTES + FILL_BYTES + HEAD_BYTES
+/** Of a buffer full of data: no piece is larger but for other frames. */
+export const FULL_BYTES = AHEAD_BYTES + FILL_BYTES + HEAD_BYTES
 
 export type Outbox = {
   readonly control: (packet: Packet) => void
@@ -24,7 +25,8 @@ export type Outbox = {
   readonly data: (connectId: Int64, payload: Uint8Array) => void
   /** Bytes of payload that may be added. */
   readonly room: () => number
-  readonly controlBytes: () => number
+  /** What waits besides data: bytes of memory. */
+  readonly excessBytes: () => number
   /** All that waits, as one piece; `undefined` when there is nothing. The caller owns it until it gives it back. */
   readonly take: () => Buffer | undefined
   /** Gives back a piece that was written. */
@@ -32,6 +34,9 @@ export type Outbox = {
   /** Lets go of spare memory. */
   readonly shrink: () => void
 }
+
+/** What a control frame that waits takes besides its bytes. */
+const PACKET_BYTES = 128
 
 const nothing = Buffer.alloc(0)
 
@@ -46,7 +51,7 @@ export function createOutbox({ packetBytes, writePacket, dataOverheadBytes, writ
     const wanted = fill.at + bytes
     if (wanted <= fill.bytes.length) return
     const beyond = Math.max(wanted, fill.bytes.length * 2) // ordered frames are never refused, and may be many
-    const size = wanted <= SMALL_BYTES ? SMALL_BYTES : wanted <= LARGE_BYTES ? LARGE_BYTES : beyond
+    const size = wanted <= SMALL_BYTES ? SMALL_BYTES : wanted <= FULL_BYTES ? FULL_BYTES : beyond
     const larger = spare.length >= size ? spare : Buffer.allocUnsafeSlow(size)
     if (larger === spare) spare = nothing
     if (fill.at > AHEAD_BYTES) fill.bytes.copy(larger, AHEAD_BYTES, AHEAD_BYTES, fill.at)
@@ -83,7 +88,7 @@ export function createOutbox({ packetBytes, writePacket, dataOverheadBytes, writ
       writeData(fill, connectId, payload)
     },
     room: () => FILL_BYTES - (fill.at - AHEAD_BYTES),
-    controlBytes: () => controlBytes,
+    excessBytes: () => controlBytes + control.length * PACKET_BYTES + Math.max(0, fill.at - FULL_BYTES),
     take() {
       if (controlBytes > 0) return takeWithControl()
       if (fill.at === AHEAD_BYTES) return undefined

@@ -32,7 +32,7 @@ export type SessionOptions = {
 
 export type SessionEvents = {
   /** The stream cannot go on; its owner ends it and then calls `lost`. */
-  readonly broken: (reason: 'heartbeat-timeout' | 'too-many-unknown-frames') => void
+  readonly broken: (reason: 'heartbeat-timeout' | 'too-many-unknown-frames' | 'peer-does-not-read') => void
   readonly violation: (violation: Violation) => void
   /** A stock peer knows no heartbeat: the owner pings it in its own way, after what was sent before, and says `heard`. */
   readonly ping: (number: number) => void
@@ -62,6 +62,8 @@ export type SessionEvents = {
 }
 
 export type Session = {
+  /** For its carriers to count what waits for the peer besides data: too much of it, of all of them together, ends the session. */
+  readonly excess: Budget
   readonly addCarrier: (carrier: Carrier) => void
   /** Agent: asks for tokens for so many lanes. */
   readonly askForLanes: (count: number) => void

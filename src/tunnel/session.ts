@@ -4,7 +4,7 @@
  * Every table is this session's own, so no number that a peer chooses means anything outside its stream.
  * Source: docs/protocol.md sections 1 to 7 and 10.
  */
-import { removeBudget } from './budget.ts'
+import { createBudget, removeBudget } from './budget.ts'
 import type { Carrier } from './carrier.ts'
 import type { Connection, Link, Outlet } from './connection.ts'
 import { type ConnectionFrame, receiveFrame } from './connection-frames.ts'
@@ -30,6 +30,8 @@ import { MAX_LONG_PATH_WINDOW_BYTES, MAX_WINDOW_BYTES } from './window.ts'
 
 /** Of the pings that measure how long small exchanges wait; those of heartbeats count from 1. */
 const PACE_NONCE = -1
+/** Frames besides data that a peer who does not read may make us keep: bytes. Far more than 10,000 dials take. */
+export const MAX_EXCESS_BYTES = 16 * 1024 * 1024
 
 export function createSession(options: SessionOptions, events: SessionEvents): Session {
   const { role, extensions, limits, budget } = options
@@ -104,6 +106,8 @@ export function createSession(options: SessionOptions, events: SessionEvents): S
     roundTrip,
     pingStock: events.ping,
   })
+  const excess = createBudget(MAX_EXCESS_BYTES, budget.parent)
+  excess.closeLargest = () => over || events.broken('peer-does-not-read')
   budget.closeLargest = () => reclaimLargest(holders(connections), link.nowMs)
 
   function checkDrained(): void {
@@ -197,9 +201,11 @@ export function createSession(options: SessionOptions, events: SessionEvents): S
     for (const connection of liveConnections(connections)) lose(connection, reason)
     outlets.clear()
     removeBudget(budget)
+    removeBudget(excess)
   }
 
   return {
+    excess,
     addCarrier(carrier) {
       if (over) return
       outlets.add(carrier)

@@ -1,5 +1,6 @@
 /** The gRPC carrier on a stream of which the test decides when bytes come and when a write is done. */
 import { Buffer } from 'node:buffer'
+import { once } from 'node:events'
 import type { Http2Stream } from 'node:http2'
 import { Duplex } from 'node:stream'
 import t from 'tap'
@@ -115,13 +116,30 @@ t.test(
   },
 )
 
-t.test('gives up a peer that does not read what it makes us answer', async (t) => {
-  const { carrier, failures } = onPaper()
+t.test('gives up a peer that does not read what it makes us answer, and then keeps none of it', async (t) => {
+  const { carrier, failures, session, stream } = onPaper()
   const answer: Packet = { type: 'CLOSE_RSP', connectId: 1, error: 'x'.repeat(1_000) }
-  for (let count = 0; count < 8_000; count++) carrier.ordered(answer)
+  for (let count = 0; count < 15_000; count++) carrier.ordered(answer)
   t.strictSame(failures, [])
-  for (let count = 0; count < 1_000; count++) carrier.control(answer)
-  t.match(failures, [{ message: 'the peer does not read' }], 'once')
+  for (let count = 0; count < 2_000; count++) carrier.control(answer)
+  t.equal(failures[0], 'peer-does-not-read')
+  stream.destroy()
+  await once(stream, 'close')
+  t.equal(session.excess.usedBytes, 0)
+})
+
+t.test('counts small frames by what they take, of which a busy carrier has a few, until they have left', async (t) => {
+  const { carrier, failures, session, writeDone } = onPaper()
+  const pong: Packet = { type: 'PONG', nonce: 1 }
+  carrier.control(pong)
+  for (let count = 0; count < 100; count++) carrier.control(pong)
+  t.equal(session.excess.usedBytes, 0, 'a few')
+  for (let count = 0; count < 10_000; count++) carrier.control(pong)
+  t.ok(session.excess.usedBytes > 10_000 * 100, `${session.excess.usedBytes} bytes`)
+  writeDone()
+  t.equal(session.excess.usedBytes, 0)
+  for (let count = 0; count < 200_000; count++) carrier.control(pong)
+  t.equal(failures[0], 'peer-does-not-read', 'though its bytes are only two megabytes')
 })
 
 t.test('a payload of a transfer leaves at the end of the turn, with what came besides', async (t) => {

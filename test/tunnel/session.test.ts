@@ -1,6 +1,7 @@
 /** What one end does about its stream as a whole: heartbeats, drain, going away, frames that mean nothing, the end. */
 import { Buffer } from 'node:buffer'
 import t from 'tap'
+import { createBudget, spend, spendWithin } from '../../src/tunnel/budget.ts'
 import { close } from '../../src/tunnel/ending.ts'
 import { type Extensions, offered } from '../../src/tunnel/extensions.ts'
 import type { Packet } from '../../src/tunnel/packet.ts'
@@ -189,3 +190,17 @@ t.test('never sends a frame of an extension', async (t) => {
     )
   }
 })
+
+t.test(
+  'what waits for peers besides data counts for the process, and whoever has most of it is given up',
+  async (t) => {
+    const process = createBudget(1024 * 1024)
+    const [first, second] = [1, 2].map(() => oneSession({ role: 'server', budget: createBudget(1024 * 1024, process) }))
+    spendWithin(first!.session.excess, 500 * 1024)
+    spendWithin(second!.session.excess, 600 * 1024)
+    t.strictSame([first!.told, second!.told], [[], [['broken', 'peer-does-not-read']]])
+    second!.session.lost(second!.carrier, 'it does not read')
+    spend(second!.session.excess, -600 * 1024)
+    t.strictSame([process.usedBytes, process.children.size], [500 * 1024, 2], 'and its budgets are gone')
+  },
+)
