@@ -19,6 +19,7 @@ export type Plan = {
   readonly kubeApiServer: KubeApiServerVersion
   readonly egress: Egress
   readonly agents: number
+  readonly agentFlags?: readonly string[]
   readonly certificates: Issuer
 }
 
@@ -49,7 +50,7 @@ export async function startCluster(plan: Plan): Promise<Cluster> {
   const folder = mkdtempSync(folderOf(process.pid))
   const network = makeNetwork()
   const pki = await makePki(folder, plan.certificates)
-  const agent = (index: number) => startAgent(plan.agent, index, network, pki, folder)
+  const agent = (index: number) => startAgent(plan.agent, index, network, pki, folder, plan.agentFlags)
   const podFiles = { log: join(folder, 'pod.log'), console: join(folder, 'pod.console') }
 
   const [server, kubectl] = await Promise.all([

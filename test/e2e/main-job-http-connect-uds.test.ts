@@ -3,5 +3,7 @@ import { proveMainJob } from './main-job.ts'
 
 const combination = { egress: 'http-connect-uds', certificates: 'openssl', watchS: 30 } as const
 
-await t.test('kube-apiserver v1.36.3', (t) => proveMainJob(t, { ...combination, kubeApiServer: 'v1.36.3' }))
-await t.test('kube-apiserver v1.33.6', (t) => proveMainJob(t, { ...combination, kubeApiServer: 'v1.33.6' }))
+await t.test('kube-apiserver v1.36.3, bulk over lanes', (t) =>
+  proveMainJob(t, { ...combination, kubeApiServer: 'v1.36.3', lanes: 4 }),
+)
+await t.test('kube-apiserver v1.33.6', (t) => proveMainJob(t, { ...combination, kubeApiServer: 'v1.33.6', lanes: 0 }))

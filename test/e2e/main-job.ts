@@ -21,6 +21,8 @@ export type Combination = {
   readonly kubeApiServer: KubeApiServerVersion
   readonly egress: Egress
   readonly certificates: Issuer
+  /** What `--lanes` of our agent says: the path is too short to have any by itself. */
+  readonly lanes: 0 | 4
   /** How long a watch goes on, most of it silent; the other cases run beside it. */
   readonly watchS: number
 }
@@ -29,11 +31,14 @@ export type Combination = {
 const LATE_MS = 30_000
 /** Cases at once: most of them wait for a program to start. */
 const AT_ONCE = 3
+const PACKETS = 'konnectivity_network_proxy_server_stream_packets_total'
 
 export async function proveMainJob(t: Test, combination: Combination): Promise<void> {
   const { kubeApiServer, egress, certificates, watchS } = combination
-  const plan = { server: makerUnderTest, agent: makerUnderTest, agents: 1, kubeApiServer, egress, certificates }
-  const cluster = await startCluster(plan)
+  const lanes = makerUnderTest === 'ours' ? combination.lanes : 0
+  const agentFlags = makerUnderTest === 'ours' ? [`--lanes=${lanes}`] : []
+  const plan = { server: makerUnderTest, agent: makerUnderTest, agents: 1, agentFlags, kubeApiServer, egress }
+  const cluster = await startCluster({ ...plan, certificates })
   t.teardown(cluster.remove)
   const { network, kubectl, folder } = cluster
   await Promise.all([mkdir(join(folder, 'client')), mkdir(join(folder, 'pod'))])
@@ -68,7 +73,25 @@ export async function proveMainJob(t: Test, combination: Combination): Promise<v
     t.equal(failed, 0)
   })
 
+  await t.test(
+    lanes === 0 ? 'nothing went over a lane' : `what was bulk went over ${lanes} lanes, both ways`,
+    async (t) => {
+      const metrics = await cluster.server.metrics()
+      t.equal(seriesOf(metrics, 'culvert_server_open_lanes'), lanes)
+      for (const segment of ['to_agent', 'from_agent']) {
+        const moves = `${PACKETS}{segment="${segment}",packet_type="MOVE"}`
+        t.equal(seriesOf(metrics, moves) > 0, lanes > 0, `${segment}: ${seriesOf(metrics, moves)} moves`)
+      }
+    },
+  )
+
   await t.test('without the tunnel', async (t) => proveServicesNeedTheTunnel(t, cluster))
+}
+
+/** 0 while it has not happened. */
+function seriesOf(metrics: string, series: string): number {
+  const line = metrics.split('\n').find((it) => it.startsWith(`${series} `))
+  return Number(line?.split(' ').at(-1) ?? 0)
 }
 
 type Watched = { readonly names: readonly string[]; readonly lastedMs: number }

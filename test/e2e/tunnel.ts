@@ -55,13 +55,19 @@ export async function startServer(
   }
 }
 
-/** @param index from 0; each agent of a cell has health and admin ports of its own. Returns once it is connected. */
+/**
+ * Returns once it is connected.
+ *
+ * @param index from 0; each agent of a cell has health and admin ports of its own
+ * @param more flags
+ */
 export async function startAgent(
   maker: Maker,
   index: number,
   network: Network,
   { tunnel }: Pki,
   folder: string,
+  more: readonly string[] = [],
 ): Promise<Running> {
   const healthPort = FIRST_AGENT_HEALTH_PORT + 2 * index
   const command = [
@@ -73,6 +79,7 @@ export async function startAgent(
     `--health-server-port=${healthPort}`,
     `--admin-server-port=${healthPort + 1}`,
     `--agent-id=agent-${index}`,
+    ...more,
   ]
   const agent = start({ name: `proxy-agent-${index}`, namespace: network.cell, folder, command })
   await agent.until(ready(network.cell, `http://127.0.0.1:${healthPort}/readyz`, READY_MS))
