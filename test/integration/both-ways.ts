@@ -37,11 +37,7 @@ export async function startTunnelOnWay(
 ): Promise<TunnelOnWay> {
   const tunnel = await startTunnel(t, options, { flags: [`--lanes=${lanes}`, ...flags] })
   const { server, agent } = tunnel
-  const source = await listenTarget(t, (socket) => void sendAll(socket, OPENING_BYTES))
-  await carry(server, source.address)
-  await figureBecomes(server, 'culvert_server_open_lanes', lanes)
-  await figureBecomes(agent, 'culvert_agent_open_lanes', lanes)
-  await figureBecomes(server, `${SERVER}established_connections`, 0)
+  await openLanes(t, tunnel, lanes, carry)
   const before = { server: await readFigures(server), agent: await readFigures(agent) }
   const since: TunnelOnWay['since'] = async (end, series) =>
     (await figure(tunnel[end], series)) - (before[end].get(series) ?? 0)
@@ -53,6 +49,15 @@ export async function startTunnelOnWay(
     since,
     moves: (segment) => since('server', `${SERVER}stream_packets_total{segment="${segment}",packet_type="MOVE"}`),
   }
+}
+
+/** Has one connection carry so much that the agent opens its lanes; waits for them, and for its end. */
+export async function openLanes(t: Test, { server, agent }: Tunnel, lanes: number, carry: Carry = download) {
+  const source = await listenTarget(t, (socket) => void sendAll(socket, OPENING_BYTES))
+  await carry(server, source.address)
+  await figureBecomes(server, 'culvert_server_open_lanes', lanes)
+  await figureBecomes(agent, 'culvert_agent_open_lanes', lanes)
+  await figureBecomes(server, `${SERVER}established_connections`, 0)
 }
 
 /** Over each frontend one without lanes and one with them. */
@@ -68,7 +73,7 @@ export function proveWay(t: Test, { server, name, lanes, moves }: TunnelOnWay): 
   })
 }
 
-async function download(server: Tunnel['server'], address: string): Promise<void> {
+export async function download(server: Tunnel['server'], address: string): Promise<void> {
   const socket = await openTunnel(server, address)
   await receiveAll(socket)
   socket.destroy()

@@ -2,7 +2,9 @@
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import type { Test } from 'tap'
 import { LANE_ALPN } from '../../src/tunnel/lane.ts'
+import { openLanes } from './both-ways.ts'
 import { event } from './deadline.ts'
+import { type ServerOptions, startAgent, startServer, type Tunnel } from './tunnel.ts'
 
 export type Wire = {
   /** Breaks it for both ends at once. */
@@ -21,7 +23,22 @@ export type LaneBreaker = {
   readonly opened: () => number
 }
 
-export async function startLaneBreaker(t: Test, serverPort: () => number): Promise<LaneBreaker> {
+/** A tunnel whose lanes are open, over such wires. */
+export async function startBreakableTunnel(
+  t: Test,
+  lanes: number,
+  options: ServerOptions,
+  agentFlags: readonly string[] = [],
+): Promise<Tunnel & { readonly breaker: LaneBreaker }> {
+  const server = await startServer(t, options)
+  const breaker = await startLaneBreaker(t, () => server.agentPort)
+  const flags = [`--lanes=${lanes}`, ...agentFlags]
+  const agent = await startAgent(t, { ...server, agentPort: breaker.port }, { flags })
+  await openLanes(t, { server, agent }, lanes)
+  return { server, agent, breaker }
+}
+
+async function startLaneBreaker(t: Test, serverPort: () => number): Promise<LaneBreaker> {
   const lanes = new Set<Wire>()
   const sockets = new Set<Socket>()
   let opened = 0

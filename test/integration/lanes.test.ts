@@ -1,21 +1,19 @@
-/** Bulk over lanes: all of it, in order, once; and what happens to it, and to all else, when lanes break. */
+/** Bulk over lanes: all of it, in order, once; how lanes come, go and are refused. */
 import type { Socket } from 'node:net'
-import t, { type Test } from 'tap'
-import { createRandom } from '../platform/random.ts'
+import t from 'tap'
 import { startBalancer } from './balancer.ts'
+import { download } from './both-ways.ts'
 import { makePki } from './certificates.ts'
 import { echoOver, openTunnel } from './client.ts'
 import { event, eventually, within } from './deadline.ts'
 import { figure, figureBecomes, SERVER } from './figures.ts'
-import { startLaneBreaker } from './lane-breaker.ts'
+import { startBreakableTunnel } from './lane-breaker.ts'
 import { echo, listenTarget } from './target.ts'
 import { expectedHash, type Received, receiveAll, receivePattern, sendAll, sendPattern } from './transfer.ts'
 import { launchAgent, type Server, startAgent, startServer, startTunnels, type Tunnel } from './tunnel.ts'
 
 const MEBIBYTE = 1024 * 1024
 const BULK_BYTES = 24 * MEBIBYTE
-const SEED = Number(process.env.CULVERT_LANES_SEED ?? 1)
-const LANES_CUT = 8
 const twoServers = ['--server-count=2']
 const whole = { bytes: BULK_BYTES, hash: expectedHash(BULK_BYTES) }
 const pki = await makePki(t)
@@ -33,20 +31,7 @@ const moves = (segment: 'to_agent' | 'from_agent'): string =>
   `${SERVER}stream_packets_total{segment="${segment}",packet_type="MOVE"}`
 
 /** Makes a connection send so much that lanes are opened. */
-async function bulkUp(server: Server): Promise<void> {
-  const socket = await openTunnel(server, source.address)
-  await receiveAll(socket)
-  socket.destroy()
-}
-
-async function throughBreaker(t: Test, flags: readonly string[] = [], serverFlags: readonly string[] = []) {
-  const server = await startServer(t, { pki, flags: serverFlags })
-  const breaker = await startLaneBreaker(t, () => server.agentPort)
-  const agent = await startAgent(t, { ...server, agentPort: breaker.port }, { flags: ['--lanes=2', ...flags] })
-  await bulkUp(server)
-  await figureBecomes(server, openLanes, 2)
-  return { server, agent, breaker }
-}
+const bulkUp = (server: Server): Promise<void> => download(server, source.address)
 
 for (const { server, agent } of await startTunnels(t, { pki }, { flags: ['--lanes=2'] })) {
   const { transport } = server
@@ -102,57 +87,10 @@ for (const { server, agent } of await startTunnels(t, { pki }, { flags: ['--lane
   })
 }
 
-t.test('lanes that are cut at random break what goes over them, and nothing is ever wrong', async (t) => {
-  const { server, agent, breaker } = await throughBreaker(t)
-  const random = createRandom(SEED)
-  const small = await openTunnel(server, target.address)
-  let transferring = true
-  let [good, broken] = [0, 0]
-
-  async function transfer(address: string): Promise<void> {
-    while (transferring) {
-      const accepted = address === sink.address ? sink.next() : undefined
-      const socket = await openTunnel(server, address)
-      const arrives =
-        address === source.address ? receiveAll(socket) : accepted?.then((it) => sinks.get(it) as Promise<Received>)
-      socket.on('error', () => undefined)
-      if (address === sink.address) void sendAll(socket, BULK_BYTES).catch(() => undefined)
-      const result = await arrives?.catch(() => undefined)
-      socket.destroy()
-      if (result?.bytes === BULK_BYTES) good++
-      else broken++
-      // A client over TLS hears of a break as of an end that came too soon: what it has is right up to there.
-      if (result) t.equal(result.hash, expectedHash(result.bytes))
-    }
-  }
-
-  const transfers = Promise.all([transfer(source.address), transfer(sink.address)])
-  for (let cuts = 0; cuts < LANES_CUT; cuts++) {
-    const [lane] = await eventually(
-      'a lane carries bulk',
-      () => breaker.lanes().filter((it) => it.bytes() > (1 + random.below(10)) * MEBIBYTE),
-      (lanes) => lanes.length > 0,
-      60_000,
-    )
-    lane?.cut()
-    await echoOver(small, `the stream is untouched, cut ${cuts}`)
-  }
-  transferring = false
-  await transfers
-  small.destroy()
-  t.comment(`${good} transfers were whole, ${broken} broke, ${breaker.opened()} lanes`)
-  t.ok(good > 0 && broken > 0)
-  t.ok(breaker.opened() > 4, 'they were opened again')
-  t.equal(await figure(server, `${SERVER}grpc_connections{service_method="Connect"}`), 1)
-  await figureBecomes(server, `${SERVER}established_connections`, 0)
-  await figureBecomes(server, 'culvert_server_buffered_bytes', 0)
-  await figureBecomes(agent, 'culvert_agent_buffered_bytes', 0)
-  t.ok((await figure(server, 'culvert_server_lane_ends_total{how="lost"}')) >= LANES_CUT / 2)
-})
-
 t.test('a lane on which nothing is heard any more is left within seconds, and the stream stays', async (t) => {
   const flags = ['--heartbeat-interval=200ms', '--heartbeat-timeout=1s']
-  const { server, agent, breaker } = await throughBreaker(t, flags, ['--heartbeat-timeout=1s'])
+  const options = { pki, flags: ['--heartbeat-timeout=1s'] }
+  const { server, agent, breaker } = await startBreakableTunnel(t, 2, options, flags)
   const small = await openTunnel(server, target.address)
   for (const lane of breaker.lanes()) lane.silence()
   await figureBecomes(server, 'culvert_server_lane_ends_total{how="dead"}', 2)
