@@ -4,7 +4,7 @@ import type { Duplex } from 'node:stream'
 import { event, within } from './deadline.ts'
 
 /** No power of two and no divisor of one: a piece that moves in a transfer changes its hash. */
-const BLOCK_BYTES = 1_000_003
+export const BLOCK_BYTES = 1_000_003
 const block = randomBytes(BLOCK_BYTES)
 
 export function* pieces(bytes: number): Generator<Buffer> {
