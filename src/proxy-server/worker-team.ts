@@ -77,6 +77,7 @@ export function createWorkerTeam(options: ServerOptions, deps: TeamDeps): Worker
   let state: 'starting' | 'running' | 'draining' = 'starting'
   let lasting: Promise<Figures> = Promise.resolve([])
   let signal = ''
+  let why = '' // the last one that could not start said so
   let closeFrontend = (): void => {}
   const ticking = setInterval(() => perform(set.tick(clock.now())), TICK_MS)
   ticking.unref()
@@ -100,7 +101,9 @@ export function createWorkerTeam(options: ServerOptions, deps: TeamDeps): Worker
           closeFrontend()
           break
         case 'give-up':
-          fail(new TunnelError('no-worker', `${effect.starts} workers in a row ended as soon as they were started`))
+          fail(
+            new TunnelError('no-worker', `${effect.starts} workers in a row ended as soon as they were started${why}`),
+          )
           break
         case 'tell':
           if (effect.restart === 'done') log.info({}, 'all workers are replaced')
@@ -155,7 +158,10 @@ export function createWorkerTeam(options: ServerOptions, deps: TeamDeps): Worker
             break
           case 'refused':
             if (state === 'starting') fail(new TunnelError('bad-option', report.problems))
-            else log.error({ ...about, reason: report.problems }, 'worker cannot start')
+            else {
+              log.error({ ...about, reason: report.problems }, 'worker cannot start')
+              why = `, the last one with: ${report.problems}`
+            }
             break
           case 'state':
             set.reported(number, report, clock.now())
