@@ -1,7 +1,7 @@
 /** A server with workers: its processes, and agents that are connected to all of them. */
 import { readFileSync } from 'node:fs'
 import type { Test } from 'tap'
-import { eventually } from './deadline.ts'
+import { DEADLINE_MS, eventually } from './deadline.ts'
 import { AGENT, fetchFrom, figureBecomes } from './figures.ts'
 import type { Program } from './program.ts'
 import { type Agent, type AgentOptions, launchAgent, type Server, type ServerOptions, startServer } from './tunnel.ts'
@@ -22,11 +22,12 @@ export const holdsAll = (agent: Agent, workers: number): Promise<unknown> =>
   figureBecomes(agent, `${AGENT}open_server_connections`, workers)
 
 /** As the server knows it: the fleet has an agent of each of its workers. */
-export const allReady = (server: Server, workers: number, agents = 1): Promise<unknown> =>
+export const allReady = (server: Server, workers: number, agents = 1, deadlineMs = DEADLINE_MS): Promise<unknown> =>
   eventually(
     `each of ${workers} workers has ${agents} agents`,
     async () => (await fleetOf(server)).map(({ worker }) => worker).toSorted(),
     (held) => held.length === workers * agents && new Set(held).size === workers,
+    deadlineMs,
   )
 
 export type Held = {
