@@ -1,5 +1,5 @@
 /** What a running program says of itself over HTTP: metrics by series, and the other endpoints. */
-import { eventually } from './deadline.ts'
+import { DEADLINE_MS, eventually } from './deadline.ts'
 
 export type Figures = ReadonlyMap<string, number>
 type Probed = { readonly healthPort: number; readonly adminPort: number }
@@ -23,11 +23,17 @@ export const figure = async (program: Probed, series: string): Promise<number> =
   (await readFigures(program)).get(series) ?? 0
 
 /** Waits until the series has that value. */
-export const figureBecomes = (program: Probed, series: string, value: number): Promise<number> =>
+export const figureBecomes = (
+  program: Probed,
+  series: string,
+  value: number,
+  deadlineMs = DEADLINE_MS,
+): Promise<number> =>
   eventually(
     `${series} is ${value}`,
     () => figure(program, series),
     (found) => found === value,
+    deadlineMs,
   )
 
 /** Waits until a counter that has begun to count has given the same figure for so long. */
