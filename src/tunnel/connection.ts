@@ -9,7 +9,7 @@ import type { EarlyFrames } from './early-frames.ts'
 import type { Liveness } from './liveness.ts'
 import type { Pacer } from './pacing.ts'
 import type { Int64 } from './packet.ts'
-import type { Scheduler } from './scheduler.ts'
+import type { Room, Scheduler } from './scheduler.ts'
 import { createWindow, type Window } from './window.ts'
 
 export type Ending =
@@ -35,6 +35,7 @@ export type ConnectionEvents = {
 /** A carrier with the ring of those who wait for its room. */
 export type Outlet = {
   readonly carrier: Carrier
+  /** Shared by all lanes. */
   readonly scheduler: Scheduler<Connection>
   /** Connections whose data goes over it. */
   load: number
@@ -93,7 +94,7 @@ export type Connection = {
   paused: boolean
   saidBlocked: boolean
   /** In whose ring it stands. */
-  queuedOn: Carrier | undefined
+  queuedOn: Room | undefined
   /** Bytes it has sent, less what drains with time; and when that was so: milliseconds. */
   burst: number
   burstMs: number

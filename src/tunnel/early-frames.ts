@@ -5,7 +5,7 @@
  */
 
 /** Frames kept for one connection; their bytes are bounded by credit. */
-const MAX_EARLY_FRAMES = 16_384
+const MAX_EARLY_FRAMES = 65_536
 /** What one takes besides its payload, which may be a single byte: bytes, measured as 508. */
 export const EARLY_FRAME_BYTES = 512
 

@@ -8,6 +8,7 @@ export function move(connection: Connection, to: Outlet): boolean {
   connection.out.load--
   connection.out = to
   to.load++
+  to.usedMs = connection.link.nowMs
   if (connection.paused || connection.held.length > 0) to.scheduler.wait(connection)
   return true
 }

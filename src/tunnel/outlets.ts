@@ -13,6 +13,7 @@ import { createLiveness, type LivenessTimes, look } from './liveness.ts'
 import { move } from './moving.ts'
 import { createScheduler } from './scheduler.ts'
 import { permit, pump } from './sending.ts'
+import { roomiest } from './steering.ts'
 
 /** A lane that no connection has used for this long is closed: milliseconds. */
 export const LANE_IDLE_MS = 600_000
@@ -52,6 +53,18 @@ const ping = (lane: Carrier): void => lane.control({ type: 'PING', nonce: 0 })
 
 export function createOutlets({ link, connections, liveness, dead, idle }: OutletsDeps): Outlets {
   const outlets = new Map<number, Outlet>()
+  /** One ring for all of them: whichever has room first serves who waits. */
+  const lanes = createScheduler<Connection>(
+    {
+      room: () => roomiest(link.lanes)?.carrier.room() ?? 0,
+      wake: () => {
+        for (const { carrier } of link.lanes) carrier.wake()
+      },
+    },
+    pump,
+    permit,
+    givesWay,
+  )
 
   const of = (carrier: Carrier): Outlet | undefined => {
     const outlet = outlets.get(carrier.index)
@@ -88,7 +101,7 @@ export function createOutlets({ link, connections, liveness, dead, idle }: Outle
     add(carrier) {
       const outlet: Outlet = {
         carrier,
-        scheduler: createScheduler<Connection>(carrier, pump, permit, givesWay),
+        scheduler: carrier.index > 0 ? lanes : createScheduler<Connection>(carrier, pump, permit, givesWay),
         load: 0,
         state: 'open',
         liveness: createLiveness(liveness, link.nowMs),

@@ -3,13 +3,13 @@
  * come over two carriers, handed to the owner, and granted again when the socket has them. Pure.
  * Source: docs/protocol.md sections 3, 5 and 10.
  */
-import { Buffer } from 'node:buffer'
 import { reserve, spend, spendWithin } from './budget.ts'
 import { answerStockClose } from './close-handshake.ts'
 import type { Connection, Outlet } from './connection.ts'
 import { createEarlyFrames, type EarlyFrame, earlyCost, keepEarly, takeEarly } from './early-frames.ts'
 import { close, closeViolator, endReceiving, finish } from './ending.ts'
 import { lookAtWindow } from './steering.ts'
+import { compact } from './waiting-payloads.ts'
 import { arrive, grow, take, wantedGrowth } from './window.ts'
 
 export function receiveData(connection: Connection, from: Outlet, bytes: Uint8Array): void {
@@ -17,7 +17,7 @@ export function receiveData(connection: Connection, from: Outlet, bytes: Uint8Ar
   if (connection.receiving === 'ended') return
   if (connection.link.flowControl && !arrive(connection.window, bytes.length)) return closeViolator(connection)
   if (from === connection.in) deliver(connection, bytes)
-  else keep(connection, { from, kind: 'data', bytes: ownCopy(bytes) })
+  else keep(connection, { from, kind: 'data', bytes: compact(bytes) })
 }
 
 /** @param close the peer wants no more bytes either: what it sent is written out, and that is all */
@@ -101,11 +101,4 @@ function keep(connection: Connection, frame: EarlyFrame<Outlet>): void {
   if (!keepEarly(connection.early, frame)) return closeViolator(connection)
   countEarly(connection, earlyCost(frame))
   spendWithin(connection.link.budget, 0) // may end it
-}
-
-/** A few bytes must not keep the whole read that they came in. */
-function ownCopy(bytes: Uint8Array): Buffer {
-  const copy = Buffer.allocUnsafeSlow(bytes.length)
-  copy.set(bytes)
-  return copy
 }

@@ -1,13 +1,16 @@
 /**
- * Who may send next on one carrier: senders that wait for room stand in a ring and are served in turn. A sender in the
- * ring either holds bytes of a read that found no room, or has stopped reading its socket and waits for a permit: room for
- * one more read. So bytes wait in the kernel of the sender, not in front of somebody's round trip.
+ * Who may send next on one carrier, or on all lanes together: senders that wait for room stand in a ring and are served in
+ * turn. A sender in the ring either holds bytes of a read that found no room, or has stopped reading its socket and waits for a
+ * permit: room for one more read. So bytes wait in the kernel of the sender, not in front of somebody's round trip.
  * Pure. Source: docs/protocol.md section 4.
  */
 import { type Carrier, READ_BYTES } from './carrier.ts'
 
 /** What a sender waits for after it was served: room for what it holds, a permit to read on, or nothing here. */
 export type Need = 'room' | 'permit' | 'nothing'
+
+/** What gives room: a carrier, or several together. */
+export type Room = Pick<Carrier, 'room' | 'wake'>
 
 export type Scheduler<S> = {
   /** Puts a sender at the end of the ring, once. */
@@ -19,11 +22,12 @@ export type Scheduler<S> = {
 /**
  * A sender that moves to another carrier stands in that one's ring from then on; its place here no longer counts.
  *
+ * @param carrier whose room is dealt
  * @param pump sends what the sender holds, as far as room and credit go
  * @param permit lets the sender's owner read its socket again
  */
-export function createScheduler<S extends { queuedOn: Carrier | undefined }>(
-  carrier: Carrier,
+export function createScheduler<S extends { queuedOn: Room | undefined }>(
+  carrier: Room,
   pump: (sender: S) => Need,
   permit: (sender: S) => void,
   givesWay: (sender: S) => boolean,

@@ -11,7 +11,7 @@ import { sayStockEnd } from './close-handshake.ts'
 import { type Connection, countHeld, type Link } from './connection.ts'
 import { closeViolator, finish } from './ending.ts'
 import type { Need } from './scheduler.ts'
-import { steer } from './steering.ts'
+import { changeLane, steer } from './steering.ts'
 
 /** Credit that no honest peer grants: far above the largest window. */
 const MAX_CREDIT_BYTES = 2 ** 31
@@ -129,11 +129,14 @@ function pauseAll(link: Link): void {
 /** @returns how many of the bytes went out */
 function push(connection: Connection, bytes: Uint8Array): number {
   if (connection.credit <= 0) return 0
-  const { carrier } = connection.out
   let sent = 0
   while (sent < bytes.length) {
+    const { carrier } = connection.out
     const room = carrier.room()
-    if (room <= 0) break
+    if (room <= 0) {
+      if (sent < connection.credit && changeLane(connection)) continue
+      break
+    }
     const piece = sent === 0 && bytes.length <= room ? bytes : bytes.subarray(sent, sent + room)
     carrier.data(connection.id, piece)
     sent += piece.length
@@ -155,7 +158,7 @@ export function mayRead(connection: Connection): boolean {
     return false
   }
   const ready = connection.held.length === 0 && !givesWay(connection)
-  if (ready && out.carrier.room() >= READ_BYTES) return true
+  if (ready && (out.carrier.room() >= READ_BYTES || changeLane(connection))) return true
   connection.paused = true
   out.scheduler.wait(connection)
   return false

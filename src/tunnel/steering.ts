@@ -3,6 +3,7 @@
  * nothing is in front of them. Pure. Source: docs/protocol.md section 10.
  */
 import { BULK_BYTES, isCalm } from './bulk.ts'
+import { READ_BYTES } from './carrier.ts'
 import type { Connection, Outlet } from './connection.ts'
 import { MAX_LANE_CONNECT_ID } from './lane-frames.ts'
 import { move } from './moving.ts'
@@ -23,6 +24,26 @@ export function calm(connection: Connection, nowMs: number): void {
 /** The peer of this connection wants it to send more than it may: told by the size that its window has. */
 export function lookAtWindow({ link, window }: Connection): void {
   if (window.size > BULK_BYTES) link.carriesMuch()
+}
+
+/** The lane with the most room, if there is one with room for a whole read. */
+export function roomiest(lanes: readonly Outlet[]): Outlet | undefined {
+  let best: Outlet | undefined
+  let most = READ_BYTES - 1
+  for (const lane of lanes) {
+    const room = lane.carrier.room()
+    if (room <= most) continue
+    best = lane
+    most = room
+  }
+  return best
+}
+
+/** The lane that this connection is on is full: it goes on over another one that is not, if there is one. */
+export function changeLane(connection: Connection): boolean {
+  const { out, home, link } = connection
+  const lane = out === home ? undefined : roomiest(link.lanes)
+  return lane !== undefined && move(connection, lane)
 }
 
 function goToLane(connection: Connection): void {

@@ -66,6 +66,13 @@ for (const { server, agent } of await startTunnels(t, { pki }, { flags: ['--lane
       sockets.map(() => expected),
     )
   })
+}
+
+// With a single lane, so that all that is counted are moves there and back.
+for (const { server } of await startTunnels(t, { pki }, { flags: ['--lanes=1'] })) {
+  const { transport } = server
+  await bulkUp(server)
+  await figureBecomes(server, openLanes, 1)
 
   t.test(`${transport}: a connection that is bulk now and then moves there and back and loses nothing`, async (t) => {
     const socket = await openTunnel(server, target.address)

@@ -37,9 +37,9 @@ t.test('knows the ways that its frames came and those that they announce', async
   t.notOk(earlyUses(createEarlyFrames<Way>(), 'lane'))
 })
 
-t.test('keeps 16,384 frames and says when there is one more', async (t) => {
+t.test('keeps 65,536 frames and says when there is one more', async (t) => {
   const frames = createEarlyFrames<Way>()
-  for (let count = 1; count <= 16_384; count++)
+  for (let count = 1; count <= 65_536; count++)
     if (!keepEarly(frames, data('lane', 0))) t.fail(`refused frame ${count}`)
   t.notOk(keepEarly(frames, data('lane', 0)))
 })

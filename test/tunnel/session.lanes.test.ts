@@ -46,7 +46,7 @@ t.test('keeps what comes over the new carrier until the MOVE arrives on the old 
 t.test('closes alone a peer that sends too many frames ahead of its MOVE', async (t) => {
   const { session, carrier, lane, open } = withLane('server')
   const [other, { heard }] = [open(1), open(2)]
-  for (let count = 1; count <= 16_384; count++) session.receive(lane, { type: 'END_OF_DATA', connectId: 2, close: 0 })
+  for (let count = 1; count <= 65_536; count++) session.receive(lane, { type: 'END_OF_DATA', connectId: 2, close: 0 })
   t.strictSame([heard.ended, heard.endings], [0, []])
   session.receive(lane, { type: 'END_OF_DATA', connectId: 2, close: 0 })
   t.strictSame(heard.endings, [{ kind: 'reset', by: 'self', reason: 'flow-control-violation' }])
@@ -270,7 +270,7 @@ t.test('counts what waits for its MOVE against the budget, as its own and not as
   open(1)
   const texts: string[] = []
   open(2, { ...hearing().events, data: (bytes) => texts.push(Buffer.from(bytes).toString()) })
-  const read = Buffer.alloc(16_384, 'early')
+  const read = Buffer.alloc(65_536, 'early')
   session.receiveData(lane, 2, read.subarray(0, 5))
   read.fill(0)
   t.equal(budget.usedBytes, 5 + EARLY_FRAME_BYTES, 'a frame of a few bytes takes more than those')

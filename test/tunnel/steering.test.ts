@@ -94,6 +94,79 @@ t.test('spreads connections over the lanes, by how many each has', async (t) => 
   )
 })
 
+/** A connection on the first of three lanes, which is full; the others have that much room. */
+function onFullLane(...roomBytes: number[]) {
+  const made = steered(3)
+  const connection = made.open(1)
+  pour(connection, BULK_BYTES + 1)
+  for (const lane of made.lanes) lane.frames()
+  for (const [index, bytes] of [0, ...roomBytes].entries()) made.lanes[index]!.roomBytes = bytes
+  return { ...made, connection }
+}
+
+t.test('goes on over the lane with the most room when its own is full, with MOVE in between', async (t) => {
+  const { connection, lanes } = onFullLane(READ_BYTES, 2 * READ_BYTES)
+  t.ok(send(connection, Buffer.alloc(READ_BYTES)), 'and reads on')
+  t.match(lanes[0]?.frames(), [{ type: 'MOVE', carrier: 3 }])
+  t.match(lanes[2]?.frames(), [{ type: 'DATA' }])
+  t.equal(connection.out.carrier, lanes[2])
+})
+
+t.test('deals one read to two lanes, in order, and the rest waits', async (t) => {
+  const { connection, lanes } = onFullLane(READ_BYTES, 0)
+  lanes[0]!.roomBytes = 1
+  t.notOk(send(connection, Buffer.from([1, ...new Uint8Array(READ_BYTES - 1).fill(2)])))
+  t.match(lanes[0]?.frames(), [
+    { type: 'DATA', data: Buffer.of(1) },
+    { type: 'MOVE', carrier: 2 },
+  ])
+  t.match(lanes[1]?.frames(), [{ type: 'DATA', data: Buffer.alloc(READ_BYTES - 1, 2) }])
+})
+
+t.test('deals nothing to a second lane when the first has used up the credit', async (t) => {
+  const { connection, lanes, carrier } = onFullLane(2 * READ_BYTES, 0)
+  lanes[0]!.roomBytes = connection.credit = 1
+  carrier.frames()
+  t.notOk(send(connection, Buffer.alloc(READ_BYTES)))
+  t.match(lanes[0]?.frames(), [{ type: 'DATA', data: Buffer.alloc(1) }])
+  t.strictSame(lanes[1]?.frames(), [])
+  t.match(carrier.frames(), [{ type: 'BLOCKED', connectId: connection.id }])
+})
+
+t.test('moves for no less room than a read takes', async (t) => {
+  const { connection, lanes } = onFullLane(READ_BYTES - 1, READ_BYTES - 1)
+  t.notOk(send(connection, Buffer.alloc(READ_BYTES)))
+  t.equal(connection.out.carrier, lanes[0])
+  t.equal(connection.heldBytes, READ_BYTES)
+})
+
+t.test('waits for whichever lane has room first', async (t) => {
+  const { connection, lanes, session } = onFullLane(0, 0)
+  t.notOk(send(connection, Buffer.alloc(READ_BYTES)))
+  t.ok(
+    lanes.every(({ woken }) => woken),
+    'each is asked to say so',
+  )
+  session.writable(lanes[1]!)
+  t.strictSame(lanes[1]?.frames(), [], 'it had none after all')
+  lanes[1]!.roomBytes = 2 * READ_BYTES
+  session.writable(lanes[1]!)
+  t.match(lanes[1]?.frames(), [{ type: 'DATA' }])
+  t.strictSame([connection.heldBytes, connection.paused], [0, false])
+})
+
+t.test('leaves a small exchange on the stream, however full that is', async (t) => {
+  const { open, carrier, lanes } = steered(2)
+  const connection = open(1)
+  carrier.roomBytes = 0
+  t.notOk(send(connection, Buffer.alloc(100)))
+  t.equal(connection.out.carrier, carrier)
+  t.strictSame(
+    lanes.map((lane) => lane.frames().filter(({ type }) => type === 'DATA')),
+    [[], []],
+  )
+})
+
 t.test('takes a lane again that a connection has left by its end', async (t) => {
   const { open, session, carrier, lanes } = steered(2)
   const [first, second, third] = [open(1), open(2), open(3)]
