@@ -4,6 +4,7 @@ import { BULK_BYTES, CALM_BYTES, DRAIN_BYTES_PER_MS } from '../../src/tunnel/bul
 import { READ_BYTES } from '../../src/tunnel/carrier.ts'
 import type { Connection } from '../../src/tunnel/connection.ts'
 import { withoutLanes } from '../../src/tunnel/extensions.ts'
+import { LANE_IDLE_MS } from '../../src/tunnel/outlets.ts'
 import { send } from '../../src/tunnel/sending.ts'
 import { oneSession } from './one-session.ts'
 import { type RecordedCarrier, recordedCarrier } from './recorded-carrier.ts'
@@ -11,10 +12,11 @@ import { type RecordedCarrier, recordedCarrier } from './recorded-carrier.ts'
 /** @param lanes how many there are */
 function steered(lanes: number, extensions?: typeof withoutLanes) {
   const wanted: number[] = []
+  const idle: unknown[] = []
   const made = oneSession({
     role: 'agent',
     ...(extensions && { extensions }),
-    owner: { carriesMuch: () => wanted.push(1) },
+    owner: { carriesMuch: () => wanted.push(1), laneIdle: (lane) => idle.push(lane) },
   })
   const carriers = Array.from({ length: lanes }, (_, index) => recordedCarrier(index + 1))
   for (const lane of carriers) made.session.addCarrier(lane)
@@ -24,7 +26,7 @@ function steered(lanes: number, extensions?: typeof withoutLanes) {
     made.carrier.frames()
     return connection
   }
-  return { ...made, open, wanted, lanes: carriers }
+  return { ...made, open, wanted, idle, lanes: carriers }
 }
 
 /** Which carrier what is sent now goes over. */
@@ -131,6 +133,29 @@ t.test('deals nothing to a second lane when the first has used up the credit', a
   t.match(lanes[0]?.frames(), [{ type: 'DATA', data: Buffer.alloc(1) }])
   t.strictSame(lanes[1]?.frames(), [])
   t.match(carrier.frames(), [{ type: 'BLOCKED', connectId: connection.id }])
+})
+
+t.test('reads on for as long as one lane has room for a read', async (t) => {
+  const { connection, lanes } = onFullLane(READ_BYTES, 0)
+  lanes[0]!.roomBytes = READ_BYTES
+  t.ok(send(connection, Buffer.alloc(READ_BYTES)))
+  t.match(lanes[0]?.frames(), [{ type: 'DATA' }, { type: 'MOVE', carrier: 2 }])
+  t.notOk(send(connection, Buffer.alloc(READ_BYTES)))
+  t.match(lanes[1]?.frames(), [{ type: 'DATA' }])
+})
+
+t.test('uses a lane that it is on for a moment, as far as the end of idle lanes is concerned', async (t) => {
+  const { connection, lanes, session, idle } = onFullLane(READ_BYTES, 0)
+  for (let ms = 10_000; ms <= 2 * LANE_IDLE_MS; ms += 10_000) {
+    session.heard(ms)
+    for (const lane of lanes) session.heard(ms, lane)
+    for (const lane of [lanes[1]!, lanes[0]!]) {
+      for (const each of lanes) each.roomBytes = each === lane ? READ_BYTES : 0
+      send(connection, Buffer.alloc(READ_BYTES))
+    }
+    session.tick(ms, ms)
+  }
+  t.strictSame(idle, [lanes[2]], 'not those on which it is now and then')
 })
 
 t.test('moves for no less room than a read takes', async (t) => {
