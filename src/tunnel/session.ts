@@ -48,7 +48,7 @@ export function createSession(options: SessionOptions, events: SessionEvents): S
     pausedAtBytes: 0,
     nowMs: options.nowMs,
     maxWindowBytes: MAX_WINDOW_BYTES,
-    pacer: extensions.has('ping') ? createPacer((ms) => outlets.byNumber.get(0)?.carrier.alarm(ms)) : undefined,
+    pacer: extensions.has('ping') ? createPacer(role, (ms) => outlets.byNumber.get(0)?.carrier.alarm(ms)) : undefined,
     steers: canUseLanes(extensions),
     lanes: [],
     pauseAll() {

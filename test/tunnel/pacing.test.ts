@@ -2,12 +2,12 @@ import t from 'tap'
 import { createPacer, type Pacer } from '../../src/tunnel/pacing.ts'
 
 /** A pacer whose alarms ring on a clock of the test's own, beside a path that brings each ping back after `delayMs`. */
-function paced(delayMs: (sentMs: number) => number) {
+function paced(delayMs: (sentMs: number) => number, role: 'agent' | 'server' = 'agent') {
   let nowMs = 1_000
   let alarmMs: number | undefined
   let pongMs: number | undefined
   let pings = 0
-  const pacer: Pacer = createPacer((ms) => {
+  const pacer: Pacer = createPacer(role, (ms) => {
     if (alarmMs !== undefined) throw new Error('two alarms at once')
     alarmMs = nowMs + ms
   })
@@ -82,10 +82,20 @@ t.test('gives in to delays that bulk is not to blame for: a quarter of its rate 
   t.ok(rate >= 120_000 && rate < 140_000, `${rate} bytes per millisecond, of 500,000`)
 })
 
-t.test('does not take one late ping in five for a queue', async (t) => {
+t.test('does not take two late pings in five for a queue, but three', async (t) => {
   let count = 0
-  const { run } = paced(() => (++count % 5 === 0 ? 3.5 : 0.2))
-  t.equal(run(2_000), 1_000_000_000)
+  const chance = paced(() => (++count % 5 < 2 ? 3.5 : 0.2))
+  t.equal(chance.run(2_000), 1_000_000_000)
+  const queue = paced(() => (++count % 5 < 3 ? 3.5 : 0.2))
+  t.ok(queue.run(2_000) < 500_000_000)
+})
+
+t.test('a server bears half as much delay again', async (t) => {
+  const delayMs = (): number => 0.65
+  const agent = paced((sentMs) => (sentMs < 1_050 ? 0.02 : delayMs()), 'agent')
+  const server = paced((sentMs) => (sentMs < 1_050 ? 0.02 : delayMs()), 'server')
+  t.ok(agent.run(2_000) < 500_000_000)
+  t.equal(server.run(2_000), 1_000_000_000)
 })
 
 t.test('decides without an answer when the answer is overdue', async (t) => {
