@@ -3,6 +3,7 @@
  * one per answer: nothing crosses while a measurement runs.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
+import { NODE_FLAGS } from '../node-flags.ts'
 
 /** What one side can be told to do: each takes one plain object and gives one back. */
 export type Commands = { readonly [name: string]: (argument: never) => Promise<unknown> }
@@ -34,7 +35,7 @@ export function startRemote<C extends Commands>(
   file: string,
   enter: readonly string[] = [],
 ): Remote<C> & { readonly stop: () => void } {
-  const [command, ...args] = [...enter, process.execPath, '--max-semi-space-size=32', file] as const
+  const [command, ...args] = [...enter, process.execPath, ...NODE_FLAGS, file] as const
   const child = spawn(command!, args, { stdio: ['inherit', 'inherit', 'inherit', 'ipc'] })
   const waiting = new Map<number, PromiseWithResolvers<unknown>>()
   let lastId = 0

@@ -5,6 +5,7 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
+import { NODE_FLAGS } from '../node-flags.ts'
 import { oneMachine } from '../places.ts'
 import { Skipped } from '../skipped.ts'
 import { frontendOf } from './flags.ts'
@@ -42,7 +43,7 @@ async function start(how: PeerStart): Promise<RunningPeer> {
 }
 
 function startPipe(): ChildProcess {
-  return fork(join(import.meta.dirname, 'floor-pipe.ts'), { execArgv: ['--max-semi-space-size=32'] })
+  return fork(join(import.meta.dirname, 'floor-pipe.ts'), { execArgv: [...NODE_FLAGS] })
 }
 
 async function configure(pipe: ChildProcess, config: PipeConfig): Promise<number> {

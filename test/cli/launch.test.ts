@@ -96,6 +96,7 @@ t.test('becomes the Node that CULVERT_NODE names, whatever else there is', async
     `cache ${join(root, 'node_modules/.cache/culvert')}`,
     '--max-semi-space-size=32',
     '--external-memory-accounted-in-global-limit',
+    '--initial-old-space-size=96',
     '--disable-sigusr1',
     join(root, 'src/cli/proxy-agent.ts'),
     ...['--ca-cert', 'a b', ''],
