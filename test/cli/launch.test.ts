@@ -23,7 +23,7 @@ import t, { type Test } from 'tap'
 import { barePath } from './bare-path.ts'
 
 /** Of the lines of a fake Node: which file it was given to run. */
-const ENTRY = 7
+const ENTRY = 8
 
 const CHECKOUT = join(import.meta.dirname, '../..')
 const PROGRAMS = ['culvert', 'proxy-server', 'proxy-agent']
