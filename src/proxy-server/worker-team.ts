@@ -153,6 +153,7 @@ export function createWorkerTeam(options: ServerOptions, deps: TeamDeps): Worker
             handOut()
             break
           case 'up':
+            why = ''
             perform(set.up(number, clock.now()))
             if (state === 'starting' && set.all().every((worker) => worker.state === 'up')) started.resolve()
             break
