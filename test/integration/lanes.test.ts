@@ -68,6 +68,18 @@ for (const { server, agent } of await startTunnels(t, { pki }, { flags: ['--lane
   })
 }
 
+t.test('a single connection uses all lanes', async (t) => {
+  const { server, breaker } = await startBreakableTunnel(t, 4, { pki })
+  const before = breaker.lanes().map((lane) => lane.bytes())
+  const down = await openTunnel(server, source.address)
+  t.strictSame(await receiveAll(down), whole)
+  down.destroy()
+  for (const [index, lane] of breaker.lanes().entries()) {
+    const bytes = lane.bytes() - before[index]!
+    t.ok(bytes > MEBIBYTE, `${bytes} bytes over lane ${index + 1}`)
+  }
+})
+
 // With a single lane, so that all that is counted are moves there and back.
 for (const { server } of await startTunnels(t, { pki }, { flags: ['--lanes=1'] })) {
   const { transport } = server
