@@ -54,8 +54,9 @@ export type Link = {
   readonly closeReason: boolean
   /** Of all that waits, in both directions. */
   readonly budget: Budget
-  /** Of that, what waits for the peer; and how much it was when all were last told to pause, or less since. */
+  /** Of that, what waits for the peer. */
   heldBytes: number
+  /** How much that was when all were last told to pause; less, if it has become less since. */
   pausedAtBytes: number
   /** All who read their sockets stop, and wait for their turns. */
   readonly pauseAll: () => void

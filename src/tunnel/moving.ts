@@ -5,6 +5,7 @@ import type { Connection, Outlet } from './connection.ts'
 export function move(connection: Connection, to: Outlet): boolean {
   if (connection.over || connection.sending === 'ended' || !connection.peerKnows || connection.out === to) return false
   connection.out.carrier.ordered({ type: 'MOVE', connectId: connection.id, carrier: to.carrier.index })
+  if (connection.over) return false // that was a frame too many for a peer that does not read
   connection.out.load--
   connection.out = to
   to.load++

@@ -3,7 +3,7 @@
  * on when the peer is known to have it, is given back when nothing uses it, and takes only its own connections with it when
  * it breaks. Pure. Source: docs/protocol.md section 10.
  */
-import { givesWay } from './bulk.ts'
+import { givesWay, nextReadBytes } from './bulk.ts'
 import type { Carrier } from './carrier.ts'
 import type { Connection, Link, Outlet } from './connection.ts'
 import { endsWell, hasEarly, uses } from './connection-carriers.ts'
@@ -45,6 +45,8 @@ export type Outlets = {
   readonly tick: (nowMs: number) => void
   /** Called every few seconds. */
   readonly lookForIdle: (nowMs: number) => void
+  /** Serves who waits for room, wherever. */
+  readonly deal: () => void
   readonly clear: () => void
 }
 
@@ -64,11 +66,17 @@ export function createOutlets({ link, connections, liveness, dead, idle }: Outle
     pump,
     permit,
     givesWay,
+    nextReadBytes,
   )
 
   const of = (carrier: Carrier): Outlet | undefined => {
     const outlet = outlets.get(carrier.index)
     return outlet?.carrier === carrier ? outlet : undefined
+  }
+
+  function startSending(outlet: Outlet): void {
+    link.lanes = [...link.lanes, outlet]
+    outlet.carrier.wake() // for those who wait for room on another lane
   }
 
   function stopSending(outlet: Outlet): void {
@@ -92,6 +100,7 @@ export function createOutlets({ link, connections, liveness, dead, idle }: Outle
       connection.steered = false
       move(connection, connection.home)
     }
+    if (link.lanes.length === 0) lanes.clear()
   }
 
   return {
@@ -101,7 +110,8 @@ export function createOutlets({ link, connections, liveness, dead, idle }: Outle
     add(carrier) {
       const outlet: Outlet = {
         carrier,
-        scheduler: carrier.index > 0 ? lanes : createScheduler<Connection>(carrier, pump, permit, givesWay),
+        scheduler:
+          carrier.index > 0 ? lanes : createScheduler<Connection>(carrier, pump, permit, givesWay, nextReadBytes),
         load: 0,
         state: 'open',
         liveness: createLiveness(liveness, link.nowMs),
@@ -109,7 +119,7 @@ export function createOutlets({ link, connections, liveness, dead, idle }: Outle
       }
       outlets.set(carrier.index, outlet)
       if (carrier.index === 0 || link.role === 'server') return // the agent may not know the lane yet: it speaks first
-      link.lanes = [...link.lanes, outlet]
+      startSending(outlet)
       ping(carrier)
     },
     heard(lane) {
@@ -118,7 +128,7 @@ export function createOutlets({ link, connections, liveness, dead, idle }: Outle
       outlet.liveness.heard = true
       if (outlet.state !== 'open' || link.role === 'agent') return
       outlet.state = 'known'
-      link.lanes = [...link.lanes, outlet]
+      startSending(outlet)
     },
     retire,
     ended(lane) {
@@ -138,6 +148,7 @@ export function createOutlets({ link, connections, liveness, dead, idle }: Outle
         outlets.delete(lane.index)
         breakThose((connection) => uses(connection, outlet))
       }
+      if (link.lanes.length === 0) lanes.clear()
     },
     tick(nowMs) {
       for (const outlet of [...outlets.values()]) {
@@ -161,6 +172,10 @@ export function createOutlets({ link, connections, liveness, dead, idle }: Outle
         retire(outlet.carrier)
         idle(outlet.carrier)
       }
+    },
+    deal() {
+      outlets.get(0)?.scheduler.deal()
+      lanes.deal()
     },
     clear: () => outlets.clear(),
   }

@@ -1,10 +1,10 @@
 /**
  * Who may send next on one carrier, or on all lanes together: senders that wait for room stand in a ring and are served in
  * turn. A sender in the ring either holds bytes of a read that found no room, or has stopped reading its socket and waits for a
- * permit: room for one more read. So bytes wait in the kernel of the sender, not in front of somebody's round trip.
+ * permit: room for its next read. So bytes wait in the kernel of the sender, not in front of somebody's round trip.
  * Pure. Source: docs/protocol.md section 4.
  */
-import { type Carrier, READ_BYTES } from './carrier.ts'
+import type { Carrier } from './carrier.ts'
 
 /** What a sender waits for after it was served: room for what it holds, a permit to read on, or nothing here. */
 export type Need = 'room' | 'permit' | 'nothing'
@@ -17,6 +17,8 @@ export type Scheduler<S> = {
   readonly wait: (sender: S) => void
   /** Serves the ring as far as the carrier's room goes; called whenever there may be room. */
   readonly deal: () => void
+  /** Nobody waits here any more: all stand elsewhere, or are over. */
+  readonly clear: () => void
 }
 
 /**
@@ -25,12 +27,14 @@ export type Scheduler<S> = {
  * @param carrier whose room is dealt
  * @param pump sends what the sender holds, as far as room and credit go
  * @param permit lets the sender's owner read its socket again
+ * @param nextReadBytes what that is likely to bring
  */
 export function createScheduler<S extends { queuedOn: Room | undefined }>(
   carrier: Room,
   pump: (sender: S) => Need,
   permit: (sender: S) => void,
   givesWay: (sender: S) => boolean,
+  nextReadBytes: (sender: S) => number,
 ): Scheduler<S> {
   let ring: S[] = []
   let dealing = false
@@ -62,12 +66,13 @@ export function createScheduler<S extends { queuedOn: Room | undefined }>(
         continue
       }
       const need = pump(sender)
-      if (need === 'permit' && carrier.room() - promised < READ_BYTES) break
+      const reads = need === 'permit' ? nextReadBytes(sender) : 0
+      if (reads > 0 && carrier.room() - promised < reads) break
       served++
       sender.queuedOn = undefined
       if (need === 'room') wait(sender)
       if (need === 'permit') {
-        promised += READ_BYTES
+        promised += reads
         permit(sender)
       }
     }
@@ -77,5 +82,10 @@ export function createScheduler<S extends { queuedOn: Room | undefined }>(
     if (able > 0) carrier.wake()
   }
 
-  return { wait, deal }
+  function clear(): void {
+    for (const sender of ring) if (sender.queuedOn === carrier) sender.queuedOn = undefined
+    ring = []
+  }
+
+  return { wait, deal, clear }
 }

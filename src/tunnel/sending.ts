@@ -30,6 +30,7 @@ export function send(connection: Connection, bytes: Uint8Array): boolean {
   weigh(connection, bytes.length)
   steer(connection)
   const sent = connection.held.length > 0 ? 0 : push(connection, bytes)
+  if (connection.over) return false // a frame too many for a peer that does not read ends it, and all
   if (sent < bytes.length) hold(connection, bytes.subarray(sent))
   return !connection.over && mayRead(connection)
 }
@@ -59,6 +60,7 @@ export function pump(connection: Connection): Need {
   while (connection.held.length > 0) {
     const first = connection.held[0]!
     const sent = push(connection, first)
+    if (connection.over) return 'nothing'
     countHeld(connection, -sent)
     if (sent < first.length) {
       connection.held[0] = first.subarray(sent)
@@ -130,7 +132,7 @@ function pauseAll(link: Link): void {
 function push(connection: Connection, bytes: Uint8Array): number {
   if (connection.credit <= 0) return 0
   let sent = 0
-  while (sent < bytes.length) {
+  while (sent < bytes.length && !connection.over) {
     const { carrier } = connection.out
     const room = carrier.room()
     if (room <= 0) {
@@ -159,6 +161,7 @@ export function mayRead(connection: Connection): boolean {
   }
   const ready = connection.held.length === 0 && !givesWay(connection)
   if (ready && (out.carrier.room() >= READ_BYTES || changeLane(connection))) return true
+  if (connection.over) return false
   connection.paused = true
   out.scheduler.wait(connection)
   return false

@@ -78,8 +78,13 @@ export function createSession(options: SessionOptions, events: SessionEvents): S
     dead: (lane) => events.laneDead?.(lane),
     idle: (lane) => events.laneIdle?.(lane),
   })
-  const control = (packet: Packet): void => outlets.primary().carrier.control(packet)
-  const ordered = (packet: Packet): void => outlets.primary().carrier.ordered(packet)
+  /** Nothing once it is over: the frame before may have been the one too many. */
+  const control = (packet: Packet): void => {
+    if (!over) outlets.primary().carrier.control(packet)
+  }
+  const ordered = (packet: Packet): void => {
+    if (!over) outlets.primary().carrier.ordered(packet)
+  }
   const violations = createViolations({
     perMinute: limits.unknownFramesPerMinute,
     nowMs: options.nowMs,
@@ -268,7 +273,7 @@ export function createSession(options: SessionOptions, events: SessionEvents): S
       if (over) return
       link.nowMs = nowMs
       if (link.pacer?.look(nowMs)) control({ type: 'PING', nonce: PACE_NONCE })
-      if (link.pacer?.open()) for (const { scheduler } of outlets.byNumber.values()) scheduler.deal()
+      if (link.pacer?.open()) outlets.deal()
     },
     connectionCount: () => connections.live.size,
     dialCount: dialing.count,

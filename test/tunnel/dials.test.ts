@@ -13,6 +13,7 @@ const outlet: Outlet = {
     () => 'nothing',
     () => {},
     () => false,
+    () => 0,
   ),
   load: 0,
   state: 'open',

@@ -3,13 +3,20 @@ import { type Carrier, READ_BYTES } from '../../src/tunnel/carrier.ts'
 import { createScheduler, type Need } from '../../src/tunnel/scheduler.ts'
 import { recordedCarrier } from './recorded-carrier.ts'
 
-type Sender = { readonly name: string; queuedOn: Carrier | undefined; needs: Need[]; givesWay: boolean }
+type Sender = {
+  readonly name: string
+  queuedOn: Carrier | undefined
+  needs: Need[]
+  givesWay: boolean
+  nextReadBytes: number
+}
 
 const sender = (name: string, ...needs: Need[]): Sender => ({
   name,
   queuedOn: undefined,
   needs,
   givesWay: false,
+  nextReadBytes: READ_BYTES,
 })
 
 /** A scheduler over a recorded carrier; `log` says who was pumped and who was permitted, in order. */
@@ -24,6 +31,7 @@ function ring(index = 0) {
     },
     (it) => log.push(`permit ${it.name}`),
     (it) => it.givesWay,
+    (it) => it.nextReadBytes,
   )
   return { carrier, log, ...scheduler }
 }
@@ -71,6 +79,30 @@ t.test('permits as many reads as fit into the room, the others first next time',
   }
 })
 
+t.test('permits more at once who are likely to read little', async (t) => {
+  const { wait, deal, log, carrier } = ring()
+  carrier.roomBytes = READ_BYTES + 5_000
+  const some = [sender('much', 'permit'), ...[...'abcdef'].map((name) => sender(name, 'permit'))]
+  for (const it of some.slice(1)) it.nextReadBytes = 1_000
+  for (const it of some) wait(it)
+  deal()
+  t.strictSame(
+    log.filter((line) => line.startsWith('permit')).map((line) => line.slice(7)),
+    ['much', 'a', 'b', 'c', 'd', 'e'],
+  )
+})
+
+t.test('serves nobody who stood there when it was cleared, and takes them again', async (t) => {
+  const { wait, deal, clear, log } = ring()
+  const [gone, again] = [sender('gone', 'nothing'), sender('again', 'permit')]
+  wait(gone)
+  wait(again)
+  clear()
+  wait(again)
+  deal()
+  t.strictSame(log, ['pump again', 'permit again'])
+})
+
 t.test('pumps nobody while there is no room, and asks again', async (t) => {
   const { wait, deal, log, carrier } = ring()
   carrier.roomBytes = 0
@@ -94,6 +126,7 @@ t.test('bears a sender that waits again while it is being permitted', async (t) 
       deal()
     },
     () => false,
+    () => READ_BYTES,
   )
   wait(only)
   deal()

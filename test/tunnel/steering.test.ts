@@ -221,3 +221,19 @@ t.test('leaves on the stream who has a number that no frame of a lane can say', 
     t.equal(pour(connection, 2 * BULK_BYTES), expected, `${id}`)
   }
 })
+
+t.test('a lane that comes later serves those who wait for room on another', async (t) => {
+  const { open, session, lanes } = steered(1)
+  const connection = open(1)
+  pour(connection, BULK_BYTES + 1)
+  lanes[0]!.roomBytes = 0
+  send(connection, Buffer.alloc(READ_BYTES))
+  t.ok(connection.heldBytes > 0)
+  const later = recordedCarrier(2)
+  session.addCarrier(later)
+  session.heard(1, later)
+  t.ok(later.woken, 'its room is asked for')
+  session.writable(later)
+  t.equal(connection.heldBytes, 0)
+  t.equal(connection.out.carrier, later)
+})
