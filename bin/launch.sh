@@ -27,6 +27,26 @@ find_node() {
   node=
 }
 
+# Whether the container or service that this is in may use less than half a GiB of memory, by cgroups of either version.
+is_small_container() {
+  [ -r /proc/self/cgroup ] || return 1
+  while IFS=: read -r _ controllers path; do
+    case $controllers in
+    '') name=memory.max folder=/sys/fs/cgroup ;;
+    memory) name=memory.limit_in_bytes folder=/sys/fs/cgroup/memory ;;
+    *) continue ;;
+    esac
+    for file in "$folder/$name" "$folder$path/$name"; do # a container sees its own at the root
+      [ -r "$file" ] && read -r limit <"$file" || continue
+      case $limit in
+      '' | *[!0-9]*) ;; # max
+      *) [ "$limit" -ge 536870912 ] || return 0 ;;
+      esac
+    done
+  done </proc/self/cgroup
+  return 1
+}
+
 refuse() {
   echo "$program: $1" >&2
   exit 1
@@ -65,5 +85,8 @@ fi
 # every 70 ms (processor time of bulk -25 to -50 %, round trips beside it wait a third, resident memory as before).
 # The old generation may hold 96 MiB before it is collected: 64 MiB of young buffers, after which V8 looks only at the young, and
 # what lives. Below that all is collected several times a second under bulk (uploads 1.2x, processor time of the agent -30 %).
+# Garbage may so be 40 MiB more, which would end a program that may have 128 MiB: not in a small container.
+old_space=--initial-old-space-size=96
+is_small_container && old_space=
 # No debugger: Node would open a port for one at SIGUSR1, to whoever is on this machine.
-exec "$node" --max-semi-space-size=32 --external-memory-accounted-in-global-limit --initial-old-space-size=96 --disable-sigusr1 "$entry" "$@"
+exec "$node" --max-semi-space-size=32 --external-memory-accounted-in-global-limit $old_space --disable-sigusr1 "$entry" "$@"

@@ -103,6 +103,28 @@ t.test('becomes the Node that CULVERT_NODE names, whatever else there is', async
   ])
 })
 
+t.test('lets garbage grow to 96 MiB where there is memory, and not in a small container', async (t) => {
+  const here = machine(t)
+  const root = install(join(here.folder, 'checkout'), 'checkout')
+  const named = fakeNode(join(here.folder, 'node'), 'v26.0.0')
+  const env = { CULVERT_NODE: named, PATH: `${here.path}${delimiter}/usr/bin${delimiter}/bin` }
+  for (const [limit, expected] of [
+    ['max', true],
+    [2 ** 40, true],
+    [512 * 2 ** 20, true],
+    [512 * 2 ** 20 - 4096, false],
+    [128 * 2 ** 20, false],
+  ] as const) {
+    // What a container sees, as a mount of its own.
+    const sees = `mount -t tmpfs none /sys/fs/cgroup && echo ${limit} > /sys/fs/cgroup/memory.max && exec "$0" a`
+    const argv = ['--mount', 'sh', '-c', sees, join(root, 'bin/proxy-agent')]
+    const { code, lines, stderr } = await run(here, 'unshare', { env, argv })
+    t.equal(code, 0, stderr)
+    t.equal(lines.includes('--initial-old-space-size=96'), expected, `of ${limit} bytes`)
+    t.equal(lines.at(-1), 'a')
+  }
+})
+
 t.test('leaves a thread pool alone that was sized already', async (t) => {
   const here = machine(t)
   const root = install(join(here.folder, 'checkout'), 'checkout')
