@@ -237,3 +237,30 @@ t.test('a lane that comes later serves those who wait for room on another', asyn
   t.equal(connection.heldBytes, 0)
   t.equal(connection.out.carrier, later)
 })
+
+/** A connection that waits for room on the only lane. */
+function waiting() {
+  const made = steered(1)
+  const connection = made.open(1)
+  pour(connection, BULK_BYTES + 1)
+  const [lane] = made.lanes as [RecordedCarrier]
+  lane.roomBytes = 0
+  send(connection, Buffer.alloc(READ_BYTES))
+  return { ...made, connection, lane }
+}
+
+t.test('when bulk may go on, those who wait on lanes go on', async (t) => {
+  const { session, connection, lane } = waiting()
+  t.equal(connection.heldBytes, READ_BYTES)
+  lane.roomBytes = 2 * READ_BYTES
+  session.alarm(1)
+  t.equal(connection.heldBytes, 0)
+})
+
+t.test('when the last lane is gone, nobody waits for its room any more', async (t) => {
+  const { session, connection, lane } = waiting()
+  t.ok(connection.queuedOn)
+  session.lost(lane, 'the lane is gone')
+  t.ok(connection.over)
+  t.equal(connection.queuedOn, undefined)
+})
