@@ -62,15 +62,19 @@ export function createTlsListener(options: TlsListenerOptions): TlsListener {
     keepAlive: true, // a client whose machine is gone says nothing more, and an idle tunnel sends it nothing
     keepAliveInitialDelay: KEEP_ALIVE_MS,
   })
-  const accepted = new Map<string, Socket>() // until their handshakes are done
+  const accepted = new Map<string, Accepted>() // until their handshakes are done
   server.on('connection', (raw) => {
     const path = pathOf(raw)
-    accepted.set(path, raw)
-    raw.once('close', () => accepted.get(path) === raw && accepted.delete(path))
+    const closed = (): void => {
+      if (accepted.get(path)?.raw === raw) accepted.delete(path)
+    }
+    accepted.set(path, { raw, closed })
+    raw.on('close', closed)
   })
   server.on('secureConnection', (socket) => {
     const path = pathOf(socket)
-    const raw = accepted.get(path) ?? socket // closed meanwhile
+    const { raw, closed } = accepted.get(path) ?? { raw: socket, closed: nothing } // closed meanwhile
+    raw.off('close', closed)
     accepted.delete(path)
     socket.allowHalfOpen = options.halfOpen // not before: who hangs up during the handshake is gone at once
     options.connected(socket, raw)
@@ -85,6 +89,10 @@ export function createTlsListener(options: TlsListenerOptions): TlsListener {
     renew: (material) => server.setSecureContext(secure(material)),
   }
 }
+
+type Accepted = { readonly raw: Socket; readonly closed: () => void }
+
+const nothing = (): void => {}
 
 const pathOf = ({ localAddress, localPort, remoteAddress, remotePort }: Socket): string =>
   `${localAddress} ${localPort} ${remoteAddress} ${remotePort}`
