@@ -3,7 +3,7 @@ import { Buffer } from 'node:buffer'
 import type { OnReadOpts } from 'node:net'
 import { READ_BYTES } from '../tunnel/carrier.ts'
 import type { DialRequest } from '../tunnel/dials.ts'
-import { createEndpoint, type Endpoint } from '../tunnel/endpoint.ts'
+import { createEndpoint, type Endpoint, eventsOf, followSocket, mayReadSocket, readSocket } from '../tunnel/endpoint.ts'
 import type { Int64 } from '../tunnel/packet.ts'
 import type { Session } from '../tunnel/session-owner.ts'
 import { dial, type Network } from './dialer.ts'
@@ -29,6 +29,7 @@ export function createTargetDialer(
   { metrics, sockets, network, now }: TargetDialerDeps,
 ): TargetDialer {
   const pending = new Map<Int64, AbortController>()
+  const over = (): void => metrics.connectionEnded()
 
   async function open(session: Session, { random, protocol, address }: DialRequest): Promise<void> {
     const abort = new AbortController()
@@ -37,17 +38,18 @@ export function createTargetDialer(
     let endpoint: Endpoint | undefined
     const onread: OnReadOpts = {
       buffer: readBuffer,
-      callback: (bytes, buffer) => endpoint?.read(buffer.subarray(0, bytes)) ?? false,
+      callback: (bytes, buffer) => endpoint !== undefined && readSocket(endpoint, buffer.subarray(0, bytes)),
     }
     try {
       const { socket } = await dial({ protocol, address, timeoutMs, signal: abort.signal, onread }, network)
-      endpoint = createEndpoint({ socket, count: metrics.bytes, held: false, over: () => metrics.connectionEnded() })
-      const connection = abort.signal.aborted ? undefined : session.accept(random, endpoint.events)
+      endpoint = createEndpoint({ socket, count: metrics.bytes, held: false, over })
+      followSocket(endpoint)
+      const connection = abort.signal.aborted ? undefined : session.accept(random, eventsOf(endpoint))
       if (!connection) return void socket.destroy()
       sockets.add(socket)
       metrics.connectionOpened(now() - startMs)
-      endpoint.attach(connection)
-      if (endpoint.mayRead()) socket.resume()
+      endpoint.connection = connection
+      if (mayReadSocket(endpoint)) socket.resume()
     } catch (error) {
       if (abort.signal.aborted) return
       const text = error instanceof Error ? error.message : String(error)

@@ -3,10 +3,9 @@ import { createServer, type Server, type Socket } from 'node:net'
 import type { TlsProtocol } from '../platform/cipher-suites.ts'
 import type { TlsMaterial } from '../platform/tls-material.ts'
 import { type Admission, DEFAULT_CLUSTER } from './core/admission.ts'
-import { type Frontend, type FrontendDeps, serveFrontend } from './frontend.ts'
+import { dismissIdle, type Frontend, type FrontendDeps, isIdle, serveFrontend } from './frontend.ts'
 import { createFrontendAdmission } from './frontend-admission.ts'
 import { createTlsListener } from './tls-listener.ts'
-import { noticeVanished } from './vanished-client.ts'
 
 export type FrontendListenerOptions = {
   readonly protocol: TlsProtocol
@@ -39,17 +38,14 @@ export function createFrontendListener(
   deps: FrontendDeps,
 ): FrontendListener {
   const { metrics, log } = deps
-  const clients = new Map<Socket, Frontend>()
+  const clients = new Set<Frontend>()
+  const leave = (client: Frontend): void => void clients.delete(client)
   const admission = createFrontendAdmission(options.trustDomain, deps)
   let dismissed = false
 
   function serve(socket: Socket, raw: Socket, admission: Admission): void {
     if (dismissed) return void socket.destroy() // its handshake was under way
-    noticeVanished(socket, raw, deps.clock)
-    clients.set(
-      socket,
-      serveFrontend(socket, admission, deps, () => clients.delete(socket)),
-    )
+    clients.add(serveFrontend(socket, raw, admission, deps, leave))
   }
 
   const tls =
@@ -74,18 +70,18 @@ export function createFrontendListener(
     renew: (renewed) => tls?.renew(renewed),
     count: () => clients.size,
     busy() {
-      for (const client of clients.values()) if (!client.isIdle()) return true
+      for (const client of clients) if (!isIdle(client)) return true
       return false
     },
     lastCallMs: () => Number.NEGATIVE_INFINITY, // its dial comes with its call
     goAway: () => undefined, // a client of http-connect makes a connection for each of its requests
     dismissIdle() {
       dismissed = true
-      for (const client of clients.values()) client.dismissIdle()
+      for (const client of clients) dismissIdle(client)
     },
     leaving: () => 0,
     destroyAll() {
-      for (const socket of clients.keys()) socket.destroy()
+      for (const { socket } of clients) socket.destroy()
     },
   }
 }

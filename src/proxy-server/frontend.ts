@@ -6,14 +6,26 @@ import { Buffer } from 'node:buffer'
 import type { Socket } from 'node:net'
 import type { Clock } from '../platform/clock.ts'
 import type { Log } from '../platform/log.ts'
-import type { Ending } from '../tunnel/connection.ts'
-import { createEndpoint, type Endpoint, reset } from '../tunnel/endpoint.ts'
+import type { Connection, ConnectionEvents, Ending } from '../tunnel/connection.ts'
+import {
+  createEndpoint,
+  type Endpoint,
+  eventsOf,
+  mayReadSocket,
+  readSocket,
+  release,
+  reset,
+  socketClosed,
+  socketEnded,
+  socketFailed,
+} from '../tunnel/endpoint.ts'
 import type { Admission } from './core/admission.ts'
 import { answer, established, type Failure } from './core/answers.ts'
 import { readConnectHead } from './core/connect-head.ts'
 import type { Unread, UnreadBytes } from './core/unread.ts'
 import type { Dialing } from './dialing.ts'
 import { forcedReasons, type HeadRefusal, type ServerMetrics } from './metrics.ts'
+import { createVanishedCheck, type VanishedCheck } from './vanished-client.ts'
 
 /** How long a client that was refused may take to read the answer: milliseconds. */
 const LAST_WORDS_MS = 5_000
@@ -40,168 +52,246 @@ export type FrontendDeps = {
   readonly unread: UnreadBytes
 }
 
+/** Thousands may be open and idle: what is known of each is here, what it does are plain functions. */
 export type Frontend = {
-  /** It has not asked for anything yet. */
-  readonly isIdle: () => boolean
-  /** Hangs up when the client has not asked for anything yet. */
-  readonly dismissIdle: () => void
+  readonly socket: Socket
+  /** What carries it: itself, or the connection under its TLS. */
+  readonly raw: Socket
+  readonly deps: FrontendDeps
+  readonly done: (frontend: Frontend) => void
+  state: 'head' | 'dialing' | 'open' | 'refused'
+  /** The head, then the client's early bytes. */
+  received: Buffer
+  /** The client sends no more. */
+  ended: boolean
+  isClosed: boolean
+  /** It has asked for a connection. */
+  served: boolean
+  /** For the head. */
+  deadline: Disposable | undefined
+  cancelDial: () => void
+  endpoint: Endpoint | undefined
+  openedMs: number
+  /** Made when it first pauses, as most never do. */
+  unread: Unread | undefined
+  vanished: VanishedCheck | undefined
 }
 
-/** Takes over a client whose handshake, if any, is done. @param done the client is gone and so is its connection; once */
-export function serveFrontend(socket: Socket, admission: Admission, deps: FrontendDeps, done: () => void): Frontend {
-  const { options, clock, metrics } = deps
-  const timing = { now: clock.now, wrote: metrics.frontendWrote }
-  let received = NOTHING // the head, then the client's early bytes
-  let state: 'head' | 'dialing' | 'open' | 'refused' = 'head'
-  let ended = false // the client sends no more
-  let cancel = nothingToCancel
-  let endpoint: Endpoint | undefined
-  let openedMs = 0
-  let socketClosed = false
-  let served = false // it has asked for a connection
-  let unread: Unread | undefined
-  let deadline: Disposable | undefined = clock.after(options.headTimeoutMs, () => {
-    if (state === 'head') refuse({ kind: 'slow-head' }, 'slow')
+/**
+ * Takes over a client whose handshake, if any, is done.
+ *
+ * @param raw what carries the socket: itself, or the connection under its TLS
+ * @param done the client is gone and so is its connection; once
+ */
+export function serveFrontend(
+  socket: Socket,
+  raw: Socket,
+  admission: Admission,
+  deps: FrontendDeps,
+  done: (frontend: Frontend) => void,
+): Frontend {
+  const frontend: Frontend = {
+    socket,
+    raw,
+    deps,
+    done,
+    state: 'head',
+    received: NOTHING,
+    ended: false,
+    isClosed: false,
+    served: false,
+    deadline: undefined,
+    cancelDial: nothingToCancel,
+    endpoint: undefined,
+    openedMs: 0,
+    unread: undefined,
+    vanished: undefined,
+  }
+  frontend.deadline = deps.clock.after(deps.options.headTimeoutMs, () => {
+    if (frontend.state === 'head') refuse(frontend, { kind: 'slow-head' }, 'slow')
   })
+  socket.on('data', (chunk: Buffer) => read(frontend, admission, chunk))
+  socket.on('end', () => clientEnded(frontend))
+  socket.on('error', (error) => clientFailed(frontend, error))
+  socket.on('close', () => clientClosed(frontend))
+  socket.on('pause', () => paused(frontend))
+  socket.on('resume', () => watchUnread(frontend, false))
+  if (admission.kind === 'refused') refuse(frontend, { kind: 'forbidden', cause: admission.cause })
+  return frontend
+}
 
-  socket.on('data', read)
-  socket.on('end', clientEnded)
-  socket.on('error', gone)
-  socket.on('close', closed)
-  socket.on('pause', () => watchUnread(true))
-  socket.on('resume', () => watchUnread(false))
-  if (admission.kind === 'refused') refuse({ kind: 'forbidden', cause: admission.cause })
+/** It has not asked for anything yet. */
+export const isIdle = ({ state }: Frontend): boolean => state === 'head'
 
-  function read(chunk: Buffer): void {
-    if (state === 'open') {
-      endpoint?.release()
-      if (!endpoint?.read(chunk)) socket.pause()
-    } else if (state !== 'refused') {
-      received = received.length === 0 ? chunk : Buffer.concat([received, chunk])
-      if (state === 'head') readHead()
-      else if (received.length >= options.earlyDataBytes) socket.pause()
-      else watchUnread(true)
-    }
+/** Hangs up when the client has not asked for anything yet. */
+export function dismissIdle({ state, socket }: Frontend): void {
+  if (state === 'head') socket.destroy()
+}
+
+function read(frontend: Frontend, admission: Admission, chunk: Buffer): void {
+  const { socket, state, received, endpoint } = frontend
+  if (state === 'open' && endpoint) {
+    release(endpoint)
+    if (!readSocket(endpoint, chunk)) socket.pause()
+  } else if (state !== 'refused') {
+    frontend.received = received.length === 0 ? chunk : Buffer.concat([received, chunk])
+    if (state === 'head') readHead(frontend, admission)
+    else waitForDial(frontend)
   }
+}
 
-  /** Most clients are never watched. */
-  function watchUnread(on: boolean): void {
-    if (on) unread ??= deps.unread.join(() => received.length + socket.readableLength, giveUp)
-    unread?.watch(on && !socket.destroyed)
-  }
+/** What the client sends before its connection is open lies here. */
+function waitForDial(frontend: Frontend): void {
+  const { socket, received, deps } = frontend
+  if (received.length >= deps.options.earlyDataBytes) socket.pause()
+  else if (received.length > 0) watchUnread(frontend, true)
+}
 
-  function giveUp(): void {
-    metrics.connectionForced('over-budget')
-    received = NOTHING
-    reset(socket)
-  }
+function paused(frontend: Frontend): void {
+  const { socket, raw, deps } = frontend
+  watchUnread(frontend, true)
+  frontend.vanished ??= createVanishedCheck(socket, raw, deps.clock)
+  frontend.vanished.paused()
+}
 
-  function endDeadline(): void {
-    deadline?.[Symbol.dispose]()
-    deadline = undefined
+function watchUnread(frontend: Frontend, on: boolean): void {
+  const { socket, deps } = frontend
+  if (on) {
+    frontend.unread ??= deps.unread.join(
+      () => frontend.received.length + socket.readableLength,
+      () => giveUp(frontend),
+    )
   }
+  frontend.unread?.watch(on && !socket.destroyed)
+}
 
-  function readHead(): void {
-    const head = readConnectHead(received, options.headBytes)
-    if (head.kind === 'more') return
-    if (head.kind === 'refused') {
-      deps.log.debug(
-        { why: head.why, status: head.status, detail: head.detail.slice(0, MAX_LOGGED_CHARS) },
-        'CONNECT refused',
-      )
-      return refuse(head, head.why)
-    }
-    if (admission.kind === 'refused') return
-    endDeadline()
-    state = 'dialing'
-    served = true
-    metrics.connectServed(1)
-    received = received.subarray(head.headBytes)
-    if (received.length >= options.earlyDataBytes) socket.pause()
-    else if (received.length > 0) watchUnread(true)
-    cancel = deps.dialing.dial(admission.cluster, admission.principal, head.address, {
-      connected(connection) {
-        state = 'open'
-        cancel = nothingToCancel // what is left of a dial need not stay as long as its connection
-        openedMs = clock.now()
-        endpoint = createEndpoint({ socket, count: metrics.bytes, held: true, timing, over })
-        endpoint.attach(connection)
-        process.nextTick(open)
-        return endpoint.events
-      },
-      failed: (failure) => refuse(failure),
-    })
-  }
+function giveUp(frontend: Frontend): void {
+  frontend.deps.metrics.connectionForced('over-budget')
+  frontend.received = NOTHING
+  reset(frontend.socket)
+}
 
-  /** The 200 goes out alone; the target's bytes follow when it has left. */
-  function open(): void {
-    if (socket.destroyed) return
-    socket.write(established, (error) => {
-      if (error) metrics.dialFailed('send_rsp')
-      if (!isUnixSocket(socket)) endpoint?.release()
-      else clock.after(UDS_FIRST_BYTES_MS, () => endpoint?.release())
-    })
-    const early = received
-    received = NOTHING
-    const mayRead = early.length > 0 ? endpoint?.read(early) : endpoint?.mayRead()
-    if (!mayRead) socket.pause()
-    else if (!socket.isPaused()) watchUnread(false)
-    if (ended) endpoint?.ended()
-    else if (mayRead) socket.resume()
-  }
+function endDeadline(frontend: Frontend): void {
+  frontend.deadline?.[Symbol.dispose]()
+  frontend.deadline = undefined
+}
 
-  /** FIN during a dial: a client that has sent something waits for the answer to it; one that has not went away. */
-  function clientEnded(): void {
-    ended = true
-    if (state === 'head') return void socket.destroy()
-    if (state === 'dialing' && received.length === 0) socket.destroy()
+function readHead(frontend: Frontend, admission: Admission): void {
+  const { received, deps } = frontend
+  const head = readConnectHead(received, deps.options.headBytes)
+  if (head.kind === 'more') return
+  if (head.kind === 'refused') {
+    deps.log.debug(
+      { why: head.why, status: head.status, detail: head.detail.slice(0, MAX_LOGGED_CHARS) },
+      'CONNECT refused',
+    )
+    return refuse(frontend, head, head.why)
   }
+  if (admission.kind === 'refused') return
+  endDeadline(frontend)
+  frontend.state = 'dialing'
+  frontend.served = true
+  deps.metrics.connectServed(1)
+  frontend.received = received.subarray(head.headBytes)
+  waitForDial(frontend)
+  frontend.cancelDial = deps.dialing.dial(admission.cluster, admission.principal, head.address, {
+    connected: (connection) => connected(frontend, connection),
+    failed: (failure) => refuse(frontend, failure),
+  })
+}
 
-  function gone(): void {
-    endDeadline()
-    if (state === 'dialing') cancel()
-    if (state !== 'open') state = 'refused'
-  }
+function connected(frontend: Frontend, connection: Connection): ConnectionEvents {
+  const { socket, deps } = frontend
+  const { clock, metrics } = deps
+  const endpoint = createEndpoint({
+    socket,
+    count: metrics.bytes,
+    held: true,
+    timing: { now: clock.now, wrote: metrics.frontendWrote },
+    over: (ending) => over(frontend, ending),
+  })
+  endpoint.connection = connection
+  frontend.state = 'open'
+  frontend.cancelDial = nothingToCancel // what is left of a dial need not stay as long as its connection
+  frontend.openedMs = clock.now()
+  frontend.endpoint = endpoint
+  process.nextTick(open, frontend, endpoint)
+  return eventsOf(endpoint)
+}
 
-  /** The tunnel may still have bytes of a client that has gone in good order. */
-  function closed(): void {
-    gone()
-    watchUnread(false)
-    if (state === 'refused') leave()
-    else socketClosed = true
-  }
+/** The 200 goes out alone; the target's bytes follow when it has left. */
+function open(frontend: Frontend, endpoint: Endpoint): void {
+  const { socket, deps, ended, received: early } = frontend
+  if (socket.destroyed) return
+  socket.write(established, (error) => {
+    if (error) deps.metrics.dialFailed('send_rsp')
+    if (!isUnixSocket(socket)) release(endpoint)
+    else deps.clock.after(UDS_FIRST_BYTES_MS, () => release(endpoint))
+  })
+  frontend.received = NOTHING
+  const mayRead = early.length > 0 ? readSocket(endpoint, early) : mayReadSocket(endpoint)
+  if (!mayRead) socket.pause()
+  else if (!socket.isPaused()) watchUnread(frontend, false)
+  if (ended) socketEnded(endpoint)
+  else if (mayRead) socket.resume()
+}
 
-  function leave(): void {
-    if (served) metrics.connectServed(-1)
-    done()
-  }
+/** FIN during a dial: a client that has sent something waits for the answer to it; one that has not went away. */
+function clientEnded(frontend: Frontend): void {
+  const { socket, state, received, endpoint } = frontend
+  frontend.ended = true
+  if (state === 'head') socket.destroy()
+  else if (state === 'dialing' && received.length === 0) socket.destroy()
+  else if (endpoint) socketEnded(endpoint)
+}
 
-  function refuse(failure: Failure, headFault?: HeadRefusal): void {
-    if (headFault !== undefined) metrics.headRefused(headFault)
-    endDeadline()
-    state = 'refused'
-    received = NOTHING
-    socket.end(answer(failure))
-    socket.resume() // unread bytes would turn the end into a reset, which can overtake the answer
-    const patience = clock.after(LAST_WORDS_MS, () => socket.destroy())
-    socket.once('close', () => patience[Symbol.dispose]())
-  }
+function clientFailed(frontend: Frontend, error: NodeJS.ErrnoException): void {
+  gone(frontend)
+  if (frontend.endpoint) socketFailed(frontend.endpoint, error)
+}
 
-  function over(ending: Ending): void {
-    metrics.connectionEnded(clock.now() - openedMs, ending.kind)
-    const forced = ending.kind === 'reset' && ending.by === 'self' && forcedReasons.find((it) => it === ending.reason)
-    if (forced) metrics.connectionForced(forced)
-    if (socketClosed) leave()
-    else socket.once('close', leave)
-    if (ending.kind === 'reset') deps.log.debug({ by: ending.by, reason: ending.reason }, 'connection reset')
-  }
+function gone(frontend: Frontend): void {
+  endDeadline(frontend)
+  if (frontend.state === 'dialing') frontend.cancelDial()
+  if (frontend.state !== 'open') frontend.state = 'refused'
+}
 
-  return {
-    isIdle: () => state === 'head',
-    dismissIdle() {
-      if (state === 'head') socket.destroy()
-    },
-  }
+/** The tunnel may still have bytes of a client that has gone in good order. */
+function clientClosed(frontend: Frontend): void {
+  gone(frontend)
+  watchUnread(frontend, false)
+  frontend.vanished?.[Symbol.dispose]()
+  frontend.isClosed = true
+  if (frontend.state === 'refused') leave(frontend)
+  else if (frontend.endpoint) socketClosed(frontend.endpoint)
+}
+
+function leave(frontend: Frontend): void {
+  if (frontend.served) frontend.deps.metrics.connectServed(-1)
+  frontend.done(frontend)
+}
+
+function refuse(frontend: Frontend, failure: Failure, headFault?: HeadRefusal): void {
+  const { socket, deps } = frontend
+  if (headFault !== undefined) deps.metrics.headRefused(headFault)
+  endDeadline(frontend)
+  frontend.state = 'refused'
+  frontend.received = NOTHING
+  socket.end(answer(failure))
+  socket.resume() // unread bytes would turn the end into a reset, which can overtake the answer
+  const patience = deps.clock.after(LAST_WORDS_MS, () => socket.destroy())
+  socket.once('close', () => patience[Symbol.dispose]())
+}
+
+function over(frontend: Frontend, ending: Ending): void {
+  const { socket, deps, openedMs, isClosed } = frontend
+  const { metrics, clock, log } = deps
+  metrics.connectionEnded(clock.now() - openedMs, ending.kind)
+  const forced = ending.kind === 'reset' && ending.by === 'self' && forcedReasons.find((it) => it === ending.reason)
+  if (forced) metrics.connectionForced(forced)
+  if (isClosed) leave(frontend)
+  else socket.once('close', () => leave(frontend))
+  if (ending.kind === 'reset') log.debug({ by: ending.by, reason: ending.reason }, 'connection reset')
 }
 
 const NOTHING: Buffer = Buffer.alloc(0)

@@ -10,12 +10,18 @@ import type { Clock } from '../platform/clock.ts'
 const LOOK_MS = 30_000
 const nothing = Buffer.alloc(0)
 
+/** Disposing it looks no more. */
+export type VanishedCheck = Disposable & {
+  /** The socket has paused: looks again and again, until it is read. */
+  readonly paused: () => void
+}
+
 /**
  * Breaks the socket, with an error, when its client has gone.
  *
  * @param raw what carries the socket: itself, or the connection under its TLS, whose own empty writes report nothing
  */
-export function noticeVanished(socket: Socket, raw: Socket, clock: Clock): void {
+export function createVanishedCheck(socket: Socket, raw: Socket, clock: Clock): VanishedCheck {
   let timer: Disposable | undefined // one at most, however often the socket pauses
 
   function look(): void {
@@ -29,6 +35,5 @@ export function noticeVanished(socket: Socket, raw: Socket, clock: Clock): void 
     timer ??= clock.after(LOOK_MS, look)
   }
 
-  socket.on('pause', lookLater)
-  socket.once('close', () => timer?.[Symbol.dispose]())
+  return { paused: lookLater, [Symbol.dispose]: () => timer?.[Symbol.dispose]() }
 }

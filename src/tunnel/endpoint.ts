@@ -19,20 +19,7 @@ const LINGER_MS = 10_000
 /** Payload bytes since the start, both ways. */
 export type ByteCount = { fromSockets: number; toSockets: number }
 
-export type Endpoint = {
-  /** What the connection's owner hears: pass it to `accept`, or return it from `connected`. */
-  readonly events: ConnectionEvents
-  /** Tells the endpoint which connection it belongs to; before any byte is read. */
-  readonly attach: (connection: Connection) => void
-  /** Whether to begin to read; if not, that comes with `resume`. */
-  readonly mayRead: () => boolean
-  /** Bytes that the socket gave. @returns whether to read on */
-  readonly read: (bytes: Uint8Array) => boolean
-  /** The socket ended before the endpoint was made. */
-  readonly ended: () => void
-  /** Lets the target's bytes through, which wait until then. */
-  readonly release: () => void
-}
+export type Timing = { readonly now: () => number; readonly wrote: (ms: number) => void }
 
 export type EndpointOptions = {
   readonly socket: Socket
@@ -40,137 +27,196 @@ export type EndpointOptions = {
   /** Bytes from the tunnel wait until `release`. */
   readonly held: boolean
   /** Told how long the socket took to take what was written to it: one write at a time, so that bulk is sampled. */
-  readonly timing?: { readonly now: () => number; readonly wrote: (ms: number) => void }
+  readonly timing?: Timing
   /** The connection is over. The socket may still be writing out its last bytes. */
   readonly over: (ending: Ending) => void
 }
 
-/** Owns the socket's end, error and close from now on; reading is the caller's, through `read`. */
+/** An idle tunnel costs little more than this: what is known of it is here, what it does are plain functions. */
+export type Endpoint = {
+  readonly socket: Socket
+  readonly count: ByteCount
+  readonly timing: Timing | undefined
+  readonly over: (ending: Ending) => void
+  /** The socket has taken a write: one function for all of them. */
+  readonly wrote: () => void
+  /** The owner tells, before any byte is read. */
+  connection: Connection | undefined
+  /** Made when there is a need. */
+  waiting: WaitingPayloads | undefined
+  isHeld: boolean
+  endWaits: boolean
+  finished: 'no' | 'held' | 'yes'
+  /** Bytes handed to the socket. */
+  given: number
+  /** Of these, written out. */
+  took: number
+  corked: boolean
+  /** The write that is being timed, up to that byte. */
+  timed: { readonly to: number; readonly sinceMs: number } | undefined
+}
+
+/**
+ * The owner tells of the socket's end, error and close from now on, by `socketEnded` and so on or once by `followSocket`, and
+ * of what it reads, by `readSocket`.
+ */
 export function createEndpoint({ socket, count, held, timing, over }: EndpointOptions): Endpoint {
-  let connection: Connection | undefined
-  let waiting: WaitingPayloads | undefined = held ? createWaitingPayloads() : undefined // made when there is a need
-  let isHeld = held
-  let endWaits = false
-  let finished: 'no' | 'held' | 'yes' = 'no'
-  let given = 0 // bytes handed to the socket
-  let took = 0 // of these, written out
-  let corked = false
-  let timed: { readonly to: number; readonly sinceMs: number } | undefined // the write that is being timed, up to that byte
-
-  function wrote(): void {
-    const now = given - socket.writableLength
-    const fresh = now - took
-    took = now
-    if (fresh > 0 && connection) taken(connection, fresh)
-    if (timing && timed && took >= timed.to && !socket.destroyed) timing.wrote(timing.now() - timed.sinceMs)
-    if (timed && took >= timed.to) timed = undefined
-    if (waiting && !isHeld && socket.writableLength === 0 && !socket.destroyed) release()
+  const endpoint: Endpoint = {
+    socket,
+    count,
+    timing,
+    over,
+    wrote: () => wrote(endpoint),
+    connection: undefined,
+    waiting: held ? createWaitingPayloads() : undefined,
+    isHeld: held,
+    endWaits: false,
+    finished: 'no',
+    given: 0,
+    took: 0,
+    corked: false,
+    timed: undefined,
   }
+  return endpoint
+}
 
-  function uncork(): void {
-    corked = false
-    socket.uncork()
-  }
+/** What the connection's owner hears: pass it to `accept`, or return it from `connected`. */
+export const eventsOf = (endpoint: Endpoint): ConnectionEvents => ({
+  data: (bytes) => receive(endpoint, bytes),
+  end: () => receiveEnd(endpoint),
+  resume: () => endpoint.socket.resume(),
+  pause: () => endpoint.socket.pause(),
+  giveUp: () => reset(endpoint.socket),
+  over: (ending) => finish(endpoint, ending),
+})
 
-  /** All payloads of one turn leave in one write. */
-  function write(bytes: Uint8Array): void {
-    if (!corked) {
-      corked = true
-      socket.cork()
-      setImmediate(uncork)
-      if (timing && !timed) timed = { to: given + bytes.length, sinceMs: timing.now() }
-    }
-    put(bytes)
-  }
+/** Whether to begin to read; if not, that comes with `resume`. */
+export const mayReadSocket = ({ connection }: Endpoint): boolean => connection !== undefined && mayRead(connection)
 
-  function put(bytes: Uint8Array): void {
-    given += bytes.length
-    socket.write(bytes, wrote)
-  }
+/** Bytes that the socket gave. @returns whether to read on */
+export function readSocket({ finished, count, connection }: Endpoint, bytes: Uint8Array): boolean {
+  if (finished === 'yes') return true
+  count.fromSockets += bytes.length
+  return connection !== undefined && send(connection, bytes)
+}
 
-  /** Behind a write of an earlier turn that the socket has not finished. */
-  const isStuck = (): boolean => !corked && socket.writableLength > 0
+export function socketEnded({ connection }: Endpoint): void {
+  if (connection) end(connection)
+}
 
-  const isStalled = (): boolean => connection !== undefined && connection.link.nowMs - connection.tookMs >= STALLED_MS
+export function socketFailed({ connection }: Endpoint, error: NodeJS.ErrnoException): void {
+  if (connection) close(connection, error.code ?? 'socket-error')
+}
 
-  const events: ConnectionEvents = {
-    data(bytes) {
-      count.toSockets += bytes.length
-      if (!waiting && isStuck()) waiting = createWaitingPayloads()
-      if (waiting) waiting.push(bytes, isStalled())
-      else write(bytes)
-    },
-    end() {
-      if (waiting) endWaits = true
-      else socket.end()
-    },
-    resume: () => socket.resume(),
-    pause: () => socket.pause(),
-    giveUp: () => reset(socket),
-    over(ending) {
-      if (ending.kind === 'reset') reset(socket)
-      else if (waiting) letGoLater()
-      else letGo()
-      over(ending)
-    },
-  }
+/** With both directions done, what the tunnel still holds of this socket's bytes is on its way: nothing to break. */
+export function socketClosed({ connection, socket }: Endpoint): void {
+  const done = socket.readableEnded && socket.writableFinished
+  if (connection && !done) close(connection, 'socket-closed')
+}
 
-  function release(): void {
-    const pieces = waiting?.take() ?? []
-    const give = isHeld ? write : put // what came while another write was timed is not
-    waiting = undefined
-    isHeld = false
+/** For an owner that has no use of its own for what becomes of the socket. */
+export function followSocket(endpoint: Endpoint): void {
+  const { socket } = endpoint
+  socket.on('end', () => socketEnded(endpoint))
+  socket.on('error', (error) => socketFailed(endpoint, error))
+  socket.on('close', () => socketClosed(endpoint))
+}
+
+/** Lets the target's bytes through, which wait until then. */
+export function release(endpoint: Endpoint): void {
+  const { socket } = endpoint
+  const pieces = endpoint.waiting?.take() ?? []
+  const give = endpoint.isHeld ? write : put // what came while another write was timed is not
+  endpoint.waiting = undefined
+  endpoint.isHeld = false
+  socket.cork()
+  for (const piece of pieces) give(endpoint, piece)
+  socket.uncork()
+  if (endpoint.endWaits) socket.end()
+  if (endpoint.finished === 'held') letGo(endpoint)
+}
+
+function receive(endpoint: Endpoint, bytes: Uint8Array): void {
+  endpoint.count.toSockets += bytes.length
+  if (!endpoint.waiting && isStuck(endpoint)) endpoint.waiting = createWaitingPayloads()
+  if (endpoint.waiting) endpoint.waiting.push(bytes, isStalled(endpoint))
+  else write(endpoint, bytes)
+}
+
+function receiveEnd(endpoint: Endpoint): void {
+  if (endpoint.waiting) endpoint.endWaits = true
+  else endpoint.socket.end()
+}
+
+function finish(endpoint: Endpoint, ending: Ending): void {
+  if (ending.kind === 'reset') reset(endpoint.socket)
+  else if (endpoint.waiting) letGoLater(endpoint)
+  else letGo(endpoint)
+  endpoint.over(ending)
+}
+
+function wrote(endpoint: Endpoint): void {
+  const { socket, connection, timing, timed, given, took } = endpoint
+  const now = given - socket.writableLength
+  endpoint.took = now
+  if (now > took && connection) taken(connection, now - took)
+  if (timing && timed && now >= timed.to && !socket.destroyed) timing.wrote(timing.now() - timed.sinceMs)
+  if (timed && now >= timed.to) endpoint.timed = undefined
+  if (endpoint.waiting && !endpoint.isHeld && socket.writableLength === 0 && !socket.destroyed) release(endpoint)
+}
+
+/** All payloads of one turn leave in one write. */
+function write(endpoint: Endpoint, bytes: Uint8Array): void {
+  const { socket, timing } = endpoint
+  if (!endpoint.corked) {
+    endpoint.corked = true
     socket.cork()
-    for (const piece of pieces) give(piece)
-    socket.uncork()
-    if (endWaits) socket.end()
-    if (finished === 'held') letGo()
+    setImmediate(uncork, endpoint)
+    if (timing && !endpoint.timed) {
+      endpoint.timed = { to: endpoint.given + bytes.length, sinceMs: timing.now() }
+    }
   }
+  put(endpoint, bytes)
+}
 
-  /** What waits is written first. It has the time that the last write would have. */
-  function letGoLater(): void {
-    finished = 'held'
-    if (!isHeld) socket.setTimeout(FLUSH_TIMEOUT_MS, () => socket.destroy())
-  }
+function uncork(endpoint: Endpoint): void {
+  endpoint.corked = false
+  endpoint.socket.uncork()
+}
 
-  /**
-   * Writes out the last bytes and closes. A peer that still sends, which only a stock close allows, is read meanwhile:
-   * bytes left unread would turn the close into a reset, which overtakes the last bytes.
-   */
-  function letGo(): void {
-    finished = 'yes'
-    socket.setTimeout(FLUSH_TIMEOUT_MS, () => socket.destroy())
-    if (socket.readableEnded) return socket.destroySoon()
-    socket.resume()
-    socket.end(() => {
-      if (socket.destroyed) return
-      const patience = setTimeout(() => socket.destroy(), LINGER_MS)
-      socket.once('close', () => clearTimeout(patience))
-    })
-  }
+function put(endpoint: Endpoint, bytes: Uint8Array): void {
+  endpoint.given += bytes.length
+  endpoint.socket.write(bytes, endpoint.wrote)
+}
 
-  socket.on('end', () => connection && end(connection))
-  socket.on('error', (error: NodeJS.ErrnoException) => connection && close(connection, error.code ?? 'socket-error'))
-  socket.on('close', () => {
-    // With both directions done, what the tunnel still holds of this socket's bytes is on its way: nothing to break.
-    const done = socket.readableEnded && socket.writableFinished
-    if (connection && !done) close(connection, 'socket-closed')
+/** Behind a write of an earlier turn that the socket has not finished. */
+const isStuck = ({ corked, socket }: Endpoint): boolean => !corked && socket.writableLength > 0
+
+const isStalled = ({ connection }: Endpoint): boolean =>
+  connection !== undefined && connection.link.nowMs - connection.tookMs >= STALLED_MS
+
+/** What waits is written first. It has the time that the last write would have. */
+function letGoLater(endpoint: Endpoint): void {
+  const { socket } = endpoint
+  endpoint.finished = 'held'
+  if (!endpoint.isHeld) socket.setTimeout(FLUSH_TIMEOUT_MS, () => socket.destroy())
+}
+
+/**
+ * Writes out the last bytes and closes. A peer that still sends, which only a stock close allows, is read meanwhile:
+ * bytes left unread would turn the close into a reset, which overtakes the last bytes.
+ */
+function letGo(endpoint: Endpoint): void {
+  const { socket } = endpoint
+  endpoint.finished = 'yes'
+  socket.setTimeout(FLUSH_TIMEOUT_MS, () => socket.destroy())
+  if (socket.readableEnded) return socket.destroySoon()
+  socket.resume()
+  socket.end(() => {
+    if (socket.destroyed) return
+    const patience = setTimeout(() => socket.destroy(), LINGER_MS)
+    socket.once('close', () => clearTimeout(patience))
   })
-
-  return {
-    events,
-    attach(to) {
-      connection = to
-    },
-    mayRead: () => connection !== undefined && mayRead(connection),
-    read(bytes) {
-      if (finished === 'yes') return true
-      count.fromSockets += bytes.length
-      return connection !== undefined && send(connection, bytes)
-    },
-    ended: () => connection && end(connection),
-    release,
-  }
 }
 
 /**

@@ -9,7 +9,7 @@ import type { Admission } from '../../src/proxy-server/core/admission.ts'
 import { answer, established } from '../../src/proxy-server/core/answers.ts'
 import type { DialFailure } from '../../src/proxy-server/core/dial-response.ts'
 import type { Waiter } from '../../src/proxy-server/dialing.ts'
-import { type Frontend, type FrontendOptions, serveFrontend } from '../../src/proxy-server/frontend.ts'
+import { dismissIdle, type Frontend, type FrontendOptions, serveFrontend } from '../../src/proxy-server/frontend.ts'
 import { eventually, within } from '../integration/deadline.ts'
 import { manualClock } from '../platform/manual-clock.ts'
 import { recordedLog } from '../platform/recorded-log.ts'
@@ -105,7 +105,7 @@ async function setup(t: Test, { transport = 'tcp', admission = admitted, options
     metrics,
     unread: roomyUnread(),
   }
-  const frontend: Frontend = serveFrontend(socket, admission, deps, () => {
+  const frontend: Frontend = serveFrontend(socket, socket, admission, deps, () => {
     done++
     wasOpen ||= !socket.destroyed
   })
@@ -505,7 +505,7 @@ t.test('a refusal that comes at once, within the dial itself, is answered too', 
     const options = { headBytes: 16_384, headTimeoutMs: 10_000, earlyDataBytes: 65_536 }
     const { clock, log, metrics } = world
     const deps = { options, dialing: { dial }, clock, log, metrics, unread: roomyUnread() }
-    serveFrontend(socket, admitted, deps, () => void done++)
+    serveFrontend(socket, socket, admitted, deps, () => void done++)
   })
   const client = new Socket().connect((failing.address() as AddressInfo).port, '127.0.0.1')
   t.teardown(() => client.destroy())
@@ -572,16 +572,16 @@ t.test('a client that is refused and never leaves is hung up on', async (t) => {
 t.test('when the server shuts down, only those who have asked for nothing are sent away', async (t) => {
   const idle = await setup(t)
   idle.client.write('CONN')
-  idle.frontend.dismissIdle()
+  dismissIdle(idle.frontend)
   await idle.over()
   t.strictSame([idle.done(), idle.clock.waiting(), idle.got()], [1, 0, ''])
   const busy = await setup(t)
   busy.client.write(HEAD)
   const dial = await busy.dialled()
-  busy.frontend.dismissIdle()
+  dismissIdle(busy.frontend)
   dial.connect()
   t.equal(await busy.gets(OK), OK)
-  busy.frontend.dismissIdle()
+  dismissIdle(busy.frontend)
   busy.client.write('still here')
   t.equal((await busy.targetGets(10)).toString(), 'still here')
 })

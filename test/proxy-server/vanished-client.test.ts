@@ -7,7 +7,7 @@ import { connect as connectTls, TLSSocket } from 'node:tls'
 import t, { type Test } from 'tap'
 import { tlsProtocol } from '../../src/platform/cipher-suites.ts'
 import { createTlsListener } from '../../src/proxy-server/tls-listener.ts'
-import { noticeVanished } from '../../src/proxy-server/vanished-client.ts'
+import { createVanishedCheck } from '../../src/proxy-server/vanished-client.ts'
 import { makePki } from '../integration/certificates.ts'
 import { event, eventually, within } from '../integration/deadline.ts'
 import { type ManualClock, manualClock } from '../platform/manual-clock.ts'
@@ -31,7 +31,9 @@ async function stalled(t: Test, transport: Transport): Promise<Stalled> {
   const clock = manualClock()
   const taken = Promise.withResolvers<Socket>()
   const serve = (socket: Socket, raw = socket): void => {
-    noticeVanished(socket, raw, clock)
+    const check = createVanishedCheck(socket, raw, clock)
+    socket.on('pause', check.paused)
+    socket.on('close', () => check[Symbol.dispose]())
     socket.on('error', () => undefined)
     socket.on('data', () => socket.pause())
     taken.resolve(socket)

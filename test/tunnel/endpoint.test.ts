@@ -8,7 +8,15 @@ import t, { type Test } from 'tap'
 import { createBudget } from '../../src/tunnel/budget.ts'
 import type { Connection, Ending } from '../../src/tunnel/connection.ts'
 import { close } from '../../src/tunnel/ending.ts'
-import { createEndpoint, type Endpoint, type EndpointOptions } from '../../src/tunnel/endpoint.ts'
+import {
+  createEndpoint,
+  type Endpoint,
+  type EndpointOptions,
+  eventsOf,
+  followSocket,
+  readSocket,
+  release,
+} from '../../src/tunnel/endpoint.ts'
 import { noExtensions } from '../../src/tunnel/extensions.ts'
 import type { Packet } from '../../src/tunnel/packet.ts'
 import { type OneSession, type OneSessionOptions, oneSession } from './one-session.ts'
@@ -58,10 +66,11 @@ async function plug(
   const { promise: ending, resolve } = Promise.withResolvers<Ending>()
   const { held = false, timing } = options
   const endpoint = createEndpoint({ socket, count, held, ...(timing && { timing }), over: resolve })
-  const { connection } = session.open(1, endpoint.events)
-  endpoint.attach(connection)
+  const { connection } = session.open(1, eventsOf(endpoint))
+  endpoint.connection = connection
+  followSocket(endpoint)
   socket.on('data', (bytes: Buffer) => {
-    if (!endpoint.read(bytes)) socket.pause()
+    if (!readSocket(endpoint, bytes)) socket.pause()
   })
   socket.resume()
   const fromTunnel = (bytes: Buffer): void => session.session.receiveData(session.carrier, 1, bytes)
@@ -249,11 +258,11 @@ t.test('resets a TCP peer also when the last bytes and the end were still waitin
 })
 
 t.test('resets a TCP peer that has finished and whose last bytes are given up', async (t) => {
-  const { peer, socket, session, carrier, endpoint, fromTunnel } = await plug(t, { extensions: noExtensions })
+  const { peer, socket, session, carrier, connection, fromTunnel } = await plug(t, { extensions: noExtensions })
   fromTunnel(Buffer.alloc(32 * MIB)) // more than the kernel keeps for the two of them
   session.receive(carrier, { type: 'CLOSE_RSP', connectId: 1, error: '' })
   await new Promise((resolve) => setImmediate(resolve))
-  endpoint.events.giveUp()
+  connection.events.giveUp()
   t.ok(socket.destroyed)
   t.match(await readAll(peer), { error: 'ECONNRESET' })
 })
@@ -271,7 +280,7 @@ t.test('holds bytes and end until they are released', async (t) => {
   session.receive(carrier, { type: 'END_OF_DATA', connectId: 1, close: 0 })
   t.equal(socket.writableLength, 0)
   socket.write('200 ')
-  endpoint.release()
+  release(endpoint)
   t.strictSame(await readAll(peer), { bytes: 9, error: undefined })
 })
 
@@ -286,7 +295,7 @@ t.test('holds bytes until they are released also when the connection finishes me
   t.equal(socket.writableLength, 0, 'nothing goes in front of what the owner has to say first')
   t.ok(socket.writable, 'the owner can still say it')
   socket.write('200 ')
-  endpoint.release()
+  release(endpoint)
   t.strictSame(await readAll(peer), { bytes: 9, error: undefined })
 })
 
