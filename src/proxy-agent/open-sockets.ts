@@ -12,7 +12,7 @@ export function createOpenSockets(): OpenSockets {
   return {
     add(socket) {
       open.add(socket)
-      socket.once('close', () => {
+      socket.on('close', () => {
         open.delete(socket)
         if (open.size === 0) empty()
       })

@@ -59,6 +59,8 @@ export type Frontend = {
   readonly raw: Socket
   readonly deps: FrontendDeps
   readonly done: (frontend: Frontend) => void
+  /** Until it has asked for a connection. */
+  admission: Admission | undefined
   state: 'head' | 'dialing' | 'open' | 'refused'
   /** The head, then the client's early bytes. */
   received: Buffer
@@ -95,6 +97,7 @@ export function serveFrontend(
     raw,
     deps,
     done,
+    admission,
     state: 'head',
     received: NOTHING,
     ended: false,
@@ -110,7 +113,7 @@ export function serveFrontend(
   frontend.deadline = deps.clock.after(deps.options.headTimeoutMs, () => {
     if (frontend.state === 'head') refuse(frontend, { kind: 'slow-head' }, 'slow')
   })
-  socket.on('data', (chunk: Buffer) => read(frontend, admission, chunk))
+  socket.on('data', (chunk: Buffer) => read(frontend, chunk))
   socket.on('end', () => clientEnded(frontend))
   socket.on('error', (error) => clientFailed(frontend, error))
   socket.on('close', () => clientClosed(frontend))
@@ -128,14 +131,14 @@ export function dismissIdle({ state, socket }: Frontend): void {
   if (state === 'head') socket.destroy()
 }
 
-function read(frontend: Frontend, admission: Admission, chunk: Buffer): void {
+function read(frontend: Frontend, chunk: Buffer): void {
   const { socket, state, received, endpoint } = frontend
   if (state === 'open' && endpoint) {
     release(endpoint)
     if (!readSocket(endpoint, chunk)) socket.pause()
   } else if (state !== 'refused') {
     frontend.received = received.length === 0 ? chunk : Buffer.concat([received, chunk])
-    if (state === 'head') readHead(frontend, admission)
+    if (state === 'head') readHead(frontend)
     else waitForDial(frontend)
   }
 }
@@ -176,8 +179,8 @@ function endDeadline(frontend: Frontend): void {
   frontend.deadline = undefined
 }
 
-function readHead(frontend: Frontend, admission: Admission): void {
-  const { received, deps } = frontend
+function readHead(frontend: Frontend): void {
+  const { received, admission, deps } = frontend
   const head = readConnectHead(received, deps.options.headBytes)
   if (head.kind === 'more') return
   if (head.kind === 'refused') {
@@ -187,8 +190,9 @@ function readHead(frontend: Frontend, admission: Admission): void {
     )
     return refuse(frontend, head, head.why)
   }
-  if (admission.kind === 'refused') return
+  if (admission?.kind !== 'admitted') return
   endDeadline(frontend)
+  frontend.admission = undefined
   frontend.state = 'dialing'
   frontend.served = true
   deps.metrics.connectServed(1)
