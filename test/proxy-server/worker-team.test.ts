@@ -1,0 +1,103 @@
+/** The workers of a server, played by processes that say what a test has them say. With real ones: test/integration/workers*.test.ts. */
+import type { ChildProcess } from 'node:child_process'
+import { EventEmitter } from 'node:events'
+import t, { type Test } from 'tap'
+import type { ServerOptions } from '../../src/proxy-server/options.ts'
+import type { Report } from '../../src/proxy-server/worker-messages.ts'
+import { createWorkerTeam, type WorkerTeam } from '../../src/proxy-server/worker-team.ts'
+import { type ManualClock, manualClock } from '../platform/manual-clock.ts'
+import { type RecordedLog, recordedLog } from '../platform/recorded-log.ts'
+
+/** So many that end one after the other before they are up have the team give up. */
+const WORKERS = 5
+/** A worker that crashes when it has lived for this long is replaced at once: milliseconds. */
+const STAYS_MS = 10_000
+
+type Played = { readonly slot: number; readonly says: (report: Report) => void; readonly dies: () => void }
+type PlayedTeam = {
+  readonly team: WorkerTeam
+  readonly clock: ManualClock
+  readonly log: RecordedLog
+  /** In the order in which they were started. */
+  readonly workers: readonly Played[]
+  /** Starts all of them. */
+  readonly begin: () => Promise<void>
+}
+
+function playedTeam(t: Test): PlayedTeam {
+  const workers: Played[] = []
+  const clock = manualClock()
+  const log = recordedLog()
+  const launch = (slot: number): ChildProcess => {
+    const child = new EventEmitter()
+    workers.push({
+      slot,
+      says: (report) => child.emit('message', report),
+      dies: () => child.emit('close', 1, null),
+    })
+    return Object.assign(child, {
+      pid: 1,
+      connected: true,
+      send: () => true,
+      kill: () => true,
+    }) as unknown as ChildProcess
+  }
+  const options = { serverId: 'hub', workers: WORKERS } as ServerOptions
+  const team = createWorkerTeam(options, { clock, log, lines: { write() {} }, launch, crashed() {} })
+  t.teardown(team.kill)
+  const begin = (): Promise<void> => {
+    const started = team.start()
+    for (const worker of workers) worker.says({ is: 'up' })
+    return started
+  }
+  return { team, clock, log, workers, begin }
+}
+
+/** Has the first of a restart say why it cannot start. */
+function refuseRestart({ team, workers }: PlayedTeam): void {
+  team.restart()
+  const next = workers.at(-1)
+  next?.says({ is: 'refused', problems: '--cluster-key: no longer a key' })
+  next?.dies()
+}
+
+/** All who serve crash, and all who replace them without a word. @returns what the team fails with */
+async function endAll({ team, clock, workers }: PlayedTeam, serving: readonly Played[]): Promise<Error> {
+  clock.advance(STAYS_MS)
+  const before = workers.length
+  for (const worker of serving) worker.dies()
+  for (const worker of workers.slice(before)) worker.dies()
+  return team.broken.catch((error: Error) => error)
+}
+
+t.test('gives up with the reason of the last worker that could not start', async (t) => {
+  const played = playedTeam(t)
+  await played.begin()
+  refuseRestart(played)
+  const error = await endAll(played, played.workers.slice(0, WORKERS))
+  const message =
+    '5 workers in a row ended as soon as they were started, the last one with: --cluster-key: no longer a key'
+  t.match(error, { code: 'no-worker', message })
+})
+
+t.test('gives up without a reason of days ago when a worker has started since', async (t) => {
+  const played = playedTeam(t)
+  const { clock, log, workers } = played
+  await played.begin()
+  refuseRestart(played)
+  t.match(log.lines.find(({ message }) => message === 'worker cannot start')?.fields, { reason: /--cluster-key/ })
+  clock.advance(STAYS_MS)
+  workers[0]?.dies()
+  const since = workers.at(-1)!
+  since.says({ is: 'up' })
+  const error = await endAll(played, [since, ...workers.slice(1, WORKERS)])
+  t.match(error, { code: 'no-worker', message: /^5 workers in a row ended as soon as they were started$/ })
+})
+
+t.test('does not start with options that a worker refuses', async (t) => {
+  const { team, workers } = playedTeam(t)
+  const started = team.start()
+  workers[0]?.says({ is: 'up' })
+  workers[1]?.says({ is: 'refused', problems: '--cluster-key: not a key' })
+  await t.rejects(started, { code: 'bad-option', message: '--cluster-key: not a key' })
+})
