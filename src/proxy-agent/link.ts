@@ -19,7 +19,6 @@ import {
 import { carryOverGrpc, type GrpcStream } from '../tunnel/grpc-stream.ts'
 import { createWindowOpener, SESSION_WINDOW_BYTES, STREAM_WINDOW_BYTES } from '../tunnel/http2-windows.ts'
 import { LANE_ALPN } from '../tunnel/lane.ts'
-import { measure, unknownLength } from '../tunnel/path-length.ts'
 import { createSession } from '../tunnel/session.ts'
 import type { Session } from '../tunnel/session-owner.ts'
 import { hostPort } from './core/go-errors.ts'
@@ -159,7 +158,6 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
     const heartbeats = extensions.has('heartbeat')
     const dialer = createTargetDialer(options.dialTimeoutMs, { ...deps, now: clock.now })
     let roundTripMs: number | undefined
-    const path = unknownLength()
     const openWindows = createWindowOpener(http)
     const made = createSession(
       {
@@ -179,8 +177,7 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
         ping: (number) => carrier?.whenSent(() => pingStock(http, made, number, clock)),
         roundTrip(ms) {
           roundTripMs = ms
-          measure(path, ms)
-          if (extensions.has('flow-control')) openWindows(path)
+          if (extensions.has('flow-control')) openWindows(made.path)
           metrics.roundTrip(ms)
         },
         carriesMuch: () => lanes?.wanted(),
@@ -204,7 +201,7 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
       ...deps,
       log,
       session: made,
-      count: () => laneCount(options.lanes, path),
+      count: () => laneCount(options.lanes, made.path),
       connect: () =>
         connectToServer({
           ...options,

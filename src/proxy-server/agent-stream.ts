@@ -18,7 +18,6 @@ import {
 import { carryOverGrpc } from '../tunnel/grpc-stream.ts'
 import { createWindowOpener } from '../tunnel/http2-windows.ts'
 import type { Health } from '../tunnel/packet.ts'
-import { measure, unknownLength } from '../tunnel/path-length.ts'
 import { createSession } from '../tunnel/session.ts'
 import type { Session, SessionLimits } from '../tunnel/session-owner.ts'
 import { createAgentLanes } from './agent-lanes.ts'
@@ -120,7 +119,6 @@ export function serveAgentStream(
   let ending: StreamEnd | undefined
   let left = false
   let reading = true
-  const path = unknownLength()
   const openWindows = createWindowOpener(http)
 
   const session = createSession(
@@ -152,8 +150,7 @@ export function serveAgentStream(
         }),
       roundTrip(ms) {
         record.roundTripMs = ms
-        measure(path, ms)
-        if (extensions.has('flow-control')) openWindows(path)
+        if (extensions.has('flow-control')) openWindows(session.path)
         metrics.roundTrip(ms)
       },
       beat({ seq, sentUnixMs, health }) {

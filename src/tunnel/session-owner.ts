@@ -6,6 +6,7 @@ import type { DialEvents, DialRequest } from './dials.ts'
 import type { Extensions } from './extensions.ts'
 import type { LivenessTimes } from './liveness.ts'
 import type { Health, Int64, Packet } from './packet.ts'
+import type { PathLength } from './path-length.ts'
 import type { Beat } from './pulse.ts'
 import type { StockLimits } from './stock-backlog.ts'
 import type { Violation } from './violations.ts'
@@ -64,6 +65,8 @@ export type SessionEvents = {
 export type Session = {
   /** For its carriers to count what waits for the peer besides data: too much of it, of all of them together, ends the session. */
   readonly excess: Budget
+  /** What its round trips have told so far. */
+  readonly path: Readonly<PathLength>
   readonly addCarrier: (carrier: Carrier) => void
   /** Agent: asks for tokens for so many lanes. */
   readonly askForLanes: (count: number) => void

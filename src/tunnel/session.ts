@@ -17,7 +17,7 @@ import { createLiveness, look } from './liveness.ts'
 import { createOutlets } from './outlets.ts'
 import { createPacer } from './pacing.ts'
 import type { Int64, Packet } from './packet.ts'
-import { LONG_PATH_MS } from './path-length.ts'
+import { isLong, measure, unknownLength } from './path-length.ts'
 import { createPulse } from './pulse.ts'
 import { receiveData } from './receiving.ts'
 import { IDLE_WINDOW_MS, reclaimIdle, reclaimLargest } from './reclaim.ts'
@@ -38,6 +38,7 @@ export function createSession(options: SessionOptions, events: SessionEvents): S
   const expected = expectedPackets(role, extensions)
   const connections = createConnectionTable()
   const liveness = createLiveness(options.liveness, options.nowMs)
+  const path = unknownLength()
   const link: Link = {
     role,
     flowControl: extensions.has('flow-control'),
@@ -131,7 +132,8 @@ export function createSession(options: SessionOptions, events: SessionEvents): S
 
   function roundTrip(ms: number): void {
     link.pacer?.roundTrip(ms, link.nowMs)
-    link.maxWindowBytes = ms > LONG_PATH_MS ? MAX_LONG_PATH_WINDOW_BYTES : MAX_WINDOW_BYTES
+    measure(path, ms)
+    link.maxWindowBytes = isLong(path) ? MAX_LONG_PATH_WINDOW_BYTES : MAX_WINDOW_BYTES
     events.roundTrip(ms)
   }
 
@@ -211,6 +213,7 @@ export function createSession(options: SessionOptions, events: SessionEvents): S
 
   return {
     excess,
+    path,
     addCarrier(carrier) {
       if (over) return
       outlets.add(carrier)

@@ -43,17 +43,22 @@ t.test('server: answers a heartbeat at once, asks back, and learns the round tri
 })
 
 t.test('a window may grow larger where the round trip is long', async (t) => {
-  const grown = (roundTripMs: number): number => {
+  const grown = (...roundTripsMs: number[]): number => {
     const { session, carrier, open } = oneSession({ role: 'agent' })
-    session.tick(1_000, 1_000)
-    session.heard(1_000 + roundTripMs)
-    session.receive(carrier, { type: 'HEARTBEAT_ACK', seq: 1, serverUnixMs: 5 })
+    for (const [index, ms] of roundTripsMs.entries()) {
+      const sentMs = 5_000 * (index + 1)
+      session.tick(sentMs, sentMs)
+      session.heard(sentMs + ms)
+      session.receive(carrier, { type: 'HEARTBEAT_ACK', seq: index + 1, serverUnixMs: 5 })
+    }
     const { connection } = open(1)
     for (let round = 0; round < 12; round++) session.receive(carrier, { type: 'BLOCKED', connectId: 1 })
     return connection.window.size
   }
-  t.equal(grown(10), 2 * 2 ** 20)
-  t.equal(grown(11), 16 * 2 ** 20)
+  t.equal(grown(10, 100, 10), 16 * 2 ** 20)
+  t.equal(grown(10, 10, 10, 9.9), 2 * 2 ** 20, 'a busy moment makes a path seem long')
+  t.equal(grown(9.9, 100, 100, 100), 2 * 2 ** 20, 'so do several')
+  t.equal(grown(100, 100), 2 * 2 ** 20, 'too little is known')
 })
 
 t.test('gives the stream up after twelve seconds of silence', async (t) => {
