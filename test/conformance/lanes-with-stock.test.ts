@@ -51,8 +51,8 @@ async function carryAll(t: Test, pki: Pki, maker: Maker, agentMaker: Maker, agen
 
 /** What counts lanes, or moves to them, and has counted. */
 async function attempts(program: RunningServer | RunningAgent): Promise<string[]> {
-  const figures = await readFigures(program)
-  return [...figures]
+  const { series } = await readFigures(program)
+  return [...series]
     .filter(([series, count]) => /lanes|"MOVE"|LANE/.test(series) && count > 0)
     .map(([series]) => series)
 }

@@ -29,7 +29,7 @@ const pki = await makePki(t)
 
 async function stateOf(server: RunningServer): Promise<Record<string, unknown>> {
   const ready = await fetchFrom(server.healthPort, '/readyz')
-  const figures = [...(await readFigures(server))].filter(([series]) => GAUGES.test(series))
+  const figures = [...(await readFigures(server)).series].filter(([series]) => GAUGES.test(series))
   return { ready: [ready.status, await ready.text()], ...Object.fromEntries(figures) }
 }
 

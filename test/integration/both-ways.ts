@@ -40,7 +40,7 @@ export async function startTunnelOnWay(
   await openLanes(t, tunnel, lanes, carry)
   const before = { server: await readFigures(server), agent: await readFigures(agent) }
   const since: TunnelOnWay['since'] = async (end, series) =>
-    (await figure(tunnel[end], series)) - (before[end].get(series) ?? 0)
+    (await figure(tunnel[end], series)) - before[end].of(series)
   return {
     ...tunnel,
     lanes,

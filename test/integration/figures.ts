@@ -1,26 +1,51 @@
 /** What a running program says of itself over HTTP: metrics by series, and the other endpoints. */
 import { DEADLINE_MS, eventually } from './deadline.ts'
 
-export type Figures = ReadonlyMap<string, number>
+export type Figures = {
+  /** By series as the program writes it, such as `culvert_server_violations_total{kind="unexpected"}`. */
+  readonly series: ReadonlyMap<string, number>
+  /** One series; 0 while it has not happened yet. @throws Error when the program has no metric of that name */
+  readonly of: (series: string) => number
+}
+/** A program of konnectivity shows many a metric only once it has counted: who misspells one of those is not told. */
+const GO = 'go_info'
+
 type Probed = { readonly healthPort: number; readonly adminPort: number }
 
 export async function fetchFrom(port: number, path: string, init: RequestInit = {}): Promise<Response> {
   return fetch(`http://127.0.0.1:${port}${path}`, { signal: AbortSignal.timeout(10_000), ...init })
 }
 
-/** By series as the program writes it, such as `culvert_server_violations_total{kind="unexpected"}`. */
 export async function readFigures({ healthPort }: Probed): Promise<Figures> {
-  const text = await (await fetchFrom(healthPort, '/metrics')).text()
-  const pairs = text.split('\n').flatMap((line): [string, number][] => {
-    const space = line.lastIndexOf(' ')
-    return line === '' || line.startsWith('#') ? [] : [[line.slice(0, space), Number(line.slice(space + 1))]]
-  })
-  return new Map(pairs)
+  const lines = (await (await fetchFrom(healthPort, '/metrics')).text()).split('\n')
+  const names = new Set(lines.flatMap(namesIn))
+  const series = new Map(
+    lines.flatMap((line): [string, number][] => {
+      const space = line.lastIndexOf(' ')
+      return line === '' || line.startsWith('#') ? [] : [[line.slice(0, space), Number(line.slice(space + 1))]]
+    }),
+  )
+  return {
+    series,
+    of(wanted) {
+      const name = wanted.replace(/\{.*/s, '')
+      if (!names.has(name) && !names.has(GO)) throw new Error(`there is no metric ${name}: look at how it is spelt`)
+      return series.get(wanted) ?? 0
+    },
+  }
 }
 
-/** One series; 0 while it has not happened yet. */
+/** The names that the samples of a metric may have, of the line which announces it, with or without samples. */
+function namesIn(line: string): string[] {
+  const [, name, type = ''] = /^# TYPE (\S+) (\S+)$/.exec(line) ?? []
+  if (name === undefined) return []
+  const sums = type === 'histogram' || type === 'summary' ? [`${name}_sum`, `${name}_count`] : []
+  return [type === 'histogram' ? `${name}_bucket` : name, ...sums]
+}
+
+/** One series; 0 while it has not happened yet. @throws Error when the program has no metric of that name */
 export const figure = async (program: Probed, series: string): Promise<number> =>
-  (await readFigures(program)).get(series) ?? 0
+  (await readFigures(program)).of(series)
 
 /** Waits until the series has that value. */
 export const figureBecomes = (

@@ -7,8 +7,8 @@ import { connect as connectTcp } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import t from 'tap'
 import { makePki } from './certificates.ts'
-import { event, eventually, within } from './deadline.ts'
-import { counts, figure, figureBecomes, readFigures, SERVER } from './figures.ts'
+import { event, within } from './deadline.ts'
+import { counts, figure, figureBecomes, SERVER } from './figures.ts'
 import {
   CALL_FIELDS,
   callHeaders,
@@ -311,10 +311,6 @@ t.test('clients without an accepted certificate are told why, and then hung up o
     t.match(await openCall(http).ended(), { code: 16, message: /^client certificate not accepted: it is an agent/ })
   }
   await within(Promise.all(closed), 'the server hangs up on all', SLOW_MS)
-  await eventually(
-    'all of them are counted',
-    async () => (await readFigures(server)).get('culvert_server_forbidden_clients_total{port="frontend"}'),
-    (count) => count === agents.length,
-  )
+  await figureBecomes(server, 'culvert_server_forbidden_clients_total{port="frontend"}', agents.length)
   await witness.isWell()
 })

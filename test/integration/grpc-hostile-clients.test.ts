@@ -402,8 +402,8 @@ for (const { server, agent, shared, witnesses } of tunnels) {
     t.ok((await within(wellMeanwhile, 'the witnesses are done')) > 0)
     await allIsWell()
     const after = await readFigures(server)
-    const rose = [...after].filter(
-      ([series, value]) => series.startsWith('culvert_server_client_violations') && value > (before.get(series) ?? 0),
+    const rose = [...after.series].filter(
+      ([series, value]) => series.startsWith('culvert_server_client_violations') && value > before.of(series),
     )
     t.equal(rose.length, 4, 'violations of every kind but two dials at once under one number')
   })

@@ -56,7 +56,7 @@ function heldBy(figures: Figures): Record<string, number> {
     bytes: 'culvert_server_buffered_bytes',
     unread: `${SERVER}full_receive_channels{service_method="Proxy"}`,
   }
-  return Object.fromEntries(Object.entries(names).map(([name, series]) => [name, figures.get(series) ?? 0]))
+  return Object.fromEntries(Object.entries(names).map(([name, series]) => [name, figures.of(series)]))
 }
 
 /** Waits until both programs have nothing but so many connections, each with a call of its own. */
@@ -75,10 +75,9 @@ export async function onlyLeft(
     `the agent has ${open} connections, and nothing else`,
     async () => {
       const figures = await readFigures(agent)
-      const read = (series: string): number => figures.get(series) ?? 0
       return {
-        connections: read('konnectivity_network_proxy_agent_open_endpoint_connections'),
-        bytes: read('culvert_agent_buffered_bytes'),
+        connections: figures.of('konnectivity_network_proxy_agent_open_endpoint_connections'),
+        bytes: figures.of('culvert_agent_buffered_bytes'),
       }
     },
     ({ connections, bytes }) => connections === open && bytes === 0,
