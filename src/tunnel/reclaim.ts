@@ -6,7 +6,7 @@ import { release } from './budget.ts'
 import type { Connection } from './connection.ts'
 import { heldFor } from './connection-table.ts'
 import { close, lose } from './ending.ts'
-import { calm } from './steering.ts'
+import { review } from './steering.ts'
 import { INITIAL_WINDOW_BYTES, shrink } from './window.ts'
 
 /** A connection without traffic for this long gives back what its window had grown: milliseconds. */
@@ -23,7 +23,7 @@ export function reclaimIdle(connections: readonly Connection[], nowMs: number): 
   for (const connection of connections) {
     const { link, window, activeMs } = connection
     const idleMs = nowMs - activeMs
-    calm(connection, nowMs)
+    review(connection, nowMs)
     if (window.size > INITIAL_WINDOW_BYTES && idleMs >= IDLE_WINDOW_MS) release(link.budget, shrink(window))
     if (connection.closing === 'waits-for-peer' && idleMs >= CLOSE_ANSWER_MS) lose(connection, 'close-unanswered')
     if (connection.closing === 'after-sending' && idleMs >= LEFT_MS) close(connection, 'peer-takes-nothing')

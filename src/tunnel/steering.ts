@@ -16,9 +16,14 @@ export function steer(connection: Connection): void {
   else goHome(connection)
 }
 
-/** Called now and then: a connection that says nothing any more must not keep its lane open. */
-export function calm(connection: Connection, nowMs: number): void {
-  if (connection.steered && isCalm(connection, nowMs)) goHome(connection)
+/**
+ * Called now and then: a connection that says nothing any more must not keep its lane open, and one that goes on, either way, wants
+ * those back that were lost meanwhile.
+ */
+export function review(connection: Connection, nowMs: number): void {
+  const { steered, home, link } = connection
+  if (steered && isCalm(connection, nowMs)) goHome(connection)
+  else if (steered || connection.in !== home) link.carriesMuch()
 }
 
 /** The peer of this connection wants it to send more than it may: told by the size that its window has. */

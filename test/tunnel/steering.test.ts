@@ -86,6 +86,31 @@ t.test('brings a connection home that says nothing any more, at the next look', 
   t.equal(connection.out.carrier, carrier)
 })
 
+t.test('asks for lanes at each look while bulk goes over one, as others may have been lost', async (t) => {
+  const { open, session, wanted } = steered(1)
+  const sends = open(1)
+  pour(sends, BULK_BYTES + READ_BYTES)
+  session.heard(9_999)
+  pour(sends, BULK_BYTES + READ_BYTES)
+  wanted.length = 0
+  session.tick(10_000, 10_000)
+  t.equal(wanted.length, 1)
+  session.heard(20_000)
+  session.tick(20_000, 20_000)
+  t.equal(wanted.length, 1, 'not for one that is calm')
+})
+
+t.test('asks for lanes at each look while the peer sends bulk over one', async (t) => {
+  const { open, session, carrier, wanted } = steered(1)
+  open(1)
+  session.tick(10_000, 10_000)
+  t.equal(wanted.length, 0)
+  session.receive(carrier, { type: 'MOVE', connectId: 1, carrier: 1 })
+  session.heard(20_000)
+  session.tick(20_000, 20_000)
+  t.equal(wanted.length, 1)
+})
+
 t.test('spreads connections over the lanes, by how many each has', async (t) => {
   const { open, lanes } = steered(3)
   const connections = [1, 2, 3, 4, 5, 6].map(open)
