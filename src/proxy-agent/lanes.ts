@@ -10,13 +10,15 @@ import type { Carrier } from '../tunnel/carrier.ts'
 import { joinLane } from '../tunnel/lane.ts'
 import type { Session } from '../tunnel/session-owner.ts'
 import { MAX_LANES } from './core/lane-count.ts'
-import { empty, emptySlot, enter, fail, type Slot, slotsToAsk } from './core/lane-slots.ts'
+import { empty, emptySlot, enter, fail, nextTryMs, type Slot, slotsToAsk } from './core/lane-slots.ts'
 import type { AgentMetrics, LaneEnd, LaneFailure } from './metrics.ts'
 
 /** From the first SYN to the server's answer: milliseconds. */
 const OPEN_TIMEOUT_MS = 10_000
 /** How long lanes may take to end in order, when their link ends: milliseconds. */
 const FINISH_TIMEOUT_MS = 5_000
+/** Who wants a lane is taken to want it for so long: milliseconds. The time between two looks of the session at what goes on. */
+const WANTED_MS = 10_000
 
 export type LanesDeps = {
   readonly clock: Clock
@@ -53,6 +55,7 @@ export function createLanes({ clock, log, metrics, random, session, count, conne
   const lanes = new Map<ByteCarrier, Standing>()
   let state: 'open' | 'finishing' | 'over' = 'open'
   let finished: (() => void) | undefined
+  let retry: Disposable | undefined
 
   function open(index: number, token: Uint8Array, slot: Slot): void {
     const socket = connect()
@@ -137,14 +140,23 @@ export function createLanes({ clock, log, metrics, random, session, count, conne
     for (const { socket } of lanes.values()) socket.destroy()
   }
 
+  function wanted(): void {
+    if (state !== 'open') return
+    const nowMs = clock.now()
+    const asking = slotsToAsk(slots, count(), nowMs)
+    for (const slot of asking) enter(slot, 'asked', nowMs)
+    if (asking.length > 0) session.askForLanes(asking.length)
+    if (retry) return
+    const waitMs = nextTryMs(slots, count(), nowMs, WANTED_MS)
+    if (waitMs === undefined) return
+    retry = clock.after(waitMs, () => {
+      retry = undefined
+      wanted()
+    })
+  }
+
   return {
-    wanted() {
-      if (state !== 'open') return
-      const nowMs = clock.now()
-      const asking = slotsToAsk(slots, count(), nowMs)
-      for (const slot of asking) enter(slot, 'asked', nowMs)
-      if (asking.length > 0) session.askForLanes(asking.length)
-    },
+    wanted,
     offered(lane, token) {
       const slot = slots.find((it) => it.state === 'asked')
       if (state === 'open' && slot) open(lane, Uint8Array.from(token), slot)
@@ -158,6 +170,7 @@ export function createLanes({ clock, log, metrics, random, session, count, conne
     },
     finish(then) {
       state = 'finishing'
+      retry?.[Symbol.dispose]()
       finished = then
       for (const socket of joining) socket.destroy()
       if (lanes.size === 0) return then()
@@ -167,6 +180,7 @@ export function createLanes({ clock, log, metrics, random, session, count, conne
     [Symbol.dispose]() {
       state = 'over'
       finished = undefined
+      retry?.[Symbol.dispose]()
       destroyAll()
     },
   }

@@ -2,6 +2,7 @@
  * Certificates that are renewed while lanes are up, by another authority: what is open goes on over the lanes that there are,
  * and new lanes are opened with what is in the files now, for nothing else is trusted any more.
  */
+import { createHash, randomBytes } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import type { Socket } from 'node:net'
 import t from 'tap'
@@ -13,13 +14,12 @@ import { eventually, within } from './deadline.ts'
 import { AGENT, figure, figureBecomes } from './figures.ts'
 import { type LaneBreaker, startBreakableTunnel, type Wire } from './lane-breaker.ts'
 import { listenTarget } from './target.ts'
-import { BLOCK_BYTES, expectedHash, type Received, receiveAll, sendSlowly } from './transfer.ts'
+import { receiveAll } from './transfer.ts'
 
 const LANES = 4
 const MEBIBYTE = 1024 * 1024
-/** Three times what makes a connection bulk, for as long as it takes. */
+/** What is under way of one connection at a time: it never fills its lane, and so never changes to one that the test cuts. */
 const PIECE_BYTES = 64 * 1024
-const EVERY_MS = 10
 /** What a lane carries that nothing uses, and more. */
 const LITTLE_BYTES = 64 * 1024
 const OPEN_LANES = 'culvert_server_open_lanes'
@@ -28,19 +28,35 @@ t.test('new lanes use new certificates, and transfers over old ones lose nothing
   const pki = await makePki(t)
   const { server, agent, breaker } = await startBreakableTunnel(t, LANES, { pki, transport: 'uds' })
   let enough = false
-  const sendOn = async (socket: Socket): Promise<Received> => {
-    let bytes = 0
-    for (; !enough; bytes += BLOCK_BYTES) await sendSlowly(socket, BLOCK_BYTES, PIECE_BYTES, EVERY_MS)
-    socket.end()
-    return { bytes, hash: expectedHash(bytes) }
+  /** Piece by piece: the next one when the one before has arrived. */
+  const transfer = async (from: Socket, to: Socket): Promise<void> => {
+    const received = receiveAll(to)
+    let arrived = 0
+    let more = (): void => {}
+    to.on('data', (chunk) => {
+      arrived += chunk.length
+      more()
+    })
+    const sent = { bytes: 0, hash: createHash('sha256') }
+    while (!enough) {
+      const piece = randomBytes(PIECE_BYTES)
+      sent.hash.update(piece)
+      sent.bytes += PIECE_BYTES
+      const { promise, resolve } = Promise.withResolvers<void>()
+      more = () => arrived >= sent.bytes && resolve()
+      from.write(piece)
+      await within(promise, 'a piece arrives')
+    }
+    from.end()
+    t.strictSame(await received, { bytes: sent.bytes, hash: sent.hash.digest('hex') })
   }
-  const sentDown: Promise<Received>[] = []
-  const source = await listenTarget(t, (socket) => void sentDown.push(sendOn(socket)))
-  const received = Promise.withResolvers<unknown>()
-  const sink = await listenTarget(t, (socket) => void receiveAll(socket).then(received.resolve, received.reject))
-  const [up, down] = [await openTunnel(server, sink.address), await openTunnel(server, source.address)]
-  const downloaded = receiveAll(down)
-  const sentUp = sendOn(up)
+  const target = await listenTarget(t, () => undefined)
+  const open = async (): Promise<{ readonly client: Socket; readonly end: Socket }> => {
+    const accepted = target.next()
+    return { client: await openTunnel(server, target.address), end: await accepted }
+  }
+  const [up, down] = [await open(), await open()]
+  const transfers = [transfer(up.client, up.end), transfer(down.end, down.client)]
   const [busy] = await busyLanes(breaker, 1)
 
   await renewAll(pki)
@@ -52,8 +68,8 @@ t.test('new lanes use new certificates, and transfers over old ones lose nothing
   const openedBefore = breaker.opened()
   for (const lane of idle) lane.cut()
   await figureBecomes(server, OPEN_LANES, LANES - idle.length)
-  const more = await openTunnel(server, source.address) // one more that wants a lane
-  const downloadedToo = receiveAll(more)
+  const another = await open() // that wants a lane
+  transfers.push(transfer(another.end, another.client))
   await figureBecomes(server, OPEN_LANES, LANES)
   t.ok(idle.length > 0 && breaker.opened() === openedBefore + idle.length, `${idle.length} lanes are new ones`)
   t.equal(await figure(agent, 'culvert_agent_failed_lanes_total{why="connect"}'), 0)
@@ -64,11 +80,10 @@ t.test('new lanes use new certificates, and transfers over old ones lose nothing
     (bytes) => bytes > carried + MEBIBYTE,
   )
   enough = true
-  t.strictSame(await within(received.promise, 'the upload ends'), await sentUp)
-  t.strictSame(await Promise.all([downloaded, downloadedToo]), await Promise.all(sentDown))
+  await Promise.all(transfers)
   t.equal(await figure(agent, `${AGENT}open_server_connections`), 1)
   t.equal(agent.log.filter(({ msg }) => msg === 'connected').length, 1, 'the stream is the one from before')
-  for (const socket of [up, down, more]) socket.destroy()
+  for (const { client } of [up, down, another]) client.destroy()
 })
 
 /** New certificates for the same names, by an authority that is trusted instead of the one before. */

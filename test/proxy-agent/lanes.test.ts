@@ -113,10 +113,12 @@ t.test('tries again later when it is refused, does not get an answer, or gets on
     await counted(1)
     t.strictSame(metrics.counted, [['laneFailed', why]])
     lanes.wanted()
-    t.strictSame(carrier.frames(), [asked], 'not at once')
-    clock.advance(500)
     lanes.wanted()
-    t.strictSame(carrier.frames(), [asked])
+    t.strictSame(carrier.frames(), [asked], 'not at once')
+    t.equal(clock.waiting(), 1)
+    clock.advance(500)
+    t.strictSame(carrier.frames(), [asked], 'though nobody has said again that one is wanted')
+    t.equal(clock.waiting(), 0)
   }
   const { lanes, clock, metrics, counted, sockets } = await setup(t, () => {})
   lanes.wanted()
@@ -161,6 +163,20 @@ t.test('ends all in order when its link does, and gives those up that do not end
   lanes.wanted()
   lanes.offered(3, TOKEN)
   t.equal(sockets.length, 2, 'it opens no more')
+})
+
+t.test('does not try again what failed when its link has ended', async (t) => {
+  for (const end of ['finish', 'dispose'] as const) {
+    const { lanes, clock, counted } = await setup(t, (socket) => socket.end(Buffer.of(1, 1)))
+    lanes.wanted()
+    lanes.offered(1, TOKEN)
+    await counted(1)
+    lanes.wanted()
+    t.equal(clock.waiting(), 1)
+    if (end === 'finish') lanes.finish(() => undefined)
+    else lanes[Symbol.dispose]()
+    t.equal(clock.waiting(), 0, end)
+  }
 })
 
 t.test('is finished at once where there is none', async (t) => {
