@@ -1,5 +1,5 @@
 /** What the kernel says of a process. Source: proc(5). */
-import { readFile } from 'node:fs/promises'
+import { readdir, readFile } from 'node:fs/promises'
 
 const KIB = 1024
 /** USER_HZ: the same on every Linux that Node runs on. */
@@ -12,12 +12,19 @@ export async function residentBytes(pid: number): Promise<number> {
   return (field('Rss') - field('LazyFree')) * KIB
 }
 
-/** Processor time that a process has used so far. */
+/** Processor time that a process has used so far, with that of the processes it has started and still has: workers. Milliseconds. */
 export async function processorMs(pid: number): Promise<number> {
   const text = await readFile(`/proc/${pid}/stat`, 'utf8')
   const fields = text.slice(text.lastIndexOf(')') + 2).split(' ') // the name before may hold anything
   const [user, system] = [fields[11], fields[12]]
-  return (Number(user) + Number(system)) * MS_PER_TICK
+  const ofChildren = await processorMsOf(await childrenOf(pid))
+  return (Number(user) + Number(system)) * MS_PER_TICK + ofChildren.reduce((sum, ms) => sum + ms, 0)
+}
+
+async function childrenOf(pid: number): Promise<number[]> {
+  const threads = await readdir(`/proc/${pid}/task`)
+  const lists = await Promise.all(threads.map((thread) => readFile(`/proc/${pid}/task/${thread}/children`, 'utf8')))
+  return lists.flatMap((list) => list.split(' ').filter(Boolean).map(Number))
 }
 
 /** Of each process. A process that is watched over a window is asked before and after it. */

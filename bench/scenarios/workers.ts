@@ -1,6 +1,6 @@
 /** Question: how many more short tunnels can be had when the server has a second worker? */
 import { ANSWER_DEADLINE_MS } from '../load/tunnel-set.ts'
-import type { Scenario } from './scenario.ts'
+import { processorMetrics, type Scenario } from './scenario.ts'
 
 const AT_ONCE = 32
 
@@ -17,12 +17,12 @@ export const workers: Scenario = {
       frontend: kind,
       start: 'shared',
       rounds,
-      metrics: [{ name: 'rate', unit: '/s', better: 'more' }],
-      measure: async ({ frontend }, { light }) => {
-        const wait = { warmUpMs, windowMs, deadlineMs: ANSWER_DEADLINE_MS }
+      metrics: [{ name: 'rate', unit: '/s', better: 'more' }, ...processorMetrics('µs')],
+      measure: async ({ frontend, server, agent }, { light }) => {
+        const wait = { warmUpMs, windowMs, deadlineMs: ANSWER_DEADLINE_MS, watched: [server, agent] }
         const job = { frontend, target: light.services.echo, atOnce: AT_ONCE, ...wait }
-        const { perSecond } = await light.generator.call('dials', job)
-        return [perSecond]
+        const { perSecond, processorMs } = await light.generator.call('dials', job)
+        return [perSecond, ...processorMs.map((ms) => ms * 1000)]
       },
     })),
 }
