@@ -53,10 +53,12 @@ async function watchedTunnel(
 
 for (const way of WAYS) {
   const { over, lanes } = way
-  const start = (options: ServerOptions = {}): Promise<TunnelOnWay> => startTunnelOnWay(t, way, { pki, ...options })
+  // Of one test each: an agent whose server died goes on knocking at its port, which may be somebody else's by then.
+  const start = (t: Test, options: ServerOptions = {}): Promise<TunnelOnWay> =>
+    startTunnelOnWay(t, way, { pki, ...options })
 
   t.test(`a target that ends gives the client a clean end${over}`, async (t) => {
-    const { server, moves } = await start()
+    const { server, moves } = await start(t)
     const ends = await listenTarget(t, (socket) => socket.end(Buffer.alloc(4 * MEBIBYTE)))
     const { ending } = await watchedTunnel(t, server, ends.address)
     t.equal(await ending, 'finished')
@@ -64,7 +66,7 @@ for (const way of WAYS) {
   })
 
   t.test(`a target that resets its connection while it sends breaks the client’s${over}`, async (t) => {
-    const tunnel = await start()
+    const tunnel = await start(t)
     const resets = await listenTarget(t, (socket) => {
       socket.once('data', () => socket.resetAndDestroy())
       flood(socket)
@@ -77,7 +79,7 @@ for (const way of WAYS) {
   })
 
   t.test(`a client that resets its connection while it sends breaks the target’s${over}`, async (t) => {
-    const tunnel = await start()
+    const tunnel = await start(t)
     const error = Promise.withResolvers<NodeJS.ErrnoException>()
     const reads = await listenTarget(t, (socket) => void socket.on('error', error.resolve).resume())
     const { socket, wire } = await watchedTunnel(t, tunnel.server, reads.address)
@@ -89,7 +91,7 @@ for (const way of WAYS) {
 
   for (const transport of TRANSPORTS) {
     t.test(`${transport}: a target that goes on sending to a client that is gone is stopped${over}`, async (t) => {
-      const tunnel = await start({ transport })
+      const tunnel = await start(t, { transport })
       const error = Promise.withResolvers<NodeJS.ErrnoException>()
       const flooding = await listenTarget(t, (socket) => {
         socket.on('error', error.resolve)
@@ -105,7 +107,7 @@ for (const way of WAYS) {
   }
 
   t.test(`an agent that dies in a transfer breaks the client's connection, the next agent serves${over}`, async (t) => {
-    const tunnel = await start()
+    const tunnel = await start(t)
     const { server, agent } = tunnel
     const flooding = await listenTarget(t, flood)
     const { ending } = await watchedTunnel(t, server, flooding.address)
@@ -122,7 +124,7 @@ for (const way of WAYS) {
   })
 
   t.test(`a server that dies in a transfer breaks the target’s connection${over}`, async (t) => {
-    const tunnel = await start()
+    const tunnel = await start(t)
     const { server, agent } = tunnel
     const broken = Promise.withResolvers<NodeJS.ErrnoException>()
     const reads = await listenTarget(t, (socket) => {
@@ -141,7 +143,7 @@ for (const way of WAYS) {
   })
 
   t.test(`on a Unix socket an agent that dies in a transfer ends the connection at once${over}`, async (t) => {
-    const tunnel = await start({ transport: 'uds' })
+    const tunnel = await start(t, { transport: 'uds' })
     const flooding = await listenTarget(t, flood)
     const socket = await openTunnel(tunnel.server, flooding.address)
     const ended = endOf(socket)
