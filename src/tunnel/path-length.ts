@@ -4,7 +4,7 @@
 export const LONG_PATH_MS = 10
 
 /** One measure may have met a busy moment: the shortest of so many is the path's. */
-const ENOUGH_MEASURES = 3
+export const ENOUGH_MEASURES = 3
 
 /** The round trips of one path: longer ones than the shortest say how busy it is, not how long. */
 export type PathLength = { leastMs: number; measures: number }

@@ -17,7 +17,7 @@ import { createLiveness, look } from './liveness.ts'
 import { createOutlets } from './outlets.ts'
 import { createPacer } from './pacing.ts'
 import type { Int64, Packet } from './packet.ts'
-import { isLong, measure, unknownLength } from './path-length.ts'
+import { ENOUGH_MEASURES, isLong, measure, unknownLength } from './path-length.ts'
 import { createPulse } from './pulse.ts'
 import { receiveData } from './receiving.ts'
 import { IDLE_WINDOW_MS, reclaimIdle, reclaimLargest } from './reclaim.ts'
@@ -37,7 +37,7 @@ export function createSession(options: SessionOptions, events: SessionEvents): S
   const { role, extensions, limits, budget } = options
   const expected = expectedPackets(role, extensions)
   const connections = createConnectionTable()
-  const liveness = createLiveness(options.liveness, options.nowMs)
+  const liveness = createLiveness(options.liveness, options.nowMs, extensions.has('heartbeat') ? ENOUGH_MEASURES : 0)
   const path = unknownLength()
   const link: Link = {
     role,

@@ -13,6 +13,16 @@ t.test('beats at once and then at every interval', async (t) => {
   t.strictSame(beats, [1_000, 6_000, 11_000, 16_000])
 })
 
+t.test('beats at each of the first looks when it is to be eager, and then at every interval', async (t) => {
+  const liveness = createLiveness(times, 0, 3)
+  const beats: number[] = []
+  for (let nowMs = 0; nowMs <= 11_000; nowMs += 500) {
+    liveness.heard = true
+    if (look(liveness, nowMs) === 'beat') beats.push(nowMs)
+  }
+  t.strictSame(beats, [0, 500, 1_000, 6_000, 11_000])
+})
+
 t.test('never beats where the peer is the one who does', async (t) => {
   const liveness = createLiveness({ intervalMs: Number.POSITIVE_INFINITY, timeoutMs: 12_000 }, 0)
   t.equal(look(liveness, 0), 'beat', 'but for the first look')

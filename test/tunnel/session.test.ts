@@ -19,10 +19,28 @@ t.test('agent: beats, and learns the round trip from the answer', async (t) => {
   session.receive(carrier, { type: 'HEARTBEAT_ACK', seq: 1, serverUnixMs: 5 })
   session.receive(carrier, { type: 'HEARTBEAT_ACK', seq: 99, serverUnixMs: 5 })
   t.strictSame(told, [['roundTrip', 7]])
-  session.tick(5_999, 5_999)
-  t.strictSame(carrier.frames(), [])
-  session.tick(6_000, 6_000)
-  t.match(carrier.frames(), [{ type: 'HEARTBEAT', seq: 2 }])
+  for (const [nowMs, seqs] of [
+    [1_500, [2]],
+    [2_000, [3]], // so soon for the path to be known: the first three
+    [6_999, []],
+    [7_000, [4]],
+    [11_999, []],
+    [12_000, [5]],
+  ] as const) {
+    session.heard(nowMs)
+    session.tick(nowMs, nowMs)
+    t.match(
+      carrier.frames(),
+      seqs.map((seq) => ({ type: 'HEARTBEAT', seq })),
+      `at ${nowMs}`,
+    )
+  }
+})
+
+t.test('agent: a stock server is asked no sooner than the interval says', async (t) => {
+  const { session, told } = stockSession('agent')
+  for (const nowMs of [0, 500, 1_000]) session.tick(nowMs, nowMs)
+  t.equal(told.filter(([event]) => event === 'ping').length, 1)
 })
 
 t.test('server: answers a heartbeat at once, asks back, and learns the round trip too', async (t) => {
