@@ -8,6 +8,7 @@ import type { Log } from '../platform/log.ts'
 import type { ByteCarrier } from '../tunnel/byte-carrier.ts'
 import type { Carrier } from '../tunnel/carrier.ts'
 import { joinLane } from '../tunnel/lane.ts'
+import { IDLE_WINDOW_MS } from '../tunnel/reclaim.ts'
 import type { Session } from '../tunnel/session-owner.ts'
 import { MAX_LANES } from './core/lane-count.ts'
 import { empty, emptySlot, enter, fail, nextTryMs, type Slot, slotsToAsk } from './core/lane-slots.ts'
@@ -17,8 +18,6 @@ import type { AgentMetrics, LaneEnd, LaneFailure } from './metrics.ts'
 const OPEN_TIMEOUT_MS = 10_000
 /** How long lanes may take to end in order, when their link ends: milliseconds. */
 const FINISH_TIMEOUT_MS = 5_000
-/** Who wants a lane is taken to want it for so long: milliseconds. The time between two looks of the session at what goes on. */
-const WANTED_MS = 10_000
 
 export type LanesDeps = {
   readonly clock: Clock
@@ -55,6 +54,7 @@ export function createLanes({ clock, log, metrics, random, session, count, conne
   const lanes = new Map<ByteCarrier, Standing>()
   let state: 'open' | 'finishing' | 'over' = 'open'
   let finished: (() => void) | undefined
+  let wantedMs = Number.NEGATIVE_INFINITY
   let retry: Disposable | undefined
 
   function open(index: number, token: Uint8Array, slot: Slot): void {
@@ -118,6 +118,7 @@ export function createLanes({ clock, log, metrics, random, session, count, conne
     lanes.delete(lane)
     if (how === 'finished') empty(slot)
     else fail(slot, clock.now(), random())
+    retryLater()
     metrics.laneEnded(how)
     log.debug({ lane: lane.index, how }, 'lane ended')
     if (lanes.size === 0) finished?.()
@@ -126,6 +127,7 @@ export function createLanes({ clock, log, metrics, random, session, count, conne
   function failed(slot: Slot, why: LaneFailure): void {
     fail(slot, clock.now(), random())
     if (state !== 'open') return
+    retryLater()
     metrics.laneFailed(why)
     log.debug({ why, failures: slot.failures }, 'no lane')
   }
@@ -140,23 +142,33 @@ export function createLanes({ clock, log, metrics, random, session, count, conne
     for (const { socket } of lanes.values()) socket.destroy()
   }
 
-  function wanted(): void {
-    if (state !== 'open') return
+  function ask(): void {
+    const most = count()
+    if (state !== 'open' || most === 0) return
     const nowMs = clock.now()
-    const asking = slotsToAsk(slots, count(), nowMs)
+    const asking = slotsToAsk(slots, most, nowMs)
     for (const slot of asking) enter(slot, 'asked', nowMs)
     if (asking.length > 0) session.askForLanes(asking.length)
-    if (retry) return
-    const waitMs = nextTryMs(slots, count(), nowMs, WANTED_MS)
-    if (waitMs === undefined) return
-    retry = clock.after(waitMs, () => {
+    retryLater()
+  }
+
+  /** What failed is tried again by itself for as long as those who want lanes are taken to: up to the session's next look at them. */
+  function retryLater(): void {
+    if (retry || state !== 'open') return
+    const nowMs = clock.now()
+    const atMs = nextTryMs(slots, count(), nowMs)
+    if (atMs > wantedMs + IDLE_WINDOW_MS) return
+    retry = clock.after(atMs - nowMs, () => {
       retry = undefined
-      wanted()
+      ask()
     })
   }
 
   return {
-    wanted,
+    wanted() {
+      wantedMs = clock.now()
+      ask()
+    },
     offered(lane, token) {
       const slot = slots.find((it) => it.state === 'asked')
       if (state === 'open' && slot) open(lane, Uint8Array.from(token), slot)

@@ -107,6 +107,8 @@ export type Connection = {
   window: Window
   /** Bytes handed to the owner and not taken yet. */
   backlog: number
+  /** Bytes that came since the last look. */
+  arrivedBytes: number
   /** When the socket last took bytes, or last had nothing to take. */
   tookMs: number
   /** Made when there is a need. */
@@ -143,6 +145,7 @@ export function createConnection(id: Int64, link: Link, home: Outlet, events: Co
     receiving: 'open',
     window: createWindow(),
     backlog: 0,
+    arrivedBytes: 0,
     tookMs: link.nowMs,
     early: undefined,
     earlyBytes: 0,

@@ -23,7 +23,7 @@ export function reclaimIdle(connections: readonly Connection[], nowMs: number): 
   for (const connection of connections) {
     const { link, window, activeMs } = connection
     const idleMs = nowMs - activeMs
-    review(connection, nowMs)
+    review(connection, nowMs, IDLE_WINDOW_MS)
     if (window.size > INITIAL_WINDOW_BYTES && idleMs >= IDLE_WINDOW_MS) release(link.budget, shrink(window))
     if (connection.closing === 'waits-for-peer' && idleMs >= CLOSE_ANSWER_MS) lose(connection, 'close-unanswered')
     if (connection.closing === 'after-sending' && idleMs >= LEFT_MS) close(connection, 'peer-takes-nothing')

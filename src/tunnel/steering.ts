@@ -2,7 +2,7 @@
  * Which connections go over lanes: those that are bulk, until they are no longer. Small exchanges stay on the stream, where
  * nothing is in front of them. Pure. Source: docs/protocol.md section 10.
  */
-import { BULK_BYTES, isCalm } from './bulk.ts'
+import { BULK_BYTES, DRAIN_BYTES_PER_MS, isCalm } from './bulk.ts'
 import { READ_BYTES } from './carrier.ts'
 import type { Connection, Outlet } from './connection.ts'
 import { MAX_LANE_CONNECT_ID } from './lane-frames.ts'
@@ -17,13 +17,16 @@ export function steer(connection: Connection): void {
 }
 
 /**
- * Called now and then: a connection that says nothing any more must not keep its lane open, and one that goes on, either way, wants
- * those back that were lost meanwhile.
+ * Called now and then: a connection that says nothing any more must not keep its lane open, and one that carries much, either way,
+ * wants lanes that were not there when it began, or were lost since.
+ *
+ * @param sinceMs since the look before: milliseconds
  */
-export function review(connection: Connection, nowMs: number): void {
-  const { steered, home, link } = connection
+export function review(connection: Connection, nowMs: number, sinceMs: number): void {
+  const { steered, arrivedBytes, link } = connection
+  connection.arrivedBytes = 0
   if (steered && isCalm(connection, nowMs)) goHome(connection)
-  else if (steered || connection.in !== home) link.carriesMuch()
+  else if (steered || arrivedBytes >= DRAIN_BYTES_PER_MS * sinceMs) link.carriesMuch()
 }
 
 /** The peer of this connection wants it to send more than it may: told by the size that its window has. */

@@ -112,7 +112,7 @@ t.test('tries again later when it is refused, does not get an answer, or gets on
     lanes.offered(1, TOKEN)
     await counted(1)
     t.strictSame(metrics.counted, [['laneFailed', why]])
-    lanes.wanted()
+    t.equal(clock.waiting(), 1)
     lanes.wanted()
     t.strictSame(carrier.frames(), [asked], 'not at once')
     t.equal(clock.waiting(), 1)
@@ -131,6 +131,7 @@ t.test('tries again later when it is refused, does not get an answer, or gets on
   clock.advance(10_000)
   await counted(1)
   t.strictSame(metrics.counted, [['laneFailed', 'slow']])
+  t.equal(clock.waiting(), 0, 'nobody has wanted one for too long')
 })
 
 t.test('ends a lane whose bytes make no sense', async (t) => {
@@ -171,7 +172,6 @@ t.test('does not try again what failed when its link has ended', async (t) => {
     lanes.wanted()
     lanes.offered(1, TOKEN)
     await counted(1)
-    lanes.wanted()
     t.equal(clock.waiting(), 1)
     if (end === 'finish') lanes.finish(() => undefined)
     else lanes[Symbol.dispose]()

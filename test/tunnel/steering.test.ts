@@ -5,6 +5,7 @@ import { READ_BYTES } from '../../src/tunnel/carrier.ts'
 import type { Connection } from '../../src/tunnel/connection.ts'
 import { withoutLanes } from '../../src/tunnel/extensions.ts'
 import { LANE_IDLE_MS } from '../../src/tunnel/outlets.ts'
+import { taken } from '../../src/tunnel/receiving.ts'
 import { send } from '../../src/tunnel/sending.ts'
 import { oneSession } from './one-session.ts'
 import { type RecordedCarrier, recordedCarrier } from './recorded-carrier.ts'
@@ -100,15 +101,28 @@ t.test('asks for lanes at each look while bulk goes over one, as others may have
   t.equal(wanted.length, 1, 'not for one that is calm')
 })
 
-t.test('asks for lanes at each look while the peer sends bulk over one', async (t) => {
-  const { open, session, carrier, wanted } = steered(1)
-  open(1)
-  session.tick(10_000, 10_000)
-  t.equal(wanted.length, 0)
-  session.receive(carrier, { type: 'MOVE', connectId: 1, carrier: 1 })
-  session.heard(20_000)
-  session.tick(20_000, 20_000)
-  t.equal(wanted.length, 1)
+t.test('asks for lanes at each look while the peer sends bulk, whatever its window', async (t) => {
+  const { open, session, carrier, wanted } = steered(0)
+  const connection = open(1)
+  const arrive = (bytes: number): void => {
+    for (let left = bytes; left > 0; left -= 32 * 1024) {
+      session.receiveData(carrier, 1, Buffer.alloc(Math.min(left, 32 * 1024)))
+      taken(connection, Math.min(left, 32 * 1024))
+    }
+  }
+  const bulk = Math.ceil(DRAIN_BYTES_PER_MS * 10_000)
+  for (const [bytes, asked] of [
+    [bulk, 1],
+    [bulk - 1, 0],
+    [0, 0],
+    [bulk, 1],
+  ] as const) {
+    arrive(bytes)
+    const nowMs = connection.link.nowMs + 10_000
+    session.heard(nowMs)
+    session.tick(nowMs, nowMs)
+    t.equal(wanted.splice(0).length, asked, `${bytes} bytes since the look before`)
+  }
 })
 
 t.test('spreads connections over the lanes, by how many each has', async (t) => {

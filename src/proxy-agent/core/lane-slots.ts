@@ -31,14 +31,10 @@ export function slotsToAsk(slots: readonly Slot[], wanted: number, nowMs: number
   })
 }
 
-/** How long until the next of them may try again after a failure: milliseconds; nothing if that takes longer than `mostMs`. */
-export function nextTryMs(slots: readonly Slot[], wanted: number, nowMs: number, mostMs: number): number | undefined {
-  const waits = slots
-    .slice(0, wanted)
-    .filter(({ state }) => state === 'empty')
-    .map(({ notBeforeMs }) => notBeforeMs - nowMs)
-  const least = Math.min(...waits.filter((ms) => ms > 0))
-  return least <= mostMs ? least : undefined
+/** When the next of them may try again after a failure: milliseconds; Infinity where none has to wait. */
+export function nextTryMs(slots: readonly Slot[], wanted: number, nowMs: number): number {
+  const failed = slots.slice(0, wanted).filter(({ state, notBeforeMs }) => state === 'empty' && notBeforeMs > nowMs)
+  return Math.min(...failed.map(({ notBeforeMs }) => notBeforeMs))
 }
 
 export function enter(slot: Slot, state: 'asked' | 'joining' | 'open', nowMs: number): void {
