@@ -134,7 +134,7 @@ export function dismissIdle({ state, socket }: Frontend): void {
 function read(frontend: Frontend, chunk: Buffer): void {
   const { socket, state, received, endpoint } = frontend
   if (state === 'open' && endpoint) {
-    release(endpoint)
+    if (endpoint.isHeld) release(endpoint)
     if (!readSocket(endpoint, chunk)) socket.pause()
   } else if (state !== 'refused') {
     frontend.received = received.length === 0 ? chunk : Buffer.concat([received, chunk])
