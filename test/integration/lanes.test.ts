@@ -31,7 +31,7 @@ const moves = (segment: 'to_agent' | 'from_agent'): string =>
   `${SERVER}stream_packets_total{segment="${segment}",packet_type="MOVE"}`
 
 /** Makes a connection send so much that lanes are opened. */
-const bulkUp = (server: Server): Promise<void> => download(server, source.address)
+const bulkUp = (server: Server): Promise<void> => download(server, source.address, BULK_BYTES)
 
 for (const { server, agent } of await startTunnels(t, { pki }, { flags: ['--lanes=2'] })) {
   const { transport } = server
