@@ -17,7 +17,7 @@ import {
   writeExtensions,
 } from '../tunnel/extensions.ts'
 import { carryOverGrpc, type GrpcStream } from '../tunnel/grpc-stream.ts'
-import { createWindowOpener, SESSION_WINDOW_BYTES, STREAM_WINDOW_BYTES } from '../tunnel/http2-windows.ts'
+import { createWindowOpener, openSessionWindow, STREAM_WINDOW_BYTES } from '../tunnel/http2-windows.ts'
 import { LANE_ALPN } from '../tunnel/lane.ts'
 import { createSession } from '../tunnel/session.ts'
 import type { Session } from '../tunnel/session-owner.ts'
@@ -109,7 +109,7 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
   /** A stream that breaks with its connection says that it was cancelled: what broke the connection is its cause. */
   const failed = (error: Error): void => note(error.cause instanceof Error ? error.cause.message : error.message)
 
-  http.once('connect', () => http.setLocalWindowSize(SESSION_WINDOW_BYTES))
+  http.once('connect', () => openSessionWindow(http))
   http.on('error', failed)
   const stream = http.request({
     ':method': 'POST',

@@ -10,7 +10,7 @@ import type { TlsProtocol } from '../platform/cipher-suites.ts'
 import { createWarnings } from '../platform/repeats.ts'
 import type { TlsMaterial } from '../platform/tls-material.ts'
 import { EXTENSIONS_KEY } from '../tunnel/extensions.ts'
-import { SESSION_WINDOW_BYTES, STREAM_WINDOW_BYTES } from '../tunnel/http2-windows.ts'
+import { openSessionWindow, STREAM_WINDOW_BYTES } from '../tunnel/http2-windows.ts'
 import { LANE_ALPN } from '../tunnel/lane.ts'
 import {
   type AgentStream,
@@ -112,7 +112,7 @@ export function createAgentListener(
       },
       maxSessionMemory: SESSION_MEMORY_MIB,
     })
-    if (!options.authenticate) http.setLocalWindowSize(SESSION_WINDOW_BYTES)
+    if (!options.authenticate) openSessionWindow(http)
     http.on('error', (error) => log.debug({ err: error }, 'agent HTTP/2 error'))
     const deadline = clock.after(options.streamTimeoutMs, () => {
       metrics.agentRefused('slow')
@@ -161,7 +161,7 @@ export function createAgentListener(
   /** Who has shown who it is may send as fast as its path allows; nobody else can have us hold more than HTTP/2's least. */
   function openWindows(http: ServerHttp2Session): void {
     http.settings({ initialWindowSize: STREAM_WINDOW_BYTES })
-    http.setLocalWindowSize(SESSION_WINDOW_BYTES)
+    openSessionWindow(http)
   }
 
   function refuse(

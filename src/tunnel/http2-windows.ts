@@ -19,6 +19,11 @@ export type Http2Windows = {
   readonly setLocalWindowSize: (bytes: number) => void
 }
 
+/** Opens the window of the whole connection. One may be destroyed before it hears that it is connected, and Node throws then. */
+export function openSessionWindow(http: Http2Windows): void {
+  if (!http.destroyed) http.setLocalWindowSize(SESSION_WINDOW_BYTES)
+}
+
 /**
  * Returns a function that takes what is known of the path at each round trip, and opens the windows wide, once, when it proves
  * long. For peers who keep to our credit: what we do not read of a stock one stands in these windows, so its own stay.

@@ -3,6 +3,8 @@ import {
   createWindowOpener,
   LONG_PATH_SESSION_WINDOW_BYTES,
   LONG_PATH_STREAM_WINDOW_BYTES,
+  openSessionWindow,
+  SESSION_WINDOW_BYTES,
 } from '../../src/tunnel/http2-windows.ts'
 import { LONG_PATH_MS } from '../../src/tunnel/path-length.ts'
 
@@ -42,6 +44,15 @@ t.test('leaves them as they are on a short path', async (t) => {
   const { set, open } = opener()
   open({ leastMs: LONG_PATH_MS - 0.1, measures: 100 })
   t.strictSame(set, [])
+})
+
+t.test('opens the window of a whole connection, and leaves one that is gone', async (t) => {
+  const { http, set } = opener()
+  openSessionWindow(http)
+  t.strictSame(set, [['session', SESSION_WINDOW_BYTES]])
+  http.destroyed = true // Node would throw
+  openSessionWindow(http)
+  t.equal(set.length, 1)
 })
 
 t.test('does not touch a connection that is gone', async (t) => {
