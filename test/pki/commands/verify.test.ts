@@ -9,7 +9,7 @@ import { problemsOf, run } from './command.ts'
 const NOW = Date.now()
 const authority = await createAuthority({ trustDomain: 'hub.example' })
 const other = await createAuthority({ trustDomain: 'other.example' })
-const leaf = await issueLeaf(authority, { identity: { role: 'user', name: 'alice' }, lifetimeMs: 2 * DAY_MS })
+const leaf = await issueLeaf(authority, { identity: { role: 'user', name: 'alice' }, lifetimeMs: 1.5 * DAY_MS })
 
 t.test('wants one certificate file, and expects nothing that cannot be', async (t) => {
   t.match(await problemsOf(verify, '--role', 'admin', '--name', 'a/b', '--cluster', ''), [
