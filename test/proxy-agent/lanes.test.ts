@@ -166,6 +166,25 @@ t.test('ends all in order when its link does, and gives those up that do not end
   t.equal(sockets.length, 2, 'it opens no more')
 })
 
+t.test('opens a lane again by itself that broke, if it was wanted of late', async (t) => {
+  for (const [sinceMs, again] of [
+    [0, [asked]],
+    [10_000, []],
+  ] as const) {
+    const { lanes, carrier, clock, metrics, counted, sockets } = await setup(t, (socket) => socket.write(WELCOME))
+    lanes.wanted()
+    lanes.offered(1, TOKEN)
+    await counted(1)
+    carrier.frames()
+    clock.advance(sinceMs)
+    sockets[0]!.write(Buffer.alloc(8, 1)) // no frame
+    await counted(2)
+    t.strictSame(metrics.counted.at(-1), ['laneEnded', 'broken'])
+    clock.advance(500)
+    t.strictSame(carrier.frames(), again, `${sinceMs} ms later`)
+  }
+})
+
 t.test('does not try again what failed when its link has ended', async (t) => {
   for (const end of ['finish', 'dispose'] as const) {
     const { lanes, clock, counted } = await setup(t, (socket) => socket.end(Buffer.of(1, 1)))

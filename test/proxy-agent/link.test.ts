@@ -1,11 +1,12 @@
 import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
-import {
+import http2, {
   createSecureServer,
   type IncomingHttpHeaders,
   type OutgoingHttpHeaders,
   type ServerHttp2Stream,
 } from 'node:http2'
+import { syncBuiltinESMExports } from 'node:module'
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
@@ -518,4 +519,25 @@ t.test('ends a link whose server sends what makes no sense', async (t) => {
   clock.advance(500)
   await gone()
   t.match(told.slice(1), [['gone', /varint/, true, true]])
+})
+
+t.test('is only gone when its connection breaks before it hears that it is made', async (t) => {
+  const { connect } = http2
+  const restore = (): void => {
+    http2.connect = connect
+    syncBuiltinESMExports()
+  }
+  t.teardown(restore)
+  http2.connect = ((...args: Parameters<typeof connect>) => {
+    const session = connect(...args)
+    return session.once('connect', () => session.destroy()) // the first to hear of it
+  }) as typeof connect
+  syncBuiltinESMExports()
+  const { told } = await setup(t)
+  await eventually(
+    'it is gone',
+    () => told.length,
+    (count) => count > 0,
+  )
+  t.match(told, [['gone', String, false]])
 })
