@@ -7,28 +7,34 @@ import type { Clock } from '../platform/clock.ts'
 
 /** From the agent's answer on: milliseconds. Its queues are written out in microseconds, if the target takes the bytes. */
 const STOCK_WRITES_MS = 50
+/**
+ * Between an answer and the next PING: milliseconds. Each costs both ends some 100 µs; one after the other, many short connections had
+ * several for each of them, a third of what the server and half of what the agent spent.
+ */
+const GATHER_MS = 20
 
 type Pinged = Pick<ServerHttp2Session, 'destroyed' | 'ping'>
 
 /** @returns a function that calls back when what has left so far is written. One PING at a time answers for all who ask. */
 export function stockClose(http: Pinged, clock: Clock): (then: () => void) => void {
   let waiting: (() => void)[] = []
-  let asked = false
+  let state: 'idle' | 'asked' | 'gathering' = 'idle'
 
   function ask(): void {
-    if (http.destroyed) return // and the agent's connections with it
+    state = 'idle'
+    if (http.destroyed || waiting.length === 0) return // without it, the agent's connections are gone as well
     const those = waiting
     waiting = []
-    asked = true
+    state = 'asked'
     http.ping(() => {
-      asked = false
+      state = 'gathering'
       clock.after(STOCK_WRITES_MS, () => those.forEach((then) => void then()))
-      if (waiting.length > 0) ask()
+      clock.after(GATHER_MS, ask)
     })
   }
 
   return (then) => {
     waiting.push(then)
-    if (!asked) ask()
+    if (state === 'idle') ask()
   }
 }

@@ -36,7 +36,23 @@ t.test('has one ping under way at a time, which answers for those who asked befo
   t.strictSame(closed, ['a', 'b', 'c'])
   t.equal(answers.length, 2)
   close('d')
-  t.equal(answers.length, 3)
+  t.equal(answers.length, 3, 'one who asks after a while waits for nobody')
+})
+
+t.test('gathers those who ask for 20 ms after an answer, so that a ping is for many of them', async (t) => {
+  const { clock, answers, close, closed } = setup()
+  close('first')
+  answers[0]!()
+  for (let ms = 0; ms < 20; ms++) {
+    t.equal(answers.length, 1)
+    close(`${ms}`)
+    clock.advance(1)
+  }
+  t.equal(answers.length, 2)
+  answers[1]!()
+  clock.advance(50)
+  t.equal(closed.length, 21)
+  t.equal(answers.length, 2, 'and nobody is asked for who is not there')
 })
 
 t.test('asks nothing of an agent that is gone', async (t) => {
