@@ -14,7 +14,6 @@ import {
   mayReadSocket,
   readSocket,
   release,
-  reset,
   socketClosed,
   socketEnded,
   socketFailed,
@@ -22,10 +21,10 @@ import {
 import type { Admission } from './core/admission.ts'
 import { answer, established, type Failure } from './core/answers.ts'
 import { readConnectHead } from './core/connect-head.ts'
-import type { Unread, UnreadBytes } from './core/unread.ts'
+import type { UnreadBytes } from './core/unread.ts'
 import type { Dialing } from './dialing.ts'
 import { forcedReasons, type HeadRefusal, type ServerMetrics } from './metrics.ts'
-import { createVanishedCheck, type VanishedCheck } from './vanished-client.ts'
+import { clientPaused, type UnreadClient, unreadClientClosed, watchUnread } from './unread-client.ts'
 
 /** How long a client that was refused may take to read the answer: milliseconds. */
 const LAST_WORDS_MS = 5_000
@@ -53,17 +52,12 @@ export type FrontendDeps = {
 }
 
 /** Thousands may be open and idle: what is known of each is here, what it does are plain functions. */
-export type Frontend = {
-  readonly socket: Socket
-  /** What carries it: itself, or the connection under its TLS. */
-  readonly raw: Socket
+export type Frontend = UnreadClient & {
   readonly deps: FrontendDeps
   readonly done: (frontend: Frontend) => void
   /** Until it has asked for a connection. */
   admission: Admission | undefined
   state: 'head' | 'dialing' | 'open' | 'refused'
-  /** The head, then the client's early bytes. */
-  received: Buffer
   /** The client sends no more. */
   ended: boolean
   isClosed: boolean
@@ -74,9 +68,6 @@ export type Frontend = {
   cancelDial: () => void
   endpoint: Endpoint | undefined
   openedMs: number
-  /** Made when it first pauses, as most never do. */
-  unread: Unread | undefined
-  vanished: VanishedCheck | undefined
 }
 
 /**
@@ -99,7 +90,7 @@ export function serveFrontend(
     done,
     admission,
     state: 'head',
-    received: NOTHING,
+    received: NOTHING, // the head, then the client's early bytes
     ended: false,
     isClosed: false,
     served: false,
@@ -117,7 +108,7 @@ export function serveFrontend(
   socket.on('end', () => clientEnded(frontend))
   socket.on('error', (error) => clientFailed(frontend, error))
   socket.on('close', () => clientClosed(frontend))
-  socket.on('pause', () => paused(frontend))
+  socket.on('pause', () => clientPaused(frontend))
   socket.on('resume', () => watchUnread(frontend, false))
   if (admission.kind === 'refused') refuse(frontend, { kind: 'forbidden', cause: admission.cause })
   return frontend
@@ -148,30 +139,6 @@ function waitForDial(frontend: Frontend): void {
   const { socket, received, deps } = frontend
   if (received.length >= deps.options.earlyDataBytes) socket.pause()
   else if (received.length > 0) watchUnread(frontend, true)
-}
-
-function paused(frontend: Frontend): void {
-  const { socket, raw, deps } = frontend
-  watchUnread(frontend, true)
-  frontend.vanished ??= createVanishedCheck(socket, raw, deps.clock)
-  frontend.vanished.paused()
-}
-
-function watchUnread(frontend: Frontend, on: boolean): void {
-  const { socket, deps } = frontend
-  if (on) {
-    frontend.unread ??= deps.unread.join(
-      () => frontend.received.length + socket.readableLength,
-      () => giveUp(frontend),
-    )
-  }
-  frontend.unread?.watch(on && !socket.destroyed)
-}
-
-function giveUp(frontend: Frontend): void {
-  frontend.deps.metrics.connectionForced('over-budget')
-  frontend.received = NOTHING
-  reset(frontend.socket)
 }
 
 function endDeadline(frontend: Frontend): void {
@@ -263,8 +230,7 @@ function gone(frontend: Frontend): void {
 /** The tunnel may still have bytes of a client that has gone in good order. */
 function clientClosed(frontend: Frontend): void {
   gone(frontend)
-  watchUnread(frontend, false)
-  frontend.vanished?.[Symbol.dispose]()
+  unreadClientClosed(frontend)
   frontend.isClosed = true
   if (frontend.state === 'refused') leave(frontend)
   else if (frontend.endpoint) socketClosed(frontend.endpoint)
