@@ -9,16 +9,16 @@ import type { Log } from '../platform/log.ts'
 import type { StreamEndCode } from '../platform/stream-figures.ts'
 import type { Ending } from '../tunnel/connection.ts'
 import { grpcDecoder } from '../tunnel/grpc-messages.ts'
-import type { Int64, Packet } from '../tunnel/packet.ts'
+import type { Packet } from '../tunnel/packet.ts'
 import type { Admission } from './core/admission.ts'
 import type { BegunMessages } from './core/begun-messages.ts'
-import { createCallOutbox } from './core/call-outbox.ts'
 import { dialErrorText } from './core/dial-response.ts'
 import { type GrpcStatus, grpcStatus, unreadable } from './core/grpc-status.ts'
 import { createProxyCall } from './core/proxy-call.ts'
 import type { Turns } from './core/turns.ts'
 import type { UnreadBytes } from './core/unread.ts'
 import type { Dialing } from './dialing.ts'
+import { createCallSending } from './grpc-call-sending.ts'
 import { forcedReasons, type ServerMetrics } from './metrics.ts'
 
 /**
@@ -79,11 +79,9 @@ export function serveGrpcFrontend(
   events: GrpcFrontendEvents,
 ): GrpcFrontend {
   const { options, clock, metrics } = deps
-  const count = metrics.frontendPackets
+  const count = metrics.frontendPackets.received
   let trailers: Record<string, string> = grpcStatus('OK', '')
-  const outbox = createCallOutbox()
-  const turn = events.turns.join(hand)
-  let wantAhead = false // a turn is already asked for, at the end of this one
+  const sending = createCallSending(stream, { clock, metrics, turns: events.turns, changed: lookAtUnread })
   let reading = true
   let violations = 0
   let whole = true // the client has sent no part of a message without the rest
@@ -104,7 +102,7 @@ export function serveGrpcFrontend(
         { random, protocol },
       ),
     send,
-    data: sendData,
+    data: sending.data,
     read: setReading,
     noted: (callback) => void clock.after(NOTED_MS, callback),
     later: (callback) => process.nextTick(callback),
@@ -134,11 +132,11 @@ export function serveGrpcFrontend(
   })
   let decode = grpcDecoder(options.maxMessageBytes, {
     packet(packet) {
-      count.received[packet.type]++
+      count[packet.type]++
       call.receive(packet)
     },
     data(connectId, payload, first) {
-      if (first) count.received.DATA++
+      if (first) count.DATA++
       metrics.bytes.fromSockets += payload.length
       call.receiveData(connectId, payload, first)
     },
@@ -146,7 +144,7 @@ export function serveGrpcFrontend(
   })
 
   const unread = deps.unread.join(
-    () => stream.readableLength + outbox.packetBytes(),
+    () => stream.readableLength + sending.packetBytes(),
     () => {
       metrics.connectionForced('over-budget')
       hangUp()
@@ -154,7 +152,7 @@ export function serveGrpcFrontend(
   )
 
   function lookAtUnread(): void {
-    unread.watch(state !== 'closed' && (!reading || outbox.packetBytes() > FREE_UNREAD_BYTES))
+    unread.watch(state !== 'closed' && (!reading || sending.packetBytes() > FREE_UNREAD_BYTES))
   }
 
   /** Of a message that was begun: no more of it is wanted. */
@@ -184,47 +182,14 @@ export function serveGrpcFrontend(
   }
 
   function send(packet: Packet): void {
-    count.sent[packet.type]++
-    outbox.packet(packet)
-    lookAtUnread()
-    turn.want()
-    if (outbox.packetBytes() > MAX_UNREAD_BYTES) process.nextTick(hangUp)
+    sending.packet(packet)
+    if (sending.packetBytes() > MAX_UNREAD_BYTES) process.nextTick(hangUp)
   }
 
   function hangUp(): void {
     if (state !== 'open') return
     fault = 'ResourceExhausted'
     cut(constants.NGHTTP2_ENHANCE_YOUR_CALM)
-  }
-
-  /** All bytes of a connection that come in one turn leave in one message. */
-  function sendData(id: Int64, bytes: Uint8Array, left: (bytes: number) => void): void {
-    metrics.bytes.toSockets += bytes.length
-    outbox.data(id, bytes, left)
-    if (wantAhead) return
-    wantAhead = true
-    setImmediate(wantTurn)
-  }
-
-  function wantTurn(): void {
-    wantAhead = false
-    if (!outbox.isEmpty()) turn.want()
-  }
-
-  function hand(mostBytes: number): number {
-    const piece = stream.writable ? outbox.take(mostBytes) : undefined
-    if (!piece) return 0
-    count.sent.DATA += piece.dataMessages
-    const startMs = clock.now()
-    stream.write(piece.bytes, (error) => {
-      if (!error && piece.dataMessages > 0) metrics.frontendWrote(clock.now() - startMs)
-      piece.left() // also when the stream has closed meanwhile
-      lookAtUnread()
-      turn.left()
-      if (!outbox.isEmpty()) turn.want()
-      else if (state === 'ending') stream.end()
-    })
-    return piece.bytes.length
   }
 
   function connectionEnded(ms: number, ending: Ending): void {
@@ -243,7 +208,7 @@ export function serveGrpcFrontend(
     if (status !== 'OK' && status !== 'UNAVAILABLE')
       deps.log.warn({ status, reason: message, principal }, 'call ended by the server')
     call.ended(status !== 'OK')
-    if (outbox.isEmpty()) stream.end()
+    sending.end()
     stream.resume() // what still comes is dropped: unread, it would keep the stream open
     grace = clock.after(END_GRACE_MS, () => cut())
   }
@@ -277,9 +242,7 @@ export function serveGrpcFrontend(
     setReading(true)
     metrics.frontendStreamEnded(clientEnded ? 'OK' : fault)
     call.ended(true)
-    outbox.drop()
-    lookAtUnread()
-    turn.leave()
+    sending.close()
     settled()
   }
 
