@@ -13,6 +13,8 @@ import { DEADLINE_MS, within } from './deadline.ts'
 const ENTRIES = join(import.meta.dirname, '../../src/cli')
 const END_WITH_PARENT = join(import.meta.dirname, 'end-with-parent.ts')
 const SHOWN_LINES = 30
+/** How a process ends that V8 or the kernel gives up. */
+const FAULTS: readonly NodeJS.Signals[] = ['SIGABRT', 'SIGSEGV', 'SIGBUS', 'SIGILL', 'SIGTRAP']
 
 export type Logged = { readonly msg: string; readonly [field: string]: unknown }
 export type Ended = { readonly code: number | null; readonly signal: NodeJS.Signals | null }
@@ -51,9 +53,10 @@ export function launch(t: Test, { name, flags, env = {}, nodeFlags = [], isAlone
     for (const look of waiting) look()
     return { code, signal }
   })
-  let over = false
-  void ended.then(() => {
-    over = true
+  let over: Ended | undefined
+  let endIsMeant = false // the test ends it, or asks how it ended
+  void ended.then((how) => {
+    over = how
   })
   for (const output of [child.stdout, child.stderr]) {
     createInterface({ input: output }).on('line', (line) => {
@@ -63,6 +66,10 @@ export function launch(t: Test, { name, flags, env = {}, nodeFlags = [], isAlone
     })
   }
   t.teardown(async () => {
+    if (over && !endIsMeant && hasFailed(over)) {
+      console.error(`${name} ended by itself with ${over.signal ?? over.code}\n${tail()}`) // tap keeps no name of what fails so late
+      t.fail(`${name} ended by itself`)
+    }
     if (!over) child.kill('SIGKILL') // also ends what is stopped
     await ended
   })
@@ -98,10 +105,19 @@ export function launch(t: Test, { name, flags, env = {}, nodeFlags = [], isAlone
     log,
     lines,
     logged,
-    ended,
-    signal: (name) => void child.kill(name),
+    get ended() {
+      endIsMeant = true
+      return ended
+    },
+    signal(name) {
+      endIsMeant = true
+      child.kill(name)
+    },
   }
 }
+
+/** By an exception or a fault of its own; whoever was killed has another signal. */
+const hasFailed = ({ code, signal }: Ended): boolean => (signal === null ? code !== 0 : FAULTS.includes(signal))
 
 /** As the program wrote them once all of its ports listened. */
 export const readPorts = (file: string): Record<string, number> =>
