@@ -43,15 +43,20 @@ export const silent = (socket: Socket): void => void socket.resume()
 /** Does not even read. */
 export const idle = (_socket: Socket): void => {}
 
-/** A port that nobody listens on: it was one a moment ago. */
+/**
+ * A port that nobody listens on, nor will while this process lives: it is one end of a connection. A port that was only closed may be
+ * given to another test at once.
+ */
 export async function closedPort(): Promise<string> {
   const server: Server = createServer()
   server.listen(0, '127.0.0.1')
   await event(server, 'listening')
-  const { port } = server.address() as AddressInfo
+  const taken = event<Socket>(server, 'connection')
+  const holder = connect((server.address() as AddressInfo).port, '127.0.0.1')
+  await event(holder, 'connect')
+  for (const end of [holder, await taken]) end.unref().on('error', () => undefined)
   server.close()
-  await event(server, 'close')
-  return `127.0.0.1:${port}`
+  return `127.0.0.1:${holder.localPort}`
 }
 
 export type Stuck = {

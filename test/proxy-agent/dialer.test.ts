@@ -11,6 +11,7 @@ import {
   systemNetwork,
 } from '../../src/proxy-agent/dialer.ts'
 import { createLookups } from '../../src/proxy-agent/lookups.ts'
+import { closedPort } from '../integration/target.ts'
 
 const machine = systemNetwork(createLookups())
 const dial = (request: DialRequest, network: Network = machine): Promise<Dialed> => dialOver(request, network)
@@ -38,16 +39,6 @@ async function listening(t: Test, onConnection: (socket: Socket) => void, host =
     await once(server, 'close')
   })
   return (server.address() as { port: number }).port
-}
-
-/** A port on which nothing listens any more. */
-async function closedPort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as { port: number }
-  server.close()
-  await once(server, 'close')
-  return port
 }
 
 type TestNetwork = Network & {
@@ -182,7 +173,7 @@ t.test('reaches an IPv6 target', { skip: hasIpv6Loopback() ? false : 'this machi
 })
 
 t.test('says that a target refuses', async (t) => {
-  const port = await closedPort()
+  const port = Number((await closedPort()).split(':')[1])
   await t.rejects(dial(dialable(`127.0.0.1:${port}`)), {
     code: 'dial-failed',
     message: `dial tcp 127.0.0.1:${port}: connect: connection refused`,
@@ -218,7 +209,7 @@ t.test('dials the addresses of the family that was asked for, and names it when 
   socket.destroy()
   t.equal(address, `127.0.0.1:${port}`)
   t.strictSame(both.dialled, ['127.0.0.1'])
-  const closed = await closedPort()
+  const closed = Number((await closedPort()).split(':')[1])
   for (const [protocol, target, message] of [
     ['tcp4', `127.0.0.1:${closed}`, `dial tcp4 127.0.0.1:${closed}: connect: connection refused`],
     ['tcp4', 'only:80', 'dial tcp4: address only: no suitable address found'],
@@ -297,7 +288,7 @@ t.test('gives up on a silent target when its time is over, and not before', asyn
 })
 
 t.test('waits for a silent address although the last one refused', async (t) => {
-  const port = await closedPort()
+  const port = Number((await closedPort()).split(':')[1])
   const one = network({ web: ['10.0.0.1', '127.0.0.1'] }, ['10.0.0.1'])
   const refused = Promise.withResolvers<void>()
   const connect: Network['connect'] = (options) => one.connect(options).on('close', refused.resolve)
