@@ -15,8 +15,10 @@ export type BenchOptions = {
   readonly teamOf: (scenario: Scenario) => Team
   readonly scenarios: readonly Scenario[]
   readonly output: 'table' | 'json'
-  /** A file for the JSON, or `save` for one under bench/results. */
-  readonly saveTo: string | undefined
+  /** A report under bench/results. */
+  readonly isSaved: boolean
+  /** A file for the JSON. */
+  readonly out: string | undefined
   /** The names given with --only, or `all`. */
   readonly question: string
 }
@@ -48,7 +50,6 @@ const SOAK = 'soak'
 const SOAK_MINUTES = 30
 const MOST_MINUTES = 1_440
 const MOST_ROUNDS = 1_000
-export const SAVE_UNDER_RESULTS = 'save'
 
 export function readOptions(args: readonly string[]): ReadOptions {
   const problems: string[] = []
@@ -90,7 +91,8 @@ export function readOptions(args: readonly string[]): ReadOptions {
       },
       scenarios: asked,
       output: output as 'table' | 'json',
-      saveTo: (given.out as string | undefined) ?? (given.save ? SAVE_UNDER_RESULTS : undefined),
+      isSaved: given.save === true,
+      out: given.out as string | undefined,
       question: (compared ? `${COMPARE}-` : '') + String(given.only ?? 'all').replaceAll(',', '+'),
     },
   }

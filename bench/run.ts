@@ -7,7 +7,7 @@ import { makeCertificates } from './certificates.ts'
 import { growths } from './growth.ts'
 import { type CaseResult, runScenario } from './harness.ts'
 import { startLoad } from './load/load.ts'
-import { type BenchOptions, readOptions, SAVE_UNDER_RESULTS, type Team } from './options.ts'
+import { type BenchOptions, readOptions, type Team } from './options.ts'
 import { pages } from './pages.ts'
 import type { Peer } from './peers/peer.ts'
 import { oneMachine } from './places.ts'
@@ -78,11 +78,12 @@ async function bench(options: BenchOptions): Promise<boolean> {
   const tables = sections.map((section) => `\n${renderTable(section, verdicts)}`).join('')
   const table = `${tables}\n${renderSummary(verdicts)}\n${footer(report)}`
   process.stdout.write(options.output === 'json' ? json : table)
-  if (options.saveTo === SAVE_UNDER_RESULTS) {
+  if (options.isSaved) {
     const base = join(import.meta.dirname, 'results', `${report.date.slice(0, 10)}-${options.question}`)
     save(`${base}.json`, json)
     for (const [file, text] of await pages(report, sections, verdicts, base)) save(file, text)
-  } else if (options.saveTo !== undefined) save(options.saveTo, json)
+  }
+  if (options.out !== undefined) save(options.out, json)
   const failed = rows.some((row) => row.peers.some(({ failures }) => failures.length > 0))
   return !failed && broken(rows).length === 0
 }

@@ -11,7 +11,7 @@ t.test('sets ours beside stock konnectivity and asks everything unless told othe
   if (read.kind !== 'run') throw new Error('expected to run')
   t.strictSame(names(read.options), ['ours', 'stock'])
   t.equal(read.options.teamOf(anyScenario).reference, 1)
-  t.equal(read.options.saveTo, undefined)
+  t.match(read.options, { isSaved: false, out: undefined })
   t.ok(read.options.scenarios.length >= 9)
 })
 
@@ -20,6 +20,18 @@ t.test('takes the number of rounds for every question', async (t) => {
   if (read.kind !== 'run') throw new Error('expected to run')
   t.match(read.options.effort, { rounds: 9, stalledRounds: 9, memoryRounds: 9 })
   t.equal(read.options.question, 'idle-memory+connect-rate')
+})
+
+t.test('saves a report and writes the JSON elsewhere, both if both are asked for', async (t) => {
+  for (const [flags, expected] of [
+    [['--save'], { isSaved: true, out: undefined }],
+    [['--out', 'here.json'], { isSaved: false, out: 'here.json' }],
+    [['--save', '--out', 'here.json'], { isSaved: true, out: 'here.json' }],
+  ] as const) {
+    const read = readOptions(flags)
+    if (read.kind !== 'run') throw new Error('expected to run')
+    t.match(read.options, expected)
+  }
 })
 
 t.test('reports every mistake at once', async (t) => {
