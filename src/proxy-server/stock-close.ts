@@ -7,10 +7,7 @@ import type { Clock } from '../platform/clock.ts'
 
 /** From the agent's answer on: milliseconds. Its queues are written out in microseconds, if the target takes the bytes. */
 const STOCK_WRITES_MS = 50
-/**
- * Between an answer and the next PING: milliseconds. Each costs both ends some 100 µs; one after the other, many short connections had
- * several for each of them, a third of what the server and half of what the agent spent.
- */
+/** Between an answer and the next PING: milliseconds. Each wakes both ends; asked one after the other, they would do nothing else. */
 const GATHER_MS = 20
 
 type Pinged = Pick<ServerHttp2Session, 'destroyed' | 'ping'>
