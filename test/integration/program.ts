@@ -54,7 +54,7 @@ export function launch(t: Test, { name, flags, env = {}, nodeFlags = [], isAlone
     return { code, signal }
   })
   let over: Ended | undefined
-  let endIsMeant = false // the test ends it, or asks how it ended
+  let endIsKnown = false // the test ends it, asks how it ended, or was told
   void ended.then((how) => {
     over = how
   })
@@ -66,7 +66,7 @@ export function launch(t: Test, { name, flags, env = {}, nodeFlags = [], isAlone
     })
   }
   t.teardown(async () => {
-    if (over && !endIsMeant && hasFailed(over)) {
+    if (over && !endIsKnown && hasFailed(over)) {
       console.error(`${name} ended by itself with ${over.signal ?? over.code}\n${tail()}`) // tap keeps no name of what fails so late
       t.fail(`${name} ended by itself`)
     }
@@ -84,6 +84,7 @@ export function launch(t: Test, { name, flags, env = {}, nodeFlags = [], isAlone
       const record = log.filter(({ msg }) => msg === message)[count - 1]
       if (record) resolve(record)
       else if (child.exitCode !== null || child.signalCode !== null) {
+        endIsKnown = true
         void ended.then(({ code, signal }) =>
           reject(new Error(`${name} ended with ${signal ?? code} before it logged "${message}"\n${tail()}`)),
         )
@@ -106,11 +107,11 @@ export function launch(t: Test, { name, flags, env = {}, nodeFlags = [], isAlone
     lines,
     logged,
     get ended() {
-      endIsMeant = true
+      endIsKnown = true
       return ended
     },
     signal(name) {
-      endIsMeant = true
+      endIsKnown = true
       child.kill(name)
     },
   }
