@@ -67,6 +67,15 @@ t.test('packets and data leave in their order, data of one turn in one message, 
   t.match(metrics.counted, [['frontendWrote', Number]])
 })
 
+t.test('a call that is to end while data waits for its turn ends behind it', async (t) => {
+  const { sending, read, messages } = await sendingCall(t)
+  const ended = event(read, 'end')
+  sending.data(1, Buffer.from('last'), () => undefined)
+  sending.end()
+  await within(ended, 'the call ends')
+  t.match(messages, [{ data: 'last', bytes: 4 }])
+})
+
 t.test('a call with nothing to say ends at once', async (t) => {
   const { sending, read } = await sendingCall(t)
   read.resume()
