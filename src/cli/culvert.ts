@@ -14,13 +14,14 @@ const commands: Readonly<Record<string, Entry>> = {
   },
 }
 
+const width = Math.max(...Object.keys(commands).map((name) => name.length)) + 2
 const help = [
   'Culvert reaches Kubernetes clusters that accept no inbound connection.',
   '',
   'Usage: culvert <command> [flags]',
   '',
   'Commands:',
-  ...Object.entries(commands).map(([name, { summary }]) => `  ${name.padEnd(8)}${summary}`),
+  ...Object.entries(commands).map(([name, { summary }]) => `  ${name.padEnd(width)}${summary}`),
   '',
   'Flags:',
   '  -h, --help     Show this; after a command, what is known of it.',

@@ -1,5 +1,5 @@
 /** The flags that more than one command of `culvert pki` has. */
-import type { Flag } from '../command-line.ts'
+import type { Flag } from '../../platform/command-line.ts'
 import { isClusterId, isTrustDomain } from '../identity.ts'
 import { LIFETIME_EXPECTED, parseLifetime } from '../lifetime.ts'
 

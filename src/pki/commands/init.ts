@@ -1,5 +1,5 @@
 /** `culvert pki init`: makes the CA of a hub. */
-import type { Command } from '../command-line.ts'
+import type { Command } from '../../platform/command-line.ts'
 import { AUTHORITY_LIFETIME, parseLifetime } from '../lifetime.ts'
 import { AUTHORITY_NAME, writePair } from '../store.ts'
 import { AUTHORITY_FOLDER, folderFlag, lifetimeFlag, trustDomainFlag } from './flags.ts'

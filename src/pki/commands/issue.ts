@@ -1,6 +1,6 @@
 /** `culvert pki issue`: makes a certificate and its key for a server, agent, API server or user. */
 import { X509Certificate } from 'node:crypto'
-import type { Command, Given } from '../command-line.ts'
+import type { Command, Given } from '../../platform/command-line.ts'
 import { isDnsName, isIpAddress } from '../hosts.ts'
 import { type Identity, isIdentityName, ROLES } from '../identity.ts'
 import { LEAF_LIFETIME, parseLifetime } from '../lifetime.ts'

@@ -1,6 +1,7 @@
 /** `culvert pki show`: what is in certificates. */
+
+import type { Command } from '../../platform/command-line.ts'
 import { TunnelError } from '../../platform/errors.ts'
-import type { Command } from '../command-line.ts'
 import { readCertificates } from '../pem.ts'
 import { summarize, summaryLines } from '../summary.ts'
 import { outputFlag, trustDomainFlag } from './flags.ts'

@@ -1,8 +1,8 @@
 /** `culvert pki verify`: whether a certificate will be accepted. */
 import { existsSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import type { Command } from '../../platform/command-line.ts'
 import { checkLeaf } from '../check.ts'
-import type { Command } from '../command-line.ts'
 import { isIdentityName, ROLES, type Role, readTrustDomain } from '../identity.ts'
 import { readCertificates, readPrivateKey } from '../pem.ts'
 import { AUTHORITY_NAME } from '../store.ts'

@@ -1,6 +1,5 @@
 /** The flags that several commands share, as a command line gives them. */
 import t from 'tap'
-import { type Flag, readLine } from '../../../src/pki/command-line.ts'
 import {
   AUTHORITY_FOLDER,
   clusterFlag,
@@ -10,6 +9,7 @@ import {
   outputFlag,
   trustDomainFlag,
 } from '../../../src/pki/commands/flags.ts'
+import { type Flag, readLine } from '../../../src/platform/command-line.ts'
 
 function read(
   flag: Flag,

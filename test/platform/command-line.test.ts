@@ -1,5 +1,5 @@
 import t from 'tap'
-import { commandHelp, type Flags, readLine } from '../../src/pki/command-line.ts'
+import { commandHelp, type Flags, readLine } from '../../src/platform/command-line.ts'
 
 const flags: Flags = {
   dir: { takes: 'folder', default: 'pki', help: 'A folder.' },
