@@ -32,10 +32,13 @@ function onPaper(options: Parameters<typeof carry>[3] = {}) {
   return { ...ours, stream, next, writeDone: () => done.shift()?.() }
 }
 
+const turnEnds = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
+
 t.test('has one write under way, and sends what came meanwhile as one, control frames in front', async (t) => {
   const { carrier, next, writeDone } = onPaper()
   carrier.data(1, Buffer.alloc(10))
-  t.strictSame(next(), ['DATA 10'], 'a quiet stream writes at once')
+  await turnEnds()
+  t.strictSame(next(), ['DATA 10'])
   carrier.data(1, Buffer.alloc(20))
   carrier.ordered({ type: 'CLOSE_REQ', connectId: 1, reason: '' })
   carrier.control({ type: 'DIAL_CLS', random: 1 })
@@ -43,6 +46,7 @@ t.test('has one write under way, and sends what came meanwhile as one, control f
   writeDone()
   t.strictSame(next(), ['DIAL_CLS', 'DATA 20', 'CLOSE_REQ'])
   writeDone()
+  await turnEnds()
   t.strictSame(next(), [])
 })
 
@@ -50,6 +54,7 @@ t.test('holds what is behind the last data until that has left, and its owner le
   const asked: (() => void)[] = []
   const { carrier, count, next, writeDone } = onPaper({ mayClose: (then) => void asked.push(then) })
   carrier.data(1, Buffer.alloc(10))
+  await turnEnds()
   carrier.data(1, Buffer.alloc(20))
   carrier.ordered({ type: 'CLOSE_REQ', connectId: 1, reason: '' }, 'last-data')
   carrier.ordered({ type: 'CLOSE_REQ', connectId: 2, reason: 'reset' })
@@ -62,12 +67,14 @@ t.test('holds what is behind the last data until that has left, and its owner le
   t.strictSame(next(), [])
   t.equal(count.sent.CLOSE_REQ, 1)
   asked[0]!()
+  await turnEnds()
   t.strictSame(next(), ['CLOSE_REQ'])
 })
 
 t.test('ends behind all that waits', async (t) => {
   const { carrier, stream, next, writeDone } = onPaper()
   carrier.data(1, Buffer.alloc(10))
+  await turnEnds()
   carrier.data(1, Buffer.alloc(20))
   carrier.end()
   t.notOk(stream.writableEnded)
@@ -132,6 +139,7 @@ t.test('counts small frames by what they take, of which a busy carrier has a few
   const { carrier, failures, session, writeDone } = onPaper()
   const pong: Packet = { type: 'PONG', nonce: 1 }
   carrier.control(pong)
+  await turnEnds()
   for (let count = 0; count < 100; count++) carrier.control(pong)
   t.equal(session.excess.usedBytes, 0, 'a few')
   for (let count = 0; count < 10_000; count++) carrier.control(pong)
@@ -142,24 +150,28 @@ t.test('counts small frames by what they take, of which a busy carrier has a few
   t.equal(failures[0], 'peer-does-not-read', 'though its bytes are only two megabytes')
 })
 
-t.test('a payload of a transfer leaves at the end of the turn, with what came besides', async (t) => {
+t.test('what a turn brings leaves at its end, in one write', async (t) => {
   const { carrier, next, writeDone } = onPaper()
-  const turnEnds = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
-  carrier.data(1, Buffer.alloc(8 * 1024 - 1))
-  t.strictSame(next(), ['DATA 8191'], 'a smaller one leaves at once')
-  writeDone()
-  carrier.data(1, Buffer.alloc(8 * 1024))
-  carrier.data(2, Buffer.alloc(16 * 1024))
-  t.strictSame(next(), [])
-  await turnEnds()
-  t.strictSame(next(), ['DATA 8192', 'DATA 16384'])
-  writeDone()
-  carrier.data(1, Buffer.alloc(8 * 1024))
+  carrier.data(1, Buffer.alloc(10))
+  carrier.ordered({ type: 'CLOSE_REQ', connectId: 1, reason: '' })
   carrier.control({ type: 'DIAL_CLS', random: 1 })
-  t.strictSame(next(), ['DIAL_CLS', 'DATA 8192'], 'nothing small waits for it')
+  t.strictSame(next(), [], 'a write for each would wake the peer for each')
+  await turnEnds()
+  t.strictSame(next(), ['DIAL_CLS', 'DATA 10', 'CLOSE_REQ'])
   writeDone()
   await turnEnds()
   t.strictSame(next(), [], 'it left once')
+  for (const send of [
+    () => carrier.data(1, Buffer.alloc(16 * 1024)),
+    () => carrier.ordered({ type: 'CLOSE_REQ', connectId: 1, reason: '' }),
+    () => carrier.control({ type: 'DIAL_CLS', random: 1 }),
+  ]) {
+    send()
+    t.strictSame(next(), [])
+    await turnEnds()
+    t.not(next().length, 0, 'each of them alone leaves as well')
+    writeDone()
+  }
 })
 
 t.test('whoever waits until all has left waits also for what leaves at the end of the turn', async (t) => {
@@ -169,8 +181,20 @@ t.test('whoever waits until all has left waits also for what leaves at the end o
   carrier.whenSent(() => {
     sent = true
   })
+  t.notOk(sent)
+  await turnEnds()
   t.strictSame(next(), ['DATA 16384'])
   t.notOk(sent)
   writeDone()
+  t.ok(sent)
+})
+
+t.test('whoever waits until all has left is called also when nothing waits', async (t) => {
+  const { carrier } = onPaper()
+  let sent = false
+  carrier.whenSent(() => {
+    sent = true
+  })
+  await turnEnds()
   t.ok(sent)
 })
