@@ -1,0 +1,142 @@
+/**
+ * Files that are looked at again and again, so that a change of them needs no restart. What they say is compared, which
+ * notices a rewritten file, a renamed one and Kubernetes' `..data` link alike, where fs.watch loses track of them. What is
+ * new is used when it passes its checks; else the old stays in use, and an alarm is up until the files are mended.
+ *
+ *   watchTexts(source, load, { clock, intervalMs, changed, broken, mended })
+ *
+ * watches one file, or the `.yaml`, `.yml` and `.json` files of one folder (by name; hidden ones and subfolders are left
+ * out). `load` makes a value of all texts, or says every problem; it is asked only when a text has changed.
+ * `watchLoaded` does the same for anything that a function reads by itself.
+ */
+import { readdirSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Clock } from './clock.ts'
+import { TunnelError } from './errors.ts'
+import { readSmallFile } from './secret-file.ts'
+
+export type Loaded<T> =
+  | { readonly ok: true; readonly value: T }
+  | { readonly ok: false; readonly problems: readonly string[] }
+/** What to watch: `path` is a file or a folder, `flag` (`--clusters`) begins each problem of reading it. */
+export type TextSource = { readonly flag: string; readonly path: string; readonly maxBytes: number }
+export type FileText = { readonly path: string; readonly text: string }
+
+export type WatchEvents<T> = {
+  /** This is in use from now on. */
+  readonly changed: (value: T) => void
+  /** The files were broken, in the same way, in two looks in a row: one look may have met a writer at work. */
+  readonly broken: (error: TunnelError) => void
+  /** The alarm is over. */
+  readonly mended: () => void
+}
+export type WatchOptions<T> = WatchEvents<T> & { readonly clock: Clock; readonly intervalMs: number }
+export type Watch<T> = Disposable & {
+  readonly current: () => T
+  /** Why the files on disk are not what is in use; undefined when they are. */
+  readonly alarm: () => TunnelError | undefined
+  /** Looks at once, for a signal or a test. */
+  readonly check: () => void
+}
+
+/** Most files of a folder. */
+const MAX_FILES = 10_000
+const NAME = /^[^.].*\.(ya?ml|json)$/
+
+/** @throws TunnelError `bad-option` with every problem, one per line, when the files are broken at the start */
+export function watchTexts<T>(
+  source: TextSource,
+  load: (files: readonly FileText[]) => Loaded<T>,
+  options: WatchOptions<T>,
+): Watch<T> {
+  let last: { readonly texts: string; readonly loaded: Loaded<T> } | undefined
+  const look = (): Loaded<T> => {
+    const read = readTexts(source)
+    if (!read.ok) return read
+    const texts = JSON.stringify(read.value)
+    if (texts !== last?.texts) last = { texts, loaded: load(read.value) }
+    return last.loaded
+  }
+  return watchLoaded(look, Object.is, options)
+}
+
+/**
+ * @param isSame whether what was read says nothing new
+ * @throws TunnelError `bad-option` with every problem, one per line, when `look` finds some at the start
+ */
+export function watchLoaded<T>(
+  look: () => Loaded<T>,
+  isSame: (a: T, b: T) => boolean,
+  { clock, intervalMs, changed, broken, mended }: WatchOptions<T>,
+): Watch<T> {
+  const first = look()
+  if (!first.ok) throw errorOf(first.problems)
+  let current = first.value
+  let lastProblems = ''
+  let alarm: TunnelError | undefined
+  let timer: Disposable
+
+  const check = (): void => {
+    const loaded = look()
+    const problems = loaded.ok ? '' : loaded.problems.join('\n')
+    const settled = problems === lastProblems
+    lastProblems = problems
+    if (!loaded.ok) {
+      if (!settled || alarm?.message === problems) return
+      alarm = errorOf(loaded.problems)
+      broken(alarm)
+      return
+    }
+    if (alarm !== undefined) {
+      alarm = undefined
+      mended()
+    }
+    if (isSame(loaded.value, current)) return
+    current = loaded.value
+    changed(current)
+  }
+  const schedule = (): void => {
+    timer = clock.after(intervalMs, () => {
+      schedule() // first, so that a watch which ends in `check` stays ended
+      check()
+    })
+  }
+  schedule()
+  return { current: () => current, alarm: () => alarm, check, [Symbol.dispose]: () => timer[Symbol.dispose]() }
+}
+
+/** The file, or the files of the folder; all of them together within the limit. For who reads once, without watching. */
+export function readTexts({ flag, path, maxBytes }: TextSource): Loaded<readonly FileText[]> {
+  try {
+    const paths = statSync(path).isDirectory() ? filesOf(path) : [path]
+    if (paths.length > MAX_FILES) return { ok: false, problems: [`${flag}: ${path} holds over ${MAX_FILES} files`] }
+    let room = maxBytes
+    const files: FileText[] = []
+    for (const file of paths) {
+      const text = readSmallFile(file, room)
+      room -= Buffer.byteLength(text)
+      files.push({ path: file, text })
+    }
+    return { ok: true, value: files }
+  } catch (cause) {
+    return { ok: false, problems: [`${flag}: ${reason(path, cause)}`] }
+  }
+}
+
+function filesOf(folder: string): string[] {
+  const names = readdirSync(folder).filter((name) => NAME.test(name))
+  return names
+    .sort()
+    .map((name) => join(folder, name))
+    .filter((path) => !statSync(path).isDirectory())
+}
+
+function reason(path: string, cause: unknown): string {
+  if (cause instanceof TunnelError) return cause.message
+  const { code } = cause as NodeJS.ErrnoException
+  return `could not use ${path}: ${code === 'ENOENT' ? 'there is no such file' : String(code)}`
+}
+
+function errorOf(problems: readonly string[]): TunnelError {
+  return new TunnelError('bad-option', problems.join('\n'))
+}

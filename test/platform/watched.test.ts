@@ -1,0 +1,117 @@
+import { mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { type FileText, type Loaded, readTexts, watchTexts } from '../../src/platform/watched.ts'
+import { manualClock } from './manual-clock.ts'
+
+/** A watch whose value is all texts; one that holds "bad" is a problem. */
+function setup(t: Test, files: Record<string, string>, name = '') {
+  const folder = t.testdir(files)
+  const path = join(folder, name)
+  const events: string[] = []
+  const clock = manualClock()
+  let loads = 0
+  const load = (read: readonly FileText[]): Loaded<string> => {
+    loads++
+    const bad = read.filter(({ text }) => text.includes('bad'))
+    if (bad.length > 0) return { ok: false, problems: bad.map((file) => `${file.path}: bad`) }
+    return { ok: true, value: read.map(({ text }) => text).join() }
+  }
+  const watch = watchTexts({ flag: '--given', path, maxBytes: 20 }, load, {
+    clock,
+    intervalMs: 1_000,
+    changed: (value) => events.push(value),
+    broken: (error) => events.push(`broken ${error.code} ${error.message}`),
+    mended: () => events.push('mended'),
+  })
+  t.teardown(() => watch[Symbol.dispose]())
+  const write = (file: string, text: string): void => writeFileSync(join(folder, file), text)
+  return { folder, path, watch, events, clock, write, loads: () => loads }
+}
+
+t.test('one file: loaded at the start, and anew when its text changes', async (t) => {
+  const { watch, events, clock, write, loads } = setup(t, { 'a.txt': 'one' }, 'a.txt')
+  clock.advance(1_000)
+  t.strictSame([watch.current(), events, loads()], ['one', [], 1])
+  write('a.txt', 'two')
+  clock.advance(999)
+  t.equal(watch.current(), 'one', 'not yet')
+  clock.advance(1)
+  t.strictSame([watch.current(), events], ['two', ['two']])
+})
+
+t.test('a folder: its files by name, without hidden ones, others and subfolders', async (t) => {
+  const { watch, events, write, folder } = setup(t, { 'b.yml': 'B', 'a.yaml': 'A', '.c.yaml': 'x', 'd.txt': 'x' })
+  mkdirSync(join(folder, 'e.yaml'))
+  t.equal(watch.current(), 'A,B')
+  write('c.json', 'C')
+  watch.check()
+  rmSync(join(folder, 'a.yaml'))
+  watch.check()
+  t.strictSame(events, ['A,B,C', 'B,C'])
+})
+
+t.test('a folder of the links that Kubernetes swaps', async (t) => {
+  const { folder, watch, events, write } = setup(t, {})
+  for (const version of ['1', '2']) {
+    mkdirSync(join(folder, `..${version}`))
+    write(`..${version}/a.yaml`, version)
+  }
+  symlinkSync('..1', join(folder, '..data'))
+  symlinkSync('..data/a.yaml', join(folder, 'a.yaml'))
+  watch.check()
+  symlinkSync('..2', join(folder, '..data_tmp'))
+  renameSync(join(folder, '..data_tmp'), join(folder, '..data'))
+  watch.check()
+  t.strictSame(events, ['1', '2'])
+})
+
+t.test('keeps the old while the new is broken, with one alarm until it is mended', async (t) => {
+  const { folder, watch, events, write } = setup(t, { 'a.yaml': 'one' })
+  write('a.yaml', 'bad')
+  watch.check()
+  t.strictSame([events, watch.alarm()], [[], undefined], 'one look may have met a writer')
+  watch.check()
+  watch.check()
+  t.strictSame(events, [`broken bad-option ${join(folder, 'a.yaml')}: bad`])
+  t.match(watch.alarm(), { code: 'bad-option' })
+  t.equal(watch.current(), 'one')
+  write('a.yaml', 'one')
+  watch.check()
+  t.strictSame(events.slice(1), ['mended'], 'what was in use all the time is no change')
+  t.equal(watch.alarm(), undefined)
+})
+
+t.test('another problem is another alarm, and a file that is gone is one', async (t) => {
+  const { watch, events, path, write } = setup(t, { 'a.yaml': 'one' }, 'a.yaml')
+  write('a.yaml', 'bad')
+  watch.check()
+  watch.check()
+  rmSync(path)
+  watch.check()
+  watch.check()
+  t.strictSame(events.slice(1), [`broken bad-option --given: could not use ${path}: there is no such file`])
+})
+
+t.test('refuses to start with what is broken, too long or no file', async (t) => {
+  t.throws(() => setup(t, { 'a.yaml': 'bad', 'b.yaml': 'bad' }), {
+    code: 'bad-option',
+    message: /a\.yaml: bad\n.*b\.yaml: bad$/,
+  })
+  t.throws(() => setup(t, { 'a.yaml': 'x'.repeat(21) }), { message: /^--given: .*over the limit of 20 bytes/ })
+  t.throws(() => setup(t, { 'a.yaml': 'x'.repeat(20), 'b.yaml': 'x' }), { message: /over the limit of 0 bytes/ })
+  t.doesNotThrow(() => setup(t, { 'a.yaml': 'x'.repeat(10), 'b.yaml': 'x'.repeat(10) }))
+  t.throws(() => setup(t, {}, 'none'), { message: /^--given: .*there is no such file/ })
+})
+
+t.test('ends with its owner', async (t) => {
+  const { watch, clock } = setup(t, { 'a.yaml': 'one' })
+  watch[Symbol.dispose]()
+  t.equal(clock.waiting(), 0)
+})
+
+t.test('readTexts reads once', async (t) => {
+  const folder = t.testdir({ 'a.yaml': 'A' })
+  const path = join(folder, 'a.yaml')
+  t.strictSame(readTexts({ flag: '--x', path: folder, maxBytes: 9 }), { ok: true, value: [{ path, text: 'A' }] })
+})
