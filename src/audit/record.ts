@@ -1,0 +1,55 @@
+/** What an audit log tells: a decision, or the end of what was decided. docs/audit.md explains each field. */
+
+export type AuditEvent =
+  /** An agent asked to be taken, and its stream ended. */
+  | 'agent'
+  | 'agent-end'
+  /** A client asked to be taken. */
+  | 'frontend'
+  /** A server was reached by this agent, and its stream ended. */
+  | 'server'
+  | 'server-end'
+  /** A connection was asked for, and one that was opened has ended. */
+  | 'dial'
+  | 'end'
+
+export type AuditRecord = {
+  readonly event: AuditEvent
+  /** The same on both ends of a tunnel: id of the server and number of the dial. */
+  readonly id?: string | undefined
+  readonly cluster?: string | undefined
+  readonly principal?: string | undefined
+  /** Address of who asks. */
+  readonly source?: string | undefined
+  readonly agent?: string | undefined
+  readonly server?: string | undefined
+  /** host:port as it was asked for. */
+  readonly destination?: string | undefined
+  /** On the agent, the address that was dialled. */
+  readonly address?: string | undefined
+  readonly rule?: string | undefined
+  readonly verdict?: 'allowed' | 'refused' | undefined
+  readonly outcome?: 'connected' | 'failed' | 'finished' | 'reset' | undefined
+  readonly by?: 'peer' | 'self' | 'tunnel' | undefined
+  readonly reason?: string | undefined
+  readonly bytesToTarget?: number | undefined
+  readonly bytesFromTarget?: number | undefined
+  readonly durationMs?: number | undefined
+}
+
+/** Takes note of it; never waits and never throws. */
+export type Audit = (record: AuditRecord) => void
+
+/** Longest text of a record: characters. Peers write some of them. */
+export const MAX_TEXT_CHARS = 512
+
+/** The fields as they are written, in the order of the record: nothing that is unknown, nothing that is endless. */
+export function fieldsOf(record: AuditRecord): Record<string, unknown> {
+  const fields: Record<string, unknown> = {}
+  for (const [name, value] of Object.entries(record)) {
+    if (value === undefined) continue
+    fields[name] =
+      typeof value === 'string' && value.length > MAX_TEXT_CHARS ? `${value.slice(0, MAX_TEXT_CHARS)}…` : value
+  }
+  return fields
+}
