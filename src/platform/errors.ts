@@ -5,10 +5,12 @@ export type ErrorCode =
   | 'bad-option' // a flag, or a file that a flag names
   | 'bad-request' // a CONNECT that breaks RFC 9110 or our limits
   | 'dial-failed' // the agent could not reach the target
+  | 'dial-refused' // the agent does not dial such a target
   | 'dial-timeout'
   | 'forbidden' // a peer without the credentials for what it asked
   | 'message-too-large' // a message over --max-message-bytes
   | 'no-agent' // no agent of the cluster is connected
+  | 'no-answer' // a hub that was asked, by a command
   | 'no-worker' // the processes that should serve cannot be kept running
   | 'reset' // a connection ended before its end
 

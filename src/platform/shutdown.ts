@@ -40,6 +40,12 @@ export function ignoreSignals(signals: readonly NodeJS.Signals[]): void {
   for (const signal of signals) process.on(signal, () => undefined)
 }
 
+/** Calls that at each SIGHUP. While nobody asks for it, the signal ends the program. */
+export function onHangup(act: () => void): Disposable {
+  process.on('SIGHUP', act)
+  return { [Symbol.dispose]: () => void process.off('SIGHUP', act) }
+}
+
 /** Resolves when the signal is aborted, or at once if it is. */
 export function aborted(signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {

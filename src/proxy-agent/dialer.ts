@@ -56,11 +56,11 @@ const KEEP_ALIVE_MS = 15_000 // as Go's dialer, which a stock agent uses
 /**
  * Until the promise settles, `signal` ends the dial at once and closes every socket of it; afterwards it means nothing here.
  *
- * @throws TunnelError `dial-failed`; the message is Go's wording, made for DIAL_RSP.error
+ * @throws TunnelError `dial-refused` for what is not dialled, else `dial-failed`; the message is Go's wording, made for DIAL_RSP.error
  */
 export function dial(request: DialRequest, network: Network): Promise<Dialed> {
   const target = readTarget(request.protocol, request.address)
-  if (target.kind === 'refused') return Promise.reject(failure(target.text, request.protocol))
+  if (target.kind === 'refused') return Promise.reject(refusal(target.text, request.protocol))
   return new Promise((resolve, reject) => race(target, request, network, resolve, reject))
 }
 
@@ -119,8 +119,10 @@ function race(
     if (addresses.length === 0 && found.length > 0) return fail(addressErrorText(host, NO_ADDRESS))
     const allowed = addresses.filter(isAllowedAddress)
     if (allowed.length > 0) tryAll(allowed.slice(0, MAX_ADDRESSES))
-    else if (addresses[0] !== undefined) fail(prohibitedText(addresses[0], port))
-    else fail(lookupErrorText(host, { code: 'ENOTFOUND' }))
+    else if (addresses[0] !== undefined) {
+      end()
+      reject(refusal(prohibitedText(addresses[0], port), protocol))
+    } else fail(lookupErrorText(host, { code: 'ENOTFOUND' }))
   }
 
   function tryAll(addresses: readonly string[]): void {
@@ -162,6 +164,9 @@ function race(
     }
   }
 }
+
+const refusal = (text: string, protocol: string): TunnelError =>
+  new TunnelError('dial-refused', namingProtocol(text, protocol))
 
 function failure(text: string, protocol: string, cause?: unknown): TunnelError {
   return new TunnelError('dial-failed', namingProtocol(text, protocol), { cause })

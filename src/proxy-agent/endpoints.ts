@@ -1,11 +1,13 @@
 /** Opens the connections that a server asks for, inside the cluster, and joins each to its target's socket. */
 import { Buffer } from 'node:buffer'
 import type { OnReadOpts } from 'node:net'
+import type { Audit } from '../audit/record.ts'
 import { READ_BYTES } from '../tunnel/carrier.ts'
 import type { DialRequest } from '../tunnel/dials.ts'
 import { createEndpoint, type Endpoint, eventsOf, followSocket, mayReadSocket, readSocket } from '../tunnel/endpoint.ts'
 import type { Int64 } from '../tunnel/packet.ts'
 import type { Session } from '../tunnel/session-owner.ts'
+import { auditDial, bothHear } from './dial-audit.ts'
 import { dial, type Network } from './dialer.ts'
 import type { AgentMetrics } from './metrics.ts'
 import type { OpenSockets } from './open-sockets.ts'
@@ -21,36 +23,50 @@ export type TargetDialerDeps = {
   readonly network: Network
   /** Monotonic milliseconds. */
   readonly now: () => number
+  readonly audit?: Audit | undefined
+  /** Which the connections of this dialer come through. */
+  readonly serverId: string
 }
 
 /** One for each session: dials are named by numbers that mean nothing beyond it. */
 export function createTargetDialer(
   timeoutMs: number,
-  { metrics, sockets, network, now }: TargetDialerDeps,
+  { metrics, sockets, network, now, audit, serverId }: TargetDialerDeps,
 ): TargetDialer {
   const pending = new Map<Int64, AbortController>()
-  const over = (): void => metrics.connectionEnded()
+  const ended = (): void => metrics.connectionEnded()
 
-  async function open(session: Session, { random, protocol, address }: DialRequest): Promise<void> {
+  async function open(session: Session, request: DialRequest): Promise<void> {
+    const { random, protocol, address } = request
     const abort = new AbortController()
     pending.set(random, abort)
     const startMs = now()
+    const audited = audit && auditDial(audit, serverId, request, now)
     let endpoint: Endpoint | undefined
     const onread: OnReadOpts = {
       buffer: readBuffer,
       callback: (bytes, buffer) => endpoint !== undefined && readSocket(endpoint, buffer.subarray(0, bytes)),
     }
     try {
-      const { socket } = await dial({ protocol, address, timeoutMs, signal: abort.signal, onread }, network)
+      const { socket, address: dialled } = await dial(
+        { protocol, address, timeoutMs, signal: abort.signal, onread },
+        network,
+      )
+      const over = audited ? bothHear(audited, () => endpoint?.connection, ended) : ended
       endpoint = createEndpoint({ socket, count: metrics.bytes, held: false, over })
       followSocket(endpoint)
       const connection = abort.signal.aborted ? undefined : session.accept(random, eventsOf(endpoint))
-      if (!connection) return void socket.destroy()
+      if (!connection) {
+        audited?.failed('the dial is no longer wanted')
+        return void socket.destroy()
+      }
       sockets.add(socket)
       metrics.connectionOpened(now() - startMs)
+      audited?.connected(dialled)
       endpoint.connection = connection
       if (mayReadSocket(endpoint)) socket.resume()
     } catch (error) {
+      audited?.failed(error)
       if (abort.signal.aborted) return
       const text = error instanceof Error ? error.message : String(error)
       metrics.dialFailed(text.endsWith('i/o timeout') ? 'timeout' : 'unknown') // a name may say "timeout", too

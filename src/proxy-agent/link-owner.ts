@@ -1,4 +1,5 @@
 /** What the owner of a link brings to it, hears of it, and can ask of it. */
+import type { Audit } from '../audit/record.ts'
 import type { TlsProtocol } from '../platform/cipher-suites.ts'
 import type { Clock } from '../platform/clock.ts'
 import type { Log } from '../platform/log.ts'
@@ -45,6 +46,7 @@ export type LinkDeps = {
   readonly processBudget: Budget
   readonly sockets: OpenSockets
   readonly network: Network
+  readonly audit?: Audit | undefined
   /** From 0 up to, not including, 1. */
   readonly random: () => number
   readonly health: (link: { readonly roundTripMs: number | undefined }) => Health

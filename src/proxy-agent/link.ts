@@ -66,6 +66,7 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
   let endCode: StreamEndCode = 'Unavailable' // unless the server says more, or what it sends makes no sense
   let ended = false // by us: what comes then is not why
   let ticker: NodeJS.Timeout | undefined
+  let openedMs: number | undefined
   let lose = (_reason: string): void => {}
   const ours = options.lanes === 0 ? withoutLanes : offered
   const over = new AbortController()
@@ -138,6 +139,10 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
     lose(reason)
     http.close()
     clock.after(END_GRACE_MS, () => http.destroy())
+    if (openedMs !== undefined) {
+      const durationMs = Math.round(clock.now() - openedMs)
+      deps.audit?.({ event: 'server-end', server: serverId, destination: authority, reason, durationMs })
+    }
     events.gone(link, reason, session !== undefined)
   })
 
@@ -151,12 +156,15 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
     const extensions = readExtensions(answer.extensions, ours)
     serve(extensions)
     events.connected(link, answer.serverCount)
-    if (!ended) log.info({ extensions: [...extensions] }, 'connected')
+    if (ended) return
+    log.info({ extensions: [...extensions] }, 'connected')
+    openedMs = clock.now()
+    deps.audit?.({ event: 'server', server: serverId, destination: authority, verdict: 'allowed' })
   }
 
   function serve(extensions: Extensions): void {
     const heartbeats = extensions.has('heartbeat')
-    const dialer = createTargetDialer(options.dialTimeoutMs, { ...deps, now: clock.now })
+    const dialer = createTargetDialer(options.dialTimeoutMs, { ...deps, now: clock.now, serverId })
     let roundTripMs: number | undefined
     const openWindows = createWindowOpener(http)
     const made = createSession(

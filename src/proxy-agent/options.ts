@@ -14,6 +14,11 @@ const ours = {
     default: '',
     help: 'File that receives the ports in use, as JSON, once all listen.',
   }),
+  auditLogFile: text({
+    group: 'Audit',
+    default: '',
+    help: 'File that gets a line for each decision and each end of a connection: docs/audit.md. Empty: none.',
+  }),
   lanes: integerOr('auto', {
     group: 'Connections to servers',
     default: 'auto',

@@ -1,4 +1,5 @@
 /** Wires proxy-agent together: the servers it holds, health, metrics, reloads, drain. Decisions live in `core/`. */
+import { createAuditMetrics, openAudit } from '../audit/open-audit.ts'
 import { certificateSeconds } from '../platform/certificate-expiry.ts'
 import { tlsProtocol } from '../platform/cipher-suites.ts'
 import { type Clock, elapsed } from '../platform/clock.ts'
@@ -40,6 +41,8 @@ export type AgentDeps = {
   readonly clock: Clock
   readonly log: Log
   readonly shutdown: Shutdown
+  /** Calls that at each SIGHUP, which without anybody who asks for it is what it always was. */
+  readonly onHangup: (act: () => void) => Disposable
   readonly version: string
 }
 
@@ -50,6 +53,8 @@ export type AgentDeps = {
  */
 export async function runAgent(options: AgentOptions, deps: AgentDeps): Promise<void> {
   const { clock, log, shutdown } = deps
+  await using audit = openAudit(options.auditLogFile, { clock, log, program: 'proxy-agent' })
+  using _hangup = audit && deps.onHangup(audit.reopen)
   using tls = watchAgentTls(options, clock, log)
   const startMs = clock.now()
   const addresses = serverAddresses(options)
@@ -75,6 +80,7 @@ export async function runAgent(options: AgentOptions, deps: AgentDeps): Promise<
     certificateSeconds: expiry,
     tlsAlarm: () => tls.alarm() !== undefined,
   })
+  createAuditMetrics(registry, 'culvert_agent_', audit)
   using leases = await openLeaseCount(options, {
     clock,
     log,
@@ -97,6 +103,7 @@ export async function runAgent(options: AgentOptions, deps: AgentDeps): Promise<
     sockets,
     network: systemNetwork(createLookups()),
     random: Math.random,
+    audit: audit && ((record) => audit.record({ ...record, agent: options.agentId })),
     health: ({ roundTripMs }) => report.read(roundTripMs),
   }
   const keeper = createServerKeeper({

@@ -86,6 +86,9 @@ export type Connection = {
   /** Where its data goes, and where the peer's comes from. */
   out: Outlet
   in: Outlet
+  /** Payload since the start, as it came from the owner and as it went there. */
+  sentBytes: number
+  receivedBytes: number
   sending: 'open' | 'ending' | 'ended' // ending: what is held goes first
   /** Bytes it may send; Infinity without flow control. */
   credit: number
@@ -131,6 +134,8 @@ export function createConnection(id: Int64, link: Link, home: Outlet, events: Co
     home,
     out: home,
     in: home,
+    sentBytes: 0,
+    receivedBytes: 0,
     sending: 'open',
     credit: link.flowControl ? createWindow().size : Number.POSITIVE_INFINITY,
     held: [],

@@ -72,6 +72,7 @@ function deliver(connection: Connection, bytes: Uint8Array): void {
   if (connection.backlog === 0) connection.tookMs = link.nowMs
   connection.backlog += bytes.length
   connection.arrivedBytes += bytes.length
+  connection.receivedBytes += bytes.length
   connection.events.data(bytes)
   if (!link.flowControl) link.backlogChanged(connection, 0)
   spendWithin(link.budget, bytes.length)

@@ -27,6 +27,7 @@ const CROWD_STEPS = 64
 export function send(connection: Connection, bytes: Uint8Array): boolean {
   if (connection.over || connection.sending !== 'open') return false
   connection.activeMs = connection.link.nowMs
+  connection.sentBytes += bytes.length
   weigh(connection, bytes.length)
   steer(connection)
   const sent = connection.held.length > 0 ? 0 : push(connection, bytes)

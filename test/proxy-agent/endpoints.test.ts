@@ -29,7 +29,7 @@ async function setup(t: Test, serve: (socket: Socket) => void = () => {}) {
   const network = systemNetwork(createLookups())
   let nowMs = 0
   const one = oneSession({ role: 'agent' })
-  const dialer = createTargetDialer(5_000, { metrics, sockets, network, now: () => nowMs++ })
+  const dialer = createTargetDialer(5_000, { metrics, sockets, network, now: () => nowMs++, serverId: 'hub-0' })
   const address = `127.0.0.1:${(server.address() as AddressInfo).port}`
 
   function dial(random: number, to = address): void {

@@ -49,6 +49,7 @@ t.test('has the names and defaults of konnectivity, and ours', async (t) => {
     serverCountSource: 'default',
     kubeconfig: '',
     lanes: 'auto',
+    auditLogFile: '',
     kubeApiContentType: 'application/vnd.kubernetes.protobuf',
     cipherSuites: [],
     syncIntervalMs: 1_000,

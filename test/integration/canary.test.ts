@@ -1,0 +1,196 @@
+/**
+ * Secrets are planted wherever one can be: tokens, keys, header fields, payload, targets, queries. None of them may be in anything
+ * that a program says: logs at the finest level, metrics, endpoints, audit logs, answers to others.
+ */
+import { createPrivateKey } from 'node:crypto'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { auditHas } from './audit-log.ts'
+import { makePki, temporaryFolder } from './certificates.ts'
+import { ask, askFor, connectFrontend, connectHead, echoOver, endOf, openTunnel } from './client.ts'
+import { fetchFrom } from './figures.ts'
+import { dataOf, dialRequest, grpcClient } from './grpc-client.ts'
+import type { Program } from './program.ts'
+import { closedPort, echo, listenTarget } from './target.ts'
+import { type Agent, launchAgent, type Server, startAgent, startServer } from './tunnel.ts'
+import { openWireAgent } from './wire-agent.ts'
+
+const pki = await makePki(t)
+const target = await listenTarget(t, echo)
+
+/** One for each place. */
+const canary = (where: string): string => `canary-${where}-5bd1e995`
+const CANARY = /canary-[a-z-]+-5bd1e995/g
+
+/** Pieces of a private key in any usual form, long enough to be nothing else. */
+function piecesOf(pem: string): string[] {
+  const der = createPrivateKey(pem).export({ type: 'pkcs8', format: 'der' })
+  const lines = pem.split('\n').filter((line) => line.length > 40 && !line.startsWith('-----'))
+  return [...lines, der.toString('hex').slice(-40), der.toString('base64').slice(-40)]
+}
+const keys = [pki.server, pki.agent, pki.apiserver].flatMap(({ key }) => piecesOf(key))
+
+type Said = Readonly<Record<string, string>>
+
+const written = ({ log, lines }: Program): string =>
+  [...lines, ...log.map((record) => JSON.stringify(record))].join('\n')
+
+async function endpointsOf(name: string, { healthPort, adminPort }: Server | Agent): Promise<[string, string][]> {
+  const paths = [
+    '/metrics',
+    '/healthz',
+    '/readyz?verbose',
+    `/v1/clusters?token=${canary('query')}`,
+    `/${canary('path')}`,
+  ]
+  const asked = [healthPort, adminPort].flatMap((port) => paths.map((path) => [port, path] as const))
+  const headers = { Authorization: `Bearer ${canary('admin')}`, Cookie: canary('cookie') }
+  return Promise.all(
+    asked.map(async ([port, path]): Promise<[string, string]> => {
+      const response = await fetchFrom(port, path, { headers })
+      return [`${name} ${path}`, `${JSON.stringify([...response.headers])}${await response.text()}`]
+    }),
+  )
+}
+
+function holdsNoSecret(t: Test, said: Said): void {
+  for (const [where, text] of Object.entries(said)) {
+    t.strictSame(text.match(CANARY), null, where)
+    for (const key of keys) if (text.includes(key)) t.fail(`${where} has a private key`)
+  }
+}
+
+const secretHeaders = ['Authorization', 'Proxy-Authorization', 'Cookie', 'X-Api-Key']
+  .map((name) => `${name}: Bearer ${canary(name.toLowerCase())}\r\n`)
+  .join('')
+const withSecrets = (head: string): string => head.replace(/\r\n\r\n$/, `\r\n${secretHeaders}\r\n`)
+
+type Setup = { readonly server: Server; readonly agent: Agent; readonly hub: string; readonly cell: string }
+
+async function setup(t: Test, flags: readonly string[]): Promise<Setup> {
+  const folder = temporaryFolder(t)
+  const [hub, cell, token] = ['hub.log', 'cell.log', 'token'].map((name) => join(folder, name)) as [
+    string,
+    string,
+    string,
+  ]
+  writeFileSync(token, canary('token'))
+  const server = await startServer(t, {
+    pki,
+    flags: [`--audit-log-file=${hub}`, '-v=9', '--shutdown-quiet-time=100ms', ...flags],
+  })
+  const agent = await startAgent(t, server, {
+    flags: [
+      `--audit-log-file=${cell}`,
+      `--service-account-token-path=${token}`,
+      '-v=9',
+      '--heartbeat-interval=200ms',
+      '--drain-quiet-time=100ms',
+    ],
+  })
+  return { server, agent, hub, cell }
+}
+
+async function saidBy({ server, agent, hub, cell }: Setup): Promise<Said> {
+  const endpoints = [...(await endpointsOf('server', server)), ...(await endpointsOf('agent', agent))]
+  for (const program of [agent, server]) program.signal('SIGTERM')
+  await Promise.all([agent.ended, server.ended])
+  return {
+    ...Object.fromEntries(endpoints),
+    'log of the server': written(server),
+    'log of the agent': written(agent),
+    'audit log of the server': readFileSync(hub, 'utf8'),
+    'audit log of the agent': readFileSync(cell, 'utf8'),
+  }
+}
+
+t.test('the search finds what it looks for', async (t) => {
+  t.strictSame(`x${canary('a')}y`.match(CANARY), [canary('a')])
+  t.ok(keys.length >= 9, `${keys.length} pieces of keys`)
+  t.ok(keys.some((piece) => pki.agent.key.includes(piece)))
+})
+
+t.test('over http-connect no secret is in anything that is said', async (t) => {
+  const all = await setup(t, [])
+  const { server, hub, cell } = all
+  const socket = await connectFrontend(server)
+  socket.write(withSecrets(connectHead(target.address)))
+  socket.write(canary('early'))
+  const echoed = await new Promise<string>((resolve) => {
+    let text = ''
+    socket.on('data', (bytes: Buffer) => {
+      text += bytes.toString()
+      if (text.includes(canary('early'))) resolve(text)
+    })
+  })
+  t.match(echoed, /^HTTP\/1\.1 200 /, 'headers like these are taken')
+  await echoOver(socket, canary('payload'))
+  socket.destroy()
+  const broken = await openTunnel(server, target.address)
+  await echoOver(broken, canary('payload'))
+  const ended = endOf(broken)
+  for (const open of target.sockets) open.resetAndDestroy()
+  await ended
+  const answers = {
+    'a dial that fails': await ask(server, withSecrets(connectHead(await closedPort()))),
+    'a target with a password': await askFor(server, `alice:${canary('password')}@10.0.0.1:443`),
+    'a URL': await askFor(server, `https://alice:${canary('url')}@10.0.0.1:443/?token=${canary('query')}`),
+    'another method': await ask(server, withSecrets('GET / HTTP/1.1\r\nHost: x\r\n\r\n')),
+    'a body': await ask(server, withSecrets(`CONNECT a:1 HTTP/1.1\r\nContent-Length: 20\r\n\r\n`) + canary('body')),
+    'a header that is none': await ask(server, `CONNECT a:1 HTTP/1.1\r\n${canary('header')}\r\n\r\n`),
+    'no HTTP': await ask(server, `${canary('garbage')}\r\n\r\n`),
+    'another role': await ask(server, withSecrets(connectHead(target.address)), pki.agent),
+  }
+  for (const headers of [
+    { authorization: `Bearer ${canary('agent')}`, 'x-token': canary('agent') },
+    { agentid: 'x', authorization: `Bearer ${canary('agent')}` },
+  ]) {
+    const agent = await openWireAgent(t, server, { headers })
+    await Promise.race([agent.ended(), agent.answer()])
+    agent.http.destroy()
+  }
+  await auditHas(hub, { event: 'end', outcome: 'reset' })
+  await auditHas(cell, { event: 'dial', outcome: 'failed' })
+  const said = await saidBy(all)
+  t.match(said['audit log of the agent'], /"bytesToTarget":\d\d/, 'there is something to look at')
+  holdsNoSecret(t, said)
+  holdsNoSecret(t, { answers: JSON.stringify(answers) })
+})
+
+t.test('over gRPC no secret is in anything that is said', async (t) => {
+  const all = await setup(t, ['--mode=grpc'])
+  const { server, hub } = all
+  const call = grpcClient(t, server).call()
+  call.send(dialRequest(target.address))
+  const { connectID } = await call.next('dialResponse')
+  call.send(dataOf(connectID, canary('payload')))
+  t.equal((await call.next('data')).data.toString(), canary('payload'))
+  call.send(dataOf('4711', canary('stray')))
+  call.send({ type: 'DIAL_RSP', dialResponse: { error: canary('strange'), connectID: '1', random: '1' } })
+  call.finish()
+  await call.status
+  await auditHas(hub, { event: 'end' })
+  holdsNoSecret(t, await saidBy(all))
+})
+
+t.test('a token that cannot be used, and keys in the wrong place, are not shown', async (t) => {
+  const folder = temporaryFolder(t)
+  const token = join(folder, 'token')
+  writeFileSync(token, `${canary('token')}\nsecond line`)
+  const server = await startServer(t, { pki })
+  const agent = await launchAgent(t, server, { flags: [`--service-account-token-path=${token}`] })
+  await agent.logged('could not connect')
+  t.match(written(agent), /holds more than one line/)
+  holdsNoSecret(t, { 'log of the agent': written(agent) })
+  for (const flags of [
+    [`--cluster-cert=${pki.server.keyFile}`],
+    [`--cluster-key=${pki.agent.keyFile}`],
+    [`--cluster-ca-cert=${pki.apiserver.keyFile}`],
+    [`--audit-log-file=${pki.server.keyFile}`],
+  ]) {
+    const { message } = (await startServer(t, { pki, flags }).catch((error: Error) => error)) as Error
+    t.match(message, /ended with/, flags.join())
+    holdsNoSecret(t, { [`refusal of ${flags}`]: message })
+  }
+})
