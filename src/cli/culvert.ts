@@ -12,6 +12,14 @@ const commands: Readonly<Record<string, Entry>> = {
     summary: 'Make and inspect the certificates of a hub.',
     run: async (argv) => (await import('./pki.ts')).pki(argv),
   },
+  audit: {
+    summary: 'Check the audit logs of both ends.',
+    run: async (argv) => (await import('./audit.ts')).audit(argv),
+  },
+  status: {
+    summary: 'Show which clusters are connected to a running hub.',
+    run: async (argv) => (await import('./status.ts')).status(argv),
+  },
 }
 
 const width = Math.max(...Object.keys(commands).map((name) => name.length)) + 2

@@ -4,7 +4,7 @@ import { TunnelError } from '../platform/errors.ts'
 import { createLog } from '../platform/log.ts'
 import { helpText, problemText } from '../platform/option-help.ts'
 import { readOptions } from '../platform/options.ts'
-import { ignoreUserSignals, shutdownSignals } from '../platform/shutdown.ts'
+import { ignoreUserSignals, onHangup, shutdownSignals } from '../platform/shutdown.ts'
 import { readVersion } from '../platform/version.ts'
 import { agentRules, agentWarnings } from '../proxy-agent/option-rules.ts'
 import { agentOptions } from '../proxy-agent/options.ts'
@@ -29,7 +29,7 @@ if (read.ok === 'asked') {
   ignoreUserSignals()
   for (const warning of agentWarnings(options)) log.warn({}, warning)
   try {
-    await runAgent(options, { clock: systemClock, log, shutdown, version: readVersion() })
+    await runAgent(options, { clock: systemClock, log, shutdown, onHangup, version: readVersion() })
     process.exit(0)
   } catch (error) {
     if (!(error instanceof TunnelError)) throw error

@@ -9,7 +9,7 @@ import { createLog, type Log, openLogSink } from '../platform/log.ts'
 import { type Level, logFilePath } from '../platform/log-routes.ts'
 import { helpText, problemText } from '../platform/option-help.ts'
 import { readOptions } from '../platform/options.ts'
-import { ignoreSignals, ignoreUserSignals, shutdownSignals } from '../platform/shutdown.ts'
+import { ignoreSignals, ignoreUserSignals, onHangup, shutdownSignals } from '../platform/shutdown.ts'
 import { readVersion } from '../platform/version.ts'
 import { serverRules, serverWarnings } from '../proxy-server/option-rules.ts'
 import { serverOptions } from '../proxy-server/options.ts'
@@ -47,11 +47,11 @@ async function beServer(): Promise<void> {
   ignoreUserSignals()
   for (const warning of serverWarnings(options)) log.warn({}, warning)
   try {
-    const deps = { clock: systemClock, log, shutdown }
+    const deps = { clock: systemClock, log, shutdown, onHangup }
     if (options.workers === 1) await runServer(options, deps)
     else {
       const { runWorkers } = await import('../proxy-server/run-workers.ts')
-      await runWorkers(options, { ...deps, lines, launch, onRestart })
+      await runWorkers(options, { ...deps, lines, launch })
     }
     process.exit(shutdown.now.aborted ? 1 : 0)
   } catch (error) {
@@ -69,11 +69,6 @@ function launch(slot: number): ChildProcess {
     serialization: 'advanced',
     stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
   })
-}
-
-function onRestart(restart: () => void): Disposable {
-  process.on('SIGHUP', restart)
-  return { [Symbol.dispose]: () => void process.off('SIGHUP', restart) }
 }
 
 async function beWorker(): Promise<void> {

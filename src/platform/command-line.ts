@@ -41,6 +41,9 @@ export type Command = {
   readonly run: (given: Given, problems: readonly string[], nowUnixMs: number) => Promise<Outcome>
 }
 
+/** What help tells of a command. */
+export type Help = Pick<Command, 'usage' | 'summary' | 'about' | 'flags' | 'examples'>
+
 export type Line = { readonly given: Given; readonly problems: readonly string[]; readonly help: boolean }
 
 export function readLine(flags: Flags, argv: readonly string[]): Line {
@@ -79,7 +82,7 @@ export function readLine(flags: Flags, argv: readonly string[]): Line {
   return { given, problems, help }
 }
 
-export function commandHelp(program: string, command: Command): string {
+export function commandHelp(program: string, command: Help): string {
   const rows = Object.entries({ ...command.flags, help: { help: 'Show this.', short: 'h' } satisfies Flag }).map(
     flagRow,
   )

@@ -1,6 +1,7 @@
 /** A small HTTP/1.1 server for people and probes: exact paths, answers in one piece, nothing read without a bound. */
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
+import type { SecureContextOptions, TlsOptions } from 'node:tls'
 
 /** An import would look at each name that the module exports, and so load the client of `fetch`: 4 MiB that stay. */
 const { createServer, STATUS_CODES } = process.getBuiltinModule('node:http')
@@ -10,9 +11,16 @@ export type Answer = {
   readonly body: string | Uint8Array
   /** Default plain text. */
   readonly headers?: Readonly<Record<string, string>>
+  /** The answer goes on: the body is only its beginning. */
+  readonly reader?: (reader: Reader) => void
 }
+/** Who reads an answer that goes on. One that does not read, so that more than `readerBytes` wait, is hung up on. */
+export type Reader = { readonly write: (text: string) => void }
 export type Asked = {
   readonly method: string
+  readonly path: string
+  /** Of a reader of events who comes back: the last that it has had. */
+  readonly lastEventId: string | undefined
   /** What followed the path, from its question mark on. */
   readonly search: string
   readonly query: URLSearchParams
@@ -24,7 +32,7 @@ export type Asked = {
   readonly gone: AbortSignal
 }
 export type Route = (asked: Asked) => Answer | Promise<Answer>
-/** By path. A route answers every method: some health checks ask by OPTIONS. */
+/** By path; one that ends with a slash is for all below it. A route answers every method: some health checks ask by OPTIONS. */
 export type Routes = Readonly<Record<string, Route>>
 /** Why a request was not even looked at. */
 export type Refusal = 'malformed' | 'too-large' | 'slow' | 'foreign-host'
@@ -33,6 +41,10 @@ export type EndpointOptions = {
   readonly limits?: typeof endpointLimits
   /** Whether a client may call this server by that name, the one of its Host header. Default: by any. */
   readonly mayBeCalled?: (hostname: string) => boolean
+  /** What somebody is told who may not ask for that path. Default: everybody may. */
+  readonly refusal?: (path: string, request: IncomingMessage) => Answer | undefined
+  /** Speaks TLS; the names are those of `node:tls`. */
+  readonly tls?: SecureContextOptions & Pick<TlsOptions, 'requestCert' | 'rejectUnauthorized'>
 }
 
 export const endpointLimits = {
@@ -41,6 +53,8 @@ export const endpointLimits = {
   /** From the first byte of a request to its last. */
   requestTimeoutMs: 30_000,
   connections: 256,
+  /** That wait for one who reads an answer which goes on. */
+  readerBytes: 262_144,
   /** Between two requests of one connection. Prometheus keeps its own for 5 minutes: who asks is to be the one who closes. */
   idleMs: 600_000,
   /** Connections kept between requests; of more, the one that has waited longest is closed. */
@@ -53,22 +67,25 @@ export const endpointLimits = {
 export function createEndpoints(
   routes: Routes,
   refused: (why: Refusal) => void,
-  { limits = endpointLimits, mayBeCalled = () => true }: EndpointOptions = {},
+  { limits = endpointLimits, mayBeCalled = () => true, refusal = () => undefined, tls }: EndpointOptions = {},
 ): Server {
-  const server = createServer({
+  const settings = {
     maxHeaderSize: limits.headBytes,
     headersTimeout: limits.headTimeoutMs,
     requestTimeout: limits.requestTimeoutMs,
     keepAliveTimeout: limits.idleMs,
     connectionsCheckingInterval: limits.checkMs,
-  })
+  }
+  const server = tls
+    ? process.getBuiltinModule('node:https').createServer({ ...settings, ...tls, minVersion: 'TLSv1.2' })
+    : createServer(settings)
   server.maxConnections = limits.connections
   const noteRequest = boundIdle(limits.idleConnections)
   server.on('request', (request, response) => {
     noteRequest(request, response)
     answerTo(request, response).then(
-      (answer) => send(request, response, answer),
-      () => send(request, response, { status: 500, body: 'could not be put together\n' }),
+      (answer) => send(request, response, answer, limits.readerBytes),
+      () => send(request, response, { status: 500, body: 'could not be put together\n' }, limits.readerBytes),
     )
   })
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
@@ -86,12 +103,16 @@ export function createEndpoints(
     }
     const target = (request.url ?? '').replace(/^https?:\/\/[^/?]*/i, '') // RFC 9112 section 3.2.2
     const [path = '', query] = target.split('?', 2)
-    const route = routes[path]
+    const said = refusal(path, request)
+    if (said !== undefined) return said
+    const route = Object.hasOwn(routes, path) ? routes[path] : routes[path.slice(0, path.lastIndexOf('/') + 1)]
     if (route === undefined) return notFound
     const gone = new AbortController()
     response.once('close', () => gone.abort())
     return route({
       method: request.method ?? '',
+      path,
+      lastEventId: request.headers['last-event-id']?.toString(),
       search: target.slice(path.length),
       query: new URLSearchParams(query),
       hostname: named || reachedAddress(request),
@@ -153,15 +174,27 @@ const REFUSALS: Readonly<Record<string, readonly [Refusal, number]>> = {
   ERR_HTTP_REQUEST_TIMEOUT: ['slow', 408],
 }
 
-function send(request: IncomingMessage, response: ServerResponse, { status, body, headers }: Answer): void {
+function send(
+  request: IncomingMessage,
+  response: ServerResponse,
+  { status, body, headers, reader }: Answer,
+  readerBytes: number,
+): void {
   const hasBody = request.headers['transfer-encoding'] !== undefined || Number(request.headers['content-length']) > 0
   if (hasBody) response.shouldKeepAlive = false // it is not read: the connection ends with the answer
   response.writeHead(status, {
     'Content-Type': 'text/plain; charset=utf-8',
-    'Content-Length': Buffer.byteLength(body),
+    ...(reader ? {} : { 'Content-Length': Buffer.byteLength(body) }),
     ...headers,
   })
-  response.end(body)
+  if (!reader) return void response.end(body)
+  response.write(body)
+  reader({
+    write(text) {
+      if (response.writableLength + text.length > readerBytes) response.destroy()
+      else response.write(text)
+    },
+  })
 }
 
 /** Whether gzip is named, or all codings are, and not with a weight of zero. Source: RFC 9110 section 12.5.3. */

@@ -10,14 +10,18 @@ import { ipBytes } from './ip-address.ts'
 
 /** @param bindAddress where the port listens; empty for all addresses */
 export function localNames(bindAddress: string): (hostname: string) => boolean {
-  const local = isIP(bindAddress) === 0 ? bindAddress !== '' : isLoopback(bindAddress)
-  if (!local) return () => true
+  if (!isLocal(bindAddress)) return () => true
   const bound = bindAddress.toLowerCase()
   return (hostname) => {
     const name = hostname.replace(/\.$/, '')
     if (name === 'localhost' || name.endsWith('.localhost') || name === bound) return true
     return isIP(hostname.replace(/^\[|\]$/g, '')) !== 0
   }
+}
+
+/** Whether only this machine reaches what listens there. A name, which is resolved later, is taken to be local. */
+export function isLocal(bindAddress: string): boolean {
+  return isIP(bindAddress) === 0 ? bindAddress !== '' : isLoopback(bindAddress)
 }
 
 /** RFC 5735 section 3 and RFC 4291 section 2.5.3. */

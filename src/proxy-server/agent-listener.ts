@@ -26,6 +26,7 @@ import { headerListBytes, readRegistration, valuesOf } from './core/registration
 import { refuseStream } from './grpc-refusal.ts'
 import { createHandshakeGate } from './handshake-gate.ts'
 import { takeLane } from './lane-listener.ts'
+import { plainAddress } from './source.ts'
 import { createTlsListener, peerCertificate } from './tls-listener.ts'
 
 /** Node refuses streams when a session holds more than this: MiB. Our own budgets are far below. */
@@ -55,7 +56,10 @@ export type AgentListenerOptions = {
   readonly authenticate?: (values: readonly string[], gone: AbortSignal) => Promise<Judgement>
 }
 
-export type AgentListenerEvents = AgentStreamEvents & { readonly connected: (agent: AgentStream) => void }
+export type AgentListenerEvents = AgentStreamEvents & {
+  readonly connected: (agent: AgentStream) => void
+  readonly refused?: (source: string | undefined, agent: string | undefined, reason: string) => void
+}
 
 export type AgentListener = {
   /** New handshakes use this. */
@@ -116,6 +120,7 @@ export function createAgentListener(
     http.on('error', (error) => log.debug({ err: error }, 'agent HTTP/2 error'))
     const deadline = clock.after(options.streamTimeoutMs, () => {
       metrics.agentRefused('slow')
+      hungUpOn(socket, 'no stream in time')
       http.destroy()
     })
     let streams = 0
@@ -123,7 +128,7 @@ export function createAgentListener(
       deadline[Symbol.dispose]()
       stream.on('error', (error) => log.debug({ err: error }, 'agent stream error'))
       streams++
-      if (streams > MAX_STREAMS) return hangUp(http)
+      if (streams > MAX_STREAMS) return hangUp(socket, http)
       if (streams > 1) return refuse('second_stream', stream, 'RESOURCE_EXHAUSTED', 'one stream per connection')
       serve(socket, http, stream, headers[':path'], headers[':method'], rawHeaders as unknown as string[])
     })
@@ -134,6 +139,7 @@ export function createAgentListener(
     const admission = admit(peerCertificate(socket, options.material.ca !== undefined), ['agent'], options.trustDomain)
     if (admission.kind === 'refused') {
       metrics.clientForbidden('agent')
+      hungUpOn(socket, `lane: client certificate not accepted: ${admission.cause}`)
       return void socket.destroy()
     }
     takeLane(socket, admission.principal, {
@@ -142,14 +148,20 @@ export function createAgentListener(
       helloTimeoutMs: options.streamTimeoutMs,
       refused(why) {
         metrics.laneRefused(why)
+        hungUpOn(socket, `lane: ${why}`)
         log.debug({ why, remote: socket.remoteAddress }, 'lane refused')
       },
     })
   }
 
-  function hangUp(http: ServerHttp2Session): void {
+  function hungUpOn(socket: TLSSocket, reason: string): void {
+    deps.audit?.({ event: 'agent', source: plainAddress(socket.remoteAddress), verdict: 'refused', reason })
+  }
+
+  function hangUp(socket: TLSSocket, http: ServerHttp2Session): void {
     if (http.destroyed) return // by an earlier stream that came in the same read
     metrics.agentRefused('second_stream')
+    hungUpOn(socket, 'many streams on one connection')
     http.destroy()
   }
 
@@ -173,6 +185,8 @@ export function createAgentListener(
   ): void {
     metrics.agentRefused(why)
     const remote = stream.session?.socket?.remoteAddress
+    deps.audit?.({ event: 'agent', source: plainAddress(remote), ...who, verdict: 'refused', reason: message })
+    events.refused?.(plainAddress(remote), who.agent, message)
     warnings.warn(`${why} ${remote}`, { why, reason: message, remote, ...who }, 'agent refused')
     refuseStream(stream, status, message)
   }
@@ -255,9 +269,9 @@ export function createAgentListener(
     if (options.authenticate) openWindows(http)
     const served = serveAgentStream(http, stream, { ...agent, principal }, deps, {
       draining: events.draining,
-      gone(leaving) {
+      gone(leaving, how) {
         hold(principal, -1, -named)
-        events.gone(leaving)
+        events.gone(leaving, how)
       },
     })
     events.connected(served)

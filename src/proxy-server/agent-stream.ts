@@ -3,6 +3,7 @@
  * Source: docs/protocol.md sections 1, 2, 6 and 11; gRPC over HTTP/2 for headers and trailers.
  */
 import { constants, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2'
+import type { Audit, AuditRecord } from '../audit/record.ts'
 import type { Clock } from '../platform/clock.ts'
 import type { Log } from '../platform/log.ts'
 import { type Budget, createBudget } from '../tunnel/budget.ts'
@@ -27,6 +28,7 @@ import { type GrpcStatus, grpcStatus, unreadable } from './core/grpc-status.ts'
 import { hostsOf, type Identifiers } from './core/identifiers.ts'
 import type { LaneTokens } from './lane-tokens.ts'
 import type { ServerMetrics, StreamEnd } from './metrics.ts'
+import { plainAddress } from './source.ts'
 import { stockClose } from './stock-close.ts'
 
 /** How often a session looks at its clock: milliseconds. Silence is noticed that much late. */
@@ -59,6 +61,7 @@ export type AgentStreamDeps = {
   /** Of all agents. */
   readonly begun: BegunMessages
   readonly laneTokens: LaneTokens
+  readonly audit?: Audit | undefined
 }
 
 /** The last that was heard of an agent: the one truth about "connected". */
@@ -100,7 +103,7 @@ export type AgentStreamEvents = {
   /** Once at most: the agent wants no new connections while there is another one. */
   readonly draining: (agent: AgentStream) => void
   /** Once, before the dials of an ending stream are told. */
-  readonly gone: (agent: AgentStream) => void
+  readonly gone: (agent: AgentStream, how: StreamEnd) => void
 }
 
 /** Takes the stream over. */
@@ -194,14 +197,14 @@ export function serveAgentStream(
     ending = how
     trailers = grpcStatus(status, message)
     log.warn({ status, reason: message }, 'agent stream ended by the server')
-    leave(message)
+    leave(message, how)
     lanes.finish(carrier.end)
     clock.after(END_GRACE_MS, () => http.destroy())
   }
 
   /** Takes no more dials, and only then breaks what it has: what is dialled again goes to another agent. */
-  function leave(reason: string): void {
-    if (!left) events.gone(self)
+  function leave(reason: string, how: StreamEnd): void {
+    if (!left) events.gone(self, how)
     left = true
     session.lost(carrier, reason)
   }
@@ -253,17 +256,27 @@ export function serveAgentStream(
     clearInterval(ticker)
     holds(0)
     const how = ending ?? (stream.rstCode === constants.NGHTTP2_NO_ERROR ? 'closed' : 'lost')
-    leave('the agent stream ended')
+    leave('the agent stream ended', how)
     setReading(true)
     lanes[Symbol.dispose]()
     metrics.streamEnded(how)
     log.info({ how }, 'agent disconnected')
+    const durationMs = Math.round(clock.unixMs() - record.connectedUnixMs)
+    deps.audit?.({ event: 'agent-end', ...whoIs(agent), reason: how, durationMs })
     http.close()
     clock.after(END_GRACE_MS, () => http.destroy())
   })
   log.info({ extensions: record.extensions, principal: agent.principal }, 'agent connected')
+  deps.audit?.({ event: 'agent', ...whoIs(agent), verdict: 'allowed' })
   return self
 }
+
+const whoIs = ({ agentId, cluster, principal, remoteAddress }: NewAgent): Omit<AuditRecord, 'event'> => ({
+  cluster,
+  principal,
+  source: plainAddress(remoteAddress),
+  agent: agentId,
+})
 
 /** A stock agent knows no heartbeat: that it answers a PING is what its record has. */
 function pingStock(http: ServerHttp2Session, answered: (roundTripMs: number) => void): void {

@@ -10,6 +10,7 @@ import type { AgentStream } from './agent-stream.ts'
 import type { Clusters } from './core/clusters.ts'
 import type { DialFailure } from './core/dial-response.ts'
 import type { ServerMetrics } from './metrics.ts'
+import type { Source } from './source.ts'
 
 export type DialDeps = {
   readonly clusters: Clusters<AgentStream>
@@ -25,9 +26,13 @@ export type DialDeps = {
 }
 
 export type Waiter = {
-  readonly connected: (connection: Connection, agent: AgentStream) => ConnectionEvents
-  readonly failed: (failure: DialFailure) => void
+  readonly connected: (connection: Connection, agent: AgentStream, random: Int64) => ConnectionEvents
+  /** @param tried whom was asked last, if anybody was */
+  readonly failed: (failure: DialFailure, tried?: Attempt) => void
+  /** Where who waits comes from. */
+  readonly source?: Source | undefined
 }
+export type Attempt = { readonly agent: AgentStream; readonly random: Int64 }
 
 export type Dialing = {
   /**
@@ -63,7 +68,7 @@ export function createDialing(deps: DialDeps): Dialing {
     }
     count(principal, 1)
     const startMs = clock.now()
-    let current: { agent: AgentStream; random: Int64 } | undefined
+    let current: Attempt | undefined
     let done = false
     const deadline = deps.timeoutMs > 0 ? clock.after(deps.timeoutMs, timedOut) : undefined
 
@@ -75,7 +80,7 @@ export function createDialing(deps: DialDeps): Dialing {
 
     function fail(failure: DialFailure): void {
       finish()
-      waiter.failed(failure)
+      waiter.failed(failure, current)
     }
 
     function abandon(): void {
@@ -113,7 +118,7 @@ export function createDialing(deps: DialDeps): Dialing {
           connected(connection) {
             finish()
             metrics.dialSucceeded(clock.now() - startMs)
-            return waiter.connected(connection, agent)
+            return waiter.connected(connection, agent, random)
           },
           failed(failure) {
             if (failure.kind === 'refused') {

@@ -4,6 +4,7 @@
  */
 import { Buffer } from 'node:buffer'
 import type { Socket } from 'node:net'
+import type { Audit } from '../audit/record.ts'
 import type { Clock } from '../platform/clock.ts'
 import type { Log } from '../platform/log.ts'
 import type { Connection, ConnectionEvents, Ending } from '../tunnel/connection.ts'
@@ -24,6 +25,7 @@ import { readConnectHead } from './core/connect-head.ts'
 import type { UnreadBytes } from './core/unread.ts'
 import type { Dialing } from './dialing.ts'
 import { forcedReasons, type HeadRefusal, type ServerMetrics } from './metrics.ts'
+import { sourceOf } from './source.ts'
 import { clientPaused, type UnreadClient, unreadClientClosed, watchUnread } from './unread-client.ts'
 
 /** How long a client that was refused may take to read the answer: milliseconds. */
@@ -49,6 +51,7 @@ export type FrontendDeps = {
   readonly log: Log
   readonly metrics: ServerMetrics
   readonly unread: UnreadBytes
+  readonly audit?: Audit | undefined
 }
 
 /** Thousands may be open and idle: what is known of each is here, what it does are plain functions. */
@@ -168,6 +171,7 @@ function readHead(frontend: Frontend): void {
   frontend.cancelDial = deps.dialing.dial(admission.cluster, admission.principal, head.address, {
     connected: (connection) => connected(frontend, connection),
     failed: (failure) => refuse(frontend, failure),
+    source: frontend.socket,
   })
 }
 
@@ -243,7 +247,7 @@ function leave(frontend: Frontend): void {
 
 function refuse(frontend: Frontend, failure: Failure, headFault?: HeadRefusal): void {
   const { socket, deps } = frontend
-  if (headFault !== undefined) deps.metrics.headRefused(headFault)
+  if (headFault !== undefined) headRefused(frontend, headFault)
   endDeadline(frontend)
   frontend.state = 'refused'
   frontend.received = NOTHING
@@ -251,6 +255,13 @@ function refuse(frontend: Frontend, failure: Failure, headFault?: HeadRefusal): 
   socket.resume() // unread bytes would turn the end into a reset, which can overtake the answer
   const patience = deps.clock.after(LAST_WORDS_MS, () => socket.destroy())
   socket.once('close', () => patience[Symbol.dispose]())
+}
+
+function headRefused({ socket, admission, deps }: Frontend, why: HeadRefusal): void {
+  deps.metrics.headRefused(why)
+  if (!deps.audit || admission?.kind !== 'admitted') return
+  const { cluster, principal } = admission
+  deps.audit({ event: 'frontend', cluster, principal, source: sourceOf(socket), verdict: 'refused', reason: why })
 }
 
 function over(frontend: Frontend, ending: Ending): void {

@@ -21,6 +21,7 @@ import type { FrontendListener, FrontendListenerOptions } from './frontend-liste
 import { type GrpcFrontend, type GrpcFrontendDeps, serveGrpcFrontend } from './grpc-frontend.ts'
 import { refuseStream } from './grpc-refusal.ts'
 import type { HeadRefusal } from './metrics.ts'
+import { sourceOf } from './source.ts'
 import { createTlsListener } from './tls-listener.ts'
 
 /**
@@ -141,6 +142,11 @@ export function createGrpcFrontendListener(
   ): void {
     const refuse = (status: GrpcStatus, message: string, why: HeadRefusal, httpStatus?: number): void => {
       metrics.headRefused(why)
+      if (admission.kind === 'admitted') {
+        const { cluster, principal } = admission
+        const source = stream.session?.socket && sourceOf(stream.session.socket)
+        deps.audit?.({ event: 'frontend', cluster, principal, source, verdict: 'refused', reason: why })
+      }
       refuseStream(stream, status, message, httpStatus)
     }
     if (headerListBytes(rawHeaders) > options.maxHeaderListBytes) {

@@ -4,6 +4,7 @@
  */
 import type { Buffer } from 'node:buffer'
 import { constants, type ServerHttp2Stream } from 'node:http2'
+import type { Audit } from '../audit/record.ts'
 import type { Clock } from '../platform/clock.ts'
 import type { Log } from '../platform/log.ts'
 import type { StreamEndCode } from '../platform/stream-figures.ts'
@@ -52,6 +53,7 @@ export type GrpcFrontendDeps = {
   readonly log: Log
   readonly metrics: ServerMetrics
   readonly unread: UnreadBytes
+  readonly audit?: Audit | undefined
 }
 
 export type GrpcFrontend = {
@@ -98,7 +100,11 @@ export function serveGrpcFrontend(
         cluster,
         principal,
         address,
-        { connected, failed: (failure) => failed(dialErrorText(failure), failure.kind === 'no-agent') },
+        {
+          connected,
+          failed: (failure) => failed(dialErrorText(failure), failure.kind === 'no-agent'),
+          source: stream.session?.socket,
+        },
         { random, protocol },
       ),
     send,

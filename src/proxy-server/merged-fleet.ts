@@ -1,7 +1,6 @@
 /** The records of several workers as one: each agent once for each worker that it is connected to. Pure. */
+import type { ShownFleet } from './fleet.ts'
 
-/** @param agents as the worker describes them */
-type Cluster = { readonly id: string; readonly agents: readonly Record<string, unknown>[] }
 export type WorkerFleet = {
   readonly worker: number
   readonly serverId: string
@@ -9,13 +8,13 @@ export type WorkerFleet = {
   readonly body: string | undefined
 }
 
-export function mergeFleet(fleets: readonly WorkerFleet[]): string {
+export function mergeFleet(fleets: readonly WorkerFleet[]): ShownFleet {
   const clusters = new Map<string, Record<string, unknown>[]>()
   const silent: number[] = []
   for (const { worker, serverId, body } of fleets) {
     if (body === undefined) silent.push(worker)
     else {
-      for (const { id, agents } of (JSON.parse(body) as { clusters: readonly Cluster[] }).clusters) {
+      for (const { id, agents } of (JSON.parse(body) as ShownFleet).clusters) {
         const known = clusters.get(id) ?? []
         clusters.set(id, known)
         for (const agent of agents) known.push({ ...agent, worker, serverId })
@@ -23,5 +22,5 @@ export function mergeFleet(fleets: readonly WorkerFleet[]): string {
     }
   }
   const list = [...clusters].map(([id, agents]) => ({ id, agents }))
-  return `${JSON.stringify({ clusters: list, ...(silent.length > 0 && { silentWorkers: silent }) }, null, 2)}\n`
+  return { clusters: list, ...(silent.length > 0 && { silentWorkers: silent }) }
 }

@@ -6,11 +6,14 @@ import { parseLabels } from '../kubernetes/core/labels.ts'
 import { isTrustDomain } from '../pki/identity.ts'
 import { cipherSuiteProblem } from '../platform/cipher-suites.ts'
 import { formatDuration } from '../platform/duration.ts'
+import { isLocal } from '../platform/local-names.ts'
 import { logWarning } from '../platform/log-options.ts'
 import { isMetadataText } from '../platform/metadata-text.ts'
 import { fileRule, noSuchFile, pairRules } from '../platform/option-files.ts'
 import type { Rule } from '../platform/options.ts'
+import { readTokenFile } from '../platform/secret-file.ts'
 import { tlsVersionWarning } from '../platform/tls-version.ts'
+import { MIN_TOKEN_CHARS } from './admin-token.ts'
 import { isStrategy } from './core/strategies.ts'
 import { type ServerOptions, serverOptions } from './options.ts'
 
@@ -90,6 +93,15 @@ const ours: Rule<ServerOptions>[] = [
     trustDomain === '' || isTrustDomain(trustDomain)
       ? undefined
       : `--trust-domain: expected lower-case letters, digits, dots, dashes and underscores, got ${quoted(trustDomain)}`,
+  ...pairRules(serverOptions, 'admin', 'adminKey', 'adminCert'),
+  fileRule(serverOptions, 'adminCaCert'),
+  ({ adminCaCert, adminCert }) =>
+    adminCaCert !== '' && adminCert === '' ? '--admin-ca-cert needs --admin-cert and --admin-key' : undefined,
+  ({ adminTokenFile, adminCert, adminBindAddress }) =>
+    adminTokenFile !== '' && adminCert === '' && !isLocal(adminBindAddress)
+      ? '--admin-token-file needs --admin-cert and --admin-key beyond this machine: a token is not shown in clear'
+      : undefined,
+  ({ adminTokenFile }) => (adminTokenFile === '' ? undefined : tokenProblem(adminTokenFile)),
   ({ connectionBufferBytes, streamBufferBytes }) =>
     connectionBufferBytes > streamBufferBytes
       ? '--connection-buffer-bytes must not be over --stream-buffer-bytes'
@@ -111,6 +123,17 @@ export function serverWarnings(options: ServerOptions): string[] {
     clusterCaCert === '' && agentNamespace === '' ? anyone : undefined,
     logWarning(options),
   ].filter((line) => line !== undefined)
+}
+
+function tokenProblem(path: string): string | undefined {
+  try {
+    const { length } = readTokenFile(path)
+    return length >= MIN_TOKEN_CHARS
+      ? undefined
+      : `--admin-token-file: the token must have ${MIN_TOKEN_CHARS} characters`
+  } catch (error) {
+    return `--admin-token-file: ${(error as Error).message}`
+  }
 }
 
 function modeRule({ mode }: ServerOptions): string | undefined {

@@ -2,7 +2,7 @@
 import { availableParallelism } from 'node:os'
 import { idleKlogOptions } from '../platform/klog-options.ts'
 import { logOptions } from '../platform/log-options.ts'
-import { boolean, duration, integer, text } from '../platform/option-types.ts'
+import { boolean, duration, file, integer, text } from '../platform/option-types.ts'
 import type { Option, Values } from '../platform/options.ts'
 import { idleOptions, konnectivityOptions } from './konnectivity-options.ts'
 import { limitOptions } from './limit-options.ts'
@@ -23,6 +23,27 @@ const ours = {
     help: 'Frontend on any free TCP port, whatever --server-port says.',
   }),
   portsFile: text({ group, default: '', help: 'File that receives the ports in use, as JSON, once all listen.' }),
+  auditLogFile: text({
+    group: 'Audit',
+    default: '',
+    help: 'File that gets a line for each decision and each end of a connection: docs/audit.md. Empty: none.',
+  }),
+  adminTokenFile: file({
+    group: 'Admin port',
+    default: '',
+    help: 'File with the token that clients of the admin port show; at least 16 characters. Read anew each time.',
+  }),
+  adminCert: file({
+    group: 'Admin port',
+    default: '',
+    help: 'Certificate of the admin port, which then speaks TLS only.',
+  }),
+  adminKey: file({ group: 'Admin port', default: '', help: 'Its private key.' }),
+  adminCaCert: file({
+    group: 'Admin port',
+    default: '',
+    help: 'CA whose certificates let clients use the admin port.',
+  }),
   trustDomain: text({
     group,
     default: '',

@@ -2,6 +2,7 @@
  * One of several workers of a server: the data path and nothing else. It listens nowhere and heeds no signal; the process that
  * started it hands connections over and says when to end. Without that process it ends at once.
  */
+import type { Audit } from '../audit/record.ts'
 import type { Clock } from '../platform/clock.ts'
 import type { Routes } from '../platform/endpoints.ts'
 import { TunnelError } from '../platform/errors.ts'
@@ -35,7 +36,15 @@ export async function runWorker({ clock, orders, openLog, exit }: WorkerDeps): P
   const { options, slot } = await obeyed.started
   const log = openLog(options, slot)
   try {
-    using serving = await openServing(options, { clock, log, agentsChanged: () => reportState() })
+    const audit: Audit | undefined =
+      options.auditLogFile === '' ? undefined : (record) => orders.report({ is: 'audit', record }) // one process has the file
+    using serving = await openServing(options, {
+      clock,
+      log,
+      audit,
+      tell: (fact) => orders.report({ is: 'fleet', fact }),
+      agentsChanged: () => reportState(),
+    })
     const reportState = (): void => {
       const { clusters } = serving
       orders.report({ is: 'state', ready: clusters.ready(), clusters: clusters.names().length })
@@ -84,8 +93,7 @@ function serveWhoIsHandedOver(
       connection.allowHalfOpen = readsOn // as those that the frontend's own server would accept
       frontend.server.emit('connection', connection)
     },
-    answer: async ({ path, ...asked }) =>
-      (await routes[path]?.(asked)) ?? { status: 404, body: '404 page not found\n' },
+    answer: async (asked) => (await routes[asked.path]?.(asked)) ?? { status: 404, body: '404 page not found\n' },
   })
   return () => lastTakenMs
 }

@@ -4,20 +4,24 @@
  */
 import type { ChildProcess } from 'node:child_process'
 import { createServer, type Server, type Socket } from 'node:net'
+import { createAuditMetrics, openAudit } from '../audit/open-audit.ts'
 import { elapsed } from '../platform/clock.ts'
 import { createEndpoints } from '../platform/endpoints.ts'
 import { healthRoutes, metricsRoute } from '../platform/health.ts'
-import { localNames } from '../platform/local-names.ts'
 import type { LogSink } from '../platform/log-sink.ts'
 import { writePortsFile } from '../platform/ports-file.ts'
 import { openProfiling } from '../platform/profiling-open.ts'
 import { aborted } from '../platform/shutdown.ts'
+import { createAdminPort } from './admin-port.ts'
+import { createFleetMetrics } from './cluster-metrics.ts'
+import { fleetRoutes } from './fleet.ts'
+import { createFleet } from './fleet-events.ts'
 import { openKubernetes } from './kubernetes.ts'
 import { createKubernetesMetrics } from './kubernetes-metrics.ts'
 import type { Port } from './metrics.ts'
 import type { ServerOptions } from './options.ts'
 import { listenOnFrontendSocket, listenOnPorts } from './ports.ts'
-import type { ServerDeps } from './run.ts'
+import { AUDIT_METRICS, type ServerDeps } from './run.ts'
 import { createTeamMetrics, metricsOfTeam } from './team-metrics.ts'
 import { fleetOfTeam, profilesOfTeam } from './team-routes.ts'
 import { KEEP_ALIVE_MS } from './tls-listener.ts'
@@ -34,8 +38,6 @@ export type WorkersDeps = ServerDeps & {
   readonly launch: (slot: number) => ChildProcess
   /** Where the log goes, for the lines of workers. */
   readonly lines: LogSink
-  /** Calls that when an operator wants all workers replaced. */
-  readonly onRestart: (restart: () => void) => Disposable
 }
 
 /**
@@ -45,8 +47,18 @@ export type WorkersDeps = ServerDeps & {
  */
 export async function runWorkers(options: ServerOptions, deps: WorkersDeps): Promise<void> {
   const { clock, log, shutdown } = deps
+  await using audit = openAudit(options.auditLogFile, { clock, log, program: 'proxy-server' })
+  using _hangup = audit && deps.onHangup(audit.reopen)
+  using fleet = createFleet(clock)
   const { registry, badProbe, workerCrashed } = createTeamMetrics(() => team.members())
-  const team: WorkerTeam = createWorkerTeam(options, { ...deps, crashed: workerCrashed })
+  createAuditMetrics(registry, AUDIT_METRICS, audit)
+  createFleetMetrics(registry, fleet)
+  const team: WorkerTeam = createWorkerTeam(options, {
+    ...deps,
+    audit: audit?.record,
+    tell: fleet.take,
+    crashed: workerCrashed,
+  })
   using kubernetes = await openKubernetes(
     { ...options, agentNamespace: '' }, // whose the tokens are is asked by the workers
     { clock, log, metrics: createKubernetesMetrics(registry) },
@@ -64,20 +76,18 @@ export async function runWorkers(options: ServerOptions, deps: WorkersDeps): Pro
   const metrics = metricsOfTeam(registry, () => team)
   const health = createEndpoints(healthRoutes(readiness, metrics), badProbe)
   using profiling = await openProfiling(options, clock, shutdown.drain)
-  const admin = createEndpoints(
-    {
-      '/metrics': metricsRoute(metrics),
-      '/v1/clusters': fleetOfTeam(team.members),
-      ...profilesOfTeam(profiling?.routes ?? {}, team.members),
-    },
-    badProbe,
-    { mayBeCalled: localNames(options.adminBindAddress) },
-  )
+  const routes = {
+    '/metrics': metricsRoute(metrics),
+    ...fleetRoutes(fleetOfTeam(team.members), fleet),
+    ...profilesOfTeam(profiling?.routes ?? {}, team.members),
+  }
+  using adminPort = createAdminPort(options, routes, { clock, log, badProbe })
+  const { server: admin } = adminPort
   const agentPort = acceptFor(team, 'agent', {})
   const frontend = acceptFor(team, 'frontend', { allowHalfOpen: true, keepAlive: options.udsName === '' })
   const servers = [agentPort, health, admin, frontend]
   try {
-    using _restart = deps.onRestart(team.restart)
+    using _restart = deps.onHangup(team.restart)
     await Promise.race([team.start(), aborted(shutdown.drain)])
     const listeners = { agentPort, health, admin, frontend }
     const ports = await listenOnPorts(options, listeners)

@@ -1,15 +1,18 @@
 /** Wires proxy-server together: ports, endpoints, shutdown. The data path is in `serving.ts`, decisions in `core/`. */
 import { createServer } from 'node:net'
+import { createAuditMetrics, openAudit } from '../audit/open-audit.ts'
 import { type Clock, elapsed } from '../platform/clock.ts'
 import { createEndpoints } from '../platform/endpoints.ts'
 import { healthRoutes, metricsRoute } from '../platform/health.ts'
-import { localNames } from '../platform/local-names.ts'
 import type { Log } from '../platform/log.ts'
 import { writePortsFile } from '../platform/ports-file.ts'
 import { openProfiling } from '../platform/profiling-open.ts'
 import { aborted, type Shutdown } from '../platform/shutdown.ts'
+import { createAdminPort } from './admin-port.ts'
+import { createFleetMetrics } from './cluster-metrics.ts'
 import { drain } from './draining.ts'
-import { fleetRoute } from './fleet.ts'
+import { fleetOf, fleetRoutes } from './fleet.ts'
+import { createFleet } from './fleet-events.ts'
 import type { ServerOptions } from './options.ts'
 import { listenOnFrontendSocket, listenOnPorts } from './ports.ts'
 import { openServing } from './serving.ts'
@@ -20,7 +23,16 @@ const FAREWELL_MS = 100
 /** Longest wait, after all else, for the API server to delete the lease; it expires by itself: milliseconds. */
 const WITHDRAW_MS = 5_000
 
-export type ServerDeps = { readonly clock: Clock; readonly log: Log; readonly shutdown: Shutdown }
+/** Names of the audit log's metrics begin like this. */
+export const AUDIT_METRICS = 'culvert_server_'
+
+export type ServerDeps = {
+  readonly clock: Clock
+  readonly log: Log
+  readonly shutdown: Shutdown
+  /** Calls that at each SIGHUP, which without anybody who asks for it is what it always was. */
+  readonly onHangup: (act: () => void) => Disposable
+}
 
 /**
  * Serves until the first signal, and then until the last tunnel has ended or its time is up.
@@ -29,8 +41,13 @@ export type ServerDeps = { readonly clock: Clock; readonly log: Log; readonly sh
  */
 export async function runServer(options: ServerOptions, deps: ServerDeps): Promise<void> {
   const { clock, log, shutdown } = deps
-  using serving = await openServing(options, deps)
+  await using audit = openAudit(options.auditLogFile, { clock, log, program: 'proxy-server' })
+  using _hangup = audit && deps.onHangup(audit.reopen)
+  using fleet = createFleet(clock)
+  using serving = await openServing(options, { clock, log, tell: fleet.take, audit: audit?.record })
   const { agents, frontend, clusters, kubernetes, metrics, registry } = serving
+  createAuditMetrics(registry, AUDIT_METRICS, audit)
+  createFleetMetrics(registry, fleet)
 
   const readiness = {
     whenNot: 'server' as const,
@@ -44,11 +61,13 @@ export async function runServer(options: ServerOptions, deps: ServerDeps): Promi
   }
   const health = createEndpoints(healthRoutes(readiness, registry), metrics.badProbe)
   using profiling = await openProfiling(options, clock, shutdown.drain)
-  const admin = createEndpoints(
-    { '/metrics': metricsRoute(registry), '/v1/clusters': fleetRoute(clusters), ...profiling?.routes },
-    metrics.badProbe,
-    { mayBeCalled: localNames(options.adminBindAddress) },
-  )
+  const routes = {
+    '/metrics': metricsRoute(registry),
+    ...fleetRoutes(() => fleetOf(clusters), fleet),
+    ...profiling?.routes,
+  }
+  using adminPort = createAdminPort(options, routes, { clock, log, badProbe: metrics.badProbe })
+  const { server: admin } = adminPort
   const agentPort = createServer({ pauseOnConnect: true, noDelay: true }, agents.take)
   const servers = [agentPort, health, admin, frontend.server]
   try {

@@ -3,6 +3,7 @@
  * listens, and on what, is the caller's (`run.ts`, `run-worker.ts`).
  */
 import type { Registry } from 'prom-client'
+import type { Audit } from '../audit/record.ts'
 import { certificateSeconds } from '../platform/certificate-expiry.ts'
 import { tlsProtocol } from '../platform/cipher-suites.ts'
 import type { Clock } from '../platform/clock.ts'
@@ -11,13 +12,17 @@ import { createBudget } from '../tunnel/budget.ts'
 import { PAUSE_SHARE } from '../tunnel/stock-backlog.ts'
 import { type AgentListener, createAgentListener } from './agent-listener.ts'
 import type { AgentStream, AgentStreamDeps } from './agent-stream.ts'
+import { auditDials } from './audited-dialing.ts'
+import { createClusterMetrics } from './cluster-metrics.ts'
 import { BEGUN_BYTES, createBegunMessages } from './core/begun-messages.ts'
 import { type Clusters, createClusters } from './core/clusters.ts'
+import type { FleetFact } from './core/fleet-feed.ts'
 import { isStrategy } from './core/strategies.ts'
 import { createUnreadBytes } from './core/unread.ts'
 import { createDialNumbers } from './dial-numbers.ts'
 import { createDialing } from './dialing.ts'
 import { watchDials } from './draining.ts'
+import { createFleetFacts } from './fleet-facts.ts'
 import type { FrontendListener } from './frontend-listener.ts'
 import { createFrontend } from './frontends.ts'
 import { openKubernetes, type ServerKubernetes } from './kubernetes.ts'
@@ -32,6 +37,10 @@ export type ServingDeps = {
   readonly log: Log
   /** An agent has come or gone. */
   readonly agentsChanged?: () => void
+  /** What happens to streams of agents. */
+  readonly tell: (fact: FleetFact) => void
+  /** None: nothing is told. */
+  readonly audit?: Audit | undefined
 }
 
 /** Disposing it looks no longer at files and asks Kubernetes nothing more. */
@@ -49,7 +58,7 @@ export type Serving = Disposable & {
 
 /** @throws TunnelError `bad-option` with every mistake in files, one per line */
 export async function openServing(options: ServerOptions, deps: ServingDeps): Promise<Serving> {
-  const { clock, log, agentsChanged = () => undefined } = deps
+  const { clock, log, audit, agentsChanged = () => undefined } = deps
   using opened = new DisposableStack()
   const tlsPorts = opened.use(watchTlsPorts(options, clock, log))
   const clusters = createClusters<AgentStream>(options.proxyStrategies.filter(isStrategy))
@@ -69,11 +78,14 @@ export async function openServing(options: ServerOptions, deps: ServingDeps): Pr
       ),
     tlsAlarms: tlsPorts.alarms,
   })
+  createClusterMetrics(registry, clusters)
   const kubernetes = await openKubernetes(options, { clock, log, metrics: createKubernetesMetrics(registry) })
   if (kubernetes) opened.use(kubernetes)
   const trustDomain = options.trustDomain === '' ? undefined : options.trustDomain
   const common = { protocol: tlsProtocol(options.tlsMinVersion, options.cipherSuites), trustDomain }
 
+  const { serverId, heartbeatTimeoutMs } = options
+  const facts = opened.use(createFleetFacts({ serverId, heartbeatTimeoutMs, clock, tell: deps.tell }))
   const agents = createAgentListener(
     {
       ...common,
@@ -90,32 +102,37 @@ export async function openServing(options: ServerOptions, deps: ServingDeps): Pr
     {
       connected(agent) {
         clusters.add(agent.cluster, agent)
+        facts.joined(agent)
         agentsChanged()
       },
-      draining: (agent) => clusters.drain(agent.cluster, agent),
-      gone(agent) {
+      draining(agent) {
+        clusters.drain(agent.cluster, agent)
+        facts.draining(agent)
+      },
+      refused: facts.refused,
+      gone(agent, how) {
         clusters.remove(agent.cluster, agent)
+        facts.left(agent, how)
         agentsChanged()
       },
     },
   )
-  const dialing = watchDials(
-    createDialing({
-      clusters,
-      clock,
-      metrics,
-      random: Math.random,
-      dialNumber: createDialNumbers(),
-      timeoutMs: options.backendDialTimeoutMs,
-      maxPendingPerFrontend: options.maxPendingDialsPerFrontend,
-    }),
+  const plain = createDialing({
+    clusters,
     clock,
-  )
+    metrics,
+    random: Math.random,
+    dialNumber: createDialNumbers(),
+    timeoutMs: options.backendDialTimeoutMs,
+    maxPendingPerFrontend: options.maxPendingDialsPerFrontend,
+  })
+  const dialing = watchDials(audit ? auditDials(plain, { audit, serverId: options.serverId, clock }) : plain, clock)
   const frontend = createFrontend(options, options.udsName === '' ? tlsPorts.material('frontend') : undefined, common, {
     dialing,
     clock,
     log,
     metrics,
+    audit,
     unread: createUnreadBytes(createBudget(options.processBufferBytes, processBudget), clock.after),
   })
   frontend.server.maxConnections = options.maxFrontendConnections
@@ -141,7 +158,7 @@ export async function openServing(options: ServerOptions, deps: ServingDeps): Pr
 
 function agentStreamDeps(
   options: ServerOptions,
-  { clock, log }: ServingDeps,
+  { clock, log, audit }: ServingDeps,
   metrics: ServerMetrics,
   processBudget: ReturnType<typeof createBudget>,
 ): AgentStreamDeps {
@@ -171,5 +188,6 @@ function agentStreamDeps(
     processBudget,
     begun: createBegunMessages(Math.max(BEGUN_BYTES, options.maxMessageBytes)),
     laneTokens: createLaneTokens(clock),
+    audit,
   }
 }

@@ -1,5 +1,6 @@
 /** What the admin port of a server with workers answers: it asks the workers and puts their answers together. */
-import { type Answer, onlyRead, type Route, type Routes } from '../platform/endpoints.ts'
+import type { Answer, Route, Routes } from '../platform/endpoints.ts'
+import type { ShownFleet } from './fleet.ts'
 import { mergeFleet } from './merged-fleet.ts'
 import type { Member } from './worker-team.ts'
 
@@ -10,8 +11,8 @@ const PROFILE_TIMEOUT_MS = 310_000
 
 type Members = () => readonly Member[]
 
-export function fleetOfTeam(members: Members): Route {
-  return onlyRead(async ({ gone }) => {
+export function fleetOfTeam(members: Members): (gone: AbortSignal) => Promise<ShownFleet> {
+  return async (gone) => {
     const question = { path: '/v1/clusters', search: '' }
     const fleets = members()
       .filter(({ state }) => state !== 'starting')
@@ -19,9 +20,8 @@ export function fleetOfTeam(members: Members): Route {
         const answer = await ask(question, FLEET_TIMEOUT_MS, gone)
         return { worker: slot, serverId, body: answer?.status === 200 ? String(answer.body) : undefined }
       })
-    const body = mergeFleet(await Promise.all(fleets))
-    return { status: 200, body, headers: { 'Content-Type': 'application/json' } }
-  })
+    return mergeFleet(await Promise.all(fleets))
+  }
 }
 
 /** With `?worker=2` a profile is that worker's; without, that of the process which answers. */

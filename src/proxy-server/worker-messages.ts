@@ -1,8 +1,10 @@
 /** What a server and its worker processes tell each other. Both are of one version: they are one program. */
 import type { Socket } from 'node:net'
 import type { MetricObjectWithValues, MetricValue } from 'prom-client'
+import type { AuditRecord } from '../audit/record.ts'
 import type { Answer } from '../platform/endpoints.ts'
 import type { Level } from '../platform/log-routes.ts'
+import type { FleetFact } from './core/fleet-feed.ts'
 import type { WorkerReport } from './core/worker-set.ts'
 import type { Port } from './metrics.ts'
 import type { ServerOptions } from './options.ts'
@@ -36,6 +38,8 @@ export type Report =
   | { readonly is: 'quiet' }
   | { readonly is: 'answer'; readonly id: number; readonly answer: Answer }
   | { readonly is: 'log'; readonly line: string; readonly level: Level }
+  | { readonly is: 'audit'; readonly record: AuditRecord }
+  | { readonly is: 'fleet'; readonly fact: FleetFact }
   /** The last one: what it has counted. */
   | { readonly is: 'left'; readonly figures: Figures }
 

@@ -10,7 +10,7 @@ const MAX_ANSWER_BYTES = 64 * 1024 * 1024
 
 export type Serve = {
   readonly take: (connection: Socket, port: Port) => void
-  readonly answer: (asked: Asked & Pick<Question, 'path'>) => Promise<Answer>
+  readonly answer: (asked: Asked) => Promise<Answer>
 }
 
 export type Obeyed = {
@@ -32,7 +32,7 @@ export function obey({ report, onOrder }: Orders): Obeyed {
   async function answerTo(id: number, { path, search }: Question): Promise<void> {
     const gone = new AbortController()
     asked.set(id, gone)
-    const request = { method: 'GET', hostname: '', acceptsGzip: false, gone: gone.signal }
+    const request = { method: 'GET', hostname: '', acceptsGzip: false, lastEventId: undefined, gone: gone.signal }
     const query = new URLSearchParams(search)
     const answer = await serve?.answer({ ...request, path, search, query }).catch(() => FAILED)
     asked.delete(id)

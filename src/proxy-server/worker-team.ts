@@ -4,11 +4,13 @@
  */
 import type { ChildProcess } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
+import type { Audit } from '../audit/record.ts'
 import type { Clock } from '../platform/clock.ts'
 import type { Answer } from '../platform/endpoints.ts'
 import { TunnelError } from '../platform/errors.ts'
 import type { Log } from '../platform/log.ts'
 import type { LogSink } from '../platform/log-sink.ts'
+import type { FleetFact } from './core/fleet-feed.ts'
 import { createHandOver } from './core/hand-over.ts'
 import { createWorkerSet, type Effect, type Worker } from './core/worker-set.ts'
 import { addLasting } from './merged-figures.ts'
@@ -33,6 +35,10 @@ export type TeamDeps = {
   readonly lines: LogSink
   readonly launch: (slot: number) => ChildProcess
   readonly crashed: () => void
+  /** Where their records go. */
+  readonly audit?: Audit | undefined
+  /** What happens to their agents. */
+  readonly tell: (fact: FleetFact) => void
 }
 
 export type Member = Pick<Worker, 'slot' | 'state' | 'ready'> & {
@@ -174,6 +180,12 @@ export function createWorkerTeam(options: ServerOptions, deps: TeamDeps): Worker
           case 'log':
             deps.lines.write(report.line, report.level)
             break
+          case 'audit':
+            deps.audit?.(report.record)
+            break
+          case 'fleet':
+            deps.tell(report.fact)
+            break
           case 'left':
             Object.assign(processes.get(number) ?? {}, { figures: report.figures, final: true })
             break
@@ -185,11 +197,12 @@ export function createWorkerTeam(options: ServerOptions, deps: TeamDeps): Worker
     }
   }
 
-  function ended(number: number, about: object, how: WorkerEnd): void {
+  function ended(number: number, about: { readonly server_id: string }, how: WorkerEnd): void {
     const process = processes.get(number)
     const was = process?.state
     const wasTold = was === 'leaving' || was === 'dismissed' || (was === 'starting' && state === 'draining')
     processes.delete(number)
+    deps.tell({ is: 'server-gone', server: about.server_id })
     lasting = lasting.then((sum) => addLasting(sum, process?.figures ?? []))
     if (wasTold && how.signal === null) log.info({ ...about, code: how.code }, 'worker ended')
     else {

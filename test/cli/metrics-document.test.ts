@@ -3,8 +3,11 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Registry } from 'prom-client'
 import t from 'tap'
+import { createAuditMetrics } from '../../src/audit/open-audit.ts'
 import { createLeaseMetrics } from '../../src/proxy-agent/kubernetes-metrics.ts'
 import { createAgentMetrics } from '../../src/proxy-agent/metrics.ts'
+import { createClusterMetrics, createFleetMetrics } from '../../src/proxy-server/cluster-metrics.ts'
+import { createClusters } from '../../src/proxy-server/core/clusters.ts'
 import { createKubernetesMetrics } from '../../src/proxy-server/kubernetes-metrics.ts'
 import { createServerMetrics } from '../../src/proxy-server/metrics.ts'
 import { countWorkers } from '../../src/proxy-server/team-metrics.ts'
@@ -17,6 +20,8 @@ const LIBRARY = /^(process|nodejs)_/
 const TYPES = /(^|_)(gauge|counter|histogram|summary)(_|$)/
 const SCALED = /(^|_)(ms|milliseconds|microseconds|minutes|hours|kb|kib|mb|mib|kilobytes|megabytes|percent)(_|$)/
 
+const quietAudit = { state: () => ({ written: 0, lost: 0, alarm: undefined }) }
+
 function serverRegistry(): Registry {
   const none = (): number => 0
   const { registry } = createServerMetrics({
@@ -27,6 +32,9 @@ function serverRegistry(): Registry {
   })
   createKubernetesMetrics(registry).leaseKept(() => true)
   countWorkers(registry, () => [])
+  createAuditMetrics(registry, 'culvert_server_', quietAudit)
+  createClusterMetrics(registry, createClusters(['default']))
+  createFleetMetrics(registry, { standings: () => new Map() })
   return registry
 }
 
@@ -38,6 +46,7 @@ function agentRegistry(): Registry {
     tlsAlarm: () => false,
   })
   createLeaseMetrics(registry).counting(() => true)
+  createAuditMetrics(registry, 'culvert_agent_', quietAudit)
   return registry
 }
 

@@ -3,6 +3,8 @@ import type { Asked } from '../../src/platform/endpoints.ts'
 
 export const asked = (question: Partial<Asked> = {}): Asked => ({
   method: 'GET',
+  path: '/',
+  lastEventId: undefined,
   search: '',
   query: new URLSearchParams(question.search),
   hostname: '127.0.0.1',

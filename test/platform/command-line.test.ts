@@ -74,14 +74,12 @@ t.test('is not led astray by flags named like what every object has', async (t) 
 })
 
 t.test('shows each flag with its value, default and help', async (t) => {
-  const run = async () => ({ kind: 'done', lines: [] }) as const
   const text = commandHelp('tool', {
     usage: 'go <file>',
     summary: 'Go.',
     about: ['Goes.'],
     flags,
     examples: ['tool go a'],
-    run,
   })
   t.match(text, /^Go\.\n\nUsage: tool go <file>\n\nGoes\.\n\nFlags:\n/)
   t.match(text, /\n {6}--dir <folder> {3,}A folder\. \(default pki\)\n/)

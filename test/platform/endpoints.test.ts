@@ -7,6 +7,7 @@ import {
   endpointLimits,
   moved,
   onlyRead,
+  type Reader,
   type Refusal,
   type Routes,
 } from '../../src/platform/endpoints.ts'
@@ -272,4 +273,70 @@ t.test('holds no more connections than its limit', async (t) => {
   first.end('GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n').resume()
   await gone
   t.match(await say(`GET /healthz HTTP/1.1\r\nHost: x\r\n${close}\r\n`), /^HTTP\/1\.1 200 /, 'and there is room again')
+})
+
+t.test('a route that ends with a slash is for all below it, and gets the path', async (t) => {
+  const below: Routes = {
+    '/v1/clusters/': ({ path }) => ({ status: 200, body: path }),
+    '/v1/clusters': () => ({ status: 200, body: 'all' }),
+  }
+  const { say } = await setup(t, {}, undefined, below)
+  t.match(await say(`GET /v1/clusters/eu-1 HTTP/1.1\r\nHost: x\r\n${close}\r\n`), /\r\n\r\n\/v1\/clusters\/eu-1$/)
+  t.match(await say(`GET /v1/clusters HTTP/1.1\r\nHost: x\r\n${close}\r\n`), /\r\n\r\nall$/)
+  for (const path of ['/v1/clusters/eu-1/x', '/v1/', '/', '/constructor', '/__proto__/x']) {
+    t.match(await say(`GET ${path} HTTP/1.1\r\nHost: x\r\n${close}\r\n`), /^HTTP\/1\.1 404 /, path)
+  }
+})
+
+t.test('who may not ask for a path is told so before it is looked for', async (t) => {
+  const server = createEndpoints(routes, () => undefined, {
+    refusal: (path) => (path === '/healthz' ? undefined : { status: 403, body: `not ${path}` }),
+  })
+  t.teardown(() => server.close())
+  const port = await listen(server, { flag: '--admin-port', host: '127.0.0.1', port: 0 })
+  t.equal((await fetch(`http://127.0.0.1:${port}/healthz`)).status, 200)
+  const refused = await fetch(`http://127.0.0.1:${port}/read`)
+  t.strictSame([refused.status, await refused.text()], [403, 'not /read'])
+  t.equal((await fetch(`http://127.0.0.1:${port}/nowhere`)).status, 403)
+})
+
+t.test('an answer that goes on goes on, until its reader leaves too much unread', async (t) => {
+  const readers: Reader[] = []
+  const goesOn: Routes = {
+    '/events': ({ lastEventId, gone }) => ({
+      status: 200,
+      body: `since ${lastEventId}\n`,
+      reader(reader) {
+        readers.push(reader)
+        gone.addEventListener('abort', () => readers.splice(readers.indexOf(reader), 1))
+      },
+    }),
+  }
+  const { port } = await setup(t, { readerBytes: 100_000 }, undefined, goesOn)
+  const socket = connect(port, '127.0.0.1')
+  t.teardown(() => socket.destroy())
+  socket.on('error', () => undefined)
+  socket.write('GET /events HTTP/1.1\r\nHost: x\r\nLast-Event-ID: a-7\r\n\r\n')
+  let read = ''
+  const until = (wanted: string): Promise<void> =>
+    within(
+      new Promise((resolve) => {
+        socket.on('data', (bytes: Buffer) => {
+          read += bytes.toString()
+          if (read.includes(wanted)) resolve()
+        })
+      }),
+      wanted,
+    )
+  await until('since a-7')
+  t.notMatch(read, /content-length/i)
+  readers[0]?.write('more\n')
+  await until('more')
+  socket.pause()
+  const piece = 'x'.repeat(50_000)
+  for (let count = 0; count < 1_000 && readers.length > 0; count++) {
+    readers[0]?.write(piece)
+    await new Promise(setImmediate)
+  }
+  t.equal(readers.length, 0, 'hung up on')
 })

@@ -59,7 +59,10 @@ async function setup(t: Test, { transport = 'tcp', admission = admitted, options
       connect(first) {
         target.session.dial(
           { random, protocol: 'tcp', address },
-          { connected: (connection) => waiter.connected(connection, {} as AgentStream), failed: () => undefined },
+          {
+            connected: (connection) => waiter.connected(connection, {} as AgentStream, random),
+            failed: () => undefined,
+          },
         )
         target.session.receive(target.carrier, { type: 'DIAL_RSP', error: '', connectId: random, random })
         if (first !== undefined) fromTarget(first)

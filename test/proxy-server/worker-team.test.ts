@@ -43,7 +43,7 @@ function playedTeam(t: Test): PlayedTeam {
     }) as unknown as ChildProcess
   }
   const options = { serverId: 'hub', workers: WORKERS } as ServerOptions
-  const team = createWorkerTeam(options, { clock, log, lines: { write() {} }, launch, crashed() {} })
+  const team = createWorkerTeam(options, { clock, log, lines: { write() {} }, launch, crashed() {}, tell() {} })
   t.teardown(team.kill)
   const begin = (): Promise<void> => {
     const started = team.start()

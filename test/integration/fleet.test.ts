@@ -1,0 +1,248 @@
+/** The fleet as a running hub tells it: states of clusters, their changes as events, who may ask, and `culvert status`. */
+import { execFile, spawn } from 'node:child_process'
+import { writeFileSync } from 'node:fs'
+import { get as httpGet, type IncomingMessage } from 'node:http'
+import { get as httpsGet } from 'node:https'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { text } from 'node:stream/consumers'
+import t, { type Test } from 'tap'
+import { eventReader, type ServerEvent } from '../../src/cli/event-stream.ts'
+import { type Leaf, makePki, temporaryFolder } from './certificates.ts'
+import { event, eventually } from './deadline.ts'
+import { fetchFrom } from './figures.ts'
+import { type Server, startAgent, startServer } from './tunnel.ts'
+import { openWireAgent } from './wire-agent.ts'
+import { startTeam, workerPids } from './workers.ts'
+
+const ENTRY = join(import.meta.dirname, '../../src/cli/culvert.ts')
+const pki = await makePki(t)
+
+type Events = { readonly seen: ServerEvent[]; readonly types: () => string[]; readonly ended: Promise<unknown> }
+
+async function followEvents(t: Test, server: Pick<Server, 'adminPort'>, headers = {}): Promise<Events> {
+  const request = httpGet({ host: '127.0.0.1', port: server.adminPort, path: '/v1/events', headers, agent: false })
+  request.on('error', () => undefined)
+  t.teardown(() => request.destroy())
+  const response = await event<IncomingMessage>(request, 'response')
+  t.equal(response.headers['content-type'], 'text/event-stream')
+  const seen: ServerEvent[] = []
+  const read = eventReader()
+  response.on('data', (bytes: Buffer) => seen.push(...read(bytes.toString())))
+  const ended = new Promise((resolve) => response.once('close', resolve))
+  response.on('error', () => undefined)
+  return { seen, types: () => seen.map(({ type }) => type), ended }
+}
+
+const seenIn = (events: Events, ...types: string[]): Promise<unknown> =>
+  eventually(
+    `the events ${types}`,
+    () => events.types(),
+    (seen) => types.every((type, index) => seen[index] === type) && seen.length >= types.length,
+  )
+
+const dataOf = ({ data }: ServerEvent): Record<string, unknown> => JSON.parse(data) as Record<string, unknown>
+
+const clusterOf = async (server: Pick<Server, 'adminPort'>, id = 'default'): Promise<Record<string, unknown>> =>
+  (await (await fetchFrom(server.adminPort, `/v1/clusters/${id}`)).json()) as Record<string, unknown>
+
+const agentFlags = ['--heartbeat-interval=500ms', '--heartbeat-timeout=2s']
+
+t.test('a cluster comes, falls silent, is lost, comes back, drains and goes', async (t) => {
+  const server = await startServer(t, { pki, flags: ['--heartbeat-timeout=3s'] })
+  const events = await followEvents(t, server)
+  await seenIn(events, 'snapshot')
+  t.strictSame(dataOf(events.seen[0]!), { clusters: [] })
+  t.equal((await fetchFrom(server.adminPort, '/v1/clusters/default')).status, 404)
+
+  const agent = await startAgent(t, server, { flags: ['--agent-id=a-1', ...agentFlags] })
+  await seenIn(events, 'snapshot', 'established')
+  t.match(dataOf(events.seen[1]!), { cluster: 'default', agent: 'a-1', reason: 'an agent is connected', time: String })
+  t.match(await clusterOf(server), { id: 'default', state: 'established', agents: [{ agentId: 'a-1' }] })
+
+  agent.signal('SIGSTOP')
+  await seenIn(events, 'snapshot', 'established', 'degraded', 'lost')
+  t.match(dataOf(events.seen[2]!), { cluster: 'default', reason: 'an agent is silent' })
+  t.match(dataOf(events.seen[3]!), { cluster: 'default', reason: 'heartbeat_timeout' })
+  t.match(await clusterOf(server), { id: 'default', state: 'lost', reason: 'heartbeat_timeout', agents: [] })
+
+  agent.signal('SIGCONT')
+  await seenIn(events, 'snapshot', 'established', 'degraded', 'lost', 'established')
+  agent.signal('SIGTERM')
+  await seenIn(events, 'snapshot', 'established', 'degraded', 'lost', 'established', 'draining', 'lost')
+  t.match(dataOf(events.seen[6]!), { reason: 'closed' })
+  await agent.ended
+
+  const lastButOne = events.seen[5]?.id
+  const again = await followEvents(t, server, { 'Last-Event-ID': lastButOne })
+  await seenIn(again, 'lost', 'snapshot')
+  t.equal(again.seen[0]?.id, events.seen[6]?.id, 'what was missed comes first')
+  const foreign = await followEvents(t, server, { 'Last-Event-ID': 'another-process-7' })
+  await seenIn(foreign, 'established', 'degraded', 'lost', 'established', 'draining', 'lost', 'snapshot')
+})
+
+t.test('who is refused is told of, with the reason', async (t) => {
+  const server = await startServer(t, { pki })
+  const events = await followEvents(t, server)
+  await openWireAgent(t, server, { leaf: pki.apiserver }).then(({ ended }) => ended())
+  await seenIn(events, 'snapshot', 'refused')
+  t.match(dataOf(events.seen[1]!), { source: '127.0.0.1', reason: /it is an apiserver certificate/ })
+})
+
+t.test('a hub with workers tells of all of them as one', async (t) => {
+  const { server, agent } = await startTeam(t, { pki, agent: { flags: ['--agent-id=a-1'] } })
+  const events = await followEvents(t, server)
+  await seenIn(events, 'snapshot')
+  t.match(dataOf(events.seen[0]!), { clusters: [{ id: 'default', state: 'established' }] })
+  t.match(await clusterOf(server), { id: 'default', state: 'established', agents: [{ worker: 1 }, { worker: 2 }] })
+  process.kill(workerPids(server)[0] ?? -1, 'SIGKILL')
+  await seenIn(events, 'snapshot', 'degraded', 'established')
+  t.match(dataOf(events.seen[1]!), { reason: 'a worker of the server has ended' })
+  agent.signal('SIGTERM')
+  await seenIn(events, 'snapshot', 'degraded', 'established', 'draining', 'lost')
+  await agent.ended
+})
+
+t.test('only so many may read at once, and by GET only', async (t) => {
+  const server = await startServer(t, { pki })
+  for (let count = 0; count < 64; count++) await followEvents(t, server)
+  t.equal((await fetchFrom(server.adminPort, '/v1/events')).status, 503)
+  t.equal((await fetchFrom(server.adminPort, '/v1/events', { method: 'HEAD' })).status, 503)
+  t.equal((await fetchFrom(server.adminPort, '/v1/events', { method: 'POST' })).status, 405)
+})
+
+const adminFlags = [`--admin-cert=${pki.server.certFile}`, `--admin-key=${pki.server.keyFile}`]
+const TOKEN = 'a-token-of-sufficient-length'
+
+type Shown = { readonly leaf?: Leaf; readonly token?: string }
+
+/** @returns the status of an answer over TLS */
+async function askTls({ adminPort }: Server, path: string, { leaf, token }: Shown = {}): Promise<number | undefined> {
+  const request = httpsGet({
+    host: '127.0.0.1',
+    port: adminPort,
+    path,
+    agent: false,
+    ca: pki.authority.certificatePem,
+    ...(leaf && { cert: leaf.cert, key: leaf.key }),
+    ...(token !== undefined && { headers: { Authorization: `Bearer ${token}` } }),
+  })
+  const response = await event<IncomingMessage>(request, 'response')
+  await text(response)
+  return response.statusCode
+}
+
+t.test('beyond this machine clusters are shown to nobody without protection', async (t) => {
+  const server = await startServer(t, { pki, flags: ['--admin-bind-address=0.0.0.0'] })
+  for (const path of ['/v1/clusters', '/v1/clusters/default', '/v1/events']) {
+    t.equal((await fetchFrom(server.adminPort, path)).status, 403, path)
+  }
+  t.equal((await fetchFrom(server.adminPort, '/metrics')).status, 200, 'as at konnectivity')
+})
+
+t.test('with a token the admin port is for those who show it', async (t) => {
+  const tokenFile = join(temporaryFolder(t), 'token')
+  writeFileSync(tokenFile, `${TOKEN}\n`)
+  const flags = ['--admin-bind-address=0.0.0.0', ...adminFlags, `--admin-token-file=${tokenFile}`]
+  const server = await startServer(t, { pki, flags })
+  for (const path of ['/v1/clusters', '/metrics']) {
+    t.equal(await askTls(server, path, { token: TOKEN }), 200)
+    t.equal(await askTls(server, path), 401)
+    t.equal(await askTls(server, path, { token: `${TOKEN}x` }), 401)
+  }
+  writeFileSync(tokenFile, 'another-token-of-that-length')
+  t.equal(await askTls(server, '/v1/clusters', { token: TOKEN }), 401, 'it was exchanged')
+  writeFileSync(tokenFile, '')
+  t.equal(await askTls(server, '/v1/clusters', { token: '' }), 401, 'an empty one is nobody’s')
+})
+
+t.test('with a CA the admin port is for those with its certificates', async (t) => {
+  const flags = ['--admin-bind-address=0.0.0.0', ...adminFlags, `--admin-ca-cert=${pki.caFile}`]
+  const server = await startServer(t, { pki, flags })
+  const stranger = await (await makePki(t)).issue('stranger', { identity: { role: 'user', name: 'eve' } })
+  const alice = await pki.issue('alice', { identity: { role: 'user', name: 'alice' } })
+  t.equal(await askTls(server, '/v1/clusters', { leaf: alice }), 200)
+  t.equal(await askTls(server, '/v1/clusters'), 403)
+  t.equal(await askTls(server, '/v1/clusters', { leaf: stranger }), 403)
+})
+
+t.test('what would not protect is refused at the start', async (t) => {
+  const tokenFile = join(temporaryFolder(t), 'token')
+  const start = (...flags: string[]): Promise<unknown> => startServer(t, { pki, flags })
+  writeFileSync(tokenFile, 'short')
+  await t.rejects(start(`--admin-token-file=${tokenFile}`), { message: /must have 16 characters/ })
+  writeFileSync(tokenFile, TOKEN)
+  await t.rejects(start(`--admin-token-file=${tokenFile}`, '--admin-bind-address=0.0.0.0'), { message: /in clear/ })
+  await t.rejects(start(`--admin-ca-cert=${pki.caFile}`), { message: /needs --admin-cert/ })
+  await t.rejects(start(`--admin-cert=${pki.server.certFile}`), { message: /admin key/ })
+  await t.rejects(start(...adminFlags.slice(0, 1), `--admin-key=${pki.agent.keyFile}`), { message: /--admin-key/ })
+})
+
+type Ended = { readonly code: number | string | null | undefined; readonly stdout: string; readonly stderr: string }
+
+const status = (...argv: string[]): Promise<Ended> =>
+  new Promise((resolve) => {
+    execFile(process.execPath, [ENTRY, 'status', ...argv], { timeout: 30_000 }, (error, stdout, stderr) =>
+      resolve({ code: error === null ? 0 : error.code, stdout, stderr }),
+    )
+  })
+
+t.test('culvert status shows the clusters in every form', async (t) => {
+  const server = await startServer(t, { pki })
+  await startAgent(t, server, { flags: ['--agent-id=a-1'] })
+  const url = `--server=http://127.0.0.1:${server.adminPort}`
+  t.match(await status(url), {
+    code: 0,
+    stderr: '',
+    stdout: /^CLUSTER .*HEARD\ndefault +established +\d+s +1 +0 +\d+s\n$/,
+  })
+  t.match(await status(url, 'default', '-o', 'wide'), {
+    code: 0,
+    stdout: /REASON\ndefault .* an agent is connected\n$/,
+  })
+  t.match(JSON.parse((await status(url, '-o', 'json')).stdout), {
+    clusters: [{ id: 'default', agents: [{ agentId: 'a-1' }] }],
+  })
+  t.match(await status(url, 'default', '-o', 'yaml'), { code: 0, stdout: /^id: default\nstate: established\n/ })
+  t.match(await status(url, 'nowhere'), { code: 1, stderr: /answers 404: no agent of such a cluster has been here\n$/ })
+  t.match(await status('--server=http://127.0.0.1:1'), { code: 1, stderr: /could not ask http:\/\/127\.0\.0\.1:1/ })
+  t.match(await status('--server=nonsense', '--cert=x', 'a', 'b'), {
+    code: 1,
+    stderr: /expected http.*\n.*unexpected.*\n.*belong together/,
+  })
+  t.match(await status('--help'), { code: 0, stdout: /Usage: culvert status \[cluster\] \[flags\]/ })
+})
+
+t.test('culvert status asks over TLS with a token or a certificate', async (t) => {
+  const tokenFile = join(temporaryFolder(t), 'token')
+  writeFileSync(tokenFile, TOKEN)
+  const flags = [...adminFlags, `--admin-token-file=${tokenFile}`, `--admin-ca-cert=${pki.caFile}`]
+  const server = await startServer(t, { pki, flags })
+  const to = [`--server=https://127.0.0.1:${server.adminPort}`, `--ca-cert=${pki.caFile}`]
+  t.match(await status(...to, `--token-file=${tokenFile}`), { code: 0, stdout: 'no cluster is connected\n' })
+  t.match(await status(...to, `--cert=${pki.agent.certFile}`, `--key=${pki.agent.keyFile}`), { code: 0 })
+  t.match(await status(...to), { code: 1, stderr: /answers 401/ })
+  t.match(await status(to[0]!), { code: 1, stderr: /certificate/ })
+})
+
+t.test('culvert status --watch tells each change, and goes on when the hub is back', async (t) => {
+  const server = await startServer(t, { pki })
+  const url = `http://127.0.0.1:${server.adminPort}`
+  const child = spawn(process.execPath, [ENTRY, 'status', '--watch', `--server=${url}`], { stdio: 'pipe' })
+  t.teardown(() => child.kill('SIGKILL'))
+  const lines: string[] = []
+  for (const output of [child.stdout, child.stderr])
+    createInterface({ input: output }).on('line', (line) => lines.push(line))
+  const has = (pattern: RegExp): Promise<unknown> =>
+    eventually(
+      `a line like ${pattern}`,
+      () => lines,
+      (all) => all.some((line) => pattern.test(line)),
+    )
+  const agent = await startAgent(t, server, { flags: ['--agent-id=a-1'] })
+  await has(/Z {2}established {2}default {2}an agent is connected/)
+  agent.signal('SIGKILL')
+  await has(/Z {2}lost {9}default {2}lost \(agent a-1\)$/)
+  server.signal('SIGKILL')
+  await has(/asking again$/)
+})
