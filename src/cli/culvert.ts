@@ -20,6 +20,10 @@ const commands: Readonly<Record<string, Entry>> = {
     summary: 'Show which clusters are connected to a running hub.',
     run: async (argv) => (await import('./status.ts')).status(argv),
   },
+  clusters: {
+    summary: 'Edit and explain the clusters that a hub knows.',
+    run: async (argv) => (await import('./clusters.ts')).clusters(argv),
+  },
 }
 
 const width = Math.max(...Object.keys(commands).map((name) => name.length)) + 2

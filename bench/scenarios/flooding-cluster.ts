@@ -1,0 +1,64 @@
+/** Question: what does a small exchange of one cluster notice of a neighbour that floods the server, among 99 idle ones? */
+import { join } from 'node:path'
+import type { AgentsCommands } from '../load/agents.ts'
+import { startRemote } from '../load/control.ts'
+import { ANSWER_DEADLINE_MS } from '../load/tunnel-set.ts'
+import { Skipped } from '../skipped.ts'
+import type { Scenario } from './scenario.ts'
+
+const READY_DEADLINE_MS = 60_000
+const FLOOD_AT_ONCE = 64
+/** Longer than other windows: p99 needs many round trips. */
+const WINDOWS = 3
+
+export const floodingCluster: Scenario = {
+  name: 'flooding-cluster',
+  question: '128-byte round trip of one cluster',
+  lineup: 'tenants',
+  askedByName: true,
+  cases: ({ warmUpMs, windowMs, rounds }) => [
+    {
+      label: 'beside 99 idle clusters and one that floods',
+      series: 'beside a cluster that floods',
+      size: 1,
+      frontend: 'tls',
+      start: 'shared',
+      rounds,
+      metrics: [
+        { name: 'p50', unit: 'µs', better: 'less' },
+        { name: 'p99', unit: 'µs', better: 'less' },
+        { name: 'p99 : alone', unit: 'times', better: 'less' },
+        { name: 'dials of the flood', unit: '/s', better: 'less' },
+      ],
+      measure: async ({ frontend, agentPort, certificates, neighbours }, { light, heavy }) => {
+        if (!neighbours || frontend.kind !== 'tls') throw new Skipped('this peer has one cluster')
+        const agents = startRemote<AgentsCommands>(join(import.meta.dirname, '../load/agents.ts'))
+        try {
+          const own = [neighbours.flood.agent, ...neighbours.idle]
+          const where = { host: '127.0.0.1', port: agentPort, ca: certificates.ca, ...certificates.agent, own }
+          await agents.call('connect', { ...where, count: own.length, atOnce: 16, deadlineMs: READY_DEADLINE_MS })
+          const measureMs = WINDOWS * windowMs
+          const times = { warmUpMs, windowMs: measureMs, deadlineMs: ANSWER_DEADLINE_MS }
+          const job = { frontend, target: light.services.echo, atOnce: 1, ...times }
+          const alone = await light.generator.call('roundTrips', job)
+          // The flood begins first and ends last, so that no exchange is counted without it.
+          const flood = heavy.generator.call('flood', {
+            frontend: { ...frontend, ...neighbours.flood.client },
+            target: heavy.services.echo,
+            atOnce: FLOOD_AT_ONCE,
+            windowMs: measureMs + 4 * warmUpMs,
+            deadlineMs: ANSWER_DEADLINE_MS,
+          })
+          const exchanges = light.generator.call('roundTrips', { ...job, warmUpMs: 2 * warmUpMs })
+          await Promise.allSettled([exchanges, flood]) // when one fails the other must not run on into the next round
+          const [{ p50Us, p99Us }, { perSecond }] = await Promise.all([exchanges, flood])
+          const { lost } = await agents.call('disconnect', undefined)
+          if (lost > 0) throw new Error(`${lost} of ${own.length} agents were lost`)
+          return [p50Us, p99Us, p99Us / alone.p99Us, perSecond]
+        } finally {
+          agents.stop()
+        }
+      },
+    },
+  ],
+}

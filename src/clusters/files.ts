@@ -1,0 +1,85 @@
+/** The clusters file, or the folder of files, on disk: read within limits, written whole or not at all. */
+import { randomBytes } from 'node:crypto'
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  openSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from 'node:fs'
+import { join } from 'node:path'
+import { TunnelError } from '../platform/errors.ts'
+import { type FileText, readTexts } from '../platform/watched.ts'
+import type { Cluster } from './cluster.ts'
+import { withDocument, withoutDocument } from './edit.ts'
+import { MAX_CLUSTERS_BYTES, readClusters } from './read.ts'
+import type { ClusterDocument } from './schema.ts'
+
+const FILE_MODE = 0o644
+
+/** @throws TunnelError `bad-option` with every mistake, one per line */
+export function loadClusters(path: string): readonly Cluster[] {
+  return checked(textsOf(path))
+}
+
+/** @returns the file that has it now. @throws TunnelError `bad-option`; nothing is written then */
+export function addCluster(path: string, document: ClusterDocument): string {
+  const exists = existsSync(path)
+  const files = exists ? textsOf(path) : []
+  const file = exists && statSync(path).isDirectory() ? join(path, `${document.id}.yaml`) : path
+  const before = files.find((each) => each.path === file)?.text ?? ''
+  const changed = { path: file, text: withDocument(before, document) }
+  checked([...files.filter((each) => each.path !== file), changed])
+  writeWhole(changed)
+  return file
+}
+
+/** A file of a folder that has no other one is removed. @returns the file that had it. @throws TunnelError `bad-option` */
+export function removeCluster(path: string, id: string): string {
+  const files = textsOf(path)
+  checked(files)
+  for (const { path: file, text } of files) {
+    const left = withoutDocument(text, id)
+    if (left === undefined) continue
+    if (left.documents === 0 && file !== path) rmSync(file)
+    else writeWhole({ path: file, text: left.text })
+    return file
+  }
+  throw new TunnelError('bad-option', `${path}: there is no cluster ${id}`)
+}
+
+function textsOf(path: string): readonly FileText[] {
+  const read = readTexts({ flag: '--clusters', path, maxBytes: MAX_CLUSTERS_BYTES })
+  if (!read.ok) throw new TunnelError('bad-option', read.problems.join('\n'))
+  return read.value
+}
+
+function checked(files: readonly FileText[]): readonly Cluster[] {
+  const read = readClusters(files)
+  if (!read.ok) throw new TunnelError('bad-option', read.problems.join('\n'))
+  return read.value
+}
+
+/** A server that looks at it sees the text before or after. A link stays one. */
+function writeWhole({ path, text }: FileText): void {
+  const there = existsSync(path)
+  const file = there ? realpathSync(path) : path
+  const beside = `${file}.${randomBytes(6).toString('hex')}.new`
+  try {
+    const descriptor = openSync(beside, 'wx', there ? statSync(file).mode & 0o777 : FILE_MODE)
+    try {
+      writeSync(descriptor, text)
+      fsyncSync(descriptor)
+    } finally {
+      closeSync(descriptor)
+    }
+    renameSync(beside, file)
+  } catch (cause) {
+    rmSync(beside, { force: true })
+    throw new TunnelError('bad-option', `${path}: cannot be written: ${(cause as Error).message}`, { cause })
+  }
+}

@@ -1,0 +1,114 @@
+/**
+ * What a document of the clusters file may be: config/clusters.schema.json, which editors can use as well, is the one truth;
+ * the defaults of the limits are read from it too. Only who reads such a file loads this.
+ */
+import { readFileSync } from 'node:fs'
+import { Ajv, type DefinedError } from 'ajv'
+
+/** A document that passed; absent fields are left to the reader. */
+export type ClusterDocument = {
+  readonly id: string
+  readonly agents?: PeersDocument
+  readonly frontends?: PeersDocument & { readonly serverNames?: readonly string[]; readonly socket?: string }
+  readonly limits?: Readonly<Record<string, number | string>>
+}
+type PeersDocument = {
+  readonly subjects?: readonly string[]
+  readonly names?: readonly string[]
+  readonly users?: readonly string[]
+}
+
+export type SchemaProblem = { readonly pointer: string; readonly expected: string }
+
+type Limit = { readonly default: number | string }
+type Schema = {
+  readonly properties: { readonly limits: { readonly properties: Readonly<Record<string, Limit>> } }
+}
+
+/** The file is two folders up from here, in a checkout (src/clusters) as in a package (dist/clusters). */
+const schema = JSON.parse(readFileSync(new URL('../../config/clusters.schema.json', import.meta.url), 'utf8')) as Schema
+
+const validate = new Ajv({ allErrors: true, allowUnionTypes: true, verbose: true }).compile<ClusterDocument>(schema)
+
+export const limitDefaults: Readonly<Record<string, number | string>> = Object.fromEntries(
+  Object.entries(schema.properties.limits.properties).map(([name, limit]) => [name, limit.default]),
+)
+
+/** @returns every mistake, or none */
+export function schemaProblems(document: unknown): readonly SchemaProblem[] {
+  if (validate(document)) return []
+  return (validate.errors as DefinedError[]).map((error) => ({
+    pointer: pointerOf(error),
+    expected: expectedOf(error),
+  }))
+}
+
+function pointerOf({ keyword, instancePath, params }: DefinedError): string {
+  return keyword === 'additionalProperties' ? `${instancePath}/${escaped(params.additionalProperty)}` : instancePath
+}
+
+const escaped = (name: string): string => name.replaceAll('~', '~0').replaceAll('/', '~1')
+
+/** Words for what the schema says, by its keyword. */
+function expectedOf(error: DefinedError): string {
+  const { keyword, params, parentSchema, data } = error
+  const field = fieldOf(error.instancePath)
+  switch (keyword) {
+    case 'additionalProperties': {
+      const known = Object.keys((parentSchema?.properties ?? {}) as object)
+      return `${field}: expected one of ${known.join(', ')}, got ${shown(params.additionalProperty)}`
+    }
+    case 'required':
+      return `${field}: expected ${params.missingProperty}, which is missing`
+    case 'type':
+      return `${field}: expected ${typeWords(params.type)}, got ${shown(data)}`
+    case 'pattern':
+      return `${field}: expected ${PATTERN_WORDS[lastName(error.instancePath)] ?? `text like ${params.pattern}`}, got ${shown(data)}`
+    case 'minimum':
+    case 'maximum':
+      return `${field}: expected ${keyword === 'minimum' ? 'at least' : 'at most'} ${params.limit}, got ${shown(data)}`
+    case 'uniqueItems':
+      return `${field}: expected each once, got number ${params.j + 1} again as number ${params.i + 1}`
+    default:
+      return `${field}: ${error.message ?? keyword}`
+  }
+}
+
+const PATTERN_WORDS: Readonly<Record<string, string>> = {
+  id: 'a DNS label such as eu-1',
+  names: 'a name such as DNS:agent.example or URI:spiffe://other.example/agent',
+  serverNames: 'a host name in lower case such as eu-1.hub.example',
+  socket: 'an absolute path',
+  bufferedBytes: 'a size such as 64MiB',
+}
+
+const TYPE_WORDS: Readonly<Record<string, string>> = {
+  object: 'a map',
+  array: 'a list',
+  string: 'text',
+  integer: 'a whole number',
+}
+
+/** ajv gives one, or several as text with commas or as a list. */
+function typeWords(type: string | readonly string[]): string {
+  return [type]
+    .flat()
+    .flatMap((each) => each.split(','))
+    .map((each) => TYPE_WORDS[each] ?? each)
+    .join(' or ')
+}
+
+/** `/frontends/names/2` as `frontends.names[2]`. */
+function fieldOf(pointer: string): string {
+  const path = pointer
+    .slice(1)
+    .split('/')
+    .reduce((path, step) => (/^\d+$/.test(step) ? `${path}[${step}]` : path === '' ? step : `${path}.${step}`), '')
+  return path === '' ? 'cluster' : path
+}
+
+/** The last step that is no index. */
+const lastName = (pointer: string): string => pointer.split('/').findLast((step) => !/^\d+$/.test(step)) ?? ''
+
+const MAX_SHOWN_CHARS = 100
+const shown = (value: unknown): string => (JSON.stringify(value) ?? 'nothing').slice(0, MAX_SHOWN_CHARS)

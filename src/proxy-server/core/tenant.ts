@@ -1,0 +1,112 @@
+/**
+ * What one cluster uses of a server, and what it may: agents, clients, connections, dials, bytes. At a limit that cluster is answered
+ * so, and no other one notices. Pure. Source: docs/tenancy.md.
+ */
+import type { ClusterLimits } from '../../clusters/cluster.ts'
+import { type TakeToken, tokenBucket } from '../../platform/token-bucket.ts'
+import { type Budget, createBudget } from '../../tunnel/budget.ts'
+import { createUnreadBytes, type UnreadBytes } from './unread.ts'
+
+/** As metrics name it. */
+export type LimitName = 'agents' | 'clients' | 'sessions' | 'connections' | 'pending_dials' | 'dials_per_second'
+
+/** A limit that was reached. */
+export type OverLimit = {
+  readonly limit: LimitName
+  /** 429 where waiting helps by itself, 503 where something has to end first. */
+  readonly status: 429 | 503
+  readonly text: string
+}
+
+/** Clients over the limit that are told so at the same time; others are hung up on. */
+export const MAX_TOLD = 100
+/**
+ * How long whoever is over a limit waits for that answer, or for the hang-up: milliseconds. Who asks again at once cannot ask, and have
+ * us shake hands, more often than that: a cluster that floods would else take the processor from all others.
+ */
+export const OVER_LIMIT_MS = 1_000
+/** Dials that wait for it; others are answered at once, as each costs memory. */
+export const MAX_HELD_DIALS = 1_000
+
+export type Tenant = {
+  readonly id: string
+  limits: ClusterLimits
+  agents: number
+  /** CONNECT clients, or gRPC calls. */
+  clients: number
+  /** HTTP/2 connections of gRPC clients. */
+  sessions: number
+  /** Clients that are being told of the limit. */
+  told: number
+  pendingDials: number
+  /** Dials over a limit that wait for their answer. */
+  heldDials: number
+  takeDial: TakeToken
+  /** Of all that waits for its agents and clients. */
+  readonly budget: Budget
+  /** Of its clients. */
+  readonly unread: UnreadBytes
+}
+
+export type TenantDeps = {
+  readonly processBudget: Budget
+  readonly after: (ms: number, callback: () => void) => Disposable
+}
+
+export function createTenant(id: string, limits: ClusterLimits, { processBudget, after }: TenantDeps): Tenant {
+  const budget = createBudget(limits.bufferedBytes, processBudget)
+  budget.closeLargest = () => {
+    let most: Budget | undefined
+    for (const child of budget.children) if (child.usedBytes > (most?.usedBytes ?? 0)) most = child
+    most?.closeLargest()
+  }
+  return {
+    id,
+    limits,
+    agents: 0,
+    clients: 0,
+    sessions: 0,
+    told: 0,
+    pendingDials: 0,
+    heldDials: 0,
+    takeDial: tokenBucket(limits.dialsPerSecond, 1_000),
+    budget,
+    unread: createUnreadBytes(createBudget(Number.POSITIVE_INFINITY, budget), after), // the cluster's limit is theirs
+  }
+}
+
+/** From now on; what is over a lower limit stays. */
+export function setLimits(tenant: Tenant, limits: ClusterLimits): void {
+  if (limits.dialsPerSecond !== tenant.limits.dialsPerSecond) {
+    tenant.takeDial = tokenBucket(limits.dialsPerSecond, 1_000)
+  }
+  tenant.limits = limits
+  tenant.budget.limitBytes = limits.bufferedBytes
+}
+
+export function agentOver({ id, agents, limits }: Tenant): OverLimit | undefined {
+  return agents < limits.agents ? undefined : over(id, 'agents', `${limits.agents} agents`)
+}
+
+export function clientOver({ id, clients, limits }: Tenant): OverLimit | undefined {
+  return clients < limits.clients ? undefined : over(id, 'clients', `${limits.clients} clients`)
+}
+
+export function sessionOver({ id, sessions, limits }: Tenant): OverLimit | undefined {
+  return sessions < limits.clients ? undefined : over(id, 'sessions', `${limits.clients} HTTP/2 connections`)
+}
+
+/** Takes a token when there is none of the other limits in the way. @param open connections of the cluster */
+export function dialOver(tenant: Tenant, open: number, nowMs: number): OverLimit | undefined {
+  const { id, limits, pendingDials } = tenant
+  if (pendingDials >= limits.pendingDials) return over(id, 'pending_dials', `${limits.pendingDials} pending dials`)
+  if (open + pendingDials >= limits.connections) return over(id, 'connections', `${limits.connections} connections`)
+  if (tenant.takeDial(nowMs)) return undefined
+  return { ...over(id, 'dials_per_second', `${limits.dialsPerSecond} dials a second`), status: 429 }
+}
+
+const over = (id: string, limit: LimitName, what: string): OverLimit => ({
+  limit,
+  status: 503,
+  text: `cluster ${id} is at its limit of ${what}`,
+})

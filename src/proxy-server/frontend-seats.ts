@@ -1,0 +1,105 @@
+/**
+ * Places for the clients of each cluster on the frontend of a server of many: as many as its limit says, and a few more that are told
+ * so. Who is of another cluster when the clusters have changed, or of none, is cut off.
+ */
+import type { Socket } from 'node:net'
+import type { Clock } from '../platform/clock.ts'
+import type { Admission } from './core/admission.ts'
+import { clientOver, MAX_TOLD, OVER_LIMIT_MS, type OverLimit, sessionOver, type Tenant } from './core/tenant.ts'
+import type { UnreadBytes } from './core/unread.ts'
+import type { Tenants } from './tenants.ts'
+
+type Admitted = Extract<Admission, { readonly kind: 'admitted' }>
+
+/** A client that has its cluster, and more than that may have. */
+export type Full = { readonly kind: 'full' } & OverLimit
+
+export type Seat<Deps> = {
+  readonly admission: Admission | Full
+  readonly deps: Deps
+  /** It is gone. */
+  readonly leave: () => void
+}
+
+export type Seats<Deps> = {
+  /**
+   * @param what it takes up
+   * @param cutOff breaks it; called when it is of this cluster no longer
+   * @returns undefined: too many are being told already, this one is hung up on after a while
+   */
+  readonly take: (
+    socket: Socket,
+    admission: Admission,
+    what: 'clients' | 'sessions',
+    cutOff: () => void,
+  ) => Seat<Deps> | undefined
+  /** A call on a session that has a seat; the caller says when it is gone. */
+  readonly call: (cluster: string) => OverLimit | { readonly leave: () => void }
+}
+
+/** @param again what the admission of a client would be now */
+export function createSeats<Deps extends { readonly unread: UnreadBytes; readonly clock: Clock }>(
+  tenants: Tenants,
+  deps: Deps,
+  again: (socket: Socket) => Admission,
+): Seats<Deps> {
+  const members = new Map<Socket, { readonly admission: Admitted; readonly cutOff: () => void }>()
+  const depsOf = new WeakMap<Tenant, Deps>()
+
+  tenants.onChange(() => {
+    for (const [socket, { admission, cutOff }] of members) {
+      const now = again(socket)
+      const same = now.kind === 'admitted' && now.cluster === admission.cluster && now.principal === admission.principal
+      if (!same) cutOff()
+    }
+  })
+
+  function hangUpLater(socket: Socket): undefined {
+    socket.on('error', () => undefined)
+    const later = deps.clock.after(OVER_LIMIT_MS, () => socket.destroy())
+    socket.once('close', () => later[Symbol.dispose]())
+    return undefined
+  }
+
+  function depsFor(tenant: Tenant): Deps {
+    const own = depsOf.get(tenant) ?? { ...deps, unread: tenant.unread }
+    depsOf.set(tenant, own)
+    return own
+  }
+
+  return {
+    take(socket, admission, what, cutOff) {
+      const tenant = admission.kind === 'admitted' ? tenants.get(admission.cluster) : undefined
+      if (admission.kind !== 'admitted' || !tenant) return { admission, deps, leave: () => undefined }
+      const over = what === 'clients' ? clientOver(tenant) : sessionOver(tenant)
+      if (over) tenants.refused(tenant.id, over.limit)
+      if (over && tenant.told >= MAX_TOLD) return hangUpLater(socket)
+      const counted = over ? 'told' : what
+      tenant[counted]++
+      members.set(socket, { admission, cutOff })
+      return {
+        admission: over ? { kind: 'full', ...over } : admission,
+        deps: depsFor(tenant),
+        leave() {
+          tenant[counted]--
+          members.delete(socket)
+        },
+      }
+    },
+    call(cluster) {
+      const tenant = tenants.get(cluster)
+      if (!tenant) return { leave: () => undefined }
+      const over = clientOver(tenant)
+      if (over) {
+        tenants.refused(cluster, over.limit)
+        return over
+      }
+      tenant.clients++
+      return {
+        leave() {
+          tenant.clients--
+        },
+      }
+    },
+  }
+}

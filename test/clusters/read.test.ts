@@ -1,0 +1,162 @@
+import t from 'tap'
+import { readClusters } from '../../src/clusters/read.ts'
+
+const read = (...texts: string[]) =>
+  readClusters(texts.map((text, index) => ({ path: `c${index === 0 ? '' : index}.yaml`, text })))
+
+function problemsOf(...texts: string[]): readonly string[] {
+  const result = read(...texts)
+  return result.ok ? ['it was read'] : result.problems
+}
+
+const FULL = `# the first
+id: eu-1
+agents:
+  subjects: ["O=example, CN=agent"]
+  names: ["DNS:Agent.Example", "URI:spiffe://other.example/a"]
+  users: [system:serviceaccount:eu-1:agent]
+frontends:
+  subjects: [CN=apiserver]
+  names: [DNS:api.example]
+  users: [alice]
+  serverNames: [eu-1.hub.example]
+  socket: /run/culvert/eu-1.sock
+limits:
+  agents: 3
+  dialsPerSecond: 7
+  bufferedBytes: 32MiB
+---
+id: eu-2
+`
+
+t.test('reads every field, and gives the limits that nobody set', async (t) => {
+  const result = read(FULL)
+  t.ok(result.ok)
+  if (!result.ok) return
+  const [first, second] = result.value
+  t.strictSame(first, {
+    id: 'eu-1',
+    agents: {
+      subjects: ['O=example, CN=agent'],
+      names: ['DNS:agent.example', 'URI:spiffe://other.example/a'],
+      users: ['system:serviceaccount:eu-1:agent'],
+    },
+    frontends: {
+      subjects: ['CN=apiserver'],
+      names: ['DNS:api.example'],
+      users: ['alice'],
+      serverNames: ['eu-1.hub.example'],
+      socket: '/run/culvert/eu-1.sock',
+    },
+    limits: {
+      agents: 3,
+      clients: 20_000,
+      connections: 20_000,
+      pendingDials: 2_000,
+      dialsPerSecond: 7,
+      bufferedBytes: 32 * 2 ** 20,
+    },
+  })
+  t.strictSame(second?.agents, { subjects: [], names: [], users: [] })
+  t.equal(second?.limits.bufferedBytes, 64 * 2 ** 20)
+})
+
+t.test('takes the files of a folder together, empty ones too', async (t) => {
+  const result = read('id: a\n', '# nothing yet\n', '{"id": "b"}\n')
+  t.match(result, { ok: true, value: [{ id: 'a' }, { id: 'b' }] })
+  t.match(read(''), { ok: true, value: [] })
+})
+
+t.test('says every mistake with its line and what was expected', async (t) => {
+  t.strictSame(
+    problemsOf(`id: EU_1
+agents:
+  subject: [a]
+  names: [agent.example]
+frontends:
+  serverNames: ["*.Hub"]
+  socket: here.sock
+limits:
+  agents: 0
+  bufferedBytes: much
+`),
+    [
+      'c.yaml:1: id: expected a DNS label such as eu-1, got "EU_1"',
+      'c.yaml:3: agents: expected one of subjects, names, users, got "subject"',
+      'c.yaml:4: agents.names[0]: expected a name such as DNS:agent.example or URI:spiffe://other.example/agent, got "agent.example"',
+      'c.yaml:6: frontends.serverNames[0]: expected a host name in lower case such as eu-1.hub.example, got "*.Hub"',
+      'c.yaml:7: frontends.socket: expected an absolute path, got "here.sock"',
+      'c.yaml:9: limits.agents: expected at least 1, got 0',
+      'c.yaml:10: limits.bufferedBytes: expected a size such as 64MiB, got "much"',
+    ],
+  )
+  t.strictSame(problemsOf('[a]\n'), ['c.yaml:1: cluster: expected a map, got ["a"]'])
+  t.strictSame(problemsOf('agents: {}\n'), ['c.yaml:1: cluster: expected id, which is missing'])
+  t.strictSame(problemsOf('id: a\nlimits:\n  agents: ten\n'), [
+    'c.yaml:3: limits.agents: expected a whole number, got "ten"',
+  ])
+  t.strictSame(problemsOf('id: a\nlimits: {bufferedBytes: 64KiB}\n'), [
+    'c.yaml:2: limits.bufferedBytes: expected at least 1MiB',
+  ])
+  t.match(problemsOf('id: a\nagents: {users: [b, c, b]}\n'), [
+    /^c\.yaml:2: agents\.users: expected each once, got number /,
+  ])
+})
+
+t.test('refuses what leads to two clusters, across files too', async (t) => {
+  t.strictSame(
+    problemsOf(
+      `id: a
+agents: {subjects: [CN=x], names: ["DNS:X.example"], users: [u]}
+frontends: {subjects: [CN=y], names: ["DNS:y"], serverNames: [s.example], socket: /s}
+`,
+      `id: b
+agents: {subjects: [CN=x], names: ["DNS:x.EXAMPLE"], users: [u]}
+frontends: {subjects: [CN=y], names: ["DNS:Y"], serverNames: [s.example], socket: /s}
+---
+id: a
+`,
+    ),
+    [
+      'c1.yaml:2: subject of agents "CN=x" is that of cluster a already, at c.yaml:2',
+      'c1.yaml:2: name of agents "DNS:x.example" is that of cluster a already, at c.yaml:2',
+      'c1.yaml:2: user of agents "u" is that of cluster a already, at c.yaml:2',
+      'c1.yaml:3: subject of frontends "CN=y" is that of cluster a already, at c.yaml:3',
+      'c1.yaml:3: name of frontends "DNS:y" is that of cluster a already, at c.yaml:3',
+      'c1.yaml:3: server name "s.example" is that of cluster a already, at c.yaml:3',
+      'c1.yaml:3: socket "/s" is that of cluster a already, at c.yaml:3',
+      'c1.yaml:5: cluster "a" is that of cluster a already, at c.yaml:1',
+    ],
+  )
+})
+
+t.test('lets a user reach several clusters, and a certificate be of agents here and of clients there', async (t) => {
+  const texts = [
+    'id: a\nfrontends: {users: [alice], subjects: [CN=x]}\n',
+    'id: b\nfrontends: {users: [alice]}\nagents: {subjects: [CN=x]}\n',
+  ]
+  t.ok(read(...texts).ok)
+})
+
+t.test('never throws and never hangs on what is no such file', async (t) => {
+  const cycle = 'id: a\nagents: &a\n  names: [*a]\n'
+  const nested = `id: ${'['.repeat(50_000)}`
+  for (const text of [
+    cycle,
+    nested,
+    '\u0000',
+    '? - a\n: b',
+    'id: a\nid: b\n',
+    '!!js/function x',
+    '%YAML 9.9\n---\nid: a\n',
+  ]) {
+    t.notOk(read(text).ok, JSON.stringify(text.slice(0, 40)))
+  }
+  t.match(problemsOf(`id: a\n${'#'.repeat(3 * 2 ** 20)}`), [/expected at most/])
+})
+
+t.test('says no more than anybody would read', async (t) => {
+  const problems = problemsOf(...Array.from({ length: 80 }, () => 'id: A\n'))
+  t.equal(problems.length, 51)
+  t.equal(problems.at(-1), 'and 30 more')
+})

@@ -1,0 +1,48 @@
+/** A server of many clusters with workers: each of them holds peers to their cluster, and clusters to their share. */
+import { join } from 'node:path'
+import t from 'tap'
+import { askFor } from './client.ts'
+import { figure, figureBecomes } from './figures.ts'
+import { agentLeaf, apiserverLeaf, askHub, startHub } from './hub.ts'
+import { launchAgent } from './tunnel.ts'
+import { holdsAll } from './workers.ts'
+
+const WORKERS = 2
+/** Where nobody listens: an agent that is asked says so. */
+const address = '127.0.0.1:1'
+
+t.test('clients reach their own cluster on every worker, by certificate and by socket', async (t) => {
+  const hub = await startHub(
+    t,
+    (folder) => `id: eu-1
+frontends: {socket: ${join(folder, 'eu-1.sock')}}
+limits: {clients: 3, agents: 5}
+---
+id: eu-2
+frontends: {socket: ${join(folder, 'eu-2.sock')}}
+`,
+    [`--workers=${WORKERS}`],
+  )
+  const agent = await launchAgent(t, { ...hub, pki: { ...hub.pki, agent: await agentLeaf(hub, 'eu-1') } })
+  await holdsAll(agent, WORKERS)
+  await figureBecomes(hub, 'culvert_server_cluster_usage{cluster="eu-1",limit="agents"}', WORKERS)
+  const [own, other] = [await apiserverLeaf(hub, 'eu-1'), await apiserverLeaf(hub, 'eu-2')]
+  const bySocket = (id: string) => ({ ...hub, transport: 'uds' as const, socketPath: join(hub.folder, `${id}.sock`) })
+  for (let turn = 0; turn < 2 * WORKERS; turn++) {
+    t.match(await askHub(hub, own, { address }), { status: 502, body: /connection refused/ })
+    t.match(await askFor(bySocket('eu-1'), address), { status: 502, body: /connection refused/ })
+    t.match(await askHub(hub, other, { address }), { status: 500, body: /No agent available/ })
+    t.match(await askFor(bySocket('eu-2'), address), { status: 500, body: /No agent available/ })
+  }
+  t.equal(await figure(hub, 'culvert_server_cluster_limit{cluster="eu-1",limit="clients"}'), 2 * WORKERS, 'rounded up')
+  t.equal(await figure(hub, 'culvert_server_cluster_limit{cluster="eu-1",limit="agents"}'), 5 * WORKERS, 'each has all')
+})
+
+t.test('a socket that the clusters file gains is served by the workers', async (t) => {
+  const hub = await startHub(t, () => 'id: eu-1\n', [`--workers=${WORKERS}`])
+  const socketPath = join(hub.folder, 'eu-1.sock')
+  hub.write(`id: eu-1\nfrontends: {socket: ${socketPath}}\n`)
+  await hub.logged('serving on the socket of a cluster')
+  await hub.logged('clusters changed', WORKERS)
+  t.match(await askFor({ ...hub, transport: 'uds', socketPath }, address), { status: 500 })
+})
