@@ -19,7 +19,8 @@ import {
   type NewAgent,
   serveAgentStream,
 } from './agent-stream.ts'
-import { admit } from './core/admission.ts'
+import { createAgentTenants } from './agent-tenants.ts'
+import { type Admission, admit } from './core/admission.ts'
 import { unknownEncoding, unknownMethod } from './core/grpc-status.ts'
 import { countIdentifiers } from './core/identifiers.ts'
 import { headerListBytes, readRegistration, valuesOf } from './core/registration.ts'
@@ -27,6 +28,7 @@ import { refuseStream } from './grpc-refusal.ts'
 import { createHandshakeGate } from './handshake-gate.ts'
 import { takeLane } from './lane-listener.ts'
 import { plainAddress } from './source.ts'
+import type { Tenants } from './tenants.ts'
 import { createTlsListener, peerCertificate } from './tls-listener.ts'
 
 /** Node refuses streams when a session holds more than this: MiB. Our own budgets are far below. */
@@ -54,6 +56,8 @@ export type AgentListenerOptions = {
    * came; the signal is aborted when the agent goes away.
    */
   readonly authenticate?: (values: readonly string[], gone: AbortSignal) => Promise<Judgement>
+  /** On a server of many clusters. */
+  readonly tenants?: Tenants
 }
 
 export type AgentListenerEvents = AgentStreamEvents & {
@@ -85,6 +89,7 @@ export function createAgentListener(
   const { clock, log, metrics } = deps
   const held = new Map<string, Held>() // by principal
   const warnings = createWarnings(log, clock, MAX_WARNED)
+  const tenants = options.tenants && createAgentTenants(options.tenants, options.trustDomain)
   let open = true
   const tls = createTlsListener({
     material: options.material,
@@ -136,9 +141,9 @@ export function createAgentListener(
   }
 
   function lane(socket: TLSSocket): void {
-    const admission = admit(peerCertificate(socket, options.material.ca !== undefined), ['agent'], options.trustDomain)
+    const admission = admissionOf(socket)
     if (admission.kind === 'refused') {
-      metrics.clientForbidden('agent')
+      forbidden(admission)
       hungUpOn(socket, `lane: client certificate not accepted: ${admission.cause}`)
       return void socket.destroy()
     }
@@ -156,6 +161,17 @@ export function createAgentListener(
 
   function hungUpOn(socket: TLSSocket, reason: string): void {
     deps.audit?.({ event: 'agent', source: plainAddress(socket.remoteAddress), verdict: 'refused', reason })
+  }
+
+  /** With tokens it is theirs to say which cluster an agent is of. */
+  function admissionOf(socket: TLSSocket): Admission {
+    if (tenants && !options.authenticate) return tenants.ofCertificate(socket)
+    return admit(peerCertificate(socket, options.material.ca !== undefined), ['agent'], options.trustDomain)
+  }
+
+  function forbidden({ unmapped }: { readonly unmapped?: true }): void {
+    if (unmapped) options.tenants?.unmapped('agent')
+    else metrics.clientForbidden('agent')
   }
 
   function hangUp(socket: TLSSocket, http: ServerHttp2Session): void {
@@ -215,11 +231,11 @@ export function createAgentListener(
       refuse('encoding', stream, 'UNIMPLEMENTED', unreadable)
       return lastWords(http)
     }
-    const required = options.material.ca !== undefined
-    const admission = admit(peerCertificate(socket, required), ['agent'], options.trustDomain)
+    const admission = admissionOf(socket)
     if (admission.kind === 'refused') {
-      metrics.clientForbidden('agent')
-      refuse('unauthenticated', stream, 'UNAUTHENTICATED', `client certificate not accepted: ${admission.cause}`)
+      forbidden(admission)
+      const why = admission.unmapped ? 'unmapped' : 'unauthenticated'
+      refuse(why, stream, 'UNAUTHENTICATED', `client certificate not accepted: ${admission.cause}`)
       return lastWords(http)
     }
     const registration = readRegistration(rawHeaders, EXTENSIONS_KEY)
@@ -233,13 +249,22 @@ export function createAgentListener(
       certified: admission.principal,
       remoteAddress: socket.remoteAddress ?? '',
     }
-    if (!options.authenticate) return admitAs(admission.principal, http, stream, agent)
+    if (!options.authenticate) return admitAs(admission.principal, http, stream, agent, () => admissionOf(socket))
     const gone = new AbortController()
     stream.once('close', () => gone.abort())
     void options.authenticate(valuesOf(rawHeaders, 'authorization'), gone.signal).then((judgement) => {
       if (stream.destroyed) return
-      if (judgement.kind === 'known') return admitAs(judgement.username, http, stream, agent)
-      refuse('unauthenticated', stream, 'UNKNOWN', judgement.text, { agent: agent.agentId.slice(0, MAX_SHOWN_CHARS) })
+      const who = { agent: agent.agentId.slice(0, MAX_SHOWN_CHARS) }
+      if (judgement.kind === 'refused') {
+        refuse('unauthenticated', stream, 'UNKNOWN', judgement.text, who)
+        return lastWords(http)
+      }
+      const { username } = judgement
+      const ofUser = (): Admission => tenants?.ofUser(username) ?? admission
+      const its = ofUser()
+      if (its.kind === 'admitted') return admitAs(username, http, stream, { ...agent, cluster: its.cluster }, ofUser)
+      forbidden(its)
+      refuse('unmapped', stream, 'UNAUTHENTICATED', its.cause, who)
       lastWords(http)
     })
   }
@@ -249,6 +274,7 @@ export function createAgentListener(
     http: ServerHttp2Session,
     stream: ServerHttp2Stream,
     agent: Omit<NewAgent, 'principal'>,
+    now: () => Admission,
   ): void {
     if (!open) {
       refuse('shutdown', stream, 'UNAVAILABLE', 'the server is shutting down')
@@ -265,15 +291,24 @@ export function createAgentListener(
       refuse('too_many', stream, 'RESOURCE_EXHAUSTED', limit)
       return lastWords(http)
     }
+    const obstacle = tenants?.obstacle({ ...agent, principal })
+    if (obstacle) {
+      const who = { agent: agent.agentId.slice(0, MAX_SHOWN_CHARS) }
+      refuse(obstacle.why, stream, obstacle.status, obstacle.text, who)
+      return lastWords(http)
+    }
     hold(principal, 1, named)
     if (options.authenticate) openWindows(http)
-    const served = serveAgentStream(http, stream, { ...agent, principal }, deps, {
+    const itsDeps = tenants?.depsOf(agent.cluster, deps) ?? deps
+    const served = serveAgentStream(http, stream, { ...agent, principal }, itsDeps, {
       draining: events.draining,
       gone(leaving, how) {
         hold(principal, -1, -named)
+        leave?.()
         events.gone(leaving, how)
       },
     })
+    const leave = tenants?.join(served, principal, now)
     events.connected(served)
   }
 

@@ -9,8 +9,10 @@ import type { Int64 } from '../tunnel/packet.ts'
 import type { AgentStream } from './agent-stream.ts'
 import type { Clusters } from './core/clusters.ts'
 import type { DialFailure } from './core/dial-response.ts'
+import { dialOver, MAX_HELD_DIALS, OVER_LIMIT_MS, type OverLimit, type Tenant } from './core/tenant.ts'
 import type { ServerMetrics } from './metrics.ts'
 import type { Source } from './source.ts'
+import type { Tenants } from './tenants.ts'
 
 export type DialDeps = {
   readonly clusters: Clusters<AgentStream>
@@ -23,6 +25,8 @@ export type DialDeps = {
   /** Longest wait for an agent's answer: milliseconds, 0 for ever. */
   readonly timeoutMs: number
   readonly maxPendingPerFrontend: number
+  /** On a server of many clusters: what the cluster may. */
+  readonly tenants?: Pick<Tenants, 'get' | 'refused'>
 }
 
 export type Waiter = {
@@ -51,22 +55,55 @@ export type Wanted = Pick<DialRequest, 'random' | 'protocol'>
 type Unable = Exclude<SessionFailure, { readonly kind: 'refused' }>
 
 export function createDialing(deps: DialDeps): Dialing {
-  const { clusters, clock, metrics } = deps
+  const { clusters, clock, metrics, tenants } = deps
   const pending = new Map<string, number>() // by principal
+  const openOf = (cluster: string): number =>
+    clusters.of(cluster).reduce((sum, { session }) => sum + session.connectionCount(), 0)
 
-  function count(principal: string, change: 1 | -1): void {
-    const next = (pending.get(principal) ?? 0) + change
-    if (next > 0) pending.set(principal, next)
-    else pending.delete(principal)
+  function count(who: string, change: 1 | -1): void {
+    const next = (pending.get(who) ?? 0) + change
+    if (next > 0) pending.set(who, next)
+    else pending.delete(who)
+  }
+
+  function refuseLater(tenant: Tenant, over: OverLimit, waiter: Waiter): () => void {
+    const failure = { kind: 'cluster-limit', status: over.status, text: over.text } as const
+    if (tenant.heldDials >= MAX_HELD_DIALS) {
+      waiter.failed(failure)
+      return () => {}
+    }
+    tenant.heldDials++
+    let held = true
+    const letGo = (): boolean => {
+      if (held) tenant.heldDials--
+      const was = held
+      held = false
+      return was
+    }
+    const later = clock.after(OVER_LIMIT_MS, () => {
+      if (letGo()) waiter.failed(failure)
+    })
+    return () => {
+      letGo()
+      later[Symbol.dispose]()
+    }
   }
 
   function dial(cluster: string, principal: string, address: string, waiter: Waiter, wanted?: Wanted): () => void {
-    if ((pending.get(principal) ?? 0) >= deps.maxPendingPerFrontend) {
+    const tenant = tenants?.get(cluster)
+    const who = tenant ? `${cluster} ${principal}` : principal // a user may be of several clusters
+    if ((pending.get(who) ?? 0) >= deps.maxPendingPerFrontend) {
       metrics.dialRefused('frontend')
       waiter.failed({ kind: 'too-many-dials' })
       return () => {}
     }
-    count(principal, 1)
+    const over = tenant && dialOver(tenant, openOf(cluster), clock.now())
+    if (over) {
+      tenants?.refused(cluster, over.limit)
+      return refuseLater(tenant, over, waiter)
+    }
+    count(who, 1)
+    if (tenant) tenant.pendingDials++
     const startMs = clock.now()
     let current: Attempt | undefined
     let done = false
@@ -75,7 +112,8 @@ export function createDialing(deps: DialDeps): Dialing {
     function finish(): void {
       done = true
       deadline?.[Symbol.dispose]()
-      count(principal, -1)
+      count(who, -1)
+      if (tenant) tenant.pendingDials--
     }
 
     function fail(failure: DialFailure): void {

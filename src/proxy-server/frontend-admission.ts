@@ -1,12 +1,18 @@
-/** Who a client of the frontend is, by its certificate. One that is not accepted is counted and warned of. */
+/**
+ * Who a client of the frontend is: by its certificate, on a server of many clusters also by the server name it asked for, or by the
+ * Unix socket it came in by. One that is not accepted is counted and warned of.
+ */
+import type { Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import type { Audit, AuditRecord } from '../audit/record.ts'
 import type { Clock } from '../platform/clock.ts'
 import type { Log } from '../platform/log.ts'
 import { createWarnings } from '../platform/repeats.ts'
-import { type Admission, admit } from './core/admission.ts'
+import { type Admission, admit, DEFAULT_CLUSTER } from './core/admission.ts'
+import { admitFrontend, admitSocket } from './core/tenant-admission.ts'
 import type { ServerMetrics } from './metrics.ts'
 import { sourceOf } from './source.ts'
+import type { Tenants } from './tenants.ts'
 import { peerCertificate } from './tls-listener.ts'
 
 /** Clients that are remembered, so as to warn of each once in a while and not at each of its requests. */
@@ -19,21 +25,63 @@ export type AdmissionDeps = {
   readonly audit?: Audit | undefined
 }
 
+/** The Unix socket of a cluster. */
+export type Entrance = { readonly path: string; readonly cluster: string }
+
+export type FrontendAdmission = {
+  readonly overTls: (socket: TLSSocket) => Admission
+  /** @param entrance none: the server has one Unix socket and one cluster */
+  readonly overSocket: (socket: Socket, entrance?: Entrance) => Admission
+  /** The same as when it came, as the clusters are now; counts nothing. */
+  readonly again: (socket: Socket) => Admission
+}
+
+const ONLY: Admission = { kind: 'admitted', cluster: DEFAULT_CLUSTER, principal: 'unix-socket' }
+
 export function createFrontendAdmission(
-  trustDomain: string | undefined,
+  { trustDomain, tenants }: { readonly trustDomain: string | undefined; readonly tenants?: Tenants },
   { clock, log, metrics, audit }: AdmissionDeps,
-): (socket: TLSSocket) => Admission {
+): FrontendAdmission {
   const warnings = createWarnings(log, clock, MAX_WARNED)
-  return (socket) => {
-    const admission = admit(peerCertificate(socket, true), ['apiserver', 'user'], trustDomain)
-    if (admission.kind === 'refused') {
-      const { remoteAddress: remote } = socket
-      metrics.clientForbidden('frontend')
-      warnings.warn(`${remote}`, { cause: admission.cause, remote }, 'client certificate not accepted')
-    }
+  const entrances = new WeakMap<Socket, Entrance>() // of those who came in by a cluster's own socket
+
+  function ofCertificate(socket: TLSSocket): Admission {
+    const peer = peerCertificate(socket, true)
+    if (!tenants) return admit(peer, ['apiserver', 'user'], trustDomain)
+    return admitFrontend(peer, serverNameOf(socket), trustDomain, tenants.directory())
+  }
+
+  function ofEntrance({ path, cluster }: Entrance): Admission {
+    return tenants ? admitSocket(path, cluster, tenants.directory()) : ONLY
+  }
+
+  function noticed(socket: Socket, admission: Admission, remote: string | undefined): Admission {
     audit?.({ event: 'frontend', ...decisionOf(admission), source: sourceOf(socket) })
+    if (admission.kind === 'admitted') return admission
+    if (admission.unmapped) tenants?.unmapped('frontend')
+    else metrics.clientForbidden('frontend')
+    warnings.warn(`${remote}`, { cause: admission.cause, remote }, 'client certificate not accepted')
     return admission
   }
+
+  return {
+    overTls: (socket) => noticed(socket, ofCertificate(socket), socket.remoteAddress),
+    overSocket(socket, entrance) {
+      if (!entrance) return ONLY
+      entrances.set(socket, entrance)
+      return noticed(socket, ofEntrance(entrance), entrance.path)
+    },
+    again(socket) {
+      const entrance = entrances.get(socket)
+      return entrance ? ofEntrance(entrance) : ofCertificate(socket as TLSSocket)
+    },
+  }
+}
+
+/** What SNI asked for; Node says false where there was none. */
+function serverNameOf(socket: TLSSocket): string | undefined {
+  const { servername } = socket as { readonly servername?: string | false | null }
+  return typeof servername === 'string' && servername !== '' ? servername : undefined
 }
 
 const decisionOf = (admission: Admission): Omit<AuditRecord, 'event'> =>

@@ -2,21 +2,27 @@
 import { createServer, type Server, type Socket } from 'node:net'
 import type { TlsProtocol } from '../platform/cipher-suites.ts'
 import type { TlsMaterial } from '../platform/tls-material.ts'
-import { type Admission, DEFAULT_CLUSTER } from './core/admission.ts'
+import type { Admission } from './core/admission.ts'
 import { dismissIdle, type Frontend, type FrontendDeps, isIdle, serveFrontend } from './frontend.ts'
-import { createFrontendAdmission } from './frontend-admission.ts'
+import { createFrontendAdmission, type Entrance } from './frontend-admission.ts'
+import { createSeats } from './frontend-seats.ts'
+import type { Tenants } from './tenants.ts'
 import { createTlsListener } from './tls-listener.ts'
 
 export type FrontendListenerOptions = {
   readonly protocol: TlsProtocol
   readonly handshakeTimeoutMs: number
   readonly trustDomain: string | undefined
+  /** On a server of many clusters. */
+  readonly tenants?: Tenants
 }
 
 export type FrontendListener = {
   /** For `listen` and `close`. */
   readonly server: Server
   readonly renew: (material: TlsMaterial) => void
+  /** A client that came in by the Unix socket of its cluster. */
+  readonly take: (socket: Socket, entrance: Entrance) => void
   readonly count: () => number
   /** Whether anything is under way, the last bytes of clients that are gone included. */
   readonly busy: () => boolean
@@ -40,12 +46,20 @@ export function createFrontendListener(
   const { metrics, log } = deps
   const clients = new Set<Frontend>()
   const leave = (client: Frontend): void => void clients.delete(client)
-  const admission = createFrontendAdmission(options.trustDomain, deps)
+  const admission = createFrontendAdmission(options, deps)
+  const seats = options.tenants && createSeats(options.tenants, deps, admission.again)
   let dismissed = false
 
   function serve(socket: Socket, raw: Socket, admission: Admission): void {
     if (dismissed) return void socket.destroy() // its handshake was under way
-    clients.add(serveFrontend(socket, raw, admission, deps, leave))
+    if (!seats) return void clients.add(serveFrontend(socket, raw, admission, deps, leave))
+    const seat = seats.take(socket, admission, 'clients', () => socket.destroy())
+    if (!seat) return
+    const leaveSeat = (client: Frontend): void => {
+      leave(client)
+      seat.leave()
+    }
+    clients.add(serveFrontend(socket, raw, seat.admission, seat.deps, leaveSeat))
   }
 
   const tls =
@@ -56,18 +70,20 @@ export function createFrontendListener(
       alpn: ['http/1.1'],
       handshakeTimeoutMs: options.handshakeTimeoutMs,
       halfOpen: true,
-      connected: (socket, raw) => serve(socket, raw, admission(socket)),
+      connected: (socket, raw) => serve(socket, raw, admission.overTls(socket)),
       failed(why, error) {
         metrics.handshakeFailed('frontend', why)
         log.debug({ err: error }, 'TLS handshake on the frontend failed')
       },
     })
-  const local: Admission = { kind: 'admitted', cluster: DEFAULT_CLUSTER, principal: 'unix-socket' }
-  const server = tls?.server ?? createServer({ allowHalfOpen: true }, (socket) => serve(socket, socket, local))
+  const take = (socket: Socket, entrance?: Entrance): void =>
+    serve(socket, socket, admission.overSocket(socket, entrance))
+  const server = tls?.server ?? createServer({ allowHalfOpen: true }, (socket) => take(socket))
 
   return {
     server,
     renew: (renewed) => tls?.renew(renewed),
+    take,
     count: () => clients.size,
     busy() {
       for (const client of clients) if (!isIdle(client)) return true

@@ -22,8 +22,10 @@ import {
 import type { Admission } from './core/admission.ts'
 import { answer, established, type Failure } from './core/answers.ts'
 import { readConnectHead } from './core/connect-head.ts'
+import { OVER_LIMIT_MS } from './core/tenant.ts'
 import type { UnreadBytes } from './core/unread.ts'
 import type { Dialing } from './dialing.ts'
+import type { Full } from './frontend-seats.ts'
 import { forcedReasons, type HeadRefusal, type ServerMetrics } from './metrics.ts'
 import { sourceOf } from './source.ts'
 import { clientPaused, type UnreadClient, unreadClientClosed, watchUnread } from './unread-client.ts'
@@ -59,14 +61,14 @@ export type Frontend = UnreadClient & {
   readonly deps: FrontendDeps
   readonly done: (frontend: Frontend) => void
   /** Until it has asked for a connection. */
-  admission: Admission | undefined
+  admission: Admission | Full | undefined
   state: 'head' | 'dialing' | 'open' | 'refused'
   /** The client sends no more. */
   ended: boolean
   isClosed: boolean
   /** It has asked for a connection. */
   served: boolean
-  /** For the head. */
+  /** For the head, or until it is told that its cluster is at a limit. */
   deadline: Disposable | undefined
   cancelDial: () => void
   endpoint: Endpoint | undefined
@@ -82,7 +84,7 @@ export type Frontend = UnreadClient & {
 export function serveFrontend(
   socket: Socket,
   raw: Socket,
-  admission: Admission,
+  admission: Admission | Full,
   deps: FrontendDeps,
   done: (frontend: Frontend) => void,
 ): Frontend {
@@ -114,6 +116,7 @@ export function serveFrontend(
   socket.on('pause', () => clientPaused(frontend))
   socket.on('resume', () => watchUnread(frontend, false))
   if (admission.kind === 'refused') refuse(frontend, { kind: 'forbidden', cause: admission.cause })
+  if (admission.kind === 'full') refuseLater(frontend, { ...admission, kind: 'cluster-limit' })
   return frontend
 }
 
@@ -262,6 +265,18 @@ function headRefused({ socket, admission, deps }: Frontend, why: HeadRefusal): v
   if (!deps.audit || admission?.kind !== 'admitted') return
   const { cluster, principal } = admission
   deps.audit({ event: 'frontend', cluster, principal, source: sourceOf(socket), verdict: 'refused', reason: why })
+}
+
+/** What it sends meanwhile is dropped. */
+function refuseLater(frontend: Frontend, failure: Failure): void {
+  const { socket, deps } = frontend
+  endDeadline(frontend)
+  frontend.state = 'refused'
+  frontend.deadline = deps.clock.after(OVER_LIMIT_MS, () => {
+    frontend.deadline = undefined
+    refuse(frontend, failure)
+  })
+  socket.resume()
 }
 
 function over(frontend: Frontend, ending: Ending): void {

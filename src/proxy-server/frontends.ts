@@ -1,9 +1,8 @@
 /** The frontend that --mode asks for, with the limits that it has. */
-import type { TlsProtocol } from '../platform/cipher-suites.ts'
 import type { TlsMaterial } from '../platform/tls-material.ts'
 import { keepaliveMs } from './core/keepalive.ts'
 import type { FrontendDeps } from './frontend.ts'
-import { createFrontendListener, type FrontendListener } from './frontend-listener.ts'
+import { createFrontendListener, type FrontendListener, type FrontendListenerOptions } from './frontend-listener.ts'
 import { createGrpcFrontendListener } from './grpc-frontend-listener.ts'
 import type { ServerOptions } from './options.ts'
 
@@ -11,7 +10,7 @@ import type { ServerOptions } from './options.ts'
 export function createFrontend(
   options: ServerOptions,
   material: TlsMaterial | undefined,
-  common: { readonly protocol: TlsProtocol; readonly trustDomain: string | undefined },
+  common: Pick<FrontendListenerOptions, 'protocol' | 'trustDomain' | 'tenants'>,
   deps: Omit<FrontendDeps, 'options'>,
 ): FrontendListener {
   const listening = { ...common, handshakeTimeoutMs: options.tlsHandshakeTimeoutMs }

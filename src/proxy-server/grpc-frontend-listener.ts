@@ -11,13 +11,14 @@ import {
 } from 'node:http2'
 import { createServer, type Socket } from 'node:net'
 import type { TlsMaterial } from '../platform/tls-material.ts'
-import { type Admission, DEFAULT_CLUSTER } from './core/admission.ts'
+import type { Admission } from './core/admission.ts'
 import { BEGUN_BYTES, createBegunMessages } from './core/begun-messages.ts'
 import { type GrpcStatus, isGrpc, unknownEncoding, unknownMethod } from './core/grpc-status.ts'
 import { headerListBytes } from './core/registration.ts'
 import { createTurns, type Turns } from './core/turns.ts'
-import { createFrontendAdmission } from './frontend-admission.ts'
+import { createFrontendAdmission, type Entrance } from './frontend-admission.ts'
 import type { FrontendListener, FrontendListenerOptions } from './frontend-listener.ts'
+import { createSeats, type Full } from './frontend-seats.ts'
 import { type GrpcFrontend, type GrpcFrontendDeps, serveGrpcFrontend } from './grpc-frontend.ts'
 import { refuseStream } from './grpc-refusal.ts'
 import type { HeadRefusal } from './metrics.ts'
@@ -57,7 +58,12 @@ export type GrpcFrontendListenerOptions = FrontendListenerOptions & {
 }
 
 /** An HTTP/2 connection, and whose it is. */
-type Joined = { readonly lost: () => boolean; readonly turns: Turns; readonly admission: Admission }
+type Joined = {
+  readonly lost: () => boolean
+  readonly turns: Turns
+  readonly admission: Admission | Full
+  readonly deps: GrpcFrontendDeps
+}
 
 /** @param material none: a Unix socket, whose permissions say who may use it */
 export function createGrpcFrontendListener(
@@ -69,7 +75,8 @@ export function createGrpcFrontendListener(
   const sessions = new Set<ServerHttp2Session>()
   const calls = new Set<GrpcFrontend>()
   const begun = createBegunMessages(Math.max(BEGUN_BYTES, deps.options.maxMessageBytes))
-  const admission = createFrontendAdmission(options.trustDomain, deps)
+  const admission = createFrontendAdmission(options, deps)
+  const seats = options.tenants && createSeats(options.tenants, deps, admission.again)
   let state: 'serving' | 'leaving' | 'dismissed' = 'serving'
   let lastCallMs = Number.NEGATIVE_INFINITY
 
@@ -79,6 +86,14 @@ export function createGrpcFrontendListener(
       metrics.frontendDropped()
       return void socket.destroy()
     }
+    if (!seats) return join(socket, admission, deps)
+    const seat = seats.take(socket, admission, 'sessions', () => socket.destroy())
+    if (!seat) return
+    socket.once('close', seat.leave)
+    join(socket, seat.admission, seat.deps)
+  }
+
+  function join(socket: Socket, admission: Admission | Full, itsDeps: GrpcFrontendDeps): void {
     const http = performServerHandshake(socket, {
       settings: { initialWindowSize: CALL_WINDOW_BYTES, maxHeaderListSize: options.maxHeaderListBytes },
       maxSessionMemory: SESSION_MEMORY_MIB,
@@ -96,7 +111,7 @@ export function createGrpcFrontendListener(
       metrics.headRefused('slow')
       http.destroy()
     })
-    const refused = admission.kind === 'refused' ? clock.after(REFUSED_MS, () => http.destroy()) : undefined
+    const refused = admission.kind !== 'admitted' ? clock.after(REFUSED_MS, () => http.destroy()) : undefined
     const late = state === 'leaving' ? clock.after(LATE_GO_AWAY_MS, () => http.close()) : undefined
     let keepalive = clock.after(options.keepaliveMs, ping)
 
@@ -121,7 +136,7 @@ export function createGrpcFrontendListener(
     })
     http.on('stream', (stream, headers, _flags, rawHeaders) => {
       stream.on('error', (error) => log.debug({ err: error }, 'frontend stream error'))
-      serve({ lost, turns, admission }, stream, headers, rawHeaders as unknown as string[])
+      serve({ lost, turns, admission, deps: itsDeps }, stream, headers, rawHeaders as unknown as string[])
     })
     http.once('close', () => {
       preface[Symbol.dispose]()
@@ -135,7 +150,7 @@ export function createGrpcFrontendListener(
   }
 
   function serve(
-    { lost, turns, admission }: Joined,
+    { lost, turns, admission, deps: itsDeps }: Joined,
     stream: ServerHttp2Stream,
     headers: IncomingHttpHeaders,
     rawHeaders: readonly string[],
@@ -165,17 +180,23 @@ export function createGrpcFrontendListener(
     if (admission.kind === 'refused') {
       return refuse('UNAUTHENTICATED', `client certificate not accepted: ${admission.cause}`, 'forbidden')
     }
+    if (admission.kind === 'full') return refuseStream(stream, 'RESOURCE_EXHAUSTED', admission.text)
     if (state === 'dismissed') return refuse('UNAVAILABLE', 'the server is shutting down', 'shutdown')
     if (calls.size >= options.maxCalls) {
       metrics.frontendDropped()
       return refuseStream(stream, 'RESOURCE_EXHAUSTED', `the limit of ${options.maxCalls} calls is reached`)
     }
+    const seat = seats?.call(admission.cluster)
+    if (seat && 'text' in seat) return refuseStream(stream, 'RESOURCE_EXHAUSTED', seat.text)
     lastCallMs = clock.now()
-    const call = serveGrpcFrontend(stream, admission, deps, {
+    const call = serveGrpcFrontend(stream, admission, itsDeps, {
       turns,
       begun,
       connectionLost: lost,
-      done: () => calls.delete(call),
+      done() {
+        calls.delete(call)
+        seat?.leave()
+      },
     })
     calls.add(call)
   }
@@ -188,17 +209,18 @@ export function createGrpcFrontendListener(
       alpn: ['h2'],
       handshakeTimeoutMs: options.handshakeTimeoutMs,
       halfOpen: false,
-      connected: (socket) => connected(socket, admission(socket)),
+      connected: (socket) => connected(socket, admission.overTls(socket)),
       failed(why, error) {
         metrics.handshakeFailed('frontend', why)
         log.debug({ err: error }, 'TLS handshake on the frontend failed')
       },
     })
-  const local: Admission = { kind: 'admitted', cluster: DEFAULT_CLUSTER, principal: 'unix-socket' }
+  const take = (socket: Socket, entrance?: Entrance): void => connected(socket, admission.overSocket(socket, entrance))
 
   return {
-    server: tls?.server ?? createServer((socket) => connected(socket, local)),
+    server: tls?.server ?? createServer((socket) => take(socket)),
     renew: (renewed) => tls?.renew(renewed),
+    take,
     count: () => calls.size,
     busy() {
       for (const call of calls) if (call.busy()) return true

@@ -34,7 +34,8 @@ type Deps = { readonly clock: Clock; readonly log: Log; readonly metrics: Kubern
  * @throws TunnelError `bad-option` when the kubeconfig cannot be used, or when there is none outside of a pod
  */
 export async function openKubernetes(options: ServerOptions, deps: Deps): Promise<ServerKubernetes | undefined> {
-  const wantsTokens = options.agentNamespace !== ''
+  const wantsTokens =
+    options.agentNamespace !== '' || (options.tenancy === 'multi' && options.authenticationAudience !== '')
   if (!wantsTokens && !options.enableLeaseController) return undefined
   const { clock, log, metrics } = deps
   const api = createApiClient({

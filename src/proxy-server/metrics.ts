@@ -24,7 +24,14 @@ export type DialFailureReason =
   | 'frontend_close'
 export const forcedReasons = ['slow-consumer', 'over-budget', 'flow-control-violation'] as const
 export type ForcedReason = (typeof forcedReasons)[number]
-export type StreamEnd = 'closed' | 'lost' | 'heartbeat_timeout' | 'protocol_error' | 'too_large' | 'shutdown'
+export type StreamEnd =
+  | 'closed'
+  | 'lost'
+  | 'heartbeat_timeout'
+  | 'protocol_error'
+  | 'too_large'
+  | 'unmapped'
+  | 'shutdown'
 
 /** How a lane ended: in order; with its connection; silent for too long; for bytes that made no sense. */
 export type LaneEnd = 'finished' | 'lost' | 'dead' | 'broken'
@@ -72,6 +79,9 @@ export type ServerMetrics = {
       | 'encoding'
       | 'second_stream'
       | 'slow'
+      | 'unmapped'
+      | 'foreign_id'
+      | 'cluster_limit'
       | 'shutdown',
   ) => void
   readonly streamEnded: (how: StreamEnd) => void
@@ -112,6 +122,7 @@ const STREAM_END_CODES: Partial<Record<StreamEnd, StreamEndCode>> = {
   heartbeat_timeout: 'Canceled', // as its own keepalive does
   protocol_error: 'Internal',
   too_large: 'ResourceExhausted',
+  unmapped: 'Canceled',
 }
 
 export function createServerMetrics(state: ServerState): { metrics: ServerMetrics; registry: Registry } {

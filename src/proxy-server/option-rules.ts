@@ -85,6 +85,18 @@ const ours: Rule<ServerOptions>[] = [
     clusterCert === '' && clusterKey === ''
       ? '--cluster-cert and --cluster-key must be set: the agent port speaks TLS only'
       : undefined,
+  ({ tenancy, clusters }) =>
+    tenancy === 'multi' && clusters === '' ? '--clusters must be set with --tenancy=multi' : undefined,
+  ({ tenancy, clusters }) =>
+    tenancy === 'single' && clusters !== '' ? '--clusters has no meaning without --tenancy=multi' : undefined,
+  (options) =>
+    options.tenancy === 'multi' && options.clusterCaCert === '' && !asksForTokens(options)
+      ? '--cluster-ca-cert, or --authentication-audience for tokens, must be set with --tenancy=multi: anyone could be an agent of any cluster'
+      : undefined,
+  ({ tenancy, udsName }) =>
+    tenancy === 'multi' && udsName !== ''
+      ? '--uds-name is of no cluster: with --tenancy=multi name a socket for each in --clusters'
+      : undefined,
   ({ serverId }) =>
     isMetadataText(serverId)
       ? undefined
@@ -116,11 +128,11 @@ export const serverRules: Rule<ServerOptions>[] = [...theirs, ...ours]
 
 /** What an operator should know about options that are accepted; for the log, at every start. */
 export function serverWarnings(options: ServerOptions): string[] {
-  const { tlsMinVersion, clusterCaCert, agentNamespace } = options
+  const { tenancy, tlsMinVersion, clusterCaCert, agentNamespace } = options
   const anyone = 'without --cluster-ca-cert or --agent-namespace anyone who reaches the agent port may be an agent'
   return [
     tlsVersionWarning(tlsMinVersion),
-    clusterCaCert === '' && agentNamespace === '' ? anyone : undefined,
+    tenancy === 'single' && clusterCaCert === '' && agentNamespace === '' ? anyone : undefined,
     logWarning(options),
   ].filter((line) => line !== undefined)
 }
@@ -155,6 +167,7 @@ function asksForTokens({ agentNamespace, agentServiceAccount, authenticationAudi
 
 function missingForTokens(options: ServerOptions, flag: string, given: string): string | undefined {
   if (given !== '' || !asksForTokens(options)) return undefined
+  if (options.tenancy === 'multi' && flag !== '--authentication-audience') return undefined // the clusters list their users
   return `${flag} cannot be empty when agent authentication is enabled`
 }
 

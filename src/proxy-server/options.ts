@@ -2,7 +2,7 @@
 import { availableParallelism } from 'node:os'
 import { idleKlogOptions } from '../platform/klog-options.ts'
 import { logOptions } from '../platform/log-options.ts'
-import { boolean, duration, file, integer, text } from '../platform/option-types.ts'
+import { boolean, duration, file, integer, oneOf, text } from '../platform/option-types.ts'
 import type { Option, Values } from '../platform/options.ts'
 import { idleOptions, konnectivityOptions } from './konnectivity-options.ts'
 import { limitOptions } from './limit-options.ts'
@@ -48,6 +48,16 @@ const ours = {
     group,
     default: '',
     help: 'Trust domain whose SPIFFE URIs in certificates decide what a peer may be. Empty: any trust domain.',
+  }),
+  tenancy: oneOf(['single', 'multi'], {
+    group,
+    default: 'single',
+    help: 'single: every certificate is of one cluster. multi: each agent and client is of the cluster that its credentials say, and reaches no other; needs --clusters.',
+  }),
+  clusters: text({
+    group,
+    default: '',
+    help: 'File, or folder of files, with one YAML document for each cluster of --tenancy=multi; looked at again as the server runs. See docs/tenancy.md.',
   }),
   shutdownQuietTimeMs: duration({
     group,

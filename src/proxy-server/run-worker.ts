@@ -80,18 +80,20 @@ function serveWhoIsHandedOver(
     [FIGURES_PATH]: async () => ({ status: 200, body: JSON.stringify(await figuresOf(serving)) }),
     ...profiles,
   }
-  const readsOn = options.udsName !== '' && options.mode === 'http-connect'
+  const readsOn = options.mode === 'http-connect'
   let lastTakenMs = Number.NEGATIVE_INFINITY
   serveBy({
-    take(connection, port) {
+    take(connection, port, entrance) {
       lastTakenMs = clock.now()
       if (port === 'agent') return agents.take(connection)
       if (frontend.count() >= options.maxFrontendConnections) {
         metrics.frontendDropped()
         return void connection.destroy()
       }
-      connection.allowHalfOpen = readsOn // as those that the frontend's own server would accept
-      frontend.server.emit('connection', connection)
+      // As those that the frontend's own server would accept, on a Unix socket.
+      connection.allowHalfOpen = readsOn && (options.udsName !== '' || entrance !== undefined)
+      if (entrance) frontend.take(connection, entrance)
+      else frontend.server.emit('connection', connection)
     },
     answer: async (asked) => (await routes[asked.path]?.(asked)) ?? { status: 404, body: '404 page not found\n' },
   })

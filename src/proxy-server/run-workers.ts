@@ -14,6 +14,7 @@ import { openProfiling } from '../platform/profiling-open.ts'
 import { aborted } from '../platform/shutdown.ts'
 import { createAdminPort } from './admin-port.ts'
 import { createFleetMetrics } from './cluster-metrics.ts'
+import type { ClusterSockets } from './cluster-sockets.ts'
 import { fleetRoutes } from './fleet.ts'
 import { createFleet } from './fleet-events.ts'
 import { openKubernetes } from './kubernetes.ts'
@@ -60,7 +61,7 @@ export async function runWorkers(options: ServerOptions, deps: WorkersDeps): Pro
     crashed: workerCrashed,
   })
   using kubernetes = await openKubernetes(
-    { ...options, agentNamespace: '' }, // whose the tokens are is asked by the workers
+    { ...options, agentNamespace: '', authenticationAudience: '' }, // whose the tokens are is asked by the workers
     { clock, log, metrics: createKubernetesMetrics(registry) },
   )
   const readiness = {
@@ -85,6 +86,7 @@ export async function runWorkers(options: ServerOptions, deps: WorkersDeps): Pro
   const { server: admin } = adminPort
   const agentPort = acceptFor(team, 'agent', {})
   const frontend = acceptFor(team, 'frontend', { allowHalfOpen: true, keepAlive: options.udsName === '' })
+  using sockets = await socketsOf(options, deps, team)
   const servers = [agentPort, health, admin, frontend]
   try {
     using _restart = deps.onHangup(team.restart)
@@ -92,13 +94,17 @@ export async function runWorkers(options: ServerOptions, deps: WorkersDeps): Pro
     const listeners = { agentPort, health, admin, frontend }
     const ports = await listenOnPorts(options, listeners)
     using _socket = await listenOnFrontendSocket(options, listeners)
+    await sockets?.open()
     using _portsFile = options.portsFile === '' ? undefined : writePortsFile(options.portsFile, ports)
     const { serverId, workers } = options
     log.info({ ...ports, ...(options.udsName && { uds: options.udsName }), server_id: serverId, workers }, 'serving')
     kubernetes?.announce(leaseIds(serverId, workers))
     await Promise.race([aborted(shutdown.drain), team.broken])
     const withdrawn = kubernetes?.withdraw()
-    await drain(options, deps, team, listeners)
+    await drain(options, deps, team, agentPort, () => {
+      sockets?.[Symbol.dispose]()
+      frontend.close()
+    })
     await Promise.race([withdrawn, elapsed(clock, WITHDRAW_MS), aborted(shutdown.now)])
   } finally {
     team.kill()
@@ -118,11 +124,26 @@ function acceptFor(team: WorkerTeam, port: Port, options: { allowHalfOpen?: bool
   })
 }
 
+/** Those of clusters, on a server of many. */
+async function socketsOf(
+  options: ServerOptions,
+  deps: WorkersDeps,
+  team: WorkerTeam,
+): Promise<ClusterSockets | undefined> {
+  if (options.tenancy === 'single') return undefined
+  const { watchWorkerSockets } = await import('./worker-sockets.ts')
+  return watchWorkerSockets(options, deps, (connection, entrance) => {
+    connection.on('error', () => undefined)
+    team.give({ port: 'frontend', connection, entrance })
+  })
+}
+
 async function drain(
   options: ServerOptions,
   { clock, log, shutdown }: WorkersDeps,
   team: WorkerTeam,
-  { agentPort, frontend }: { readonly agentPort: Server; readonly frontend: Server },
+  agentPort: Server,
+  closeFrontend: () => void,
 ): Promise<void> {
   agentPort.close()
   log.info({ signal: shutdown.drain.reason, timeout_ms: options.gracefulShutdownTimeoutMs }, 'shutting down')
@@ -130,5 +151,5 @@ async function drain(
   const stop = (): void => team.stop(String(shutdown.now.reason))
   if (shutdown.now.aborted) stop()
   shutdown.now.addEventListener('abort', stop, { once: true })
-  await team.drain(String(shutdown.drain.reason), () => frontend.close())
+  await team.drain(String(shutdown.drain.reason), closeFrontend)
 }

@@ -14,6 +14,7 @@ import { type AgentListener, createAgentListener } from './agent-listener.ts'
 import type { AgentStream, AgentStreamDeps } from './agent-stream.ts'
 import { auditDials } from './audited-dialing.ts'
 import { createClusterMetrics } from './cluster-metrics.ts'
+import { type ClusterSockets, createClusterSockets } from './cluster-sockets.ts'
 import { BEGUN_BYTES, createBegunMessages } from './core/begun-messages.ts'
 import { type Clusters, createClusters } from './core/clusters.ts'
 import type { FleetFact } from './core/fleet-feed.ts'
@@ -30,6 +31,7 @@ import { createKubernetesMetrics } from './kubernetes-metrics.ts'
 import { createLaneTokens } from './lane-tokens.ts'
 import { createServerMetrics, type ServerMetrics } from './metrics.ts'
 import type { ServerOptions } from './options.ts'
+import type { Tenants, TenantsDeps } from './tenants.ts'
 import { watchTlsPorts } from './tls-ports.ts'
 
 export type ServingDeps = {
@@ -47,6 +49,8 @@ export type ServingDeps = {
 export type Serving = Disposable & {
   readonly agents: AgentListener
   readonly frontend: FrontendListener
+  /** Of clusters; they are not open yet. */
+  readonly sockets: ClusterSockets | undefined
   readonly clusters: Clusters<AgentStream>
   readonly kubernetes: ServerKubernetes | undefined
   readonly metrics: ServerMetrics
@@ -81,8 +85,11 @@ export async function openServing(options: ServerOptions, deps: ServingDeps): Pr
   createClusterMetrics(registry, clusters)
   const kubernetes = await openKubernetes(options, { clock, log, metrics: createKubernetesMetrics(registry) })
   if (kubernetes) opened.use(kubernetes)
+  const tenants = await openTenantsOf(options, { clock, log, registry, processBudget, clusters })
+  if (tenants) opened.use(tenants)
   const trustDomain = options.trustDomain === '' ? undefined : options.trustDomain
-  const common = { protocol: tlsProtocol(options.tlsMinVersion, options.cipherSuites), trustDomain }
+  const protocol = tlsProtocol(options.tlsMinVersion, options.cipherSuites)
+  const common = { protocol, trustDomain, ...(tenants && { tenants }) }
 
   const { serverId, heartbeatTimeoutMs } = options
   const facts = opened.use(createFleetFacts({ serverId, heartbeatTimeoutMs, clock, tell: deps.tell }))
@@ -125,9 +132,10 @@ export async function openServing(options: ServerOptions, deps: ServingDeps): Pr
     dialNumber: createDialNumbers(),
     timeoutMs: options.backendDialTimeoutMs,
     maxPendingPerFrontend: options.maxPendingDialsPerFrontend,
+    ...(tenants && { tenants }),
   })
   const dialing = watchDials(audit ? auditDials(plain, { audit, serverId: options.serverId, clock }) : plain, clock)
-  const frontend = createFrontend(options, options.udsName === '' ? tlsPorts.material('frontend') : undefined, common, {
+  const tcp = createFrontend(options, options.udsName === '' ? tlsPorts.material('frontend') : undefined, common, {
     dialing,
     clock,
     log,
@@ -135,6 +143,8 @@ export async function openServing(options: ServerOptions, deps: ServingDeps): Pr
     audit,
     unread: createUnreadBytes(createBudget(options.processBufferBytes, processBudget), clock.after),
   })
+  const sockets = tenants && opened.use(openSockets(options, deps, tenants, tcp, metrics))
+  const frontend = sockets ? withSockets(tcp, sockets) : tcp
   frontend.server.maxConnections = options.maxFrontendConnections
   frontend.server.on('drop', metrics.frontendDropped)
   tlsPorts.renewWith('agent', agents.renew)
@@ -143,6 +153,7 @@ export async function openServing(options: ServerOptions, deps: ServingDeps): Pr
   return {
     agents,
     frontend,
+    sockets,
     clusters,
     kubernetes,
     metrics,
@@ -154,6 +165,53 @@ export async function openServing(options: ServerOptions, deps: ServingDeps): Pr
     },
     [Symbol.dispose]: () => disposables.dispose(),
   }
+}
+
+function openSockets(
+  options: ServerOptions,
+  { clock, log }: ServingDeps,
+  tenants: Tenants,
+  frontend: FrontendListener,
+  metrics: ServerMetrics,
+): ClusterSockets {
+  const sockets = createClusterSockets({
+    clock,
+    log,
+    directory: tenants.directory,
+    deleteExisting: options.deleteExistingUdsFile,
+    allowHalfOpen: options.mode === 'http-connect',
+    pauseOnConnect: false,
+    take(socket, entrance) {
+      if (frontend.count() < options.maxFrontendConnections) return frontend.take(socket, entrance)
+      metrics.frontendDropped()
+      socket.destroy()
+    },
+  })
+  tenants.onChange(() => void sockets.follow())
+  return sockets
+}
+
+/** The sockets close when the frontend does. */
+function withSockets(frontend: FrontendListener, sockets: ClusterSockets): FrontendListener {
+  return {
+    ...frontend,
+    dismissIdle() {
+      sockets[Symbol.dispose]()
+      frontend.dismissIdle()
+    },
+  }
+}
+
+/** The clusters of a server of many. */
+async function openTenantsOf(
+  options: ServerOptions,
+  { clusters, ...deps }: Omit<TenantsDeps, 'connections'> & { readonly clusters: Clusters<AgentStream> },
+): Promise<Tenants | undefined> {
+  if (options.tenancy === 'single') return undefined
+  const { openTenants } = await import('./tenants.ts')
+  const connections = (cluster: string): number =>
+    clusters.of(cluster).reduce((total, { session }) => total + session.connectionCount(), 0)
+  return openTenants(options, { ...deps, connections })
 }
 
 function agentStreamDeps(

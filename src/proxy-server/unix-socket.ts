@@ -14,10 +14,16 @@ const MAX_PATH_BYTES = 107
 
 /**
  * @param name a path, or "@name" for an abstract socket
+ * @param asker what named it, for the error
  * @returns removes the socket, unless another server has taken its place meanwhile
  * @throws TunnelError `bad-option`
  */
-export async function listenOnUnixSocket(server: Server, name: string, deleteExisting: boolean): Promise<Disposable> {
+export async function listenOnUnixSocket(
+  server: Server,
+  name: string,
+  deleteExisting: boolean,
+  asker = '--uds-name',
+): Promise<Disposable> {
   try {
     if (name.startsWith('@')) {
       await bind(server, `\0${name.slice(1)}`)
@@ -26,7 +32,7 @@ export async function listenOnUnixSocket(server: Server, name: string, deleteExi
     return await listenAtPath(server, name, deleteExisting)
   } catch (cause) {
     const why = reasonOf(cause as NodeJS.ErrnoException, name.startsWith('@') ? undefined : dirname(name))
-    throw new TunnelError('bad-option', `--uds-name: could not listen on ${name}: ${why}`, { cause })
+    throw new TunnelError('bad-option', `${asker}: could not listen on ${name}: ${why}`, { cause })
   }
 }
 

@@ -6,6 +6,7 @@ import type { Answer } from '../platform/endpoints.ts'
 import type { Level } from '../platform/log-routes.ts'
 import type { FleetFact } from './core/fleet-feed.ts'
 import type { WorkerReport } from './core/worker-set.ts'
+import type { Entrance } from './frontend-admission.ts'
 import type { Port } from './metrics.ts'
 import type { ServerOptions } from './options.ts'
 
@@ -18,7 +19,7 @@ export type Order =
   /** The first one. */
   | { readonly do: 'start'; readonly options: ServerOptions; readonly slot: number }
   /** The connection comes with it, numbered. */
-  | { readonly do: 'take'; readonly port: Port; readonly number: number }
+  | { readonly do: 'take'; readonly port: Port; readonly number: number; readonly entrance?: Entrance }
   /** It comes behind that connection: whether or not it could be received, it is asked for `took`. */
   | { readonly do: 'say-took'; readonly number: number }
   | { readonly do: 'drain'; readonly signal: string }

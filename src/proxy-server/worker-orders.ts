@@ -2,6 +2,7 @@
 import type { Socket } from 'node:net'
 import type { Answer, Asked } from '../platform/endpoints.ts'
 import type { Shutdown } from '../platform/shutdown.ts'
+import type { Entrance } from './frontend-admission.ts'
 import type { Port } from './metrics.ts'
 import type { Order, Orders, Question } from './worker-messages.ts'
 
@@ -9,7 +10,7 @@ import type { Order, Orders, Question } from './worker-messages.ts'
 const MAX_ANSWER_BYTES = 64 * 1024 * 1024
 
 export type Serve = {
-  readonly take: (connection: Socket, port: Port) => void
+  readonly take: (connection: Socket, port: Port, entrance?: Entrance) => void
   readonly answer: (asked: Asked) => Promise<Answer>
 }
 
@@ -47,7 +48,7 @@ export function obey({ report, onOrder }: Orders): Obeyed {
       case 'take':
         report({ is: 'took', number: order.number })
         if (!serve) connection?.destroy()
-        else if (connection) serve.take(connection, order.port) // none: its client has hung up meanwhile
+        else if (connection) serve.take(connection, order.port, order.entrance) // none: its client has hung up meanwhile
         return
       case 'say-took':
         return report({ is: 'took', number: order.number })

@@ -3,6 +3,7 @@ import type { ChildProcess } from 'node:child_process'
 import type { Socket } from 'node:net'
 import type { Clock } from '../platform/clock.ts'
 import type { Answer } from '../platform/endpoints.ts'
+import type { Entrance } from './frontend-admission.ts'
 import type { Port } from './metrics.ts'
 import type { Order, Question, Report } from './worker-messages.ts'
 
@@ -13,7 +14,12 @@ import type { Order, Question, Report } from './worker-messages.ts'
 const ASK_MS = 1_000
 
 /** A client or an agent that is to be served by some worker. */
-export type Given = { readonly port: Port; readonly connection: Socket }
+export type Given = {
+  readonly port: Port
+  readonly connection: Socket
+  /** Of a client that came in by the Unix socket of a cluster. */
+  readonly entrance?: Entrance
+}
 export type WorkerEnd = { readonly code: number | null; readonly signal: string | null }
 
 export type WorkerProcess = {
@@ -77,7 +83,8 @@ export function superviseWorker(child: ChildProcess, clock: Clock, events: Worke
     give(next) {
       given = next
       const number = ++givenNumber
-      child.send({ do: 'take', port: next.port, number } satisfies Order, next.connection, ignore)
+      const { port, connection, entrance } = next
+      child.send({ do: 'take', port, number, ...(entrance && { entrance }) } satisfies Order, connection, ignore)
       asking = clock.after(ASK_MS, () => order({ do: 'say-took', number }))
     },
     isFree: () => given === undefined && child.connected,

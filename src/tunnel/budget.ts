@@ -1,11 +1,11 @@
 /**
- * Bytes that wait for a socket or for the peer, counted against the limit of one stream and of the whole process. Over a
- * limit, whoever holds most gives up its largest connection: never the small one that happened to come last.
+ * Bytes that wait for a socket or for the peer, counted against the limit of one stream, of its cluster where there are many, and
+ * of the whole process. Over a limit, whoever holds most gives up its largest connection: never the small one that happened to come last.
  * Pure. Source: docs/protocol.md section 3.
  */
 
 export type Budget = {
-  readonly limitBytes: number
+  limitBytes: number
   usedBytes: number
   /** Bytes by which windows have grown: what may come to wait besides. */
   grownBytes: number
@@ -45,13 +45,14 @@ export function spend(budget: Budget, bytes: number): void {
   if (budget.removed && budget.usedBytes === 0) budget.parent.children.delete(budget)
 }
 
-/** Counts bytes that arrived, and makes room when they are too many. */
+/** Counts bytes that arrived, and makes room when they are too many: on each level whoever holds most gives up. */
 export function spendWithin(budget: Budget, bytes: number): void {
   spend(budget, bytes)
   if (budget.usedBytes > budget.limitBytes) budget.closeLargest()
-  const { parent } = budget
-  if (parent && parent.usedBytes > parent.limitBytes) {
-    let most = budget
+  let held = budget
+  for (let parent = budget.parent; parent; held = parent, parent = parent.parent) {
+    if (parent.usedBytes <= parent.limitBytes) continue
+    let most = held
     for (const child of parent.children) if (child.usedBytes > most.usedBytes) most = child
     most.closeLargest()
   }

@@ -11,6 +11,7 @@ import { createClusters } from '../../src/proxy-server/core/clusters.ts'
 import { createKubernetesMetrics } from '../../src/proxy-server/kubernetes-metrics.ts'
 import { createServerMetrics } from '../../src/proxy-server/metrics.ts'
 import { countWorkers } from '../../src/proxy-server/team-metrics.ts'
+import { createTenantMetrics } from '../../src/proxy-server/tenant-metrics.ts'
 
 type Family = { readonly name: string; readonly type: string; readonly labels: readonly string[] }
 type Shown = Family & { readonly help: string }
@@ -35,6 +36,7 @@ function serverRegistry(): Registry {
   createAuditMetrics(registry, 'culvert_server_', quietAudit)
   createClusterMetrics(registry, createClusters(['default']))
   createFleetMetrics(registry, { standings: () => new Map() })
+  createTenantMetrics(registry, { tenants: () => [], connections: none, broken: () => false })
   return registry
 }
 

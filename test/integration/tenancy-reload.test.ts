@@ -19,7 +19,7 @@ const two = 'id: eu-1\n---\nid: eu-2\n'
 const target = await listenTarget(t, echo)
 
 t.test('a cluster that is removed loses its agents and clients, and its neighbour none', together, async (t) => {
-  const hub = await startHub(t, () => two)
+  const hub = await startHub(t, () => two, ['--connect-head-timeout=10m'])
   const [own, other] = [await apiserverLeaf(hub, 'eu-1'), await apiserverLeaf(hub, 'eu-2')]
   await startAgent(t, { ...hub, pki: { ...hub.pki, agent: await agentLeaf(hub, 'eu-1') } })
   const peer = await openWireAgent(t, hub, { leaf: await agentLeaf(hub, 'eu-2') })

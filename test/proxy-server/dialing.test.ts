@@ -1,10 +1,14 @@
 import t from 'tap'
+import type { ClusterLimits } from '../../src/clusters/cluster.ts'
 import type { AgentStream } from '../../src/proxy-server/agent-stream.ts'
 import type { Failure } from '../../src/proxy-server/core/answers.ts'
 import { createClusters } from '../../src/proxy-server/core/clusters.ts'
 import type { Strategy } from '../../src/proxy-server/core/strategies.ts'
+import { createTenant, MAX_HELD_DIALS, OVER_LIMIT_MS } from '../../src/proxy-server/core/tenant.ts'
 import { createDialing } from '../../src/proxy-server/dialing.ts'
+import { createBudget } from '../../src/tunnel/budget.ts'
 import type { Int64 } from '../../src/tunnel/packet.ts'
+import { cluster } from '../clusters/cluster.ts'
 import { manualClock } from '../platform/manual-clock.ts'
 import { hearing, type OneSession, oneSession } from '../tunnel/one-session.ts'
 import { recordedMetrics } from './recorded-metrics.ts'
@@ -53,6 +57,8 @@ type WorldOptions = {
   readonly timeoutMs?: number
   readonly maxPendingPerFrontend?: number
   readonly strategies?: readonly Strategy[]
+  /** Of the cluster `default`, on a server of many. */
+  readonly limits?: Partial<ClusterLimits>
 }
 
 function setup(agents: readonly TestAgent[], options: WorldOptions = {}) {
@@ -61,6 +67,13 @@ function setup(agents: readonly TestAgent[], options: WorldOptions = {}) {
   const clusters = createClusters<AgentStream>(options.strategies ?? ['default'])
   for (const { agent } of agents) clusters.add('default', agent)
   let number = 100
+  const limits = options.limits && cluster('default', { limits: options.limits }).limits
+  const tenant = limits && createTenant('default', limits, { processBudget: createBudget(1), after: clock.after })
+  const refused: string[] = []
+  const tenants = {
+    get: (cluster: string) => (cluster === 'default' ? tenant : undefined),
+    refused: (cluster: string, limit: string) => void refused.push(`${cluster} ${limit}`),
+  }
   const dialing = createDialing({
     clusters,
     clock,
@@ -69,6 +82,7 @@ function setup(agents: readonly TestAgent[], options: WorldOptions = {}) {
     dialNumber: () => number++,
     timeoutMs: options.timeoutMs ?? 30_000,
     maxPendingPerFrontend: options.maxPendingPerFrontend ?? 10,
+    ...(tenant && { tenants }),
   })
   const dial = (principal = 'user/alice', cluster = 'default') => {
     const outcomes: (string | Failure)[] = []
@@ -81,7 +95,7 @@ function setup(agents: readonly TestAgent[], options: WorldOptions = {}) {
     })
     return { outcomes, cancel }
   }
-  return { clock, metrics, clusters, dial }
+  return { clock, metrics, clusters, dial, tenant, refused }
 }
 
 /** Nothing is left of any dial: no timer, no table, no count. */
@@ -398,4 +412,58 @@ t.test('the waiter may dial again while it hears of a failure', async (t) => {
   a.refuse(100, 'no')
   t.strictSame(again, [], 'the room of the failed one is free by then')
   t.strictSame(a.dialled(), [100, 101])
+})
+
+t.test('a dial over a limit of its cluster is told so after a while, and no agent hears of it', async (t) => {
+  const a = testAgent('a')
+  const world = setup([a], { limits: { pendingDials: 1 } })
+  world.dial()
+  const { outcomes } = world.dial('user/bob')
+  t.strictSame(a.dialled(), [100])
+  t.strictSame(world.refused, ['default pending_dials'])
+  world.clock.advance(OVER_LIMIT_MS - 1)
+  t.strictSame(outcomes, [], 'who asks again at once asks once a second')
+  world.clock.advance(1)
+  const text = 'cluster default is at its limit of 1 pending dials'
+  t.strictSame(outcomes, [{ kind: 'cluster-limit', status: 503, text }])
+  a.connect(100, 1)
+  t.equal(world.tenant?.pendingDials, 0)
+  t.equal(world.tenant?.heldDials, 0)
+  t.strictSame(world.dial().outcomes, [])
+  t.strictSame(a.dialled(), [101], 'there is room again')
+})
+
+t.test('connections of a cluster are bounded over all its agents', async (t) => {
+  const [a, b] = [testAgent('a'), testAgent('b')]
+  const world = setup([a, b], { limits: { connections: 2 } })
+  world.dial()
+  a.connect(100, 1)
+  world.dial()
+  world.dial()
+  t.strictSame([a.dialled(), world.refused], [[100, 101], ['default connections']])
+})
+
+t.test('a client that goes while it waits for its refusal leaves nothing', async (t) => {
+  const a = testAgent('a')
+  const world = setup([a], { limits: { dialsPerSecond: 1 } })
+  const first = world.dial()
+  const { outcomes, cancel } = world.dial()
+  t.equal(world.tenant?.heldDials, 1)
+  cancel()
+  cancel()
+  t.equal(world.tenant?.heldDials, 0)
+  first.cancel()
+  clean(t, world, a)
+  t.strictSame(outcomes, [])
+  t.equal(world.tenant?.pendingDials, 0)
+})
+
+t.test('refusals that wait are bounded: others come at once', async (t) => {
+  const world = setup([testAgent('a')], { limits: { dialsPerSecond: 1 }, maxPendingPerFrontend: 10_000 })
+  world.dial()
+  for (let held = 0; held < MAX_HELD_DIALS; held++) world.dial()
+  t.match(world.dial().outcomes, [{ kind: 'cluster-limit', status: 429 }])
+  t.equal(world.tenant?.heldDials, MAX_HELD_DIALS)
+  world.clock.advance(OVER_LIMIT_MS)
+  t.equal(world.tenant?.heldDials, 0)
 })

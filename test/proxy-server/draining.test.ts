@@ -25,6 +25,7 @@ function setup(options: { timeoutMs?: number; quietMs?: number } = {}) {
   const frontend = {
     server: Object.assign(createServer(), { close: () => void asked.push('close frontend') }) as never,
     renew: () => undefined,
+    take: () => undefined,
     count: () => world.open,
     busy: () => world.open > 0,
     goAway: () => asked.push('go away'),

@@ -245,6 +245,27 @@ t.test('refuses buffers that do not fit into each other, and a trust domain that
   )
 })
 
+t.test('serves many clusters only when it can tell them apart', async (t) => {
+  const multi = (...flags: string[]) => problemsOf(complete(t, '--tenancy=multi', ...flags))
+  t.strictSame(multi('--clusters=clusters.yaml'), [])
+  t.strictSame(multi(), ['--clusters must be set with --tenancy=multi'])
+  t.strictSame(problemsOf(complete(t, '--clusters=clusters.yaml')), [
+    '--clusters has no meaning without --tenancy=multi',
+  ])
+  t.strictSame(multi('--clusters=c', '--cluster-ca-cert='), [
+    '--cluster-ca-cert, or --authentication-audience for tokens, must be set with --tenancy=multi: anyone could be an agent of any cluster',
+  ])
+  t.strictSame(
+    multi('--clusters=c', '--cluster-ca-cert=', '--authentication-audience=hub'),
+    [],
+    'the clusters list users',
+  )
+  t.strictSame(multi('--clusters=c', '--cluster-ca-cert=', '--agent-namespace=kube-system'), [
+    '--authentication-audience cannot be empty when agent authentication is enabled',
+  ])
+  t.match(problemsOf(complete(t, '--tenancy=double')), [/expected one of single, multi/])
+})
+
 t.test('refuses an id that agents would not hear, and early bytes beyond the credit of a new connection', async (t) => {
   t.strictSame(problemsOf(complete(t, '--server-id=h\u00fc-0', '--early-data-bytes=131073')), [
     'invalid argument "131073" for "--early-data-bytes" flag: expected a size such as 512, 16KiB or 4MiB from 0B to 128KiB',

@@ -44,6 +44,25 @@ t.test('takes from the stream that holds most when all together hold too much', 
   t.equal(all.usedBytes, 51)
 })
 
+t.test('makes room on each level above: in the cluster that holds most, of its stream that holds most', async (t) => {
+  const all = createBudget(100)
+  const clusters = [createBudget(80, all), createBudget(80, all)] as const
+  const [a, b] = [stream(100, clusters[0], 30), stream(100, clusters[1], 30)]
+  const asked: string[] = []
+  clusters.forEach((cluster, index) => {
+    cluster.closeLargest = () => {
+      asked.push(`cluster ${index}`)
+      for (const child of cluster.children) child.closeLargest()
+    }
+  })
+  spendWithin(a.budget, 60)
+  spendWithin(b.budget, 40)
+  t.strictSame([a.closed(), b.closed(), asked], [0, 0, []])
+  spendWithin(b.budget, 1)
+  t.strictSame([a.closed(), b.closed(), asked], [1, 0, ['cluster 0']])
+  t.equal(all.usedBytes, 71)
+})
+
 t.test('counts for the whole process what all streams hold, and gives all of a stream back with it', async (t) => {
   const all = createBudget(100)
   const [one, other] = [createBudget(100, all), createBudget(100, all)]

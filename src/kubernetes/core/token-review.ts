@@ -4,7 +4,9 @@
  */
 
 export type ExpectedAgent = {
+  /** Empty: any; whoever asks looks at the name. */
   readonly namespace: string
+  /** Empty: any. */
   readonly serviceAccount: string
   /** Empty: whatever audience the API server itself has. */
   readonly audience: string
@@ -45,12 +47,12 @@ export function judge(answer: unknown, expected: ExpectedAgent): Judgement {
   if (system !== 'system' || kind !== 'serviceaccount') {
     return refused('lookup failed: username returned is not a service account')
   }
-  if (namespace !== expected.namespace) {
+  if (expected.namespace !== '' && namespace !== expected.namespace) {
     return refused(
       `lookup failed: incoming request from ${quoted(namespace)} namespace. Expected ${quoted(expected.namespace)}`,
     )
   }
-  if (serviceAccount !== expected.serviceAccount) {
+  if (expected.serviceAccount !== '' && serviceAccount !== expected.serviceAccount) {
     return refused(
       `lookup failed: incoming request from ${quoted(serviceAccount)} service account. Expected ${quoted(expected.serviceAccount)}`,
     )

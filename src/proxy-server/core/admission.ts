@@ -1,6 +1,7 @@
 /**
  * Who a peer is and whether it may use the port it came to, from its certificate alone. Pure.
- * Source: docs of identity in src/pki/identity.ts; every certificate of the CA is the cluster `default` until tenancy.
+ * Source: docs of identity in src/pki/identity.ts. Here every certificate of the CA is of the cluster `default`; a server of many
+ * clusters asks `tenant-admission.ts`.
  */
 import { type PeerIdentity, type Role, readIdentity } from '../../pki/identity.ts'
 
@@ -9,7 +10,8 @@ export const DEFAULT_CLUSTER = 'default'
 
 export type Admission =
   | { readonly kind: 'admitted'; readonly cluster: string; readonly principal: string }
-  | { readonly kind: 'refused'; readonly cause: string }
+  /** @param unmapped it is accepted as it is, and leads to no cluster, or to more than one */
+  | { readonly kind: 'refused'; readonly cause: string; readonly unmapped?: true }
 
 /** What TLS found out about a peer. */
 export type PeerCertificate = {
@@ -34,9 +36,23 @@ const CAUSES: Readonly<Record<string, string>> = {
   CERT_SIGNATURE_FAILURE: 'its signature is wrong',
 }
 
+/** A certificate that is good for the port. */
+export type Verified = { readonly kind: 'verified'; readonly identity: PeerIdentity }
+export type Refused = Extract<Admission, { readonly kind: 'refused' }>
+
 /** @param roles what a certificate with a URI SAN must be to use this port; one without is taken as the reference takes it */
 export function admit(peer: PeerCertificate, roles: readonly Role[], trustDomain: string | undefined): Admission {
   if (!peer.required) return admitted('anonymous') // what nobody has verified says nothing
+  const verified = verify(peer, roles, trustDomain)
+  return verified.kind === 'refused' ? verified : admitted(principalOf(verified.identity, peer.subject))
+}
+
+/** Of a port that asks for certificates. */
+export function verify(
+  peer: PeerCertificate,
+  roles: readonly Role[],
+  trustDomain: string | undefined,
+): Verified | Refused {
   if (!peer.present) return refused('none was sent')
   if (peer.error !== undefined) return refused(CAUSES[peer.error] ?? `it does not verify (${peer.error})`)
   const identity = readIdentity(peer.subjectAltName, trustDomain)
@@ -46,14 +62,14 @@ export function admit(peer: PeerCertificate, roles: readonly Role[], trustDomain
       `it is ${article(identity.role)} certificate, and this port is for ${roles.join(' and ')} certificates`,
     )
   }
-  return admitted(principalOf(identity, peer.subject))
+  return { kind: 'verified', identity }
 }
 
 const admitted = (principal: string): Admission => ({ kind: 'admitted', cluster: DEFAULT_CLUSTER, principal })
-const refused = (cause: string): Admission => ({ kind: 'refused', cause })
+const refused = (cause: string): Refused => ({ kind: 'refused', cause })
 const article = (role: string): string => (role === 'user' || role === 'server' ? `a ${role}` : `an ${role}`)
 
-function principalOf(identity: PeerIdentity, subject: string): string {
+export function principalOf(identity: PeerIdentity, subject: string): string {
   switch (identity.role) {
     case 'agent':
       return `cluster/${identity.cluster}/agent/${identity.name}`

@@ -18,6 +18,8 @@ export type Failure =
   | { readonly kind: 'forbidden'; readonly cause: string }
   | { readonly kind: 'no-agent' }
   | { readonly kind: 'too-many-dials' }
+  /** Its cluster is at a limit of its own. */
+  | { readonly kind: 'cluster-limit'; readonly status: 429 | 503; readonly text: string }
   /** The agent answered that it could not connect. `text` is the agent's: not to be trusted. */
   | { readonly kind: 'dial-error'; readonly text: string }
   /** The agent answered nothing in time. */
@@ -40,6 +42,7 @@ const STANDARD_PHRASE = {
   403: 'Forbidden',
   405: 'Method Not Allowed',
   408: 'Request Timeout',
+  429: 'Too Many Requests',
   431: 'Request Header Fields Too Large',
   500: 'Internal Server Error',
   502: 'Bad Gateway',
@@ -93,6 +96,10 @@ function describe(failure: Failure): Description {
     case 'too-many-dials': {
       const fields = [CLOSE, TEXT_UTF8, 'Retry-After: 1']
       return { ...ownWords(503, 'too many dials are pending'), error: 'connection_limit_reached', fields }
+    }
+    case 'cluster-limit': {
+      const fields = [CLOSE, TEXT_UTF8, 'Retry-After: 1']
+      return { ...ownWords(failure.status, failure.text), error: 'connection_limit_reached', fields }
     }
     case 'dial-error':
       return readDialError(failure.text)

@@ -3,7 +3,7 @@ import type { Failure } from './answers.ts'
 
 export type DialFailure = Extract<
   Failure,
-  { kind: 'no-agent' | 'too-many-dials' | 'dial-error' | 'dial-timeout' | 'agent-lost' }
+  { kind: 'no-agent' | 'too-many-dials' | 'cluster-limit' | 'dial-error' | 'dial-timeout' | 'agent-lost' }
 >
 
 /** Longest text of an agent that is handed on: characters. */
@@ -15,6 +15,8 @@ export function dialErrorText(failure: DialFailure): string {
       return 'No agent available'
     case 'too-many-dials':
       return 'too many dials are pending'
+    case 'cluster-limit':
+      return failure.text
     case 'dial-error':
       return failure.text.slice(0, MAX_TEXT_CHARS)
     case 'dial-timeout':

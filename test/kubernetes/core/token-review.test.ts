@@ -35,6 +35,14 @@ t.test('knows the service account that is expected', async (t) => {
   })
 })
 
+t.test('takes any service account where none is expected, and still looks at the audience', async (t) => {
+  const any = { namespace: '', serviceAccount: '', audience: 'hub' }
+  const username = 'system:serviceaccount:eu-1:agent'
+  t.strictSame(judge(known({ user: { username } }), any), { kind: 'known', username })
+  t.match(judge(known({ user: { username: 'admin' } }), any), { kind: 'refused' })
+  t.match(judge(known({ user: { username }, audiences: ['other'] }), any), { kind: 'refused' })
+})
+
 t.test('refuses everything else, in the words of konnectivity where it has some', async (t) => {
   const cases: readonly (readonly [answer: unknown, text: string])[] = [
     [known({ error: 'token has expired' }), 'lookup failed: token has expired'],

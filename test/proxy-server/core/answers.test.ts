@@ -59,6 +59,13 @@ const golden: readonly (readonly [Failure, string])[] = [
       '\r\n503 Service Unavailable: too many dials are pending',
   ],
   [
+    { kind: 'cluster-limit', status: 429, text: 'cluster eu-1 is at its limit of 7 dials a second' },
+    'HTTP/1.1 429 Too Many Requests: cluster eu-1 is at its limit of 7 dials a second\r\nConnection: close\r\n' +
+      'Content-Type: text/plain; charset=utf-8\r\nRetry-After: 1\r\nProxy-Status: culvert; error=connection_limit_reached; ' +
+      'details="Too Many Requests: cluster eu-1 is at its limit of 7 dials a second"\r\n' +
+      '\r\n429 Too Many Requests: cluster eu-1 is at its limit of 7 dials a second',
+  ],
+  [
     { kind: 'slow-head' },
     'HTTP/1.1 408 Request Timeout: the request head did not arrive in time\r\nContent-Type: text/plain; charset=utf-8\r\n' +
       'Connection: close\r\nProxy-Status: culvert; error=http_request_error; ' +
