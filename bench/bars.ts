@@ -66,6 +66,11 @@ export const bars: readonly Bar[] = [
     bar('wan', `50 ms, 0.1 % lost, ${direction}, 1 connection`, 'rate', { must: least(1), goal: least(2) }),
     bar('wan', `50 ms, 0.1 % lost, ${direction}, 8 connections`, 'rate', { must: least(3), goal: least(5) }),
   ]),
+  bar('flooding-cluster', 'beside 99 idle clusters and one that floods', 'p99 : alone', {
+    peer: 'many clusters',
+    must: value(1.5),
+    goal: value(1.1),
+  }),
   ...['TLS', 'Unix socket'].map((kind) =>
     bar('workers', `32 at a time, ${kind}, by workers`, 'rate', { peer: '2 workers', must: least(1.2) }),
   ),

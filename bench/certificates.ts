@@ -6,11 +6,22 @@ import { issueLeaf, type LeafRequest } from '../src/pki/leaf.ts'
 import type { Certificates, KeyPair } from './peers/peer.ts'
 import { HUB_ADDRESS } from './places.ts'
 
-const CLUSTER = 'default'
+export const CLUSTER = 'default'
 const addresses = { dnsNames: ['localhost'], ipAddresses: ['127.0.0.1', HUB_ADDRESS] }
 
 /** Writes into `folder`. */
 export async function makeCertificates(folder: string): Promise<Certificates> {
+  return (await makeHub(folder, [])).certificates
+}
+
+/** Of an agent and of an API server. */
+export type Tenant = { readonly agent: KeyPair; readonly client: KeyPair }
+
+/** The same of a hub that has these clusters besides. */
+export async function makeHub(
+  folder: string,
+  clusters: readonly string[],
+): Promise<{ readonly certificates: Certificates; readonly tenants: readonly Tenant[] }> {
   const authority = await createAuthority({ trustDomain: 'bench.example' })
   const ca = join(folder, 'ca.pem')
   writeFileSync(ca, authority.certificatePem)
@@ -21,10 +32,13 @@ export async function makeCertificates(folder: string): Promise<Certificates> {
     writeFileSync(files.key, keyPem, { mode: 0o600 })
     return files
   }
-  return {
-    ca,
-    server: await issue('server', { identity: { role: 'server', id: 'bench' }, ...addresses }),
-    agent: await issue('agent', { identity: { role: 'agent', cluster: CLUSTER, name: 'bench' } }),
-    client: await issue('client', { identity: { role: 'apiserver', cluster: CLUSTER } }),
-  }
+  const issueFor = async (cluster: string, prefix = ''): Promise<Tenant> => ({
+    agent: await issue(`${prefix}agent`, { identity: { role: 'agent', cluster, name: 'bench' } }),
+    client: await issue(`${prefix}client`, { identity: { role: 'apiserver', cluster } }),
+  })
+  const server = await issue('server', { identity: { role: 'server', id: 'bench' }, ...addresses })
+  const certificates = { ca, server, ...(await issueFor(CLUSTER)) }
+  const tenants: Tenant[] = []
+  for (const cluster of clusters) tenants.push(await issueFor(cluster, `${cluster}-`))
+  return { certificates, tenants }
 }

@@ -6,9 +6,10 @@ import { konnectivity } from './peers/konnectivity.ts'
 import { pair } from './peers/pair.ts'
 import type { Peer } from './peers/peer.ts'
 import { AS_IT_IS, revision } from './peers/revision.ts'
+import { withClusters } from './peers/tenants.ts'
 import { withWorkers } from './peers/workers.ts'
 import { scenarios } from './scenarios/index.ts'
-import { type Effort, fullEffort, type Lineup, quickEffort, type Scenario } from './scenarios/scenario.ts'
+import { type Effort, fullEffort, type Lineup, ownLineups, quickEffort, type Scenario } from './scenarios/scenario.ts'
 
 export type BenchOptions = {
   readonly effort: Effort
@@ -44,6 +45,7 @@ const teams: Readonly<Record<Lineup, Team>> = {
   mixed: { peers: [ours, stock, oursWithStock, stockWithOurs], reference: 1 },
   bulk: { peers: [ours, stock, oursWithStock, stockWithOurs, floor], reference: 1 },
   workers: { peers: [withWorkers(1), withWorkers(2)], reference: 0 },
+  tenants: { peers: [withClusters], reference: 0 },
 }
 const COMPARE = 'compare'
 const SOAK = 'soak'
@@ -75,7 +77,7 @@ export function readOptions(args: readonly string[]): ReadOptions {
   if (compared && given.peers !== undefined) problems.push(`--peers: ${COMPARE} has its own, two commits`)
   const peers = compared ?? (given.peers === undefined ? undefined : named('peers', knownPeers, ''))
   const standard = scenarios.filter(
-    ({ askedByName, lineup }) => !(given.quick && askedByName) && !(peers && lineup === 'workers'),
+    ({ askedByName, lineup }) => !(given.quick && askedByName) && !(peers && ownLineups.includes(lineup)),
   )
   const asked = named('only', scenarios, names(standard))
   if (problems.length > 0) return { kind: 'wrong', problems }
@@ -85,7 +87,8 @@ export function readOptions(args: readonly string[]): ReadOptions {
     options: {
       effort: rounds === undefined ? effort : allRounds(effort, rounds),
       teamOf({ lineup = 'pair' }) {
-        if (lineup === 'workers' || !peers) return given.quick && lineup !== 'workers' ? teams.pair : teams[lineup]
+        const own = ownLineups.includes(lineup)
+        if (own || !peers) return given.quick && !own ? teams.pair : teams[lineup]
         const stock = peers.findLastIndex(({ name }) => name === STOCK)
         return { peers, reference: compared ? 0 : stock < 0 ? peers.length - 1 : stock }
       },

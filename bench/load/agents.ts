@@ -18,6 +18,8 @@ export type AgentsJob = {
   readonly ca: string
   readonly cert: string
   readonly key: string
+  /** Instead of one certificate for all: of each in turn. */
+  readonly own?: readonly { readonly cert: string; readonly key: string }[]
   readonly count: number
   /** Handshakes under way at any time: as many as want one, when all come back at once. */
   readonly atOnce: number
@@ -45,14 +47,13 @@ let lost = 0
 async function connect(job: AgentsJob): Promise<{ readonly readyMs: number }> {
   lost = 0
   const started = performance.now()
-  const secureContext = createSecureContext({
-    ca: readFileSync(job.ca),
-    cert: readFileSync(job.cert),
-    key: readFileSync(job.key),
-  })
+  const ca = readFileSync(job.ca)
+  const contexts = (job.own ?? [job]).map(({ cert, key }) =>
+    createSecureContext({ ca, cert: readFileSync(cert), key: readFileSync(key) }),
+  )
   const numbers = Array.from({ length: job.count }, (_, number) => number).values()
   const connectSome = async (): Promise<void> => {
-    for (const number of numbers) await join(job, secureContext, number)
+    for (const number of numbers) await join(job, contexts[number % contexts.length]!, number)
   }
   const all = Promise.all(Array.from({ length: job.atOnce }, connectSome))
   await within(job.deadlineMs, `${job.count} agents`, all)

@@ -8,6 +8,8 @@ export type RunningPeer = AsyncDisposable & {
   /** Where agents connect, in the place of the server. */
   readonly agentPort: number
   readonly certificates: Certificates
+  /** Other clusters of the same server, where it has many. */
+  readonly neighbours?: Neighbours
   /** Process ids, for memory and processor time. */
   readonly server: number
   readonly agent: number
@@ -42,5 +44,10 @@ export type Certificates = {
   readonly agent: KeyPair
   /** What the load shows at the frontend. */
   readonly client: KeyPair
+}
+export type Neighbours = {
+  /** Of their agents. */
+  readonly idle: readonly KeyPair[]
+  readonly flood: { readonly agent: KeyPair; readonly client: KeyPair }
 }
 export type KeyPair = { readonly cert: string; readonly key: string }

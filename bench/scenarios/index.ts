@@ -4,6 +4,7 @@ import { bulkDownload } from './bulk-download.ts'
 import { bulkUpload } from './bulk-upload.ts'
 import { clusters } from './clusters.ts'
 import { connectRate } from './connect-rate.ts'
+import { floodingCluster } from './flooding-cluster.ts'
 import { grpcBulk } from './grpc-bulk.ts'
 import { grpcFrontend } from './grpc-frontend.ts'
 import { idleMemory } from './idle-memory.ts'
@@ -28,6 +29,7 @@ export const scenarios: readonly Scenario[] = [
   writeThenClose,
   idleMemory,
   clusters,
+  floodingCluster,
   workers,
   wan,
 ]

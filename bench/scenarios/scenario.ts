@@ -40,8 +40,11 @@ export type WanPath = { readonly roundTripMs: number; readonly loss: number }
  *   mixed     each end of ours with the other of stock
  *   bulk      these, and two plain TLS pipes
  *   workers   instead: our server with one worker, and with two
+ *   tenants   instead: our server with many clusters
  */
-export type Lineup = 'pair' | 'mixed' | 'bulk' | 'workers'
+export type Lineup = 'pair' | 'mixed' | 'bulk' | 'workers' | 'tenants'
+/** Those that bring peers of their own, whatever the command line says. */
+export const ownLineups: readonly (Lineup | undefined)[] = ['workers', 'tenants']
 
 export type Scenario = {
   readonly name: string

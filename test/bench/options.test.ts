@@ -77,6 +77,7 @@ t.test('asks in a full run who else tells something, question by question', asyn
   t.strictSame(names(read.options, 'mixed'), ['ours', 'stock', 'ours+stock', 'stock+ours'])
   t.strictSame(names(read.options, 'bulk'), ['ours', 'stock', 'ours+stock', 'stock+ours', 'floor'])
   t.strictSame(names(read.options, 'workers'), ['1 worker', '2 workers'])
+  t.strictSame(names(read.options, 'tenants'), ['many clusters'])
   t.ok(read.options.scenarios.some(({ name }) => name === 'wan'))
 })
 
@@ -87,7 +88,9 @@ t.test('leaves what takes long out of a quick run, unless it is named', async (t
   }
   t.notOk(asked('--quick').includes('wan'))
   t.strictSame(asked('--quick', '--only', 'wan,clusters'), ['wan', 'clusters'])
-  t.notOk(asked('compare', 'main', '.').includes('workers'), 'which has peers of its own')
+  for (const own of ['workers', 'flooding-cluster']) {
+    t.notOk(asked('compare', 'main', '.').includes(own), 'which has peers of its own')
+  }
 })
 
 t.test('asks about three sizes at least in a full run', async (t) => {

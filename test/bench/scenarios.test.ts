@@ -10,8 +10,10 @@ import { culvert } from '../../bench/peers/culvert.ts'
 import { floor } from '../../bench/peers/floor.ts'
 import { pair } from '../../bench/peers/pair.ts'
 import type { Peer } from '../../bench/peers/peer.ts'
+import { withClusters } from '../../bench/peers/tenants.ts'
 import { oneMachine } from '../../bench/places.ts'
 import { clusters } from '../../bench/scenarios/clusters.ts'
+import { floodingCluster } from '../../bench/scenarios/flooding-cluster.ts'
 import { grpcBulk } from '../../bench/scenarios/grpc-bulk.ts'
 import { grpcFrontend } from '../../bench/scenarios/grpc-frontend.ts'
 import { messageSizes } from '../../bench/scenarios/message-sizes.ts'
@@ -63,6 +65,15 @@ t.test('one server has the agents of several clusters, and none is lost', async 
   const { 'all ready': seconds, 'server processor at heartbeats': percent } = readings(result!)
   t.ok(Number(seconds) > 0 && Number(seconds) < 60, `${seconds} s`)
   t.ok(Number(percent) >= 0 && Number(percent) <= 200, `${percent} %`)
+})
+
+t.test('a cluster that floods is answered, and its neighbour goes on', async (t) => {
+  const [result] = await ask(floodingCluster, withClusters)
+  const { p99, 'p99 : alone': ratio, 'dials of the flood': perSecond } = readings(result!)
+  t.ok(Number(p99) > 0)
+  t.ok(Number(ratio) > 0)
+  t.ok(Number(perSecond) > 0, `${perSecond} dials a second`)
+  t.match((await ask(floodingCluster))[0]!.rounds, [[{ kind: 'skipped', why: 'this peer has one cluster' }]])
 })
 
 t.test('nobody who stalls is the first point of the isolation graph', async (t) => {
