@@ -92,8 +92,16 @@ const howOf = (ending: Ending): Omit<AuditRecord, 'event'> =>
 
 /** A dial that was let through and came to nothing was allowed all the same. */
 function outcomeOf(failure: DialFailure): Omit<AuditRecord, 'event'> {
-  if (failure.kind === 'too-many-dials') return { verdict: 'refused', reason: failure.kind }
-  const reason =
-    failure.kind === 'dial-error' ? failure.text : failure.kind === 'agent-lost' ? failure.cause : failure.kind
-  return { verdict: 'allowed', outcome: 'failed', reason }
+  switch (failure.kind) {
+    case 'too-many-dials':
+      return { verdict: 'refused', reason: failure.kind }
+    case 'cluster-limit':
+      return { verdict: 'refused', reason: failure.text }
+    case 'dial-error':
+      return { verdict: 'allowed', outcome: 'failed', reason: failure.text }
+    case 'agent-lost':
+      return { verdict: 'allowed', outcome: 'failed', reason: failure.cause }
+    default:
+      return { verdict: 'allowed', outcome: 'failed', reason: failure.kind }
+  }
 }

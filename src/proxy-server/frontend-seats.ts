@@ -3,10 +3,12 @@
  * so. Who is of another cluster when the clusters have changed, or of none, is cut off.
  */
 import type { Socket } from 'node:net'
+import type { Audit, AuditRecord } from '../audit/record.ts'
 import type { Clock } from '../platform/clock.ts'
 import type { Admission } from './core/admission.ts'
 import { clientOver, MAX_TOLD, OVER_LIMIT_MS, type OverLimit, sessionOver, type Tenant } from './core/tenant.ts'
 import type { UnreadBytes } from './core/unread.ts'
+import { sourceOf } from './source.ts'
 import type { Tenants } from './tenants.ts'
 
 type Admitted = Extract<Admission, { readonly kind: 'admitted' }>
@@ -37,8 +39,14 @@ export type Seats<Deps> = {
   readonly call: (cluster: string) => OverLimit | { readonly leave: () => void }
 }
 
+export type SeatDeps = {
+  readonly unread: UnreadBytes
+  readonly clock: Clock
+  readonly audit?: Audit | undefined
+}
+
 /** @param again what the admission of a client would be now */
-export function createSeats<Deps extends { readonly unread: UnreadBytes; readonly clock: Clock }>(
+export function createSeats<Deps extends SeatDeps>(
   tenants: Tenants,
   deps: Deps,
   again: (socket: Socket) => Admission,
@@ -61,6 +69,10 @@ export function createSeats<Deps extends { readonly unread: UnreadBytes; readonl
     return undefined
   }
 
+  function tell(who: Omit<AuditRecord, 'event'>, { text }: OverLimit): void {
+    deps.audit?.({ event: 'frontend', ...who, verdict: 'refused', reason: text })
+  }
+
   function depsFor(tenant: Tenant): Deps {
     const own = depsOf.get(tenant) ?? { ...deps, unread: tenant.unread }
     depsOf.set(tenant, own)
@@ -72,7 +84,11 @@ export function createSeats<Deps extends { readonly unread: UnreadBytes; readonl
       const tenant = admission.kind === 'admitted' ? tenants.get(admission.cluster) : undefined
       if (admission.kind !== 'admitted' || !tenant) return { admission, deps, leave: () => undefined }
       const over = what === 'clients' ? clientOver(tenant) : sessionOver(tenant)
-      if (over) tenants.refused(tenant.id, over.limit)
+      if (over) {
+        tenants.refused(tenant.id, over.limit)
+        const { cluster, principal } = admission
+        tell({ cluster, principal, source: sourceOf(socket) }, over)
+      }
       if (over && tenant.told >= MAX_TOLD) return hangUpLater(socket)
       const counted = over ? 'told' : what
       tenant[counted]++
@@ -92,6 +108,7 @@ export function createSeats<Deps extends { readonly unread: UnreadBytes; readonl
       const over = clientOver(tenant)
       if (over) {
         tenants.refused(cluster, over.limit)
+        tell({ cluster }, over)
         return over
       }
       tenant.clients++

@@ -21,6 +21,7 @@ import type { UnreadBytes } from './core/unread.ts'
 import type { Dialing } from './dialing.ts'
 import { createCallSending } from './grpc-call-sending.ts'
 import { forcedReasons, type ServerMetrics } from './metrics.ts'
+import { sourceOf } from './source.ts'
 
 /**
  * A client notes its connection in another thread than the one that reads: bytes of the target right behind DIAL_RSP may
@@ -107,6 +108,12 @@ export function serveGrpcFrontend(
         },
         { random, protocol },
       ),
+    refused:
+      deps.audit &&
+      ((destination, reason) => {
+        const source = stream.session?.socket && sourceOf(stream.session.socket)
+        deps.audit?.({ event: 'dial', cluster, principal, source, destination, verdict: 'refused', reason })
+      }),
     send,
     data: sending.data,
     read: setReading,

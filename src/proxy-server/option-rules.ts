@@ -105,7 +105,10 @@ const ours: Rule<ServerOptions>[] = [
     trustDomain === '' || isTrustDomain(trustDomain)
       ? undefined
       : `--trust-domain: expected lower-case letters, digits, dots, dashes and underscores, got ${quoted(trustDomain)}`,
-  ...pairRules(serverOptions, 'admin', 'adminKey', 'adminCert'),
+  fileRule(serverOptions, 'adminCert'),
+  fileRule(serverOptions, 'adminKey'),
+  ({ adminCert, adminKey }) =>
+    (adminCert === '') === (adminKey === '') ? undefined : '--admin-cert and --admin-key belong together',
   fileRule(serverOptions, 'adminCaCert'),
   ({ adminCaCert, adminCert }) =>
     adminCaCert !== '' && adminCert === '' ? '--admin-ca-cert needs --admin-cert and --admin-key' : undefined,

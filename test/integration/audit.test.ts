@@ -169,12 +169,22 @@ t.test('calls of gRPC mode, by the number that their client gave them', async (t
   await call.next('closeResponse')
   call.finish()
   await call.status
+  const other = grpcClient(t, server).call()
+  other.send(dialRequest('/run/x.sock', '8', 'unix'))
+  await other.next('dialResponse')
+  other.finish()
+  await auditHas(hub, {
+    event: 'dial',
+    destination: '/run/x.sock',
+    verdict: 'refused',
+    reason: /protocol not supported/,
+  })
   const id = 'hub-0/9223372036854775807'
   for (const path of [hub, cell]) {
     await auditHas(path, { event: 'dial', id, destination: target.address, outcome: 'connected' })
     await auditHas(path, { event: 'end', id, bytesToTarget: 5, bytesFromTarget: 5 })
   }
-  t.match(await auditHas(hub, { event: 'dial' }), [{ source: /^127\.0\.0\.1:\d+$/ }])
+  for (const { source } of await auditHas(hub, { event: 'dial' })) t.match(source, /^127\.0\.0\.1:\d+$/)
   await stop(tunnel)
 })
 

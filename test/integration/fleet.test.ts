@@ -174,7 +174,7 @@ t.test('what would not protect is refused at the start', async (t) => {
   writeFileSync(tokenFile, TOKEN)
   await t.rejects(start(`--admin-token-file=${tokenFile}`, '--admin-bind-address=0.0.0.0'), { message: /in clear/ })
   await t.rejects(start(`--admin-ca-cert=${pki.caFile}`), { message: /needs --admin-cert/ })
-  await t.rejects(start(`--admin-cert=${pki.server.certFile}`), { message: /admin key/ })
+  await t.rejects(start(`--admin-cert=${pki.server.certFile}`), { message: /belong together/ })
   await t.rejects(start(...adminFlags.slice(0, 1), `--admin-key=${pki.agent.keyFile}`), { message: /--admin-key/ })
 })
 

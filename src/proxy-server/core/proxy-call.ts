@@ -32,6 +32,8 @@ export type DialOutcome = {
 export type CallActions = {
   /** Dials; one of the two outcomes follows, perhaps at once, unless the returned function cancels. */
   readonly dial: (request: DialRequest, outcome: DialOutcome) => () => void
+  /** A dial that no agent is asked for. */
+  readonly refused?: ((address: string, text: string) => void) | undefined
   /** To the client, behind the data before it. */
   readonly send: (packet: Packet) => void
   /** To the client. `written` is called, perhaps in pieces, with the bytes that have left. */
@@ -103,9 +105,9 @@ export function createProxyCall(actions: CallActions): ProxyCall {
     dialled = true
     if (draining) return refuse(random, 'the server is shutting down')
     if (!PROTOCOLS.has(protocol)) {
-      return object(random, `dial ${printable(protocol)}: protocol not supported, only tcp, tcp4 and tcp6 are`)
+      return object(random, address, `dial ${printable(protocol)}: protocol not supported, only tcp, tcp4 and tcp6 are`)
     }
-    if (address.length > MAX_ADDRESS_CHARS) return object(random, 'dial tcp: address too long')
+    if (address.length > MAX_ADDRESS_CHARS) return object(random, address, 'dial tcp: address too long')
     dials.set(random, () => {})
     const cancel = actions.dial(
       { random, protocol, address },
@@ -127,7 +129,8 @@ export function createProxyCall(actions: CallActions): ProxyCall {
   }
 
   /** No agent has to hear of such a dial. */
-  function object(random: Int64, error: string): void {
+  function object(random: Int64, address: string, error: string): void {
+    actions.refused?.(address, error)
     refuse(random, error)
     actions.violation('unexpected')
   }
