@@ -1,4 +1,4 @@
-/** `culvert clusters`: the clusters that a proxy-server knows. */
+/** `culvert clusters`: the clusters that a proxy-server knows; with flags alone those of a running one, as `culvert status`. */
 import { add } from '../clusters/commands/add.ts'
 import { list } from '../clusters/commands/list.ts'
 import { remove } from '../clusters/commands/remove.ts'
@@ -16,10 +16,13 @@ const group: CommandGroup = {
     'culvert clusters add eu-2 --server-name eu-2.hub.example',
     'culvert clusters validate',
     'proxy-server --tenancy=multi --clusters clusters.yaml ...',
+    'culvert clusters --watch    # who is connected to it: "culvert status --help"',
   ],
 }
 
 /** @returns the exit code */
-export function clusters(argv: readonly string[]): Promise<number> {
-  return runGroup(group, argv)
+export async function clusters(argv: readonly string[]): Promise<number> {
+  const [first] = argv
+  const isOfRunning = first === undefined || (first.startsWith('-') && first !== '--help' && first !== '-h')
+  return isOfRunning ? (await import('./status.ts')).status(argv, group.program) : runGroup(group, argv)
 }

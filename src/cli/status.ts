@@ -7,7 +7,6 @@ import type { ServerEvent } from './event-stream.ts'
 import { fleetTable, printable, type SeenCluster } from './fleet-table.ts'
 import { connectHub, type Hub } from './hub-client.ts'
 
-const PROGRAM = 'culvert status'
 const FORMATS = ['text', 'wide', 'json', 'yaml']
 /** Before a hub that went away is asked again: milliseconds. */
 const AGAIN_MS = 2_000
@@ -47,8 +46,8 @@ const line: Help = {
   ],
 }
 
-/** @returns the exit code */
-export async function status(argv: readonly string[]): Promise<number> {
+/** @param program as it was called. @returns the exit code */
+export async function status(argv: readonly string[], program = 'culvert status'): Promise<number> {
   const { given, problems, help } = readLine(line.flags, argv)
   if (help) {
     console.log(commandHelp('culvert', { ...line, usage: `status ${line.usage}` }))
@@ -56,8 +55,8 @@ export async function status(argv: readonly string[]): Promise<number> {
   }
   const found = [...problems, ...mistakes(given)]
   if (found.length > 0) {
-    for (const problem of found) console.error(`${PROGRAM}: ${problem}`)
-    console.error(`"${PROGRAM} --help" says more`)
+    for (const problem of found) console.error(`${program}: ${problem}`)
+    console.error('"culvert status --help" says more')
     return 1
   }
   try {
@@ -68,12 +67,12 @@ export async function status(argv: readonly string[]): Promise<number> {
       cert: given.value('cert'),
       key: given.value('key'),
     })
-    if (given.isSet('watch')) await watch(hub, given)
+    if (given.isSet('watch')) await watch(hub, given, program)
     else await show(hub, given)
     return 0
   } catch (error) {
     if (!(error instanceof TunnelError)) throw error
-    console.error(`${PROGRAM}: ${error.message}`)
+    console.error(`${program}: ${error.message}`)
     return 1
   }
 }
@@ -101,7 +100,7 @@ type Told = { readonly time: string; readonly type: string; readonly [field: str
 
 type Snapshot = { readonly clusters: readonly { id: string; state: string; since: string; reason: string }[] }
 
-async function watch(hub: Hub, given: Given): Promise<void> {
+async function watch(hub: Hub, given: Given, program: string): Promise<void> {
   const [id] = given.words
   const asJson = given.value('output') === 'json'
   let lastId: string | undefined // none: it was not reached yet
@@ -129,7 +128,7 @@ async function watch(hub: Hub, given: Given): Promise<void> {
       (error: Error) => error,
     )
     if (lastId === undefined && failure) throw failure
-    if (!isAway) console.error(`${PROGRAM}: ${failure?.message ?? 'the hub ended the connection'}; asking again`)
+    if (!isAway) console.error(`${program}: ${failure?.message ?? 'the hub ended the connection'}; asking again`)
     isAway = true
     await new Promise((resolve) => setTimeout(resolve, AGAIN_MS))
   }

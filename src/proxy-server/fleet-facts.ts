@@ -15,6 +15,8 @@ export type FleetFacts = Disposable & {
   readonly joined: (agent: AgentStream) => void
   readonly draining: (agent: AgentStream) => void
   readonly left: (agent: AgentStream, reason: string) => void
+  /** The clusters that the server is for. */
+  readonly known: (clusters: readonly string[]) => void
   readonly refused: (source: string | undefined, agent: string | undefined, reason: string) => void
 }
 
@@ -57,6 +59,7 @@ export function createFleetFacts({ serverId, heartbeatTimeoutMs, clock, tell }: 
       const watched = agents.get(agent)
       if (watched && agents.delete(agent)) tell({ is: 'left', stream: watched.stream, reason })
     },
+    known: (clusters) => tell({ is: 'known', clusters }),
     refused: (source = '', agent, reason) =>
       tell({ is: 'refused', source, agent, reason: reason.slice(0, MAX_REASON_CHARS) }),
     [Symbol.dispose]: () => timer[Symbol.dispose](),

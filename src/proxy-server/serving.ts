@@ -93,6 +93,11 @@ export async function openServing(options: ServerOptions, deps: ServingDeps): Pr
 
   const { serverId, heartbeatTimeoutMs } = options
   const facts = opened.use(createFleetFacts({ serverId, heartbeatTimeoutMs, clock, tell: deps.tell }))
+  if (tenants) {
+    const tellKnown = (): void => facts.known(tenants.directory().clusters.map(({ id }) => id))
+    tenants.onChange(tellKnown)
+    tellKnown()
+  }
   const agents = createAgentListener(
     {
       ...common,

@@ -13,7 +13,7 @@ import { openWireAgent } from './wire-agent.ts'
 
 const pki = await makePki(t)
 const path = join(temporaryFolder(t), 'hub.log')
-const clusters = 'id: eu-1\nlimits: {clients: 1}\n---\nid: us-1\nlimits: {dialsPerSecond: 1}\n'
+const clusters = 'id: eu-1\nlimits: {clients: 1}\n---\nid: us-1\nlimits: {dialsPerSecond: 1}\n---\nid: zz-1\n'
 const hub = await startHub(t, () => clusters, [`--audit-log-file=${path}`], pki)
 const [agent1, agent2, api1, api2] = await Promise.all([
   agentLeaf(hub, 'eu-1'),
@@ -67,6 +67,11 @@ t.test('one cluster is lost, and the others and the readiness of the hub stay', 
   const seen: ServerEvent[] = []
   const read = eventReader()
   response.on('error', () => undefined).on('data', (bytes: Buffer) => seen.push(...read(bytes.toString())))
+  t.match(await (await fetchFrom(hub.adminPort, '/v1/clusters/zz-1')).json(), {
+    state: 'lost',
+    reason: 'no agent has come yet',
+    agents: [],
+  })
   await two.leave()
   await eventually(
     'the loss is told',
@@ -78,12 +83,12 @@ t.test('one cluster is lost, and the others and the readiness of the hub stay', 
   }
   t.strictSame(
     clusters.map(({ id, state }) => `${id} ${state}`),
-    ['eu-1 established', 'us-1 lost'],
+    ['eu-1 established', 'us-1 lost', 'zz-1 lost'],
   )
   t.equal((await fetchFrom(hub.healthPort, '/readyz')).status, 200)
   const metrics = await (await fetchFrom(hub.healthPort, '/metrics')).text()
   t.match(metrics, /culvert_server_cluster_agents\{cluster="eu-1"\} 1\n/)
-  t.match(metrics, /culvert_server_clusters\{state="lost"\} 1\n/)
+  t.match(metrics, /culvert_server_clusters\{state="lost"\} 2\n/)
   await one.leave()
   t.strictSame(chainProblems(path), [])
 })

@@ -180,9 +180,11 @@ t.test('what would not protect is refused at the start', async (t) => {
 
 type Ended = { readonly code: number | string | null | undefined; readonly stdout: string; readonly stderr: string }
 
-const status = (...argv: string[]): Promise<Ended> =>
+const status = (...argv: string[]): Promise<Ended> => culvert('status', ...argv)
+
+const culvert = (...argv: string[]): Promise<Ended> =>
   new Promise((resolve) => {
-    execFile(process.execPath, [ENTRY, 'status', ...argv], { timeout: 30_000 }, (error, stdout, stderr) =>
+    execFile(process.execPath, [ENTRY, ...argv], { timeout: 30_000 }, (error, stdout, stderr) =>
       resolve({ code: error === null ? 0 : error.code, stdout, stderr }),
     )
   })
@@ -204,6 +206,14 @@ t.test('culvert status shows the clusters in every form', async (t) => {
     clusters: [{ id: 'default', agents: [{ agentId: 'a-1' }] }],
   })
   t.match(await status(url, 'default', '-o', 'yaml'), { code: 0, stdout: /^id: default\nstate: established\n/ })
+  t.match(await culvert('clusters', url, '-o', 'wide'), {
+    code: 0,
+    stdout: /REASON\ndefault .* an agent is connected\n$/,
+  })
+  t.match(await culvert('clusters', '--server=http://127.0.0.1:1'), {
+    code: 1,
+    stderr: /^culvert clusters: could not ask/,
+  })
   t.match(await status(url, 'nowhere'), { code: 1, stderr: /answers 404: no agent of such a cluster has been here\n$/ })
   t.match(await status('--server=http://127.0.0.1:1'), { code: 1, stderr: /could not ask http:\/\/127\.0\.0\.1:1/ })
   t.match(await status('--server=nonsense', '--cert=x', 'a', 'b'), {

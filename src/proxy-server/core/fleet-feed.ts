@@ -13,6 +13,8 @@ export type FleetFact =
   /** @param reason a word; `closed` and `shutdown` are ends in order */
   | { readonly is: 'left'; readonly stream: StreamName; readonly reason: string }
   | { readonly is: 'refused'; readonly source: string; readonly agent: string | undefined; readonly reason: string }
+  /** The clusters that the server is for; without that fact, whoever comes. */
+  | { readonly is: 'known'; readonly clusters: readonly string[] }
   /** A worker process has ended, and all its streams with it. */
   | { readonly is: 'server-gone'; readonly server: string }
 
@@ -60,6 +62,7 @@ export function createFleetFeed(): FleetFeed {
   const clusters = new Map<string, Known>()
   const streams = new Map<string, Stream>()
   const refused = new Map<string, number>()
+  let listed: ReadonlySet<string> | undefined
 
   function known(cluster: string): Known {
     const there = clusters.get(cluster)
@@ -75,17 +78,34 @@ export function createFleetFeed(): FleetFeed {
     const state = stateOf(it)
     if (state === it.standing?.state) return []
     it.standing = { state, sinceUnixMs: unixMs, reason }
-    if (state === 'lost') forgetOldest(cluster)
+    if (state === 'lost') forgetLost(cluster)
     return [{ type: state, unixMs, cluster, agent, reason }]
   }
 
-  /** Those that were lost last are at the end. */
-  function forgetOldest(last: string): void {
+  /** Those that were lost last are at the end. Clusters that are listed stay. */
+  function forgetLost(last: string): void {
+    if (listed) return forgetUnlisted(listed)
     const it = clusters.get(last)
     clusters.delete(last)
     if (it) clusters.set(last, it)
     const lost = [...clusters].filter(([, { streams }]) => streams.size === 0)
     for (const [cluster] of lost.slice(0, Math.max(0, lost.length - MAX_LOST))) clusters.delete(cluster)
+  }
+
+  function forgetUnlisted(listed: ReadonlySet<string>): void {
+    for (const [cluster, { streams }] of clusters) {
+      if (streams.size === 0 && !listed.has(cluster)) clusters.delete(cluster)
+    }
+  }
+
+  function list(ids: readonly string[], unixMs: number): FleetEvent[] {
+    listed = new Set(ids)
+    for (const id of ids) {
+      const standing = { state: 'lost', sinceUnixMs: unixMs, reason: 'no agent has come yet' } as const
+      known(id).standing ??= standing
+    }
+    forgetUnlisted(listed)
+    return []
   }
 
   function leave(name: string, reason: string, unixMs: number): FleetEvent[] {
@@ -134,6 +154,8 @@ export function createFleetFeed(): FleetFeed {
           return leave(nameOf(fact.stream), fact.reason, unixMs)
         case 'refused':
           return turnAway(fact, unixMs)
+        case 'known':
+          return list(fact.clusters, unixMs)
         case 'server-gone': {
           const names = [...streams.keys()].filter((name) => name.startsWith(`${fact.server} `))
           return names.flatMap((name) => leave(name, 'a worker of the server has ended', unixMs))

@@ -18,6 +18,7 @@ function setup() {
     leave: (number: number, reason = 'lost') => take({ is: 'left', stream: stream(number), reason }),
     say: (is: 'late' | 'heard' | 'draining', number: number) => take({ is, stream: stream(number) }),
     refuse: (source: string, reason = 'no certificate') => take({ is: 'refused', source, agent: undefined, reason }),
+    know: (...clusters: string[]) => take({ is: 'known', clusters }),
     end: (server: string) => take({ is: 'server-gone', server }),
     pass: (ms: number) => {
       nowMs += ms
@@ -120,4 +121,24 @@ t.test('remembers the last thousand clusters that were lost, and all that are no
   }
   t.equal(feed.standings().size, 1_001)
   t.ok(feed.standings().has('here') && feed.standings().has('c-1100') && !feed.standings().has('c-100'))
+})
+
+t.test('a cluster that is listed is lost until its first agent comes', async (t) => {
+  const { know, join, feed, pass } = setup()
+  pass(1_000)
+  t.strictSame(know('eu-1', 'us-1'), [])
+  pass(1_000)
+  t.strictSame(know('eu-1', 'us-1'), [], 'another worker says the same')
+  t.strictSame(join(1, 'eu-1'), ['established eu-1 an agent is connected'])
+  t.strictSame(feed.standings().get('us-1'), { state: 'lost', sinceUnixMs: 1_000, reason: 'no agent has come yet' })
+})
+
+t.test('a cluster that is listed no longer is forgotten when it has no agent', async (t) => {
+  const { know, join, leave, feed } = setup()
+  know('eu-1', 'us-1')
+  join(1, 'eu-1')
+  t.strictSame(know('ap-1'), [])
+  t.strictSame([...feed.standings().keys()], ['eu-1', 'ap-1'])
+  t.strictSame(leave(1, 'closed'), ['lost eu-1 closed'])
+  t.strictSame([...feed.standings().keys()], ['ap-1'])
 })
