@@ -24,6 +24,10 @@ const commands: Readonly<Record<string, Entry>> = {
     summary: 'Edit and explain the clusters that a hub knows.',
     run: async (argv) => (await import('./clusters.ts')).clusters(argv),
   },
+  token: {
+    summary: 'Let agents join a hub.',
+    run: async (argv) => (await import('./token.ts')).token(argv),
+  },
 }
 
 const width = Math.max(...Object.keys(commands).map((name) => name.length)) + 2

@@ -2,7 +2,7 @@
 import { createPrivateKey, KeyObject, webcrypto } from 'node:crypto'
 import type { Extension, Name } from '@peculiar/x509'
 import { TunnelError } from '../platform/errors.ts'
-import { isLifetime, LIFETIME_EXPECTED } from './lifetime.ts'
+import { CLOCK_SKEW_MS, isLifetime, LIFETIME_EXPECTED } from './lifetime.ts'
 import { x509 } from './x509.ts'
 
 /** PEM, the key in PKCS#8. Never log the key. */
@@ -12,10 +12,7 @@ export type Subject = { readonly commonName?: string | undefined; readonly organ
 
 export type Validity = { readonly notBefore: Date; readonly notAfter: Date }
 
-/** A certificate is valid from a little before it was made: the clocks of those who check it differ. */
-export const CLOCK_SKEW_MS = 5 * 60_000
-
-const P256 = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const
+export const P256 = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const
 
 export function newKeys(): Promise<webcrypto.CryptoKeyPair> {
   return webcrypto.subtle.generateKey(P256, true, ['sign', 'verify'])
@@ -46,24 +43,35 @@ export function distinguishedName(subject: Subject): Name {
 }
 
 /**
- * Makes the certificate of `keys` with a random serial number of 128 bits.
+ * Makes the certificate of a public key with a random serial number of 128 bits, in PEM.
  *
  * @param issuer the CA's own name, byte for byte as in its certificate: Go compares the bytes
  */
-export async function sign(
+export async function certify(
   certificate: Validity & { readonly subject: Name; readonly extensions: readonly Extension[] },
-  keys: webcrypto.CryptoKeyPair,
+  publicKey: webcrypto.CryptoKey,
   issuer: Name,
   issuerKey: webcrypto.CryptoKey,
-): Promise<CertificateAndKey> {
+): Promise<string> {
   const signed = await x509.X509CertificateGenerator.create({
     ...certificate,
     extensions: [...certificate.extensions],
-    publicKey: keys.publicKey,
+    publicKey,
     issuer,
     signingKey: issuerKey,
     signingAlgorithm: P256,
   })
+  return `${signed.toString('pem')}\n`
+}
+
+/** The same with the key beside it. */
+export async function sign(
+  certificate: Parameters<typeof certify>[0],
+  keys: webcrypto.CryptoKeyPair,
+  issuer: Name,
+  issuerKey: webcrypto.CryptoKey,
+): Promise<CertificateAndKey> {
+  const certificatePem = await certify(certificate, keys.publicKey, issuer, issuerKey)
   const keyPem = KeyObject.from(keys.privateKey).export({ type: 'pkcs8', format: 'pem' }).toString()
-  return { certificatePem: `${signed.toString('pem')}\n`, keyPem }
+  return { certificatePem, keyPem }
 }

@@ -5,13 +5,16 @@
  * server key worth more. All others open connections (clientAuth); one that carries a DNS name or an address may serve
  * under it too, as a kubelet does.
  */
+import type { KeyObject, webcrypto } from 'node:crypto'
 import type { AuthorityKeyIdentifierExtension, JsonGeneralName, Name, X509Certificate } from '@peculiar/x509'
 import { TunnelError } from '../platform/errors.ts'
 import type { Authority } from './authority.ts'
 import {
   type CertificateAndKey,
+  certify,
   distinguishedName,
   newKeys,
+  P256,
   type Subject,
   sign,
   signingKey,
@@ -45,21 +48,37 @@ const LONGEST_COMMON_NAME = 64 // ub-common-name, RFC 5280 appendix A
 
 /** @throws TunnelError `bad-option` when the request cannot become a certificate, or the CA has expired */
 export async function issueLeaf(authority: Authority, request: LeafRequest): Promise<CertificateAndKey> {
+  const keys = await newKeys()
+  const { certificate, issuer } = await prepare(authority, request, keys.publicKey)
+  return sign(certificate, keys, issuer.subjectName, signingKey(authority.keyPem))
+}
+
+/** The same for a key that is somebody else's: the certificate alone, in PEM. */
+export async function issueLeafFor(authority: Authority, request: LeafRequest, key: KeyObject): Promise<string> {
+  const publicKey = key.toCryptoKey(P256, true, ['verify'])
+  const { certificate, issuer } = await prepare(authority, request, publicKey)
+  return certify(certificate, publicKey, issuer.subjectName, signingKey(authority.keyPem))
+}
+
+async function prepare(
+  authority: Authority,
+  request: LeafRequest,
+  publicKey: webcrypto.CryptoKey,
+): Promise<{ certificate: Parameters<typeof certify>[0]; issuer: X509Certificate }> {
   const { identity, lifetimeMs = LEAF_LIFETIME_MS, nowUnixMs = Date.now() } = request
   const issuer = new x509.X509Certificate(authority.certificatePem)
   const dates = withinLife(validity(nowUnixMs, lifetimeMs), issuer.notAfter, nowUnixMs)
   const names = alternativeNames(authority.trustDomain, request)
-  const keys = await newKeys()
   const extensions = [
     new x509.BasicConstraintsExtension(false, undefined, true),
     new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
     new x509.ExtendedKeyUsageExtension((request.usages ?? usagesOf(request)).map((usage) => USAGES[usage].oid)),
-    await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
+    await x509.SubjectKeyIdentifierExtension.create(publicKey),
     await authorityKey(issuer),
     ...(names.length === 0 ? [] : [new x509.SubjectAlternativeNameExtension(names)]),
   ]
   const subject = subjectName(request.subject ?? subjectOf(identity))
-  return sign({ ...dates, subject, extensions }, keys, issuer.subjectName, signingKey(authority.keyPem))
+  return { certificate: { ...dates, subject, extensions }, issuer }
 }
 
 /** The end is the CA's at the latest: nobody would accept a longer one. */

@@ -7,6 +7,9 @@ export const MAX_PEM_BYTES = 1_048_576
 
 const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g
 
+/** The certificates of a text, each by itself. */
+export const splitCertificates = (pem: string): readonly string[] => pem.match(CERTIFICATE) ?? []
+
 /** @throws TunnelError `bad-option` that names the file and never shows what is in it */
 export function readPem(file: string): string {
   const bytes = Buffer.alloc(MAX_PEM_BYTES + 1)
@@ -36,7 +39,7 @@ export function readPem(file: string): string {
  */
 export function readCertificates(file: string): readonly [X509Certificate, ...X509Certificate[]] {
   const pem = readPem(file)
-  const blocks = pem.match(CERTIFICATE) ?? []
+  const blocks = splitCertificates(pem)
   try {
     const [first, ...more] = blocks.map((block) => new X509Certificate(block))
     if (first !== undefined) return [first, ...more]

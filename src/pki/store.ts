@@ -6,7 +6,7 @@
  */
 import { randomBytes, X509Certificate } from 'node:crypto'
 import { closeSync, existsSync, fsyncSync, linkSync, mkdirSync, openSync, renameSync, rmSync, writeSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { TunnelError } from '../platform/errors.ts'
 import type { Authority } from './authority.ts'
 import type { CertificateAndKey } from './certificate.ts'
@@ -42,6 +42,16 @@ export function writeAuthorityCertificate(folder: string, authority: Authority, 
   }
   write(folder, existing, [{ file: certificateFile, text: authority.certificatePem, mode: 0o644 }])
   return certificateFile
+}
+
+/** A file for nobody else, which must not be there yet. */
+export function writeSecretFile(file: string, text: string): void {
+  write(dirname(file), 'keep', [{ file, text, mode: 0o600 }])
+}
+
+/** A file for everybody, whole, in the place of the one before. */
+export function writePublicFile(folder: string, name: string, text: string): void {
+  write(folder, 'replace', [{ file: join(folder, name), text, mode: 0o644 }])
 }
 
 /**

@@ -8,6 +8,7 @@ export type ErrorCode =
   | 'dial-refused' // the agent does not dial such a target
   | 'dial-timeout'
   | 'forbidden' // a peer without the credentials for what it asked
+  | 'malformed' // bytes that should be DER, as certificates and revocation lists are
   | 'message-too-large' // a message over --max-message-bytes
   | 'no-agent' // no agent of the cluster is connected
   | 'no-answer' // a hub that was asked, by a command

@@ -66,6 +66,8 @@ export type Link = HeldServer & {
   /** How the stream ended, as gRPC names it. */
   readonly endCode: () => StreamEndCode
   readonly drain: () => void
+  /** The certificate was renewed: the server is shown the new one, or would hang up when the one before ends. */
+  readonly showCertificate: () => void
   /** Ends the stream after all that waits has been written. */
   readonly finish: () => void
   /** Ends the stream; its connections break. */

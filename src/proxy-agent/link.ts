@@ -28,6 +28,7 @@ import { createTargetDialer } from './endpoints.ts'
 import { createLanes, type Lanes } from './lanes.ts'
 import type { Link, LinkDeps, LinkEvents, LinkOptions } from './link-owner.ts'
 import { shuffledLookup } from './lookups.ts'
+import { showNewCertificate } from './new-certificate.ts'
 import { createQuiet } from './quiet.ts'
 import { connectToServer } from './server-socket.ts'
 
@@ -73,6 +74,8 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
   const isIdle = (): boolean => session?.connectionCount() === 0 && session.dialCount() === 0
   const quiet = createQuiet(options.drainQuietMs, clock, isIdle)
   const lookup = shuffledLookup(deps.network.lookup, deps.random, over.signal)
+  let shown = options.material().cert
+  let showsCertificates = false
   const socket = connectToServer({ ...options, material: options.material(), alpn: [...options.alpn, 'h2'], lookup })
   const http = connectHttp2(`https://${authority}`, {
     createConnection: () => socket,
@@ -88,6 +91,7 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
     session: () => session,
     endCode: () => endCode,
     drain: () => session?.drain(),
+    showCertificate,
     finish: () => carrier && lanes?.finish(carrier.end),
     end,
   }
@@ -99,6 +103,16 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
     if (carrier) carrier.end()
     else if (!stream.destroyed) stream.end()
     clock.after(session ? END_GRACE_MS : 0, () => http.destroy())
+  }
+
+  function showCertificate(): void {
+    const { cert, key } = options.material()
+    if (!showsCertificates || cert === undefined || key === undefined || cert === shown) return
+    shown = cert
+    showNewCertificate(http, socket, { cert, key }, (problem) => {
+      if (problem === undefined) log.debug({}, 'the server knows the new certificate')
+      else log.warn({ reason: problem }, 'the server does not take the new certificate for this connection')
+    })
   }
 
   function note(why: string, code: StreamEndCode = endCode): void {
@@ -155,6 +169,8 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
     log = log.child({ server_id: serverId })
     const extensions = readExtensions(answer.extensions, ours)
     serve(extensions)
+    showsCertificates = extensions.has('new-certificate')
+    showCertificate() // should it have been renewed meanwhile
     events.connected(link, answer.serverCount)
     if (ended) return
     log.info({ extensions: [...extensions] }, 'connected')
@@ -250,6 +266,7 @@ function neverOpened(reason: string, { clock }: LinkDeps, events: LinkEvents): L
     session: () => undefined,
     endCode: () => 'Unavailable',
     drain: nothing,
+    showCertificate: nothing,
     finish: nothing,
     end: nothing,
   }

@@ -19,8 +19,10 @@ const MAX_ALPN_BYTES = 255
 const quoted = JSON.stringify
 
 const theirs: Rule<AgentOptions>[] = [
-  ...pairRules(agentOptions, 'agent', 'agentKey', 'agentCert'),
-  fileRule(agentOptions, 'caCert', (path) => `error checking agent CA cert ${path}, got ${noSuchFile(path)}`),
+  ...[
+    ...pairRules(agentOptions, 'agent', 'agentKey', 'agentCert'),
+    fileRule(agentOptions, 'caCert', (path) => `error checking agent CA cert ${path}, got ${noSuchFile(path)}`),
+  ].map((rule) => (options: AgentOptions) => (options.joinTokenFile === '' ? rule(options) : undefined)),
   ({ proxyServerPort }) => portProblem('proxy server', proxyServerPort),
   ({ healthServerPort }) => (healthServerPort === 0 ? undefined : portProblem('health server', healthServerPort)),
   ({ adminServerPort }) => (adminServerPort === 0 ? undefined : portProblem('admin server', adminServerPort)),
@@ -54,6 +56,14 @@ const ours: Rule<AgentOptions>[] = [
     return problem === undefined ? undefined : `--lease-label-selector: ${problem}`
   },
   ({ caCert }) => (caCert === '' ? '--ca-cert must be set: the server is known by its certificate' : undefined),
+  ({ joinTokenFile, agentCert, agentKey }) =>
+    joinTokenFile !== '' && (agentCert === '' || agentKey === '')
+      ? '--join-token-file needs --agent-cert and --agent-key: where the certificate and its key are kept'
+      : undefined,
+  ({ joinTokenFile, serviceAccountTokenPath }) =>
+    joinTokenFile !== '' && serviceAccountTokenPath !== ''
+      ? '--join-token-file and --service-account-token-path exclude each other: a hub knows its agents by one or the other'
+      : undefined,
   ({ proxyServerHost, proxyServerPort }) => hostsProblem(proxyServerHost, proxyServerPort),
   ({ agentId }) =>
     isMetadataText(agentId)

@@ -19,6 +19,11 @@ const ours = {
     default: '',
     help: 'File that gets a line for each decision and each end of a connection: docs/audit.md. Empty: none.',
   }),
+  joinTokenFile: text({
+    group: 'TLS',
+    default: '',
+    help: 'Join token of "culvert token create". Without a usable certificate the agent makes its key, gets a certificate for the token, and stores them as --agent-key, --agent-cert and, if there is none, --ca-cert; from then on it renews the certificate by itself.',
+  }),
   lanes: integerOr('auto', {
     group: 'Connections to servers',
     default: 'auto',

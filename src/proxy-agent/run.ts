@@ -18,15 +18,19 @@ import { hostPort } from './core/go-errors.ts'
 import { serverCount } from './core/server-count.ts'
 import { createServerSet } from './core/server-set.ts'
 import { systemNetwork } from './dialer.ts'
+import type { Hub } from './enrolment.ts'
 import { createHealthReport } from './health.ts'
+import { joinHub } from './join.ts'
 import { openLeaseCount } from './kubernetes.ts'
 import { createLeaseMetrics } from './kubernetes-metrics.ts'
 import { openLink } from './link.ts'
 import type { Link, LinkDeps, LinkOptions } from './link-owner.ts'
-import { createLookups } from './lookups.ts'
+import { createLookups, shuffledLookup } from './lookups.ts'
 import { createAgentMetrics } from './metrics.ts'
 import { createOpenSockets } from './open-sockets.ts'
 import type { AgentOptions } from './options.ts'
+import { startRenewal } from './renewal.ts'
+import { createRenewalMetrics } from './renewal-metrics.ts'
 import { readServerAddress, type ServerAddress } from './server-address.ts'
 import { createServerKeeper } from './server-keeper.ts'
 
@@ -55,7 +59,17 @@ export async function runAgent(options: AgentOptions, deps: AgentDeps): Promise<
   const { clock, log, shutdown } = deps
   await using audit = openAudit(options.auditLogFile, { clock, log, program: 'proxy-agent' })
   using _hangup = audit && deps.onHangup(audit.reopen)
-  using tls = watchAgentTls(options, clock, log)
+  const lookups = createLookups()
+  const hubs = options.joinTokenFile === '' ? [] : hubsOf(options, lookups, shutdown.drain)
+  const files = { cert: options.agentCert, key: options.agentKey }
+  if (hubs.length > 0) {
+    const joining = { clock, log, random: Math.random, signal: shutdown.drain }
+    await joinHub({ tokenFile: options.joinTokenFile, caFile: options.caCert, files, hubs }, joining)
+    if (shutdown.drain.aborted) return
+  }
+  using tls = watchAgentTls(options, clock, log, () => {
+    for (const link of servers.all()) link.showCertificate()
+  })
   const startMs = clock.now()
   const addresses = serverAddresses(options)
   const servers = createServerSet<Link>({
@@ -71,7 +85,8 @@ export async function runAgent(options: AgentOptions, deps: AgentDeps): Promise<
   const processBudget = createBudget(options.processBufferBytes)
   const connections = (): number =>
     servers.all().reduce((sum, link) => sum + (link.session()?.connectionCount() ?? 0), 0)
-  const expiry = (): Record<string, number> => certificateSeconds({ 'agent-cert': tls.current().cert }, clock.unixMs())
+  const expiry = (): Record<string, number> =>
+    certificateSeconds({ 'agent-cert': tls.current().cert, 'ca-cert': tls.current().ca }, clock.unixMs())
   const { metrics, registry } = createAgentMetrics({
     servers: () => servers.all().length,
     knownServers: servers.knownCount,
@@ -81,6 +96,10 @@ export async function runAgent(options: AgentOptions, deps: AgentDeps): Promise<
     tlsAlarm: () => tls.alarm() !== undefined,
   })
   createAuditMetrics(registry, 'culvert_agent_', audit)
+  using _renewal =
+    hubs.length === 0
+      ? undefined
+      : startRenewal(hubs, files, { clock, log, random: Math.random, tls, metrics: createRenewalMetrics(registry) })
   using leases = await openLeaseCount(options, {
     clock,
     log,
@@ -101,7 +120,7 @@ export async function runAgent(options: AgentOptions, deps: AgentDeps): Promise<
     metrics,
     processBudget,
     sockets,
-    network: systemNetwork(createLookups()),
+    network: systemNetwork(lookups),
     random: Math.random,
     audit: audit && ((record) => audit.record({ ...record, agent: options.agentId })),
     health: ({ roundTripMs }) => report.read(roundTripMs),
@@ -166,7 +185,13 @@ export async function runAgent(options: AgentOptions, deps: AgentDeps): Promise<
   log.info({}, 'stopped')
 }
 
-function watchAgentTls(options: AgentOptions, clock: Clock, log: Log): TlsWatch {
+function hubsOf(options: AgentOptions, lookups: ReturnType<typeof createLookups>, signal: AbortSignal): Hub[] {
+  const lookup = shuffledLookup(lookups, Math.random, signal)
+  const protocol = tlsProtocol(options.tlsMinVersion, options.cipherSuites)
+  return serverAddresses(options).map((address) => ({ ...address, protocol, alpn: options.alpnProto, lookup }))
+}
+
+function watchAgentTls(options: AgentOptions, clock: Clock, log: Log, changed: () => void): TlsWatch {
   const files = {
     ca: { flag: '--ca-cert', path: options.caCert },
     ...(options.agentCert !== '' && {
@@ -177,7 +202,10 @@ function watchAgentTls(options: AgentOptions, clock: Clock, log: Log): TlsWatch 
   return watchTlsFiles(files, {
     clock,
     intervalMs: LOOK_MS,
-    changed: () => log.info({}, 'TLS files changed, the next connection uses them'),
+    changed() {
+      log.info({}, 'TLS files changed, the next connection uses them')
+      changed()
+    },
     broken: (error) => log.error({ reason: error.message }, 'TLS files are broken, the ones before stay in use'),
     mended: () => log.info({}, 'TLS files are good again'),
   })

@@ -30,6 +30,7 @@ export type AgentLanesDeps = {
 export type AgentLanes = Disposable & {
   /** The agent asks for tokens for so many lanes. */
   readonly wanted: (count: number) => void
+  readonly sockets: () => readonly TLSSocket[]
   /** Nothing is heard on this one. */
   readonly dead: (lane: Carrier) => void
   /** Ends all in good order, and calls back when they are gone. */
@@ -105,6 +106,7 @@ export function createAgentLanes(deps: AgentLanesDeps): AgentLanes {
         offer()
       }
     },
+    sockets: () => [...lanes.values()].map(({ socket }) => socket),
     dead(lane) {
       const standing = lanes.get(lane as ByteCarrier)
       if (standing) destroy(standing, 'dead')

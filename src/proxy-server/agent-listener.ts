@@ -6,6 +6,8 @@ import { performServerHandshake, type ServerHttp2Session, type ServerHttp2Stream
 import type { Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import type { Judgement } from '../kubernetes/core/token-review.ts'
+import { ENROLMENT_ALPN } from '../pki/enrolment-wire.ts'
+import { NEW_CERTIFICATE_PATH } from '../pki/new-certificate.ts'
 import type { TlsProtocol } from '../platform/cipher-suites.ts'
 import { createWarnings } from '../platform/repeats.ts'
 import type { TlsMaterial } from '../platform/tls-material.ts'
@@ -20,14 +22,16 @@ import {
   serveAgentStream,
 } from './agent-stream.ts'
 import { createAgentTenants } from './agent-tenants.ts'
-import { type Admission, admit } from './core/admission.ts'
+import { type Admission, admit, type PeerCertificate } from './core/admission.ts'
 import { unknownEncoding, unknownMethod } from './core/grpc-status.ts'
 import { countIdentifiers } from './core/identifiers.ts'
 import { headerListBytes, readRegistration, valuesOf } from './core/registration.ts'
 import { refuseStream } from './grpc-refusal.ts'
 import { createHandshakeGate } from './handshake-gate.ts'
 import { takeLane } from './lane-listener.ts'
+import { takeShownCertificate } from './shown-certificate.ts'
 import { plainAddress } from './source.ts'
+import type { Standing } from './standing.ts'
 import type { Tenants } from './tenants.ts'
 import { createTlsListener, peerCertificate } from './tls-listener.ts'
 
@@ -42,6 +46,9 @@ const REFUSAL_GRACE_MS = 1_000
 
 export type AgentListenerOptions = {
   readonly material: TlsMaterial
+  readonly standing?: Standing | undefined
+  /** Takes over who comes for a certificate. */
+  readonly enrolment?: ((socket: TLSSocket, peer: PeerCertificate) => void) | undefined
   readonly protocol: TlsProtocol
   readonly trustDomain: string | undefined
   readonly handshakeTimeoutMs: number
@@ -77,6 +84,9 @@ export type AgentListener = {
 /** Refused ones that are remembered, so as to warn of each once in a while and not each time that it comes back. */
 const MAX_WARNED = 1_000
 
+/** Whose connection it is, and whose certificate that was made with. */
+type Admitted = { readonly served: AgentStream; readonly certified: string; isShowing: boolean }
+
 /** What the agents of one identity hold together. */
 type Held = { readonly streams: number; readonly identifiers: number }
 const NOTHING: Held = { streams: 0, identifiers: 0 }
@@ -90,11 +100,13 @@ export function createAgentListener(
   const held = new Map<string, Held>() // by principal
   const warnings = createWarnings(log, clock, MAX_WARNED)
   const tenants = options.tenants && createAgentTenants(options.tenants, options.trustDomain)
+  const agents = new WeakMap<ServerHttp2Session, Admitted>()
   let open = true
   const tls = createTlsListener({
     material: options.material,
+    standing: options.standing,
     protocol: options.protocol,
-    alpn: [LANE_ALPN, 'h2'],
+    alpn: [LANE_ALPN, 'h2', ...(options.enrolment ? [ENROLMENT_ALPN] : [])],
     handshakeTimeoutMs: options.handshakeTimeoutMs,
     halfOpen: false,
     connected,
@@ -114,6 +126,7 @@ export function createAgentListener(
   function connected(socket: TLSSocket): void {
     socket.on('error', (error) => log.debug({ err: error }, 'agent connection error'))
     if (socket.alpnProtocol === LANE_ALPN) return lane(socket)
+    if (socket.alpnProtocol === ENROLMENT_ALPN) return options.enrolment?.(socket, peerOf(socket))
     const http = performServerHandshake(socket, {
       settings: {
         maxHeaderListSize: options.maxHeaderListBytes,
@@ -132,6 +145,8 @@ export function createAgentListener(
     http.on('stream', (stream, headers, _flags, rawHeaders) => {
       deadline[Symbol.dispose]()
       stream.on('error', (error) => log.debug({ err: error }, 'agent stream error'))
+      const shown = headers[':path'] === NEW_CERTIFICATE_PATH ? agents.get(http) : undefined
+      if (shown && options.standing) return certificateShown(socket, stream, shown, options.standing)
       streams++
       if (streams > MAX_STREAMS) return hangUp(socket, http)
       if (streams > 1) return refuse('second_stream', stream, 'RESOURCE_EXHAUSTED', 'one stream per connection')
@@ -139,6 +154,9 @@ export function createAgentListener(
     })
     http.on('close', () => deadline[Symbol.dispose]())
   }
+
+  const peerOf = (socket: TLSSocket): PeerCertificate =>
+    peerCertificate(socket, options.material.ca !== undefined, options.standing)
 
   function lane(socket: TLSSocket): void {
     const admission = admissionOf(socket)
@@ -163,15 +181,43 @@ export function createAgentListener(
     deps.audit?.({ event: 'agent', source: plainAddress(socket.remoteAddress), verdict: 'refused', reason })
   }
 
+  const admissionOf = (socket: TLSSocket): Admission => admissionOfPeer(peerOf(socket))
+
   /** With tokens it is theirs to say which cluster an agent is of. */
-  function admissionOf(socket: TLSSocket): Admission {
-    if (tenants && !options.authenticate) return tenants.ofCertificate(socket)
-    return admit(peerCertificate(socket, options.material.ca !== undefined), ['agent'], options.trustDomain)
+  function admissionOfPeer(peer: PeerCertificate): Admission {
+    return tenants && !options.authenticate ? tenants.ofPeer(peer) : admit(peer, ['agent'], options.trustDomain)
   }
 
   function forbidden({ unmapped }: { readonly unmapped?: true }): void {
     if (unmapped) options.tenants?.unmapped('agent')
     else metrics.clientForbidden('agent')
+  }
+
+  /** In use: from now on its connections live as long as the new certificate. */
+  function certificateShown(socket: TLSSocket, stream: ServerHttp2Stream, agent: Admitted, standing: Standing): void {
+    if (agent.isShowing) return void stream.close() // one at a time
+    agent.isShowing = true
+    stream.once('close', () => {
+      agent.isShowing = false
+    })
+    takeShownCertificate(stream, socket, {
+      clock,
+      standing,
+      admission: admissionOfPeer,
+      principal: agent.certified,
+      cluster: agent.served.cluster,
+      sockets: () => [socket, ...agent.served.laneSockets()],
+      done(problem) {
+        const who = { agent: agent.served.agentId, remote: socket.remoteAddress }
+        if (problem === undefined) log.info(who, 'agent shows a new certificate')
+        else
+          warnings.warn(
+            `certificate ${who.remote}`,
+            { ...who, reason: `the new certificate ${problem}` },
+            'agent shows a certificate that is no good',
+          )
+      },
+    })
   }
 
   function hangUp(socket: TLSSocket, http: ServerHttp2Session): void {
@@ -309,6 +355,7 @@ export function createAgentListener(
       },
     })
     const leave = tenants?.join(served, principal, now)
+    agents.set(http, { served, certified: agent.certified, isShowing: false })
     events.connected(served)
   }
 

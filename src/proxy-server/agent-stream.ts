@@ -3,6 +3,7 @@
  * Source: docs/protocol.md sections 1, 2, 6 and 11; gRPC over HTTP/2 for headers and trailers.
  */
 import { constants, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2'
+import type { TLSSocket } from 'node:tls'
 import type { Audit, AuditRecord } from '../audit/record.ts'
 import type { Clock } from '../platform/clock.ts'
 import type { Log } from '../platform/log.ts'
@@ -84,6 +85,8 @@ export type AgentStream = PooledAgent & {
   readonly identifiers: Identifiers
   readonly session: Session
   readonly record: AgentRecord
+  /** Of the lanes that stand. */
+  readonly laneSockets: () => readonly TLSSocket[]
   /** Ends the stream with a status; its connections break. */
   readonly end: (status: GrpcStatus, message: string, how: StreamEnd) => void
 }
@@ -183,6 +186,7 @@ export function serveAgentStream(
     draining: false,
     session,
     record,
+    laneSockets: () => lanes.sockets(),
     end,
   }
 

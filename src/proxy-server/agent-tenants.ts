@@ -1,12 +1,10 @@
 /** The agents of a server of many clusters: whose each is, within what its cluster may, and for as long as that stays so. */
-import type { TLSSocket } from 'node:tls'
 import type { AgentStream, AgentStreamDeps } from './agent-stream.ts'
-import type { Admission } from './core/admission.ts'
+import type { Admission, PeerCertificate } from './core/admission.ts'
 import type { GrpcStatus } from './core/grpc-status.ts'
 import { agentOver, type Tenant } from './core/tenant.ts'
 import { admitAgent, admitUser } from './core/tenant-admission.ts'
 import type { Tenants } from './tenants.ts'
-import { peerCertificate } from './tls-listener.ts'
 
 export type Identified = { readonly cluster: string; readonly principal: string; readonly agentId: string }
 
@@ -17,7 +15,7 @@ export type Obstacle = {
 }
 
 export type AgentTenants = {
-  readonly ofCertificate: (socket: TLSSocket) => Admission
+  readonly ofPeer: (peer: PeerCertificate) => Admission
   /** @param user whose token TokenReview has found it to be */
   readonly ofUser: (user: string) => Admission
   /** Why it cannot be one of its cluster's agents now. */
@@ -51,7 +49,7 @@ export function createAgentTenants(tenants: Tenants, trustDomain: string | undef
   })
 
   return {
-    ofCertificate: (socket) => admitAgent(peerCertificate(socket, true), trustDomain, tenants.directory()),
+    ofPeer: (peer) => admitAgent({ ...peer, required: true }, trustDomain, tenants.directory()),
     ofUser: (user) => admitUser(user, tenants.directory()),
     obstacle({ cluster, principal, agentId }) {
       const tenant = tenants.get(cluster)

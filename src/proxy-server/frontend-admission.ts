@@ -12,6 +12,7 @@ import { type Admission, admit, DEFAULT_CLUSTER } from './core/admission.ts'
 import { admitFrontend, admitSocket } from './core/tenant-admission.ts'
 import type { ServerMetrics } from './metrics.ts'
 import { sourceOf } from './source.ts'
+import type { Standing } from './standing.ts'
 import type { Tenants } from './tenants.ts'
 import { peerCertificate } from './tls-listener.ts'
 
@@ -39,14 +40,22 @@ export type FrontendAdmission = {
 const ONLY: Admission = { kind: 'admitted', cluster: DEFAULT_CLUSTER, principal: 'unix-socket' }
 
 export function createFrontendAdmission(
-  { trustDomain, tenants }: { readonly trustDomain: string | undefined; readonly tenants?: Tenants },
+  {
+    trustDomain,
+    tenants,
+    standing,
+  }: {
+    readonly trustDomain: string | undefined
+    readonly tenants?: Tenants
+    readonly standing?: Standing | undefined
+  },
   { clock, log, metrics, audit }: AdmissionDeps,
 ): FrontendAdmission {
   const warnings = createWarnings(log, clock, MAX_WARNED)
   const entrances = new WeakMap<Socket, Entrance>() // of those who came in by a cluster's own socket
 
   function ofCertificate(socket: TLSSocket): Admission {
-    const peer = peerCertificate(socket, true)
+    const peer = peerCertificate(socket, true, standing)
     if (!tenants) return admit(peer, ['apiserver', 'user'], trustDomain)
     return admitFrontend(peer, serverNameOf(socket), trustDomain, tenants.directory())
   }

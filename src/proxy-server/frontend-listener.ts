@@ -6,10 +6,12 @@ import type { Admission } from './core/admission.ts'
 import { dismissIdle, type Frontend, type FrontendDeps, isIdle, serveFrontend } from './frontend.ts'
 import { createFrontendAdmission, type Entrance } from './frontend-admission.ts'
 import { createSeats } from './frontend-seats.ts'
+import type { Standing } from './standing.ts'
 import type { Tenants } from './tenants.ts'
 import { createTlsListener } from './tls-listener.ts'
 
 export type FrontendListenerOptions = {
+  readonly standing?: Standing | undefined
   readonly protocol: TlsProtocol
   readonly handshakeTimeoutMs: number
   readonly trustDomain: string | undefined
@@ -66,6 +68,7 @@ export function createFrontendListener(
     material &&
     createTlsListener({
       material,
+      standing: options.standing,
       protocol: options.protocol,
       alpn: ['http/1.1'],
       handshakeTimeoutMs: options.handshakeTimeoutMs,

@@ -10,7 +10,7 @@ import type { ServerOptions } from './options.ts'
 export function createFrontend(
   options: ServerOptions,
   material: TlsMaterial | undefined,
-  common: Pick<FrontendListenerOptions, 'protocol' | 'trustDomain' | 'tenants'>,
+  common: Pick<FrontendListenerOptions, 'protocol' | 'trustDomain' | 'tenants' | 'standing'>,
   deps: Omit<FrontendDeps, 'options'>,
 ): FrontendListener {
   const listening = { ...common, handshakeTimeoutMs: options.tlsHandshakeTimeoutMs }

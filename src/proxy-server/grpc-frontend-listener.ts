@@ -205,6 +205,7 @@ export function createGrpcFrontendListener(
     material &&
     createTlsListener({
       material,
+      standing: options.standing,
       protocol: options.protocol,
       alpn: ['h2'],
       handshakeTimeoutMs: options.handshakeTimeoutMs,

@@ -36,6 +36,9 @@ export type StreamEnd =
 /** How a lane ended: in order; with its connection; silent for too long; for bytes that made no sense. */
 export type LaneEnd = 'finished' | 'lost' | 'dead' | 'broken'
 
+/** Why a certificate that was good no longer is; untrusted: its CA is not in the bundle any more. */
+export type CutOffCause = 'revoked' | 'expired' | 'untrusted'
+
 export type ServerMetrics = {
   /** Exchanged with agents. */
   readonly packets: PacketCount
@@ -51,6 +54,8 @@ export type ServerMetrics = {
   /** A head that is no good CONNECT, or a stream on the frontend that is no call of ours. */
   readonly headRefused: (why: HeadRefusal) => void
   readonly clientForbidden: (port: Port) => void
+  /** A connection whose certificate was good and no longer is. */
+  readonly cutOff: (port: Port, why: CutOffCause) => void
   /** A stream of a gRPC frontend began. */
   readonly frontendStreamOpened: () => void
   /** And ended: with the code by which a read of it failed, or in order. */
@@ -212,6 +217,10 @@ export function createServerMetrics(state: ServerState): { metrics: ServerMetric
   const ends = counter('culvert_server_connection_ends_total', 'Ends of tunnelled connections, by kind.', ['how'])
   const heads = counter('culvert_server_refused_heads_total', 'Requests that are no good CONNECT, by fault.', ['why'])
   const forbidden = counter('culvert_server_forbidden_clients_total', 'Certificates not accepted, by port.', ['port'])
+  const cutOff = counter('culvert_server_cut_off_connections_total', 'Connections ended for their certificate.', [
+    'port',
+    'why',
+  ])
   const dropped = counter('culvert_server_dropped_clients_total', 'Clients turned away, the frontend being full.', [])
   const forced = counter('culvert_server_forced_closes_total', 'Connections broken for a limit, by reason.', ['reason'])
   const handshakes = counter('culvert_server_failed_handshakes_total', 'TLS handshakes that failed.', ['port', 'why'])
@@ -240,6 +249,7 @@ export function createServerMetrics(state: ServerState): { metrics: ServerMetric
     },
     headRefused: (why) => heads.inc({ why: labelValue(why) }),
     clientForbidden: (port) => forbidden.inc({ port }),
+    cutOff: (port, why) => cutOff.inc({ port, why }),
     frontendStreamOpened() {
       streams.Proxy = (streams.Proxy ?? 0) + 1
     },

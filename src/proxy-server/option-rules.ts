@@ -75,6 +75,25 @@ const theirs: Rule<ServerOptions>[] = [
 ]
 
 const ours: Rule<ServerOptions>[] = [
+  fileRule(serverOptions, 'clusterCrlFile', missingCrl('--cluster-crl-file')),
+  fileRule(serverOptions, 'serverCrlFile', missingCrl('--server-crl-file')),
+  ...pairRules(serverOptions, 'enrolment', 'enrolmentCaKey', 'enrolmentCaCert'),
+  ({ enrolmentCaCert, clusterCaCert }) =>
+    enrolmentCaCert !== '' && clusterCaCert === ''
+      ? '--enrolment-ca-cert needs --cluster-ca-cert: without it agents need no certificate'
+      : undefined,
+  ({ enrolmentCaCert, joinTokens }) =>
+    joinTokens !== '' && enrolmentCaCert === ''
+      ? '--join-tokens needs --enrolment-ca-cert and --enrolment-ca-key, which issue what a token is for'
+      : undefined,
+  ({ clusterCrlFile, clusterCaCert }) =>
+    clusterCrlFile !== '' && clusterCaCert === ''
+      ? '--cluster-crl-file needs --cluster-ca-cert: without it agents show no certificate that could be revoked'
+      : undefined,
+  ({ serverCrlFile, udsName }) =>
+    serverCrlFile !== '' && udsName !== ''
+      ? '--server-crl-file is of no use with --uds-name: clients of a socket show no certificate'
+      : undefined,
   ({ udsName, serverListenAny }) =>
     udsName !== '' && serverListenAny ? '--uds-name and --server-listen-any exclude each other' : undefined,
   ({ udsName, serverCert, serverKey }) =>
@@ -149,6 +168,10 @@ function tokenProblem(path: string): string | undefined {
   } catch (error) {
     return `--admin-token-file: ${(error as Error).message}`
   }
+}
+
+function missingCrl(flag: string): (path: string) => string {
+  return (path) => `${flag}: there is no such file as ${path}; "culvert pki crl --refresh" makes an empty list`
 }
 
 function modeRule({ mode }: ServerOptions): string | undefined {

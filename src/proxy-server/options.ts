@@ -59,6 +59,39 @@ const ours = {
     default: '',
     help: 'File, or folder of files, with one YAML document for each cluster of --tenancy=multi; looked at again as the server runs. See docs/tenancy.md.',
   }),
+  clusterCrlFile: text({
+    group: 'Certificates',
+    default: '',
+    help: "Revocation lists (PEM, several one after the other, or one in DER) of the agents' CAs. Who is on one is refused, and hung up on if connected. Read again when it changes.",
+  }),
+  serverCrlFile: text({
+    group: 'Certificates',
+    default: '',
+    help: "The same of the clients' CAs.",
+  }),
+  enrolmentCaCert: text({
+    group: 'Certificates',
+    default: '',
+    help: 'CA that issues certificates to agents on the agent port: for a join token, and when they renew. It must be in --cluster-ca-cert.',
+  }),
+  enrolmentCaKey: text({ group: 'Certificates', default: '', help: 'Its key.' }),
+  joinTokens: text({
+    group: 'Certificates',
+    default: '',
+    help: 'Folder of the join tokens that "culvert token create" makes; all servers of a hub share it. Empty: agents can renew, not join.',
+  }),
+  enrolmentLifetimeMs: duration({
+    group: 'Certificates',
+    default: '24h',
+    min: 1_000,
+    help: 'How long a certificate that is issued so is valid.',
+  }),
+  enrolmentsPerSecond: integer({
+    group: 'Certificates',
+    default: '20',
+    min: 1,
+    help: 'Requests to join that are looked at per second, and as many to renew.',
+  }),
   shutdownQuietTimeMs: duration({
     group,
     default: '2s',

@@ -20,17 +20,22 @@ import { type Clusters, createClusters } from './core/clusters.ts'
 import type { FleetFact } from './core/fleet-feed.ts'
 import { isStrategy } from './core/strategies.ts'
 import { createUnreadBytes } from './core/unread.ts'
+import { watchCrlFiles } from './crl-files.ts'
 import { createDialNumbers } from './dial-numbers.ts'
 import { createDialing } from './dialing.ts'
 import { watchDials } from './draining.ts'
+import type { Enrolment, EnrolmentDeps } from './enrolment.ts'
+import { createEnrolmentMetrics } from './enrolment-metrics.ts'
 import { createFleetFacts } from './fleet-facts.ts'
 import type { FrontendListener } from './frontend-listener.ts'
 import { createFrontend } from './frontends.ts'
 import { openKubernetes, type ServerKubernetes } from './kubernetes.ts'
 import { createKubernetesMetrics } from './kubernetes-metrics.ts'
 import { createLaneTokens } from './lane-tokens.ts'
-import { createServerMetrics, type ServerMetrics } from './metrics.ts'
+import { createServerMetrics, type Port, type ServerMetrics } from './metrics.ts'
 import type { ServerOptions } from './options.ts'
+import { createRevocationMetrics } from './revocation-metrics.ts'
+import { createStanding, type Standing } from './standing.ts'
 import type { Tenants, TenantsDeps } from './tenants.ts'
 import { watchTlsPorts } from './tls-ports.ts'
 
@@ -65,6 +70,9 @@ export async function openServing(options: ServerOptions, deps: ServingDeps): Pr
   const { clock, log, audit, agentsChanged = () => undefined } = deps
   using opened = new DisposableStack()
   const tlsPorts = opened.use(watchTlsPorts(options, clock, log))
+  const crlFiles = opened.use(
+    watchCrlFiles(options, tlsPorts, { clock, log, changed: (port) => standings[port].look() }),
+  )
   const clusters = createClusters<AgentStream>(options.proxyStrategies.filter(isStrategy))
   const processBudget = createBudget(options.processBufferBytes)
   const sum = (read: (agent: AgentStream) => number): number =>
@@ -77,12 +85,37 @@ export async function openServing(options: ServerOptions, deps: ServingDeps): Pr
     bufferedBytes: () => processBudget.usedBytes,
     certificateSeconds: () =>
       certificateSeconds(
-        { 'server-cert': tlsPorts.material('frontend').cert, 'cluster-cert': tlsPorts.material('agent').cert },
+        {
+          'server-cert': tlsPorts.material('frontend').cert,
+          'server-ca-cert': tlsPorts.material('frontend').ca,
+          'cluster-cert': tlsPorts.material('agent').cert,
+          'cluster-ca-cert': tlsPorts.material('agent').ca,
+        },
         clock.unixMs(),
       ),
     tlsAlarms: tlsPorts.alarms,
   })
   createClusterMetrics(registry, clusters)
+  createRevocationMetrics(registry, crlFiles)
+  const standingOf = (port: Port): Standing =>
+    opened.use(
+      createStanding({
+        port,
+        authorities: () => tlsPorts.material(port).ca,
+        revocations: () => crlFiles.current(port),
+        clock,
+        log,
+        metrics,
+      }),
+    )
+  const standings: Record<Port, Standing> = { agent: standingOf('agent'), frontend: standingOf('frontend') }
+  const enrolment = await openEnrolmentIfAsked(options, {
+    clock,
+    log,
+    registry,
+    material: () => tlsPorts.material('agent'),
+  })
+  if (enrolment) opened.use(enrolment)
   const kubernetes = await openKubernetes(options, { clock, log, metrics: createKubernetesMetrics(registry) })
   if (kubernetes) opened.use(kubernetes)
   const tenants = await openTenantsOf(options, { clock, log, registry, processBudget, clusters })
@@ -102,6 +135,8 @@ export async function openServing(options: ServerOptions, deps: ServingDeps): Pr
     {
       ...common,
       material: tlsPorts.material('agent'),
+      standing: standings.agent,
+      enrolment: enrolment?.serve,
       handshakeTimeoutMs: options.tlsHandshakeTimeoutMs,
       handshakesPerSecond: options.handshakesPerSecond,
       streamTimeoutMs: options.agentStreamTimeoutMs,
@@ -140,20 +175,33 @@ export async function openServing(options: ServerOptions, deps: ServingDeps): Pr
     ...(tenants && { tenants }),
   })
   const dialing = watchDials(audit ? auditDials(plain, { audit, serverId: options.serverId, clock }) : plain, clock)
-  const tcp = createFrontend(options, options.udsName === '' ? tlsPorts.material('frontend') : undefined, common, {
-    dialing,
-    clock,
-    log,
-    metrics,
-    audit,
-    unread: createUnreadBytes(createBudget(options.processBufferBytes, processBudget), clock.after),
-  })
+  const tcp = createFrontend(
+    options,
+    options.udsName === '' ? tlsPorts.material('frontend') : undefined,
+    { ...common, standing: standings.frontend },
+    {
+      dialing,
+      clock,
+      log,
+      metrics,
+      audit,
+      unread: createUnreadBytes(createBudget(options.processBufferBytes, processBudget), clock.after),
+    },
+  )
   const sockets = tenants && opened.use(openSockets(options, deps, tenants, tcp, metrics))
   const frontend = sockets ? withSockets(tcp, sockets) : tcp
   frontend.server.maxConnections = options.maxFrontendConnections
   frontend.server.on('drop', metrics.frontendDropped)
-  tlsPorts.renewWith('agent', agents.renew)
-  tlsPorts.renewWith('frontend', frontend.renew)
+  for (const [port, { renew }] of Object.entries({ agent: agents, frontend }) as [
+    Port,
+    Pick<AgentListener, 'renew'>,
+  ][]) {
+    tlsPorts.renewWith(port, (material) => {
+      renew(material)
+      crlFiles.check()
+      standings[port].look()
+    })
+  }
   const disposables = opened.move()
   return {
     agents,
@@ -170,6 +218,15 @@ export async function openServing(options: ServerOptions, deps: ServingDeps): Pr
     },
     [Symbol.dispose]: () => disposables.dispose(),
   }
+}
+
+async function openEnrolmentIfAsked(
+  options: ServerOptions,
+  { registry, ...deps }: Omit<EnrolmentDeps, 'metrics'> & { readonly registry: Registry },
+): Promise<Enrolment | undefined> {
+  if (options.enrolmentCaCert === '') return undefined
+  const { openEnrolment } = await import('./enrolment.ts')
+  return openEnrolment(options, { ...deps, metrics: createEnrolmentMetrics(registry) })
 }
 
 function openSockets(

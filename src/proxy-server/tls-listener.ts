@@ -8,6 +8,7 @@ import { createServer, type Server, type TLSSocket } from 'node:tls'
 import type { TlsProtocol } from '../platform/cipher-suites.ts'
 import type { TlsMaterial } from '../platform/tls-material.ts'
 import type { PeerCertificate } from './core/admission.ts'
+import type { Standing } from './standing.ts'
 
 /**
  * No client of ours resumes: TLS 1.2 gets no ticket, and TLS 1.3, which Node lets no one turn off, gets small ones that
@@ -20,6 +21,8 @@ export const KEEP_ALIVE_MS = 15_000
 
 export type TlsListenerOptions = {
   readonly material: TlsMaterial
+  /** Of the certificates that are accepted. */
+  readonly standing?: Standing | undefined
   readonly protocol: TlsProtocol
   readonly alpn: readonly string[]
   readonly handshakeTimeoutMs: number
@@ -76,6 +79,7 @@ export function createTlsListener(options: TlsListenerOptions): TlsListener {
     const { raw, closed } = accepted.get(path) ?? { raw: socket, closed: nothing } // closed meanwhile
     raw.off('close', closed)
     accepted.delete(path)
+    if (socket.authorized) options.standing?.hold(socket)
     socket.allowHalfOpen = options.halfOpen // not before: who hangs up during the handshake is gone at once
     options.connected(socket, raw)
   })
@@ -97,14 +101,14 @@ const nothing = (): void => {}
 const pathOf = ({ localAddress, localPort, remoteAddress, remotePort }: Socket): string =>
   `${localAddress} ${localPort} ${remoteAddress} ${remotePort}`
 
-/** What the handshake found out about the peer. */
-export function peerCertificate(socket: TLSSocket, required: boolean): PeerCertificate {
+/** What the handshake found out about the peer, and what has become known of its certificate since. */
+export function peerCertificate(socket: TLSSocket, required: boolean, standing?: Standing): PeerCertificate {
   const certificate = socket.getPeerX509Certificate()
   const error = socket.authorizationError as unknown
   return {
     required,
     present: certificate !== undefined,
-    error: socket.authorized || !required ? undefined : codeOf(error),
+    error: !required ? undefined : socket.authorized ? standing?.refusal(socket) : codeOf(error),
     get subject() {
       return certificate?.subject.replaceAll('\n', ', ') ?? ''
     },

@@ -7,8 +7,8 @@ import type { TlsFile, TlsFiles, TlsMaterial } from '../platform/tls-material.ts
 import type { Port } from './metrics.ts'
 import type { ServerOptions } from './options.ts'
 
-/** Between two looks at the files: milliseconds. */
-const LOOK_MS = 5_000
+/** Between two looks at the files: milliseconds. Who has only a CA that is taken out is to be gone within five seconds. */
+const LOOK_MS = 2_000
 
 export type TlsPorts = Disposable & {
   readonly material: (port: Port) => TlsMaterial

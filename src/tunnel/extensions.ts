@@ -18,6 +18,7 @@ const versions = {
   ping: 1,
   'going-away': 1,
   lanes: 1,
+  'new-certificate': 1,
 } as const
 
 export type Extension = keyof typeof versions
@@ -32,6 +33,7 @@ export const offered: Extensions = new Set<Extension>([
   'ping',
   'going-away',
   'lanes',
+  'new-certificate',
 ])
 
 /** The same on the stream alone. */

@@ -6,10 +6,13 @@ import t from 'tap'
 import { createAuditMetrics } from '../../src/audit/open-audit.ts'
 import { createLeaseMetrics } from '../../src/proxy-agent/kubernetes-metrics.ts'
 import { createAgentMetrics } from '../../src/proxy-agent/metrics.ts'
+import { createRenewalMetrics } from '../../src/proxy-agent/renewal-metrics.ts'
 import { createClusterMetrics, createFleetMetrics } from '../../src/proxy-server/cluster-metrics.ts'
 import { createClusters } from '../../src/proxy-server/core/clusters.ts'
+import { createEnrolmentMetrics } from '../../src/proxy-server/enrolment-metrics.ts'
 import { createKubernetesMetrics } from '../../src/proxy-server/kubernetes-metrics.ts'
 import { createServerMetrics } from '../../src/proxy-server/metrics.ts'
+import { createRevocationMetrics } from '../../src/proxy-server/revocation-metrics.ts'
 import { countWorkers } from '../../src/proxy-server/team-metrics.ts'
 import { createTenantMetrics } from '../../src/proxy-server/tenant-metrics.ts'
 
@@ -37,6 +40,8 @@ function serverRegistry(): Registry {
   createClusterMetrics(registry, createClusters(['default']))
   createFleetMetrics(registry, { standings: () => new Map() })
   createTenantMetrics(registry, { tenants: () => [], connections: none, broken: () => false })
+  createEnrolmentMetrics(registry)
+  createRevocationMetrics(registry, { broken: () => ({}), endSeconds: () => ({}), counts: () => ({}) })
   return registry
 }
 
@@ -49,6 +54,7 @@ function agentRegistry(): Registry {
   })
   createLeaseMetrics(registry).counting(() => true)
   createAuditMetrics(registry, 'culvert_agent_', quietAudit)
+  createRenewalMetrics(registry)
   return registry
 }
 

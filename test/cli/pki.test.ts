@@ -228,7 +228,7 @@ t.test('shows help for itself and for each command, with examples', async (t) =>
     stdout: /Usage: culvert pki <command>[\s\S]*init [\s\S]*issue [\s\S]*show [\s\S]*verify /,
     stderr: '',
   })
-  for (const command of ['init', 'issue', 'show', 'verify']) {
+  for (const command of ['init', 'issue', 'show', 'list', 'verify', 'revoke', 'crl']) {
     const stdout = new RegExp(
       `Usage: culvert pki ${command} [\\s\\S]*\nFlags:\n[\\s\\S]*\nExamples:\n  culvert pki ${command}`,
     )
@@ -236,7 +236,7 @@ t.test('shows help for itself and for each command, with examples', async (t) =>
   }
   t.match(await pki('renew'), {
     code: 1,
-    stderr: /unknown command "renew"\nexpected one of init, issue, show, verify; /,
+    stderr: /unknown command "renew"\nexpected one of init, issue, show, list, verify, revoke, crl; /,
   })
   t.match(await pki(), { code: 1, stderr: /no command given\n/ })
 })

@@ -1,6 +1,6 @@
 /**
  * Certificates that are renewed while lanes are up, by another authority: what is open goes on over the lanes that there are,
- * and new lanes are opened with what is in the files now, for nothing else is trusted any more.
+ * and new lanes are opened with what is in the files now.
  */
 import { createHash, randomBytes } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
@@ -96,8 +96,11 @@ t.test('new lanes use new certificates, and transfers over old ones lose nothing
   for (const { client } of [up, down, another]) client.destroy()
 })
 
-/** New certificates for the same names, by an authority that is trusted instead of the one before. */
-async function renewAll({ folder, caFile }: Pki): Promise<void> {
+/**
+ * New certificates for the same names, by an authority that is trusted beside the one before: without that one whoever has
+ * only its certificate would be hung up on.
+ */
+async function renewAll({ folder, caFile, authority: before }: Pki): Promise<void> {
   const authority = await createAuthority({ trustDomain: 'hub.example' })
   const [server, agent] = await Promise.all([
     issueLeaf(authority, { identity: { role: 'server', id: 'hub-0' }, ipAddresses: ['127.0.0.1'] }),
@@ -105,7 +108,7 @@ async function renewAll({ folder, caFile }: Pki): Promise<void> {
   ])
   saveLeaf(folder, 'server', server)
   saveLeaf(folder, 'agent', agent)
-  writeFileSync(caFile, authority.certificatePem)
+  writeFileSync(caFile, authority.certificatePem + before.certificatePem)
 }
 
 async function busyLanes(breaker: LaneBreaker, least: number): Promise<readonly Wire[]> {

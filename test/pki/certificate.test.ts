@@ -1,7 +1,7 @@
 import { createPrivateKey, generateKeyPairSync, X509Certificate } from 'node:crypto'
 import t from 'tap'
-import { CLOCK_SKEW_MS, distinguishedName, newKeys, sign, signingKey, validity } from '../../src/pki/certificate.ts'
-import { LONGEST_LIFETIME_MS } from '../../src/pki/lifetime.ts'
+import { distinguishedName, newKeys, sign, signingKey, validity } from '../../src/pki/certificate.ts'
+import { CLOCK_SKEW_MS, LONGEST_LIFETIME_MS } from '../../src/pki/lifetime.ts'
 import { x509 } from '../../src/pki/x509.ts'
 
 const NOW = Date.UTC(2030, 0, 2)

@@ -21,7 +21,9 @@ t.test('leaves out what is not in use', async (t) => {
   t.strictSame(certificateSeconds({}, nowUnixMs), {})
 })
 
-t.test('looks at the first certificate of a chain, which is the one that is shown', async (t) => {
+t.test('looks at all of a chain or a bundle, and says when the first of them ends', async (t) => {
   const chain = `subject=leaf\n${leaf}\n${authority.certificatePem}`
   t.strictSame(certificateSeconds({ 'server-cert': chain }, nowUnixMs), { 'server-cert': 86_400 })
+  const bundle = authority.certificatePem + leaf
+  t.strictSame(certificateSeconds({ 'server-ca-cert': bundle }, nowUnixMs), { 'server-ca-cert': 86_400 })
 })

@@ -27,6 +27,7 @@ t.test('has the names and defaults of konnectivity, and ours', async (t) => {
   t.strictSame(Object.fromEntries(Object.entries(values).filter(([key]) => !klog.includes(key))), {
     agentCert: '',
     agentKey: '',
+    joinTokenFile: '',
     proxyServerHost: ['127.0.0.1'],
     proxyServerPort: 8091,
     alpnProto: [],

@@ -26,6 +26,7 @@ function testLink(host: number, events: LinkEvents): TestLink {
     session: () => undefined,
     endCode: () => 'Unavailable',
     drain: () => void asked.push('drain'),
+    showCertificate: () => undefined,
     finish: () => void asked.push('finish'),
     end: (reason) => void asked.push(`end: ${reason}`),
     answer(serverId, count = 1) {

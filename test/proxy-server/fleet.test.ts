@@ -20,6 +20,7 @@ function stream(agentId: string, more: Partial<AgentStream['record']> = {}): Age
     defaultRoute: false,
     draining: false,
     session,
+    laneSockets: () => [],
     end: () => {},
     record: {
       agentId,

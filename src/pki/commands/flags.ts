@@ -4,6 +4,8 @@ import { isClusterId, isTrustDomain } from '../identity.ts'
 import { LIFETIME_EXPECTED, parseLifetime } from '../lifetime.ts'
 
 export const AUTHORITY_FOLDER = 'pki'
+/** Of a hub that serves one. */
+export const DEFAULT_CLUSTER = 'default'
 
 export const folderFlag: Flag = {
   takes: 'folder',

@@ -6,9 +6,15 @@ import { type Identity, isIdentityName, ROLES } from '../identity.ts'
 import { LEAF_LIFETIME, parseLifetime } from '../lifetime.ts'
 import { AUTHORITY_NAME, readAuthority, writeAuthorityCertificate, writePair } from '../store.ts'
 import { identityText } from '../summary.ts'
-import { AUTHORITY_FOLDER, clusterFlag, folderFlag, forceFlag, lifetimeFlag, trustDomainFlag } from './flags.ts'
-
-const DEFAULT_CLUSTER = 'default'
+import {
+  AUTHORITY_FOLDER,
+  clusterFlag,
+  DEFAULT_CLUSTER,
+  folderFlag,
+  forceFlag,
+  lifetimeFlag,
+  trustDomainFlag,
+} from './flags.ts'
 
 export const issue: Command = {
   usage: `issue ${ROLES.join('|')} <name> [flags]`,

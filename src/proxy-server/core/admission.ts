@@ -26,6 +26,7 @@ export type PeerCertificate = {
 
 const CAUSES: Readonly<Record<string, string>> = {
   CERT_HAS_EXPIRED: 'it has expired',
+  CERT_REVOKED: 'it was revoked',
   CERT_NOT_YET_VALID: 'it is not valid yet',
   DEPTH_ZERO_SELF_SIGNED_CERT: 'it is self-signed',
   SELF_SIGNED_CERT_IN_CHAIN: 'its chain ends in a CA that this server does not trust',

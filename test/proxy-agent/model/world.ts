@@ -88,6 +88,7 @@ export function runWorld(seed: number): void {
       session: () => undefined,
       endCode: () => 'Unavailable' as const,
       drain: () => undefined,
+      showCertificate: () => undefined,
       finish: () => undefined,
       end: (_reason: string) => {
         attempt.told = true

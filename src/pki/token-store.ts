@@ -1,0 +1,139 @@
+/**
+ * The join tokens of a hub, one file each in a folder that its servers share: `<id>.json` until it is used, `<id>.used`
+ * afterwards. Whoever renames the file first has used the token: that holds between processes and over restarts.
+ */
+import { randomBytes } from 'node:crypto'
+import { closeSync, fsyncSync, mkdirSync, openSync, readdirSync, renameSync, rmSync, writeSync } from 'node:fs'
+import { join } from 'node:path'
+import { TunnelError } from '../platform/errors.ts'
+import { readSmallFile } from '../platform/secret-file.ts'
+import { isClusterId, isIdentityName } from './identity.ts'
+import { hashOfSecret, isSecretOf, isTokenId, type JoinToken } from './join-token.ts'
+import { reason } from './pem.ts'
+
+export type StoredToken = {
+  readonly id: string
+  readonly cluster: string
+  /** Of the agent that it lets in. */
+  readonly name: string
+  readonly createdUnixMs: number
+  readonly expiresUnixMs: number
+  readonly state: 'unused' | 'used' | 'expired'
+}
+export type Found =
+  | { readonly kind: 'good'; readonly token: StoredToken }
+  | { readonly kind: 'unknown' | 'used' | 'expired' }
+
+/** Longest file: bytes. */
+const MAX_FILE_BYTES = 4_096
+/** How long a token that is over is remembered, so as to say what became of it: milliseconds. */
+const REMEMBERED_MS = 7 * 86_400_000
+const FILE = /^([a-z0-9]{12})\.(json|used)$/
+
+type Kept = { readonly token: StoredToken; readonly hash: string }
+
+/** @throws TunnelError `bad-option` when the folder cannot be written to */
+export function storeToken(folder: string, { id, secret }: JoinToken, token: Omit<StoredToken, 'id' | 'state'>): void {
+  const { cluster, name, createdUnixMs, expiresUnixMs } = token
+  const text = JSON.stringify({
+    cluster,
+    name,
+    created: new Date(createdUnixMs).toISOString(),
+    expires: new Date(expiresUnixMs).toISOString(),
+    sha256: hashOfSecret(secret),
+  })
+  const file = join(folder, `${id}.json`)
+  const fresh = `${file}.${randomBytes(6).toString('hex')}.new`
+  try {
+    mkdirSync(folder, { recursive: true, mode: 0o700 })
+    const descriptor = openSync(fresh, 'wx', 0o600)
+    try {
+      writeSync(descriptor, `${text}\n`)
+      fsyncSync(descriptor)
+    } finally {
+      closeSync(descriptor)
+    }
+    renameSync(fresh, file)
+  } catch (cause) {
+    rmSync(fresh, { force: true })
+    throw new TunnelError('bad-option', `${folder}: cannot be written to: ${reason(cause)}`, { cause })
+  }
+}
+
+/** Whether a token is one to let somebody in by. Nothing but `useToken` uses it up. */
+export function findToken(folder: string, id: string, secret: string, nowUnixMs: number): Found {
+  if (!isTokenId(id)) return { kind: 'unknown' }
+  const kept = readToken(folder, `${id}.json`, nowUnixMs) ?? readToken(folder, `${id}.used`, nowUnixMs)
+  if (!kept || !isSecretOf(secret, kept.hash)) return { kind: 'unknown' }
+  const { token } = kept
+  return token.state === 'unused' ? { kind: 'good', token } : { kind: token.state }
+}
+
+/**
+ * Uses a token up, for good.
+ *
+ * @returns false when somebody else was first
+ * @throws TunnelError `bad-option` when the folder cannot be written to
+ */
+export function useToken(folder: string, id: string): boolean {
+  try {
+    renameSync(join(folder, `${id}.json`), join(folder, `${id}.used`))
+    const descriptor = openSync(folder, 'r')
+    try {
+      fsyncSync(descriptor) // a token that comes back after a power failure would be used twice
+    } finally {
+      closeSync(descriptor)
+    }
+    return true
+  } catch (cause) {
+    if (cause instanceof Error && 'code' in cause && cause.code === 'ENOENT') return false
+    throw new TunnelError('bad-option', `${folder}: cannot be written to: ${reason(cause)}`, { cause })
+  }
+}
+
+/** @returns whether there was one that could still be used */
+export function removeToken(folder: string, id: string): boolean {
+  try {
+    rmSync(join(folder, `${id}.json`))
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** All of the folder, the one that was made last on top. What is long over is removed. */
+export function listTokens(folder: string, nowUnixMs: number): readonly StoredToken[] {
+  const tokens: StoredToken[] = []
+  for (const file of filesOf(folder)) {
+    const kept = readToken(folder, file, nowUnixMs)
+    if (!kept) continue
+    if (kept.token.expiresUnixMs + REMEMBERED_MS < nowUnixMs) rmSync(join(folder, file), { force: true })
+    else tokens.push(kept.token)
+  }
+  return tokens.toSorted((a, b) => b.createdUnixMs - a.createdUnixMs)
+}
+
+function filesOf(folder: string): readonly string[] {
+  try {
+    return readdirSync(folder).filter((name) => FILE.test(name))
+  } catch (cause) {
+    if (cause instanceof Error && 'code' in cause && cause.code === 'ENOENT') return []
+    throw new TunnelError('bad-option', `${folder}: cannot be read: ${reason(cause)}`, { cause })
+  }
+}
+
+/** What is not of the form that `storeToken` writes is no token. */
+function readToken(folder: string, file: string, nowUnixMs: number): Kept | undefined {
+  const [, id = '', ending] = FILE.exec(file) ?? []
+  try {
+    const { cluster, name, created, expires, sha256 } = JSON.parse(readSmallFile(join(folder, file), MAX_FILE_BYTES))
+    const [createdUnixMs, expiresUnixMs] = [Date.parse(created), Date.parse(expires)]
+    if (!isClusterId(String(cluster)) || !isIdentityName(String(name)) || !/^[0-9a-f]{64}$/.test(sha256))
+      return undefined
+    if (Number.isNaN(createdUnixMs) || Number.isNaN(expiresUnixMs)) return undefined
+    const state = ending === 'used' ? 'used' : expiresUnixMs <= nowUnixMs ? 'expired' : 'unused'
+    return { token: { id, cluster, name, createdUnixMs, expiresUnixMs, state }, hash: sha256 }
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,82 @@
+/**
+ * The agent's own certificate and key as files: each written whole, the key 0600, and never one that does not belong to the
+ * other. A new key waits beside its place (`<key>.next`) until its certificate is there: whoever is stopped in between finds
+ * both when it starts again.
+ */
+import { createPrivateKey, generateKeyPairSync, type KeyObject, randomBytes, X509Certificate } from 'node:crypto'
+import { closeSync, existsSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { TunnelError } from '../platform/errors.ts'
+
+export type CredentialFiles = { readonly cert: string; readonly key: string }
+
+const next = (file: string): string => `${file}.next`
+
+/** Finishes what was interrupted. */
+export function mendCredentials({ cert, key }: CredentialFiles): void {
+  const waiting = readKey(next(key))
+  if (!waiting) return
+  if (readCertificate(cert)?.checkPrivateKey(waiting)) renameSync(next(key), key)
+}
+
+/** The certificate, when it is of the key and not over. */
+export function usableCertificate({ cert, key }: CredentialFiles, nowUnixMs: number): X509Certificate | undefined {
+  const certificate = readCertificate(cert)
+  const own = readKey(key)
+  if (!certificate || !own || !certificate.checkPrivateKey(own)) return undefined
+  return certificate.validToDate.getTime() > nowUnixMs ? certificate : undefined
+}
+
+/**
+ * A new key, kept beside its place until `storeCertificate`; one that waits there already is taken again.
+ *
+ * @throws TunnelError `bad-option` when it cannot be written
+ */
+export function prepareKey({ key }: CredentialFiles): KeyObject {
+  const waiting = readKey(next(key))
+  if (waiting?.asymmetricKeyDetails?.namedCurve === 'prime256v1') return waiting
+  const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+  writeWhole(next(key), privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(), 0o600)
+  return privateKey
+}
+
+/** Puts the certificate in its place, and then the key that waits. @throws TunnelError `bad-option` */
+export function storeCertificate({ cert, key }: CredentialFiles, pem: string): void {
+  writeWhole(cert, pem, 0o644)
+  renameSync(next(key), key)
+}
+
+/** @throws TunnelError `bad-option` */
+export function writeWhole(file: string, text: string, mode: number): void {
+  const fresh = `${file}.${randomBytes(6).toString('hex')}.new`
+  try {
+    const descriptor = openSync(fresh, 'wx', mode)
+    try {
+      writeSync(descriptor, text)
+      fsyncSync(descriptor)
+    } finally {
+      closeSync(descriptor)
+    }
+    renameSync(fresh, file)
+  } catch (cause) {
+    rmSync(fresh, { force: true })
+    const code = cause instanceof Error && 'code' in cause ? String(cause.code) : String(cause)
+    throw new TunnelError('bad-option', `${dirname(file)}: cannot be written to: ${code}`, { cause })
+  }
+}
+
+function readKey(file: string): KeyObject | undefined {
+  try {
+    return existsSync(file) ? createPrivateKey(readFileSync(file)) : undefined
+  } catch {
+    return undefined
+  }
+}
+
+function readCertificate(file: string): X509Certificate | undefined {
+  try {
+    return existsSync(file) ? new X509Certificate(readFileSync(file)) : undefined
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,35 @@
+/** Shows a server the agent's new certificate on the connection that was made with the one before. */
+import { createPrivateKey, X509Certificate } from 'node:crypto'
+import type { ClientHttp2Session } from 'node:http2'
+import type { TLSSocket } from 'node:tls'
+import { NEW_CERTIFICATE_PATH, writeNewCertificate } from '../pki/new-certificate.ts'
+import { provePossession } from '../pki/possession.ts'
+
+/** Longest wait for the server's word: milliseconds. */
+const TIMEOUT_MS = 10_000
+/** Of what a server says against it: characters. */
+const MAX_SHOWN_CHARS = 200
+
+/** @param done with what the server has against it, if anything */
+export function showNewCertificate(
+  http: ClientHttp2Session,
+  socket: TLSSocket,
+  { cert, key }: { readonly cert: string; readonly key: string },
+  done: (problem: string | undefined) => void,
+): void {
+  if (http.destroyed || http.closed) return
+  const proof = provePossession(socket, new X509Certificate(cert), createPrivateKey(key))
+  const request = http.request({ ':method': 'POST', ':path': NEW_CERTIFICATE_PATH, 'content-type': 'application/json' })
+  let status = 0
+  let said = ''
+  request.setTimeout(TIMEOUT_MS, () => request.close())
+  request.on('error', () => undefined) // the connection's end says more
+  request.once('response', (headers) => {
+    status = headers[':status'] ?? 0
+  })
+  request.on('data', (chunk: Buffer) => {
+    if (said.length < MAX_SHOWN_CHARS) said += chunk.toString('latin1').replace(/[^ -~]/g, '?')
+  })
+  request.once('close', () => done(status === 200 ? undefined : said.slice(0, MAX_SHOWN_CHARS) || 'no answer'))
+  request.end(writeNewCertificate(cert, proof))
+}

@@ -1,0 +1,173 @@
+/**
+ * The revocation lists of both ports: read before anything listens, looked at while the server runs. One that is broken, or not
+ * signed by the CA in whose name it is, is not used: the ones before stay, and an alarm is up. One that has expired is
+ * used on, since nobody on it is let in again for that, and raises an alarm as well.
+ */
+import { X509Certificate } from 'node:crypto'
+import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs'
+import { readCrls } from '../pki/crl.ts'
+import { splitCertificates } from '../pki/pem.ts'
+import { createRevocations, type Revocations } from '../pki/revocations.ts'
+import type { Clock } from '../platform/clock.ts'
+import { TunnelError } from '../platform/errors.ts'
+import type { Log } from '../platform/log.ts'
+import { type Loaded, type Watch, watchLoaded } from '../platform/watched.ts'
+import type { Port } from './metrics.ts'
+import type { ServerOptions } from './options.ts'
+import type { TlsPorts } from './tls-ports.ts'
+
+/** Between two looks at a file: milliseconds. Who is revoked is to be out within five seconds. */
+const LOOK_MS = 1_000
+/** Longest file: bytes. Room for some 300,000 certificates. */
+export const MAX_CRL_FILE_BYTES = 16_777_216
+
+export type CrlFiles = Disposable & {
+  /** undefined: the port has none. */
+  readonly current: (port: Port) => Revocations | undefined
+  /** Looks at once, since a CA was exchanged. */
+  readonly check: () => void
+  /** By flag: 1 while its file is broken and the lists before are in use. */
+  readonly broken: () => Record<string, number>
+  /** By flag: seconds until the first of its lists expires. */
+  readonly endSeconds: () => Record<string, number>
+  /** By flag: certificates that are revoked. */
+  readonly counts: () => Record<string, number>
+}
+
+type File = { readonly port: Port; readonly flag: string; readonly path: string }
+type Watched = File & { readonly watch: Watch<Revocations>; expired: boolean }
+
+/**
+ * @param changed other lists are in use
+ * @throws TunnelError `bad-option` with every mistake, one per line
+ */
+export function watchCrlFiles(
+  options: ServerOptions,
+  tlsPorts: Pick<TlsPorts, 'material'>,
+  { clock, log, changed }: { readonly clock: Clock; readonly log: Log; readonly changed: (port: Port) => void },
+): CrlFiles {
+  using opened = new DisposableStack()
+  const problems: string[] = []
+  const files: Watched[] = []
+  for (const file of filesOf(options)) {
+    const { port, flag } = file
+    try {
+      const watch = watchLoaded(
+        createLook(file, () => tlsPorts.material(port).ca ?? ''),
+        Object.is,
+        {
+          clock,
+          intervalMs: LOOK_MS,
+          changed(revocations) {
+            log.info({ flag, revoked: revocations.count }, 'revocation lists changed')
+            changed(port)
+          },
+          broken: (error) =>
+            log.error({ flag, reason: error.message }, 'revocation lists are broken, the ones before stay in use'),
+          mended: () => log.info({ flag }, 'revocation lists are good again'),
+        },
+      )
+      files.push({ ...file, watch: opened.use(watch), expired: false })
+      const { count: revoked, strangers } = watch.current()
+      log.info({ flag, revoked, ...(strangers > 0 && { of_unknown_cas: strangers }) }, 'revocation lists are in use')
+    } catch (error) {
+      if (!(error instanceof TunnelError)) throw error
+      problems.push(error.message)
+    }
+  }
+  if (problems.length > 0) throw new TunnelError('bad-option', problems.join('\n'))
+  let timer: Disposable
+  const warnOfExpired = (): void => {
+    for (const file of files) {
+      const { endUnixMs } = file.watch.current()
+      const expired = endUnixMs !== undefined && endUnixMs < clock.unixMs()
+      if (expired && !file.expired) {
+        log.error(
+          { flag: file.flag, end: new Date(endUnixMs).toISOString() },
+          'a revocation list has expired and is used on',
+        )
+      }
+      file.expired = expired
+    }
+    timer = clock.after(LOOK_MS, warnOfExpired)
+  }
+  if (files.length > 0) {
+    warnOfExpired()
+    opened.defer(() => timer[Symbol.dispose]())
+  }
+  const disposables = opened.move()
+  const byFlag = (read: (watched: Watched) => number | undefined): Record<string, number> => {
+    const figures: Record<string, number> = {}
+    for (const file of files) {
+      const figure = read(file)
+      if (figure !== undefined) figures[file.flag.slice(2)] = figure
+    }
+    return figures
+  }
+  return {
+    current: (port) => files.find((file) => file.port === port)?.watch.current(),
+    check() {
+      for (const { watch } of files) watch.check()
+    },
+    broken: () => byFlag(({ watch }) => (watch.alarm() ? 1 : 0)),
+    endSeconds: () =>
+      byFlag(({ watch }) => {
+        const { endUnixMs } = watch.current()
+        return endUnixMs === undefined ? undefined : Math.floor((endUnixMs - clock.unixMs()) / 1000)
+      }),
+    counts: () => byFlag(({ watch }) => watch.current().count),
+    [Symbol.dispose]: () => disposables.dispose(),
+  }
+}
+
+function filesOf({ serverCrlFile, clusterCrlFile }: ServerOptions): File[] {
+  const files: File[] = [
+    { port: 'frontend', flag: '--server-crl-file', path: serverCrlFile },
+    { port: 'agent', flag: '--cluster-crl-file', path: clusterCrlFile },
+  ]
+  return files.filter(({ path }) => path !== '')
+}
+
+/** Says the same again for the same bytes and the same CAs. */
+function createLook({ flag, path }: File, authorities: () => string): () => Loaded<Revocations> {
+  let last: { readonly bytes: Buffer; readonly ca: string; readonly loaded: Loaded<Revocations> } | undefined
+  return () => {
+    try {
+      const [bytes, ca] = [readBytes(path), authorities()]
+      if (last?.ca === ca && last.bytes.equals(bytes)) return last.loaded
+      const loaded = createRevocations(
+        readCrls(bytes),
+        splitCertificates(ca).map((pem) => new X509Certificate(pem)),
+      )
+      const outcome: Loaded<Revocations> = loaded.ok
+        ? { ok: true, value: loaded.revocations }
+        : { ok: false, problems: [`${flag}: ${path}: ${loaded.problem}`] }
+      last = { bytes, ca, loaded: outcome }
+      return outcome
+    } catch (cause) {
+      const why = cause instanceof TunnelError ? cause.message : reason(cause)
+      return { ok: false, problems: [`${flag}: ${path}: ${why}`] }
+    }
+  }
+}
+
+function readBytes(path: string): Buffer {
+  const file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
+  try {
+    const about = fstatSync(file)
+    if (!about.isFile()) throw new TunnelError('bad-option', 'is no regular file')
+    if (about.size > MAX_CRL_FILE_BYTES) {
+      throw new TunnelError('bad-option', `is over the limit of ${MAX_CRL_FILE_BYTES} bytes`)
+    }
+    return readFileSync(file)
+  } finally {
+    closeSync(file)
+  }
+}
+
+function reason(cause: unknown): string {
+  const { code } = cause as NodeJS.ErrnoException
+  return code === 'ENOENT'
+    ? 'there is no such file; "culvert pki crl --refresh" makes an empty list'
+    : `cannot be read: ${code}`
+}

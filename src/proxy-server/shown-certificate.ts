@@ -1,0 +1,70 @@
+/**
+ * Takes the new certificate that a connected agent shows: of the same holder, good in itself, and its key at the other end of
+ * this connection. The agent's connections count as made with it from then on.
+ */
+import type { ServerHttp2Stream } from 'node:http2'
+import type { TLSSocket } from 'node:tls'
+import { MAX_NEW_CERTIFICATE_BYTES, readNewCertificate } from '../pki/new-certificate.ts'
+import { provesPossession } from '../pki/possession.ts'
+import { USAGES } from '../pki/usage.ts'
+import type { Clock } from '../platform/clock.ts'
+import type { Admission, PeerCertificate } from './core/admission.ts'
+import type { Standing } from './standing.ts'
+
+/** For the whole of it to come: milliseconds. */
+const TIMEOUT_MS = 10_000
+
+export type ShownCertificateDeps = {
+  readonly clock: Clock
+  readonly standing: Standing
+  /** Who it would be on a connection of its own. */
+  readonly admission: (peer: PeerCertificate) => Admission
+  /** Of the agent: its stream's and its lanes'. */
+  readonly sockets: () => readonly TLSSocket[]
+  /** Whose certificate the connection was made with. */
+  readonly principal: string
+  readonly cluster: string
+  /** @param problem none: it is in use */
+  readonly done: (problem: string | undefined) => void
+}
+
+export function takeShownCertificate(stream: ServerHttp2Stream, socket: TLSSocket, deps: ShownCertificateDeps): void {
+  const { clock, done } = deps
+  const chunks: Buffer[] = []
+  let bytes = 0
+  const answer = (problem: string | undefined): void => {
+    if (stream.destroyed || stream.headersSent) return
+    deadline[Symbol.dispose]()
+    done(problem)
+    stream.respond({ ':status': problem === undefined ? 200 : 403 })
+    stream.end(problem ?? '')
+  }
+  const deadline = clock.after(TIMEOUT_MS, () => stream.destroy())
+  stream.once('close', () => deadline[Symbol.dispose]())
+  stream.on('data', (chunk: Buffer) => {
+    bytes += chunk.length
+    if (bytes > MAX_NEW_CERTIFICATE_BYTES) return answer(`is over the limit of ${MAX_NEW_CERTIFICATE_BYTES} bytes`)
+    chunks.push(chunk)
+  })
+  stream.once('end', () => answer(judge(Buffer.concat(chunks).toString('latin1'), socket, deps)))
+}
+
+function judge(body: string, socket: TLSSocket, deps: ShownCertificateDeps): string | undefined {
+  const { clock, standing, sockets, principal, cluster } = deps
+  const shown = readNewCertificate(body)
+  if (!shown) return 'cannot be read'
+  const { leaf, brought, proof } = shown
+  const { subjectAltName } = leaf
+  const peer = { required: true, present: true, error: undefined, subject: subjectOf(leaf.subject), subjectAltName }
+  const admission = deps.admission(peer)
+  if (admission.kind === 'refused') return `is not accepted: ${admission.cause}`
+  if (admission.principal !== principal || admission.cluster !== cluster)
+    return 'is of another holder than the connection'
+  if (leaf.ca || (leaf.keyUsage && !leaf.keyUsage.includes(USAGES.connect.oid))) return 'is not for clients'
+  if (leaf.validFromDate.getTime() > clock.unixMs()) return 'is not valid yet'
+  if (!provesPossession(socket, leaf, proof)) return 'is not proved to be of who shows it'
+  const cause = standing.renew(sockets(), leaf, brought)
+  return cause && `is ${cause}`
+}
+
+const subjectOf = (subject: string | undefined): string => subject?.replaceAll('\n', ', ') ?? ''

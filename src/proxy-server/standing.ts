@@ -1,0 +1,186 @@
+/**
+ * Whose certificate is still good, of all who are connected to a port: asked at each handshake, and again of everybody who is
+ * there when a certificate expires, a revocation list changes, or a CA is taken out of the bundle. Who is no longer good
+ * loses the connection, and with it all that it carries, within a second of that being known.
+ */
+import { X509Certificate } from 'node:crypto'
+import type { TLSSocket } from 'node:tls'
+import { chainTo } from '../pki/chain.ts'
+import { splitCertificates } from '../pki/pem.ts'
+import type { Revocations } from '../pki/revocations.ts'
+import type { Clock } from '../platform/clock.ts'
+import type { Log } from '../platform/log.ts'
+import type { CutOffCause, Port, ServerMetrics } from './metrics.ts'
+
+/** Between two looks for certificates that have expired: milliseconds. */
+const LOOK_MS = 1_000
+
+/** In the words that OpenSSL has for it. */
+const CODES: Readonly<Record<CutOffCause, string>> = {
+  revoked: 'CERT_REVOKED',
+  expired: 'CERT_HAS_EXPIRED',
+  untrusted: 'UNABLE_TO_GET_ISSUER_CERT',
+}
+
+export type Standing = Disposable & {
+  /** From now on, for as long as it is open. Only for who has shown a certificate that TLS accepted. */
+  readonly hold: (socket: TLSSocket) => void
+  /** Why the certificate of a connection that is held is no longer good, as OpenSSL would say. */
+  readonly refusal: (socket: TLSSocket) => string | undefined
+  /**
+   * These connections, which are held, count as made with this certificate from now on. TLS has not looked at it; whether it
+   * is of the same holder the caller knows.
+   *
+   * @returns why not, if not
+   */
+  readonly renew: (
+    sockets: readonly TLSSocket[],
+    leaf: X509Certificate,
+    brought: readonly X509Certificate[],
+  ) => CutOffCause | undefined
+  /** The CAs or the revocation lists are others. */
+  readonly look: () => void
+}
+
+export type StandingDeps = {
+  readonly port: Port
+  readonly authorities: () => string | undefined
+  readonly revocations: () => Revocations | undefined
+  readonly clock: Clock
+  readonly log: Log
+  readonly metrics: Pick<ServerMetrics, 'cutOff'>
+}
+
+/** All connections with one certificate. */
+type Holder = {
+  readonly leaf: X509Certificate
+  readonly brought: readonly X509Certificate[]
+  /** Whose certificate this one has followed, as long as that would still be good: to revoke it is to revoke what came of it. */
+  before: Holder | undefined
+  /** None when TLS knew a way that we do not find. */
+  chain: readonly X509Certificate[] | undefined
+  endUnixMs: number
+  cause: CutOffCause | undefined
+  readonly sockets: Set<TLSSocket>
+}
+
+export function createStanding({ port, authorities, revocations, clock, log, metrics }: StandingDeps): Standing {
+  const holders = new Map<string, Holder>() // by fingerprint; one that is left is kept until the next look
+  const holderOf = new WeakMap<TLSSocket, Holder>()
+  let bundle = authorities()
+  let trusted = parse(bundle)
+  let lists = revocations()
+  let timer = clock.after(LOOK_MS, tick)
+
+  function newHolder(leaf: X509Certificate, brought: readonly X509Certificate[] = []): Holder {
+    const holder: Holder = {
+      leaf,
+      brought,
+      before: undefined,
+      chain: undefined,
+      endUnixMs: 0,
+      cause: undefined,
+      sockets: new Set(),
+    }
+    findChain(holder)
+    holder.cause = judge(holder)
+    return holder
+  }
+
+  function judge(holder: Holder): CutOffCause | undefined {
+    const nowMs = clock.unixMs()
+    if (lists && !holder.chain) return 'untrusted' // whose list would say whether it is revoked?
+    for (let one: Holder | undefined = holder; one; one = one.before) {
+      if (lists?.find(one.chain ?? [one.leaf])) return 'revoked'
+      if (one.before && one.before.endUnixMs < nowMs) one.before = undefined
+    }
+    return holder.endUnixMs < nowMs ? 'expired' : undefined
+  }
+
+  function cutOff(holder: Holder, why: CutOffCause): void {
+    holder.cause = why
+    const { subject, serialNumber } = holder.leaf
+    const who = { subject: subject?.replaceAll('\n', ', '), serial: serialNumber.toLowerCase() }
+    const connections = holder.sockets.size
+    log.warn({ port, why, ...who, connections }, 'connections cut off: their certificate is no longer good')
+    for (const socket of holder.sockets) {
+      metrics.cutOff(port, why)
+      socket.destroy()
+    }
+  }
+
+  function look(): void {
+    const current = authorities()
+    const rebundled = current !== bundle
+    const relisted = rebundled || revocations() !== lists
+    lists = revocations()
+    if (rebundled) {
+      bundle = current
+      trusted = parse(bundle)
+    }
+    const nowMs = clock.unixMs()
+    for (const [fingerprint, holder] of holders) {
+      if (holder.sockets.size === 0) {
+        holders.delete(fingerprint)
+        continue
+      }
+      const wasKnown = holder.chain !== undefined
+      if (rebundled) findChain(holder)
+      const lost = wasKnown && !holder.chain
+      // Thousands may be connected: what every second asks of each is a comparison.
+      const why = lost ? 'untrusted' : relisted || holder.endUnixMs < nowMs ? judge(holder) : undefined
+      if (why && !holder.cause) cutOff(holder, why)
+    }
+  }
+
+  function findChain(holder: Holder): void {
+    holder.chain = chainTo(holder.leaf, trusted, holder.brought)
+    holder.endUnixMs = endOf(holder.chain ?? [holder.leaf])
+  }
+
+  function tick(): void {
+    timer = clock.after(LOOK_MS, tick)
+    look()
+  }
+
+  return {
+    hold(socket) {
+      const leaf = socket.getPeerX509Certificate()
+      if (!leaf) return
+      const known = holders.get(leaf.fingerprint256)
+      const holder = known ?? newHolder(leaf)
+      holderOf.set(socket, holder)
+      if (!known) holders.set(leaf.fingerprint256, holder)
+      if (holder.cause) return // refused by who asks, who has something to say first
+      holder.sockets.add(socket)
+      socket.once('close', () => holderOf.get(socket)?.sockets.delete(socket))
+    },
+    renew(sockets, leaf, brought) {
+      const known = holders.get(leaf.fingerprint256)
+      const holder = known ?? newHolder(leaf, brought)
+      if (!holder.chain) return 'untrusted'
+      if (holder.cause) return holder.cause
+      holders.set(leaf.fingerprint256, holder)
+      for (const socket of sockets) {
+        const before = holderOf.get(socket)
+        if (!before?.sockets.delete(socket)) continue // it has been cut off
+        if (before !== holder) holder.before ??= before
+        holder.sockets.add(socket)
+        holderOf.set(socket, holder)
+      }
+      return undefined
+    },
+    refusal(socket) {
+      const cause = holderOf.get(socket)?.cause
+      return cause && CODES[cause]
+    },
+    look,
+    [Symbol.dispose]: () => timer[Symbol.dispose](),
+  }
+}
+
+const parse = (bundle: string | undefined): X509Certificate[] =>
+  splitCertificates(bundle ?? '').map((pem) => new X509Certificate(pem))
+
+const endOf = (chain: readonly X509Certificate[]): number =>
+  Math.min(...chain.map(({ validToDate }) => validToDate.getTime()))

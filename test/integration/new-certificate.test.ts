@@ -1,0 +1,130 @@
+/** What an agent may show as its new certificate on the connection that it has, and what the server does not take. */
+import { createPrivateKey, X509Certificate } from 'node:crypto'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { TLSSocket } from 'node:tls'
+import t, { type Test } from 'tap'
+import { createAuthority } from '../../src/pki/authority.ts'
+import { NEW_CERTIFICATE_PATH, writeNewCertificate } from '../../src/pki/new-certificate.ts'
+import { provePossession } from '../../src/pki/possession.ts'
+import { updateList } from '../../src/pki/revocation-list.ts'
+import { type Leaf, makePki } from './certificates.ts'
+import { event, within } from './deadline.ts'
+import { figure } from './figures.ts'
+import { openSslCa } from './openssl.ts'
+import { startServer } from './tunnel.ts'
+import { connectAgentPort, openWireAgent, type WireAgent } from './wire-agent.ts'
+
+const pki = await makePki(t)
+const elsewhere = openSslCa(t, 'elsewhere', 'ed25519')
+const bundle = join(pki.folder, 'bundle.crt')
+
+writeFileSync(bundle, pki.authority.certificatePem + readFileSync(elsewhere.certFile, 'utf8'))
+const list = join(pki.folder, 'crl.pem')
+const revoke = (...leaves: readonly Leaf[]) => {
+  const serials = leaves.map(({ cert }) => new X509Certificate(cert).serialNumber.toLowerCase())
+  return updateList(pki.folder, pki.authority, { serials, lifetimeMs: 3_600_000, nowUnixMs: Date.now() })
+}
+await revoke()
+const server = await startServer(t, { pki, flags: [`--cluster-ca-cert=${bundle}`] })
+const strict = await startServer(t, { pki, flags: [`--cluster-ca-cert=${pki.caFile}`, `--cluster-crl-file=${list}`] })
+const a1 = { identity: { role: 'agent', cluster: 'eu-1', name: 'a1' } as const }
+
+async function show({ http }: WireAgent, body: string): Promise<{ readonly status: number; readonly text: string }> {
+  const request = http.request({ ':method': 'POST', ':path': NEW_CERTIFICATE_PATH })
+  request.on('error', () => undefined)
+  let [status, text] = [0, '']
+  request.on('response', (headers) => {
+    status = headers[':status'] ?? 0
+  })
+  request.on('data', (chunk) => {
+    text += String(chunk)
+  })
+  request.end(body)
+  await event(request, 'close')
+  return { status, text }
+}
+const socketOf = ({ http }: WireAgent): TLSSocket => sockets.get(http)!
+const sockets = new WeakMap<WireAgent['http'], TLSSocket>()
+const proved = (agent: WireAgent, leaf: Leaf, key = leaf.key, socket = socketOf(agent)): string =>
+  writeNewCertificate(leaf.cert, provePossession(socket, new X509Certificate(leaf.cert), createPrivateKey(key)))
+
+async function connected(t: Test, leaf = pki.agent, to = server): Promise<WireAgent> {
+  const agent = await openWireAgent(t, to, { leaf })
+  await agent.answer()
+  sockets.set(agent.http, rawSocket(agent))
+  return agent
+}
+
+/** The connection under HTTP/2, which Node hides behind a proxy that forbids next to nothing. */
+function rawSocket({ http }: WireAgent): TLSSocket {
+  const symbol = Object.getOwnPropertySymbols(http).find(({ description }) => description === 'socket')
+  return (http as unknown as Record<symbol, TLSSocket>)[symbol!]!
+}
+
+t.test('a connection lives on by a certificate that follows the one it was made with', async (t) => {
+  const agent = await connected(t, await pki.issue('short', { ...a1, lifetimeMs: 8_000 }))
+  const brief = await connected(t, await pki.issue('brief', { ...a1, lifetimeMs: 8_000 }))
+  const ended = event(brief.http, 'close')
+  const next = await pki.issue('next', a1)
+  t.strictSame(await show(agent, proved(agent, next)), { status: 200, text: '' })
+  const uri = 'URI:spiffe://hub.example/cluster/eu-1/agent/a1'
+  t.strictSame(
+    await show(agent, proved(agent, elsewhere.issue('a1', uri))),
+    { status: 200, text: '' },
+    'of another CA and kind',
+  )
+  await within(ended, 'the other one ends with its certificate', 14_000)
+  t.equal(agent.http.closed, false)
+  t.equal(await figure(server, 'culvert_server_cut_off_connections_total{port="agent",why="expired"}'), 1)
+})
+
+t.test('nothing else is taken, and the connection stays what it was', async (t) => {
+  const [agent, other] = [await connected(t), await connected(t)]
+  const next = await pki.issue('next-again', a1)
+  const a2 = await pki.issue('a2', { identity: { role: 'agent', cluster: 'eu-1', name: 'a2' } })
+  const stranger = await pki.issue('stranger', a1, await createAuthority({ trustDomain: 'hub.example' }))
+  const old = await pki.issue('old', { ...a1, nowUnixMs: Date.now() - 172_800_000, lifetimeMs: 86_400_000 })
+  const early = await pki.issue('early', { ...a1, nowUnixMs: Date.now() + 86_400_000 })
+  const serves = await pki.issue('serves', { ...a1, usages: ['serve'] })
+  for (const [what, body, text] of [
+    ['nothing', '', 'cannot be read'],
+    ['no JSON', 'hello', 'cannot be read'],
+    ['no certificate', '{"certificate":"x","proof":""}', 'cannot be read'],
+    ['too much', 'x'.repeat(70_000), 'is over the limit of 65536 bytes'],
+    ['somebody else', proved(agent, a2), 'is of another holder than the connection'],
+    ['an API server', proved(agent, pki.apiserver), /^is not accepted: it is an apiserver certificate/],
+    ['of no CA', proved(agent, stranger), 'is untrusted'],
+    ['over', proved(agent, old), 'is expired'],
+    ['too early', proved(agent, early), 'is not valid yet'],
+    ['for servers', proved(agent, serves), 'is not for clients'],
+    ['of another key', proved(agent, next, pki.apiserver.key), 'is not proved to be of who shows it'],
+    [
+      'proved on another connection',
+      proved(agent, next, next.key, socketOf(other)),
+      'is not proved to be of who shows it',
+    ],
+  ] as const) {
+    t.match(await show(agent, body), { status: 403, text }, what)
+  }
+  t.strictSame(await show(agent, proved(agent, next)), { status: 200, text: '' }, 'what is right still is')
+})
+
+t.test('to revoke a certificate is to revoke what has followed it', async (t) => {
+  const [agent, kept] = [await connected(t, pki.agent, strict), await connected(t, await pki.issue('kept', a1), strict)]
+  t.match(await show(agent, proved(agent, await pki.issue('follows', a1))), { status: 200 })
+  const ended = event(agent.http, 'close')
+  await revoke(pki.agent)
+  await within(ended, 'the one that followed is out', 5_000)
+  const revoked = await pki.issue('bad', a1)
+  await revoke(revoked)
+  await strict.logged('revocation lists changed', 2)
+  t.match(await show(kept, proved(kept, revoked)), { status: 403, text: 'is revoked' })
+})
+
+t.test('who is no agent yet shows nothing', async (t) => {
+  const socket = await connectAgentPort(t, server)
+  t.equal(socket.authorized, true)
+  const agent = await openWireAgent(t, server, { path: NEW_CERTIFICATE_PATH })
+  t.match(await agent.ended(), { code: 12 })
+})
