@@ -7,7 +7,7 @@ import type { ClusterDocument } from './schema.ts'
 
 export function withDocument(text: string, document: ClusterDocument): string {
   const added = stringify(document, { lineWidth: 0 })
-  if (text.trim() === '') return `${text}${added}`
+  if (text.trim() === '') return added
   return `${text}${text.endsWith('\n') ? '' : '\n'}---\n${added}`
 }
 
@@ -41,8 +41,8 @@ type DocumentToken = Parameters<Composer['compose']>[0] extends Iterable<infer T
 
 function idOf(token: DocumentToken): string | undefined {
   for (const document of new Composer().compose([token])) {
-    const { id } = (document.toJS() ?? {}) as { id?: unknown }
-    return String(id)
+    const value = document.toJS() as { readonly id?: unknown } | null
+    return value === null ? undefined : String(value.id)
   }
   return undefined
 }

@@ -71,9 +71,8 @@ t.test('a cluster that floods is answered, and its neighbour goes on', async (t)
   const [result] = await ask(floodingCluster, withClusters)
   const { p99, 'p99 : alone': ratio, 'dials of the flood': perSecond } = readings(result!)
   t.ok(Number(p99) > 0)
-  t.ok(Number(ratio) > 0)
+  t.ok(Number(ratio) > 0, `${ratio} times`)
   t.ok(Number(perSecond) > 0, `${perSecond} dials a second`)
-  t.match((await ask(floodingCluster))[0]!.rounds, [[{ kind: 'skipped', why: 'this peer has one cluster' }]])
 })
 
 t.test('nobody who stalls is the first point of the isolation graph', async (t) => {
