@@ -3,6 +3,7 @@
  * Source: docs/protocol.md sections 1, 2, 6 and 7.
  */
 import { type ClientHttp2Session, connect as connectHttp2 } from 'node:http2'
+import type { Audit } from '../audit/record.ts'
 import type { Clock } from '../platform/clock.ts'
 import { TunnelError } from '../platform/errors.ts'
 import { readTokenFile } from '../platform/secret-file.ts'
@@ -21,6 +22,7 @@ import { createWindowOpener, openSessionWindow, STREAM_WINDOW_BYTES } from '../t
 import { LANE_ALPN } from '../tunnel/lane.ts'
 import { createSession } from '../tunnel/session.ts'
 import type { Session } from '../tunnel/session-owner.ts'
+import { serverPrincipal } from './audit-identity.ts'
 import { hostPort } from './core/go-errors.ts'
 import { laneCount } from './core/lane-count.ts'
 import { readServerAnswer, statusText } from './core/server-answer.ts'
@@ -68,6 +70,7 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
   let ended = false // by us: what comes then is not why
   let ticker: NodeJS.Timeout | undefined
   let openedMs: number | undefined
+  let audit: Audit | undefined
   let lose = (_reason: string): void => {}
   const ours = options.lanes === 0 ? withoutLanes : offered
   const over = new AbortController()
@@ -155,7 +158,7 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
     clock.after(END_GRACE_MS, () => http.destroy())
     if (openedMs !== undefined) {
       const durationMs = Math.round(clock.now() - openedMs)
-      deps.audit?.({ event: 'server-end', server: serverId, destination: authority, reason, durationMs })
+      audit?.({ event: 'server-end', server: serverId, destination: authority, reason, durationMs })
     }
     events.gone(link, reason, session !== undefined)
   })
@@ -166,6 +169,7 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
     const answer = readServerAnswer(rawHeaders, EXTENSIONS_KEY)
     if (answer.kind === 'refused') return end(answer.text)
     serverId = answer.serverId
+    if (deps.audit) audit = auditedBy(deps.audit, serverPrincipal(socket))
     log = log.child({ server_id: serverId })
     const extensions = readExtensions(answer.extensions, ours)
     serve(extensions)
@@ -175,12 +179,12 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
     if (ended) return
     log.info({ extensions: [...extensions] }, 'connected')
     openedMs = clock.now()
-    deps.audit?.({ event: 'server', server: serverId, destination: authority, verdict: 'allowed' })
+    audit?.({ event: 'server', server: serverId, destination: authority, verdict: 'allowed' })
   }
 
   function serve(extensions: Extensions): void {
     const heartbeats = extensions.has('heartbeat')
-    const dialer = createTargetDialer(options.dialTimeoutMs, { ...deps, now: clock.now, serverId })
+    const dialer = createTargetDialer(options.dialTimeoutMs, { ...deps, audit, now: clock.now, serverId })
     let roundTripMs: number | undefined
     const openWindows = createWindowOpener(http)
     const made = createSession(
@@ -257,6 +261,12 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
 
   return link
 }
+
+/** The server's name is in each line. */
+const auditedBy =
+  (audit: Audit, principal: string | undefined): Audit =>
+  (record) =>
+    audit({ ...record, principal })
 
 /** An attempt that failed before there was anything to connect with. */
 function neverOpened(reason: string, { clock }: LinkDeps, events: LinkEvents): Link {

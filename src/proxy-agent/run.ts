@@ -14,6 +14,7 @@ import { aborted, type Shutdown } from '../platform/shutdown.ts'
 import { type TlsWatch, watchTlsFiles } from '../platform/tls-files.ts'
 import { createBudget } from '../tunnel/budget.ts'
 import { PAUSE_SHARE } from '../tunnel/stock-backlog.ts'
+import { ownCluster } from './audit-identity.ts'
 import { hostPort } from './core/go-errors.ts'
 import { serverCount } from './core/server-count.ts'
 import { createServerSet } from './core/server-set.ts'
@@ -114,6 +115,7 @@ export async function runAgent(options: AgentOptions, deps: AgentDeps): Promise<
     certificateSeconds: () => expiry()['agent-cert'],
   })
   const sockets = createOpenSockets()
+  const cluster = ownCluster(() => tls.current().cert)
   const linkDeps: LinkDeps = {
     clock,
     log,
@@ -122,7 +124,7 @@ export async function runAgent(options: AgentOptions, deps: AgentDeps): Promise<
     sockets,
     network: systemNetwork(lookups),
     random: Math.random,
-    audit: audit && ((record) => audit.record({ ...record, agent: options.agentId })),
+    audit: audit && ((record) => audit.record({ ...record, cluster: cluster(), agent: options.agentId })),
     health: ({ roundTripMs }) => report.read(roundTripMs),
   }
   const keeper = createServerKeeper({

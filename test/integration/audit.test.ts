@@ -84,8 +84,9 @@ t.test('a connection from its start to its end, on both ends with one id', async
     },
   ])
   const address = target.address
+  const who = { cluster: 'eu-1', principal: 'server/hub-0', agent: 'a-1' }
   t.match(await auditHas(cell, { event: 'dial' }), [
-    { id, server: 'hub-0', agent: 'a-1', destination: address, address, verdict: 'allowed', outcome: 'connected' },
+    { id, server: 'hub-0', ...who, destination: address, address, verdict: 'allowed', outcome: 'connected' },
   ])
   t.match(await auditHas(cell, { event: 'end' }), [
     { id, server: 'hub-0', agent: 'a-1', destination: address, address, outcome: 'finished', ...bytes },
@@ -94,7 +95,7 @@ t.test('a connection from its start to its end, on both ends with one id', async
   t.match(await auditHas(hub, { event: 'agent' }), [
     { cluster: 'default', principal: 'cluster/eu-1/agent/a1', agent: 'a-1', source: '127.0.0.1', verdict: 'allowed' },
   ])
-  t.match(await auditHas(cell, { event: 'server' }), [{ server: 'hub-0', verdict: 'allowed' }])
+  t.match(await auditHas(cell, { event: 'server' }), [{ server: 'hub-0', ...who, verdict: 'allowed' }])
   await stop(tunnel)
   t.match(
     auditLines(hub).filter(({ event }) => event === 'agent-end'),
