@@ -13,8 +13,8 @@ export function provePossession(socket: TLSSocket, leaf: X509Certificate, key: K
 }
 
 export function provesPossession(socket: TLSSocket, leaf: X509Certificate, proof: Buffer): boolean {
-  const { publicKey } = leaf
   try {
+    const { publicKey } = leaf // which throws for a key that OpenSSL cannot decode: nobody has signed this leaf yet
     return verify(hashFor(publicKey), statement(socket, leaf), publicKey, proof)
   } catch {
     return false

@@ -15,6 +15,9 @@ import type { CutOffCause, Port, ServerMetrics } from './metrics.ts'
 /** Between two looks for certificates that have expired: milliseconds. */
 const LOOK_MS = 1_000
 
+/** Certificates that one may have followed and that are still good; who renews as it should has two. */
+const MAX_FOLLOWED = 8
+
 /** In the words that OpenSSL has for it. */
 const CODES: Readonly<Record<CutOffCause, string>> = {
   revoked: 'CERT_REVOKED',
@@ -37,7 +40,7 @@ export type Standing = Disposable & {
     sockets: readonly TLSSocket[],
     leaf: X509Certificate,
     brought: readonly X509Certificate[],
-  ) => CutOffCause | undefined
+  ) => CutOffCause | 'one of too many' | undefined
   /** The CAs or the revocation lists are others. */
   readonly look: () => void
 }
@@ -51,12 +54,18 @@ export type StandingDeps = {
   readonly metrics: Pick<ServerMetrics, 'cutOff'>
 }
 
+/** A certificate that was followed by another on a connection. */
+type Followed = { readonly chain: readonly X509Certificate[]; readonly endUnixMs: number }
+
 /** All connections with one certificate. */
 type Holder = {
   readonly leaf: X509Certificate
   readonly brought: readonly X509Certificate[]
-  /** Whose certificate this one has followed, as long as that would still be good: to revoke it is to revoke what came of it. */
-  before: Holder | undefined
+  /**
+   * Which certificates this one has followed, by fingerprint, as long as they would still be good: to revoke one is to revoke
+   * what came of it. Values and no holders, so that there is no way round in a circle.
+   */
+  followed: ReadonlyMap<string, Followed>
   /** None when TLS knew a way that we do not find. */
   chain: readonly X509Certificate[] | undefined
   endUnixMs: number
@@ -76,7 +85,7 @@ export function createStanding({ port, authorities, revocations, clock, log, met
     const holder: Holder = {
       leaf,
       brought,
-      before: undefined,
+      followed: new Map(),
       chain: undefined,
       endUnixMs: 0,
       cause: undefined,
@@ -90,11 +99,21 @@ export function createStanding({ port, authorities, revocations, clock, log, met
   function judge(holder: Holder): CutOffCause | undefined {
     const nowMs = clock.unixMs()
     if (lists && !holder.chain) return 'untrusted' // whose list would say whether it is revoked?
-    for (let one: Holder | undefined = holder; one; one = one.before) {
-      if (lists?.find(one.chain ?? [one.leaf])) return 'revoked'
-      if (one.before && one.before.endUnixMs < nowMs) one.before = undefined
-    }
+    const followed = [...holder.followed.values()].filter(({ endUnixMs }) => endUnixMs >= nowMs)
+    if ([followedAs(holder), ...followed].some(({ chain }) => lists?.find(chain))) return 'revoked'
     return holder.endUnixMs < nowMs ? 'expired' : undefined
+  }
+
+  /** What it will have followed when it comes after these; undefined: that would be too many. */
+  function followedBy(holder: Holder, befores: readonly Holder[]): Holder['followed'] | undefined {
+    const all = new Map(holder.followed)
+    for (const before of befores) {
+      for (const [fingerprint, one] of before.followed) all.set(fingerprint, one)
+      all.set(before.leaf.fingerprint256, followedAs(before))
+    }
+    all.delete(holder.leaf.fingerprint256)
+    for (const [fingerprint, { endUnixMs }] of all) if (endUnixMs < clock.unixMs()) all.delete(fingerprint)
+    return all.size > MAX_FOLLOWED ? undefined : all
   }
 
   function cutOff(holder: Holder, why: CutOffCause): void {
@@ -160,11 +179,16 @@ export function createStanding({ port, authorities, revocations, clock, log, met
       const holder = known ?? newHolder(leaf, brought)
       if (!holder.chain) return 'untrusted'
       if (holder.cause) return holder.cause
+      const live = sockets.filter((socket) => holderOf.get(socket)?.sockets.has(socket)) // the others have been cut off
+      const followed = followedBy(
+        holder,
+        live.flatMap((socket) => holderOf.get(socket) ?? []),
+      )
+      if (!followed) return 'one of too many'
+      holder.followed = followed
       holders.set(leaf.fingerprint256, holder)
-      for (const socket of sockets) {
-        const before = holderOf.get(socket)
-        if (!before?.sockets.delete(socket)) continue // it has been cut off
-        if (before !== holder) holder.before ??= before
+      for (const socket of live) {
+        holderOf.get(socket)?.sockets.delete(socket)
         holder.sockets.add(socket)
         holderOf.set(socket, holder)
       }
@@ -178,6 +202,8 @@ export function createStanding({ port, authorities, revocations, clock, log, met
     [Symbol.dispose]: () => timer[Symbol.dispose](),
   }
 }
+
+const followedAs = ({ chain, leaf, endUnixMs }: Holder): Followed => ({ chain: chain ?? [leaf], endUnixMs })
 
 const parse = (bundle: string | undefined): X509Certificate[] =>
   splitCertificates(bundle ?? '').map((pem) => new X509Certificate(pem))

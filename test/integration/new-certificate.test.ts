@@ -28,6 +28,11 @@ const revoke = (...leaves: readonly Leaf[]) => {
 await revoke()
 const server = await startServer(t, { pki, flags: [`--cluster-ca-cert=${bundle}`] })
 const strict = await startServer(t, { pki, flags: [`--cluster-ca-cert=${pki.caFile}`, `--cluster-crl-file=${list}`] })
+let changes = 0
+const relisted = (times: number) => {
+  changes += times
+  return strict.logged('revocation lists changed', changes)
+}
 const a1 = { identity: { role: 'agent', cluster: 'eu-1', name: 'a1' } as const }
 
 async function show({ http }: WireAgent, body: string): Promise<{ readonly status: number; readonly text: string }> {
@@ -118,8 +123,54 @@ t.test('to revoke a certificate is to revoke what has followed it', async (t) =>
   await within(ended, 'the one that followed is out', 5_000)
   const revoked = await pki.issue('bad', a1)
   await revoke(revoked)
-  await strict.logged('revocation lists changed', 2)
+  await relisted(2)
   t.match(await show(kept, proved(kept, revoked)), { status: 403, text: 'is revoked' })
+})
+
+t.test('a certificate whose key cannot be decoded is refused, and the server lives on', async (t) => {
+  const agent = await connected(t)
+  const next = await pki.issue('undecodable', a1)
+  const der = Buffer.from(new X509Certificate(next.cert).raw)
+  der[der.indexOf(Buffer.from('2a8648ce3d030107', 'hex')) + 7] = 0x7f // a curve that there is not
+  const cert = `-----BEGIN CERTIFICATE-----\n${der.toString('base64')}\n-----END CERTIFICATE-----\n`
+  t.throws(() => new X509Certificate(cert).publicKey, 'it is such a one')
+  const proof = provePossession(socketOf(agent), new X509Certificate(cert), createPrivateKey(next.key))
+  t.match(await show(agent, writeNewCertificate(cert, proof)), {
+    status: 403,
+    text: 'is not proved to be of who shows it',
+  })
+  t.match(await show(agent, proved(agent, next)), { status: 200 })
+})
+
+t.test('a list is looked at again after somebody went back to the certificate before', async (t) => {
+  const [before, after] = [await pki.issue('before', a1), await pki.issue('after', a1)]
+  const agent = await connected(t, before, strict)
+  await connected(t, before, strict)
+  t.match(await show(agent, proved(agent, after)), { status: 200 })
+  t.match(await show(agent, proved(agent, before)), { status: 200 })
+  await revoke(await pki.issue('nobody', a1))
+  await relisted(1)
+  t.match(await show(agent, proved(agent, after)), { status: 200 }, 'the server answers')
+})
+
+t.test('who is revoked takes every connection along that has gone over to a certificate after it', async (t) => {
+  const [one, two] = [await pki.issue('one', a1), await pki.issue('two', a1)]
+  const [first, second] = [await connected(t, one, strict), await connected(t, two, strict)]
+  const after = await pki.issue('after-both', a1)
+  for (const agent of [first, second]) t.match(await show(agent, proved(agent, after)), { status: 200 })
+  const ended = event(second.http, 'close')
+  await revoke(two)
+  await within(ended, 'the one that came from the second', 5_000)
+  await relisted(1)
+})
+
+t.test('a certificate follows so many at most', async (t) => {
+  const agent = await connected(t, await pki.issue('first-of-many', a1), strict)
+  const next = await pki.issue('next-of-many', a1)
+  const many = await Promise.all(Array.from({ length: 9 }, (_, index) => pki.issue(`many-${index}`, a1)))
+  for (const [index, leaf] of many.entries())
+    t.match(await show(agent, proved(agent, leaf)), { status: index < 8 ? 200 : 403 }, String(index))
+  t.match(await show(agent, proved(agent, next)), { status: 403, text: 'is one of too many' })
 })
 
 t.test('who is no agent yet shows nothing', async (t) => {
