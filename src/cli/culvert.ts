@@ -28,6 +28,10 @@ const commands: Readonly<Record<string, Entry>> = {
     summary: 'Let agents join a hub.',
     run: async (argv) => (await import('./token.ts')).token(argv),
   },
+  'sni-router': {
+    summary: 'The front door that many clusters share: TLS passed on by its server name.',
+    run: async (argv) => (await import('./sni-router.ts')).sniRouter(argv),
+  },
 }
 
 const width = Math.max(...Object.keys(commands).map((name) => name.length)) + 2
@@ -48,6 +52,7 @@ const help = [
   'Examples:',
   '  culvert pki init --trust-domain hub.example',
   '  culvert pki issue --help',
+  '  culvert sni-router --config front-door.yaml',
 ].join('\n')
 
 async function main(argv: readonly string[]): Promise<number> {

@@ -10,16 +10,18 @@ export type ListenAddress = {
   readonly host: string
   /** 0: any free one. */
   readonly port: number
+  /** Connections that the kernel keeps until they are accepted. Default: Node's, 511. */
+  readonly backlog?: number
 }
 
 /**
  * @returns the port that was bound
  * @throws TunnelError `bad-option`
  */
-export async function listen(server: Server, { flag, host, port }: ListenAddress): Promise<number> {
+export async function listen(server: Server, { flag, host, port, backlog }: ListenAddress): Promise<number> {
   try {
     const listening = once(server, 'listening')
-    server.listen(host === '' ? { port } : { port, host })
+    server.listen({ port, ...(host !== '' && { host }), ...(backlog !== undefined && { backlog }) })
     await listening
   } catch (cause) {
     const why = REASONS[(cause as NodeJS.ErrnoException).code ?? ''] ?? (cause as Error).message

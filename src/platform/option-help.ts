@@ -8,7 +8,8 @@ export type About = { readonly program: string; readonly summary: string }
 
 /** One heading for each group, in the order of the table; konnectivity's flags, which name no group, come first. */
 export function helpText(table: OptionTable, { program, summary }: About): string {
-  const groups = new Map<string, string[]>([['Flags as in konnectivity', []]])
+  const isDropIn = Object.values(table).some(({ group }) => group === undefined)
+  const groups = new Map<string, string[]>(isDropIn ? [['Flags as in konnectivity', []]] : [])
   for (const [key, option] of Object.entries(table)) {
     const group = option.group ?? 'Flags as in konnectivity'
     groups.set(group, [...(groups.get(group) ?? []), entry(flagOf(key, option), option)])

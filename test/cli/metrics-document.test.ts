@@ -1,4 +1,4 @@
-/** docs/metrics.md lists what both programs show, and nothing else; and their names are such as Prometheus asks for. */
+/** docs/metrics.md lists what the programs show, and nothing else; and their names are such as Prometheus asks for. */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Registry } from 'prom-client'
@@ -14,7 +14,10 @@ import { createKubernetesMetrics } from '../../src/proxy-server/kubernetes-metri
 import { createServerMetrics } from '../../src/proxy-server/metrics.ts'
 import { createRevocationMetrics } from '../../src/proxy-server/revocation-metrics.ts'
 import { countWorkers } from '../../src/proxy-server/team-metrics.ts'
+
 import { createTenantMetrics } from '../../src/proxy-server/tenant-metrics.ts'
+
+import { createRouterMetrics } from '../../src/sni-router/metrics.ts'
 
 type Family = { readonly name: string; readonly type: string; readonly labels: readonly string[] }
 type Shown = Family & { readonly help: string }
@@ -58,6 +61,11 @@ function agentRegistry(): Registry {
   return registry
 }
 
+function routerRegistry(): Registry {
+  const state = { clients: () => 0, tallies: () => new Map(), backends: () => [], configAlarm: () => false }
+  return createRouterMetrics(state).registry
+}
+
 /** prom-client types neither the names of labels nor the type of a family that has no series. */
 const familiesOf = (registry: Registry): Shown[] =>
   (registry.getMetricsAsArray() as unknown as (Shown & { readonly labelNames: readonly string[] })[])
@@ -65,7 +73,7 @@ const familiesOf = (registry: Registry): Shown[] =>
     .filter(({ name }) => !LIBRARY.test(name))
 
 function documented(program: string): Family[] {
-  const [, section = ''] = new RegExp(`^## ${program}$([\\s\\S]*?)^(?:## |Both )`, 'm').exec(document) ?? []
+  const [, section = ''] = new RegExp(`^## ${program}$([\\s\\S]*?)^(?:## |All )`, 'm').exec(document) ?? []
   const rows = section.matchAll(/^\| `(\w+)` \| (\w+) \| (.*?) ?\| \S.* \|$/gm)
   return [...rows].map(([, name = '', type = '', labels = '']) => ({
     name,
@@ -75,7 +83,11 @@ function documented(program: string): Family[] {
 }
 
 const byName = (one: Family, other: Family): number => (one.name < other.name ? -1 : 1)
-const programs = { 'proxy-server': familiesOf(serverRegistry()), 'proxy-agent': familiesOf(agentRegistry()) }
+const programs = {
+  'proxy-server': familiesOf(serverRegistry()),
+  'proxy-agent': familiesOf(agentRegistry()),
+  'sni-router': familiesOf(routerRegistry()),
+}
 
 for (const [program, families] of Object.entries(programs)) {
   t.test(`${program}: the document has every metric with its type and labels, and no other`, async (t) => {
@@ -87,7 +99,7 @@ for (const [program, families] of Object.entries(programs)) {
     const ours = families.filter(({ name }) => name.startsWith('culvert_'))
     t.ok(ours.length > 0)
     for (const { name, type, labels, help } of ours) {
-      t.match(name, /^culvert_(server|agent)(_[a-z]+)+$/)
+      t.match(name, /^culvert_(server|agent|router)(_[a-z]+)+$/)
       t.equal(name.endsWith('_total'), type === 'counter', `${name}: a counter ends with _total, nothing else does`)
       t.notMatch(name, /_(count|sum|bucket|info)$/, `${name}: that end means something else`)
       t.notMatch(name, TYPES, `${name}: a name does not say its type`)

@@ -32,7 +32,7 @@ export type Program = {
 }
 
 export type Launch = {
-  readonly name: 'proxy-server' | 'proxy-agent'
+  readonly name: 'proxy-server' | 'proxy-agent' | 'sni-router'
   readonly flags: readonly string[]
   readonly env?: NodeJS.ProcessEnv
   readonly nodeFlags?: readonly string[]
@@ -42,9 +42,9 @@ export type Launch = {
 
 /** Does not wait for anything. */
 export function launch(t: Test, { name, flags, env = {}, nodeFlags = [], isAlone = false }: Launch): Program {
-  const entry = join(ENTRIES, `${name}.ts`)
+  const entry = name === 'sni-router' ? [join(ENTRIES, 'culvert.ts'), name] : [join(ENTRIES, `${name}.ts`)]
   const withParent = isAlone ? [] : ['--import', END_WITH_PARENT]
-  const args = [...withParent, ...nodeFlags, entry, '--log-format=json', '--log-level=debug', ...flags]
+  const args = [...withParent, ...nodeFlags, ...entry, '--log-format=json', '--log-level=debug', ...flags]
   const child = spawn(process.execPath, args, { stdio: 'pipe', env: { ...process.env, ...env } })
   const log: Logged[] = []
   const lines: string[] = []

@@ -1,0 +1,140 @@
+/**
+ * The backends of all routes: the addresses behind each `host:port`, which of them are well, and how many connections each has.
+ * A connection that a client needed tells as much as a check, so a backend in use is checked less.
+ */
+import { isIP } from 'node:net'
+import type { Clock } from '../platform/clock.ts'
+import type { Log } from '../platform/log.ts'
+import type { Connect } from './connecting.ts'
+import { type Target, targetText } from './core/config.ts'
+import { type Health, type HealthRule, judged, unknownHealth } from './core/health.ts'
+import { checkOnce } from './health-check.ts'
+import type { WatchName } from './names.ts'
+
+export type Member = {
+  readonly ip: string
+  readonly port: number
+  /** As the log shows it. */
+  readonly shown: string
+  health: Health
+  active: number
+  chosen: number
+  /** When a connection to it last succeeded or failed. */
+  triedMs: number
+}
+export type Backends = Disposable & {
+  /** These and no others, by this rule, from now on; those that stay keep what is known of them. */
+  readonly use: (targets: readonly Target[], rule: HealthRule) => void
+  /** Until each of these has an address or is known to have none; undefined: they are. */
+  readonly unknown: (targets: readonly Target[]) => Promise<unknown> | undefined
+  readonly members: (targets: readonly Target[]) => readonly Member[]
+  readonly tried: (member: Member, result: 'ok' | 'failed') => void
+}
+type Deps = { readonly clock: Clock; readonly log: Log; readonly watchName: WatchName; readonly connect: Connect }
+type Pool = Disposable & { readonly members: Map<string, Checked>; unknown: PromiseWithResolvers<void> | undefined }
+type Checked = Disposable & { readonly member: Member }
+
+export function createBackends({ clock, log, watchName, connect }: Deps): Backends {
+  const pools = new Map<string, Pool>()
+  let rule: HealthRule = { intervalMs: 5_000, timeoutMs: 2_000, fall: 2, rise: 1 }
+
+  function tried(member: Member, result: 'ok' | 'failed'): void {
+    const before = member.health.state
+    member.triedMs = clock.now()
+    member.health = judged(member.health, result, rule)
+    if (member.health.state === before) return
+    if (before === 'up') log.warn({ backend: member.shown }, 'backend is down')
+    else log.info({ backend: member.shown }, 'backend is up again')
+  }
+
+  function checked(ip: string, port: number): Checked {
+    const shown = targetText({ host: ip, port })
+    const member: Member = {
+      ...{ ip, port, shown, health: unknownHealth, active: 0, chosen: 0 },
+      triedMs: Number.NEGATIVE_INFINITY,
+    }
+    let next: Disposable | undefined // a check, or the wait for the next
+    const later = (): void => {
+      next = clock.after(rule.intervalMs, look)
+    }
+    const look = (): void => {
+      const isKnown = member.health.state === 'up' && clock.now() - member.triedMs < rule.intervalMs
+      if (isKnown) return later()
+      next = checkOnce(member, rule.timeoutMs, { clock, connect }, (result) => {
+        tried(member, result)
+        later()
+      })
+    }
+    look()
+    return { member, [Symbol.dispose]: () => next?.[Symbol.dispose]() }
+  }
+
+  function open({ host, port }: Target): Pool {
+    const members = new Map<string, Checked>()
+    if (isIP(host) !== 0) {
+      members.set(host, checked(host, port))
+      return { members, unknown: undefined, [Symbol.dispose]: () => disposeAll(members.values()) }
+    }
+    const pool: Pool = {
+      members,
+      unknown: Promise.withResolvers<void>(),
+      [Symbol.dispose]() {
+        watch[Symbol.dispose]()
+        disposeAll(members.values())
+        pool.unknown?.resolve()
+      },
+    }
+    let failed = false
+    const watch = watchName(
+      host,
+      () => rule.intervalMs,
+      (answer) => {
+        if ('error' in answer) {
+          if (!failed) log.warn({ host, err: answer.error }, 'backend has no address now: those it had stay in use')
+        } else {
+          if (failed) log.info({ host }, 'backend has addresses again')
+          for (const [ip, known] of members) {
+            if (answer.ips.includes(ip)) continue
+            members.delete(ip)
+            known[Symbol.dispose]()
+          }
+          for (const ip of answer.ips) if (!members.has(ip)) members.set(ip, checked(ip, port))
+        }
+        failed = 'error' in answer
+        pool.unknown?.resolve()
+        pool.unknown = undefined
+      },
+    )
+    return pool
+  }
+
+  return {
+    use(targets, newRule) {
+      rule = newRule
+      const wanted = new Map(targets.map((target) => [targetText(target), target]))
+      for (const [key, pool] of pools) {
+        if (wanted.has(key)) continue
+        pools.delete(key)
+        pool[Symbol.dispose]()
+      }
+      for (const [key, target] of wanted) if (!pools.has(key)) pools.set(key, open(target))
+    },
+    unknown(targets) {
+      const waits = targets.flatMap((target) => pools.get(targetText(target))?.unknown?.promise ?? [])
+      return waits.length === 0 || waits.length < targets.length ? undefined : Promise.race(waits)
+    },
+    members: (targets) =>
+      targets.flatMap((target) =>
+        [...(pools.get(targetText(target))?.members.values() ?? [])].map(({ member }) => member),
+      ),
+    tried,
+    [Symbol.dispose]() {
+      disposeAll(pools.values())
+      pools.clear()
+    },
+  }
+}
+
+function disposeAll(all: Iterable<Disposable>): void {
+  for (const one of all) one[Symbol.dispose]()
+}

@@ -1,0 +1,206 @@
+/**
+ * The life of one client: its ClientHello is read within a deadline and within bounds, a route is chosen, a backend is dialled,
+ * both are joined. Everything it does not pass ends with an answer, where there is one, and with a count.
+ */
+import { Buffer } from 'node:buffer'
+import type { Socket } from 'node:net'
+import type { Clock } from '../platform/clock.ts'
+import type { Log } from '../platform/log.ts'
+import { reset } from '../tunnel/endpoint.ts'
+import type { Backends, Member } from './backends.ts'
+import type { Connect } from './connecting.ts'
+import { type Ends, isWithin, type Range } from './core/address.ts'
+import type { ClientHello } from './core/client-hello.ts'
+import type { Limits, Route } from './core/config.ts'
+import { growingBytes } from './core/growing-bytes.ts'
+import { helloReader } from './core/hello-reader.ts'
+import { readProxyHeader } from './core/proxy-header.ts'
+import { proxyHeader } from './core/proxy-header-out.ts'
+import { faultAnswer, type Unroutable, unroutableAnswer } from './core/refusal.ts'
+import type { Chosen } from './core/routes.ts'
+import { startDial } from './dialing.ts'
+import type { Refusal, RouterMetrics, RouteTally } from './metrics.ts'
+import { type Splice, type SpliceEnd, splice } from './splice.ts'
+
+/** Bytes behind the ClientHello that are kept while a backend is dialled, before the client is not read any more. */
+const MAX_EARLY_BYTES = 65_536
+/** How long a client may take to read why it was refused and to hang up: milliseconds. What it sends meanwhile is dropped. */
+const LINGER_MS = 1_000
+
+export type ClientState = 'hello' | 'dialing' | 'joined' | 'answered' | 'closed'
+export type Client = {
+  readonly state: () => ClientState
+  /** Hangs up. Joined clients count the end as that of `how`. */
+  readonly cut: (why: Refusal, how: SpliceEnd) => void
+  /** To be called every few seconds. */
+  readonly look: (nowMs: number, limits: Limits) => void
+}
+export type ClientDeps = {
+  readonly clock: Clock
+  readonly log: Log
+  readonly metrics: RouterMetrics
+  readonly backends: Backends
+  readonly connect: Connect
+  /** As the configuration has them at this moment. */
+  readonly limits: () => Limits
+  readonly choose: (hello: ClientHello) => Chosen<Route>
+  readonly tally: (route: Route) => RouteTally
+  readonly missed: (route: Route, member: Member, why: string, error: Error | undefined) => void
+  /** It waits for no ClientHello any more. */
+  readonly decided: (client: Client) => void
+  readonly closed: (client: Client) => void
+}
+
+/** @param proxyFrom whose connections begin with a PROXY header */
+export function serveClient(socket: Socket, proxyFrom: readonly Range[], deps: ClientDeps): Client {
+  const { clock, metrics } = deps
+  const startMs = clock.now()
+  const limits = deps.limits()
+  const sniff = helloReader()
+  let ends = endsOf(socket)
+  let held = growingBytes()
+  let awaitsHeader = isWithin(ends.source.ip, proxyFrom)
+  let state: ClientState = 'hello'
+  let timer: Disposable | undefined = clock.after(limits.helloTimeoutMs, () => refuse('slow'))
+  let dial: Disposable | undefined
+  let joined: Splice | undefined
+  let leaveRoute = (): void => {}
+
+  const client: Client = {
+    state: () => state,
+    cut(why, how) {
+      if (joined) return joined.breakOff(how)
+      count(why)
+      decide('answered')
+      reset(socket)
+    },
+    look(nowMs, limits) {
+      if (joined) joined.look(nowMs, limits)
+    },
+  }
+
+  function data(bytes: Buffer): void {
+    if (state === 'answered') return
+    held.add(bytes)
+    if (state === 'dialing') {
+      if (held.length() > MAX_EARLY_BYTES) socket.pause()
+    } else if (awaitsHeader) readHeader()
+    else readHello(bytes)
+  }
+
+  function readHeader(): void {
+    const header = readProxyHeader(held.view())
+    if (header.kind === 'more') return
+    if (header.kind === 'refused') return refuse('no-proxy-header', undefined, header.why)
+    const rest = held.view().subarray(header.bytes)
+    held = growingBytes()
+    held.add(rest)
+    awaitsHeader = false
+    ends = header.ends ?? ends
+    if (rest.length > 0) readHello(rest)
+  }
+
+  function readHello(bytes: Buffer): void {
+    const found = sniff(bytes)
+    if (found.kind === 'more') return
+    if (found.kind === 'refused') return refuse(found.fault, faultAnswer(found.fault, found.alert), found.why)
+    metrics.helloRead(clock.now() - startMs)
+    const chosen = deps.choose(found.hello)
+    if (chosen.kind !== 'route') return turnAway(chosen.kind)
+    const tally = deps.tally(chosen.route)
+    if (tally.open >= chosen.route.maxConnections) return turnAway('route-full')
+    enter(chosen.route, tally)
+  }
+
+  function enter(route: Route, tally: RouteTally): void {
+    const sinceMs = clock.now()
+    tally.open++
+    leaveRoute = () => void tally.open--
+    decide('dialing')
+    dial = startDial(
+      {
+        targets: route.backends,
+        limits,
+        connected(backend, member) {
+          metrics.dialed(clock.now() - sinceMs)
+          join(backend, member, route, tally)
+        },
+        failed(why) {
+          if (why !== 'refused') tally.misses[why]++ // each that refused has been counted
+          turnAway('no-backend')
+        },
+        missed(member, why, error) {
+          if (why === 'refused') tally.misses.refused++
+          deps.missed(route, member, why, error)
+        },
+      },
+      deps,
+    )
+  }
+
+  function join(backend: Socket, member: Member, route: Route, tally: RouteTally): void {
+    state = 'joined'
+    socket.off('data', data).off('end', left).off('error', left).off('close', closed)
+    backend.once('close', () => void member.active--)
+    const header = proxyHeader(route.proxyProtocol, ends)
+    const bytes = held.view()
+    tally.bytes.fromClients += bytes.length
+    backend.write(header.length > 0 ? Buffer.concat([header, bytes]) : bytes)
+    held = growingBytes()
+    joined = splice(socket, backend, tally.bytes, clock.now(), (how) => {
+      tally.ends[how]++
+      closed()
+    })
+  }
+
+  function turnAway(why: Unroutable): void {
+    refuse(why, unroutableAnswer(why))
+  }
+
+  /** Without an answer it is reset, so that what it has sent is not taken for received. */
+  function refuse(why: Refusal, answer?: Buffer, detail?: string): void {
+    deps.log.debug({ why, detail, ip: ends.source.ip }, 'refused a client')
+    count(why)
+    decide('answered')
+    held = growingBytes()
+    if (answer === undefined) return reset(socket)
+    socket.end(answer)
+    socket.resume() // bytes left unread would turn the end into a reset, which overtakes the answer
+    timer = clock.after(LINGER_MS, () => socket.destroy())
+  }
+
+  function count(why: Refusal): void {
+    if (state !== 'answered') metrics.refused(why)
+  }
+
+  function decide(next: ClientState): void {
+    if (state === 'hello') deps.decided(client)
+    state = next
+    timer?.[Symbol.dispose]()
+    dial?.[Symbol.dispose]()
+    timer = undefined
+  }
+
+  function left(): void {
+    if (state === 'answered') return // it has its answer; the rest is the socket's own end
+    count('left')
+    decide('answered')
+    socket.destroy()
+  }
+
+  function closed(): void {
+    decide('closed')
+    leaveRoute()
+    deps.closed(client)
+  }
+
+  socket.on('data', data)
+  socket.on('end', left)
+  socket.on('error', left)
+  socket.on('close', closed)
+  return client
+}
+
+function endsOf({ remoteAddress = '', remotePort = 0, localAddress = '', localPort = 0 }: Socket): Ends {
+  return { source: { ip: remoteAddress, port: remotePort }, destination: { ip: localAddress, port: localPort } }
+}

@@ -1,0 +1,107 @@
+/**
+ * Opens the connection to a backend for a client: one after the other, each within its time, all within theirs. Disposing ends
+ * it, whatever it waits for: a client that has left costs nothing more.
+ */
+import type { Socket } from 'node:net'
+import type { Clock } from '../platform/clock.ts'
+import type { Backends, Member } from './backends.ts'
+import type { Connect } from './connecting.ts'
+import { inOrder } from './core/choice.ts'
+import type { Limits, Target } from './core/config.ts'
+
+/** Most backends that are tried for one client. */
+const MAX_TRIES = 8
+
+/** Nobody to ask; each who was asked refused; the last one, or all together, took too long. */
+export type DialFailure = 'no-backend' | 'refused' | 'timeout'
+export type DialDeps = { readonly clock: Clock; readonly backends: Backends; readonly connect: Connect }
+export type DialRequest = {
+  readonly targets: readonly Target[]
+  readonly limits: Pick<Limits, 'dialTimeoutMs' | 'dialDeadlineMs'>
+  /** The socket has no listeners and nothing was read from it. Who takes it gives `active` of the member back when it closes. */
+  readonly connected: (socket: Socket, member: Member) => void
+  readonly failed: (why: DialFailure) => void
+  /** One backend did not accept; the next is tried. */
+  readonly missed: (member: Member, why: 'refused' | 'timeout', error: Error | undefined) => void
+}
+
+/** Tells of one of `connected` and `failed`, once, not before it has returned; of neither when it is disposed of before. */
+export function startDial(request: DialRequest, { clock, backends, connect }: DialDeps): Disposable {
+  const { targets, limits } = request
+  const deadline = clock.after(limits.dialDeadlineMs, () => fail('timeout'))
+  let left: Member[] = []
+  let why: DialFailure = 'no-backend'
+  let attempt: Disposable | undefined
+  let isOver = false
+
+  function end(): void {
+    isOver = true
+    deadline[Symbol.dispose]()
+    attempt?.[Symbol.dispose]()
+  }
+
+  function fail(reason: DialFailure): void {
+    if (isOver) return
+    end()
+    request.failed(reason)
+  }
+
+  function begin(): void {
+    if (isOver) return
+    left = inOrder(backends.members(targets)).slice(0, MAX_TRIES)
+    next()
+  }
+
+  function next(): void {
+    const member = left.shift()
+    if (member === undefined) return fail(why)
+    attempt = tryMember(member)
+  }
+
+  function tryMember(member: Member): Disposable {
+    member.active++
+    member.chosen = ++choices
+    const socket = connect(member)
+    const timer = clock.after(limits.dialTimeoutMs, () => missed('timeout'))
+    const refused = (error: Error): void => missed('refused', error)
+    const connected = (): void => {
+      timer[Symbol.dispose]()
+      socket.off('error', refused)
+      attempt = undefined
+      end()
+      backends.tried(member, 'ok')
+      request.connected(socket, member)
+    }
+    let isDone = false
+    const giveUp = (): void => {
+      isDone = true
+      timer[Symbol.dispose]()
+      socket.off('connect', connected)
+      socket.destroy()
+      member.active--
+    }
+    const missed = (reason: 'refused' | 'timeout', error?: Error): void => {
+      if (isDone) return
+      attempt = undefined
+      giveUp()
+      why = reason
+      backends.tried(member, 'failed')
+      request.missed(member, reason, error)
+      next()
+    }
+    socket.once('connect', connected)
+    socket.on('error', refused)
+    return { [Symbol.dispose]: giveUp }
+  }
+
+  const unknown = backends.unknown(targets)
+  if (unknown) void unknown.then(begin)
+  else queueMicrotask(begin)
+  return {
+    [Symbol.dispose]() {
+      if (!isOver) end()
+    },
+  }
+}
+
+let choices = 0

@@ -1,0 +1,269 @@
+/** Clients of the front door that mean no good, or are unlucky: each costs little, for a while, and nobody else anything. */
+import type { Socket } from 'node:net'
+import t from 'tap'
+import { alpn, extension, helloRecords, nodeHello, serverName } from '../sni-router/hellos.ts'
+import { readBytes } from './client.ts'
+import { event, eventually, within } from './deadline.ts'
+import { figure, figureBecomes } from './figures.ts'
+import { connectRaw, nextBackend, startFrontDoor } from './front-door.ts'
+import { dialsUnderWay, echo, idle, listenTarget, silent, stuckTarget } from './target.ts'
+
+const refused = (why: string): string => `culvert_router_refused_clients_total{why="${why}"}`
+const ends = (how: string): string => `culvert_router_connection_ends_total{route="a",how="${how}"}`
+const hello = await nodeHello({ servername: 'a.example' })
+const routeTo = (...backends: string[]) => [{ name: 'a', hosts: ['a.example'], backends }]
+const closeOf = (socket: Socket): Promise<unknown> => {
+  socket.resume()
+  return within(new Promise((resolve) => socket.once('close', resolve).once('end', resolve)), 'the end of a connection')
+}
+
+t.test('a hello that comes a byte at a time is cut at the deadline, and others are served meanwhile', async (t) => {
+  const target = await listenTarget(t, echo)
+  const router = await startFrontDoor(t, { routes: routeTo(target.address), limits: { helloTimeout: '1s' } })
+  const startMs = performance.now()
+  const slow = await connectRaw(t, router.port)
+  const mute = await connectRaw(t, router.port)
+  let at = 0
+  const timer = setInterval(() => slow.write(hello.subarray(at, ++at)), 50)
+  t.teardown(() => clearInterval(timer))
+  const good = await connectRaw(t, router.port)
+  const back = readBytes(good, hello.length)
+  good.write(hello)
+  t.ok((await back).equals(hello))
+  await Promise.all([closeOf(slow), closeOf(mute)])
+  t.ok(performance.now() - startMs > 900, 'not before')
+  await figureBecomes(router, refused('slow'), 2)
+  t.equal(await figure(router, 'culvert_router_clients'), 1)
+})
+
+t.test('records of one byte, and a hello that never ends, are given up at their limits', async (t) => {
+  const target = await listenTarget(t, echo)
+  const router = await startFrontDoor(t, { routes: routeTo(target.address) })
+  const endless = helloRecords({ extensions: [serverName('a.example'), extension(21, Buffer.alloc(60_000))] }, 1)
+  for (let count = 0; count < 20; count++) {
+    const socket = await connectRaw(t, router.port)
+    const closed = closeOf(socket)
+    socket.write(endless)
+    await closed
+  }
+  await figureBecomes(router, refused('too_large'), 20)
+})
+
+t.test('of too many clients that say nothing those that have waited longest are cut', async (t) => {
+  const target = await listenTarget(t, echo)
+  const router = await startFrontDoor(t, { routes: routeTo(target.address), limits: { pendingHellos: 3 } })
+  const mute: Socket[] = []
+  for (let count = 0; count < 3; count++) mute.push(await connectRaw(t, router.port))
+  const firstEnds = closeOf(mute[0]!)
+  const good = await connectRaw(t, router.port)
+  await firstEnds
+  const back = readBytes(good, hello.length)
+  good.write(hello)
+  await back
+  await figureBecomes(router, refused('crowded'), 1)
+  t.notOk(mute[1]!.destroyed || mute[2]!.destroyed)
+})
+
+t.test('the limit of a route and that of all are kept, and room is given back', async (t) => {
+  const target = await listenTarget(t, echo)
+  const other = [{ name: 'b', hosts: ['b.example'], backends: [target.address] }]
+  const [limited] = routeTo(target.address)
+  const router = await startFrontDoor(t, {
+    routes: [{ ...limited, maxConnections: 1 }, ...other],
+    limits: { connections: 2 },
+  })
+  const join = async (bytes: Buffer): Promise<Socket> => {
+    const socket = await connectRaw(t, router.port)
+    const back = readBytes(socket, bytes.length)
+    socket.write(bytes)
+    await back
+    return socket
+  }
+  const first = await join(hello)
+  const second = await connectRaw(t, router.port)
+  const alert = readBytes(second, 7)
+  second.write(hello)
+  t.equal((await alert).toString('hex'), '15030100020250', 'internal_error')
+  second.end()
+  await closeOf(second)
+  await figureBecomes(router, refused('route_full'), 1)
+  await figureBecomes(router, 'culvert_router_clients', 1)
+  await join(await nodeHello({ servername: 'b.example' }))
+  await closeOf(await connectRaw(t, router.port))
+  await figureBecomes(router, refused('full'), 1)
+  first.destroy()
+  await figureBecomes(router, 'culvert_router_clients', 1)
+  await join(hello)
+})
+
+for (const how of ['end', 'resetAndDestroy'] as const) {
+  t.test(`the dial of a client that leaves by ${how} is given up at once`, async (t) => {
+    const stuck = await stuckTarget(t)
+    const limits = { dialTimeout: '5m', dialDeadline: '5m' }
+    const router = await startFrontDoor(t, {
+      routes: routeTo(stuck.address),
+      limits,
+      healthCheck: { interval: '1h', timeout: '1ms' },
+    })
+    const client = await connectRaw(t, router.port)
+    client.write(hello)
+    await eventually(
+      'it is dialled',
+      () => dialsUnderWay(stuck.port).length,
+      (count) => count === 1,
+    )
+    client[how]()
+    await eventually(
+      'nobody dials any more',
+      () => dialsUnderWay(stuck.port).length,
+      (count) => count === 0,
+    )
+    await figureBecomes(router, refused('left'), 1)
+    t.equal(await figure(router, 'culvert_router_open_connections{route="a"}'), 0)
+  })
+}
+
+t.test('what a client sends while its backend is dialled is bounded, and arrives', async (t) => {
+  const stuck = await stuckTarget(t)
+  const limits = { dialTimeout: '5m', dialDeadline: '5m' }
+  const router = await startFrontDoor(t, {
+    routes: routeTo(stuck.address),
+    limits,
+    healthCheck: { interval: '1h', timeout: '1ms' },
+  })
+  const client = await connectRaw(t, router.port)
+  client.write(hello)
+  const early = Buffer.alloc(32 * 2 ** 20, 'early')
+  client.write(early)
+  await eventually(
+    'it is dialled',
+    () => dialsUnderWay(stuck.port).length,
+    (count) => count === 1,
+  )
+  t.ok(client.writableLength > 0, 'not all of it is taken')
+  const back = readBytes(client, hello.length + early.length)
+  stuck.release()
+  t.ok((await back).subarray(hello.length).equals(early))
+})
+
+t.test('a client that vanishes while nothing is read from it is noticed, and so is a backend', async (t) => {
+  const target = await listenTarget(t, idle)
+  const limits = { idleTimeout: '1h', halfClosedTimeout: '1s' } // the latter has it look every 250 ms
+  const router = await startFrontDoor(t, { routes: routeTo(target.address), limits })
+  for (const who of ['client', 'backend'] as const) {
+    const reached = nextBackend(target)
+    const client = await connectRaw(t, router.port)
+    client.pause()
+    client.write(hello)
+    const backend = await reached()
+    backend.pause()
+    const [sender, other] = who === 'client' ? [client, backend] : [backend, client]
+    sender.write(Buffer.alloc(64 * 2 ** 20)) // until the router reads it no more
+    let last = -1
+    await eventually(
+      'it is read no more',
+      () => {
+        const left = sender.writableLength
+        const isStill = left === last && left > 0
+        last = left
+        return isStill
+      },
+      (isStill) => isStill,
+    )
+    const before = await figure(router, ends('reset'))
+    sender.resetAndDestroy()
+    await figureBecomes(router, ends('reset'), before + 1)
+    other.destroy()
+  }
+})
+
+t.test(
+  'a connection with one side ended, on which nothing moves, is broken off at its deadline and not before',
+  async (t) => {
+    const target = await listenTarget(t, silent)
+    const router = await startFrontDoor(t, { routes: routeTo(target.address), limits: { halfClosedTimeout: '1s' } })
+    const reached = nextBackend(target)
+    const client = await connectRaw(t, router.port)
+    client.write(hello)
+    const backend = await reached()
+    const open = await connectRaw(t, router.port)
+    open.write(hello)
+    const endedMs = performance.now()
+    client.end()
+    await event(backend, 'end')
+    for (let count = 0; count < 6; count++) {
+      const back = readBytes(client, 1)
+      backend.write('x')
+      await back
+      await new Promise((resolve) => setTimeout(resolve, 250)) // no wait for a state: it moves now and then
+    }
+    await closeOf(client)
+    t.ok(performance.now() - endedMs > 2_000, 'what moves counts')
+    await figureBecomes(router, ends('half_closed'), 1)
+    t.equal(
+      await figure(router, 'culvert_router_open_connections{route="a"}'),
+      1,
+      'who is open on both sides may be silent',
+    )
+  },
+)
+
+t.test('silence on both sides ends a connection where that is asked for', async (t) => {
+  const target = await listenTarget(t, silent)
+  const router = await startFrontDoor(t, { routes: routeTo(target.address), limits: { idleTimeout: '500ms' } })
+  const client = await connectRaw(t, router.port)
+  client.write(hello)
+  await closeOf(client)
+  await figureBecomes(router, ends('idle'), 1)
+})
+
+t.test('a PROXY header is taken from its ranges only, and exactly one', async (t) => {
+  const target = await listenTarget(t, echo)
+  const header = Buffer.from('PROXY TCP4 192.0.2.1 192.0.2.2 5 443\r\n')
+  const config = { routes: [{ ...routeTo(target.address)[0], proxyProtocol: 'v1' }] }
+  const [from, strict] = await Promise.all([
+    startFrontDoor(t, config, { proxyProtocolFrom: ['127.0.0.0/8'] }),
+    startFrontDoor(t, config, { proxyProtocolFrom: ['10.0.0.0/8'] }),
+  ])
+  const ask = async (port: number, bytes: Buffer): Promise<Socket> => {
+    const socket = await connectRaw(t, port)
+    socket.write(bytes)
+    return socket
+  }
+  const good = await ask(from.port, Buffer.concat([header, hello]))
+  t.ok((await readBytes(good, header.length + hello.length)).equals(Buffer.concat([header, hello])), 'and passed on')
+  for (const [router, bytes, why] of [
+    [from, hello, 'no_proxy_header'],
+    [from, Buffer.concat([header, header, hello]), 'http'],
+    [strict, Buffer.concat([header, hello]), 'http'],
+  ] as const) {
+    await closeOf(await ask(router.port, bytes))
+    await figureBecomes(router, refused(why), 1)
+  }
+  const plain = await ask(strict.port, hello)
+  const passed = (await readBytes(plain, 20)).toString()
+  t.match(passed, /^PROXY TCP4 127\.0\.0\.1 /)
+})
+
+t.test('garbage of every kind, many at once, is refused and leaves nothing', async (t) => {
+  const target = await listenTarget(t, echo)
+  const router = await startFrontDoor(t, { routes: routeTo(target.address) })
+  const kinds = [
+    'GET / HTTP/1.1\r\n\r\n',
+    '\x80\x2e\x01\x03\x01',
+    '\x16\x03\x01\x40\x01',
+    '\xff'.repeat(500),
+    '\x16\x03\x01\0\x05\x02\0\0\x01\0',
+  ]
+  const bad = helloRecords({ extensions: [alpn('')] })
+  await Promise.all(
+    Array.from({ length: 100 }, async (_, index) => {
+      const socket = await connectRaw(t, router.port)
+      const closed = closeOf(socket)
+      socket.write(index % 6 === 5 ? bad : Buffer.from(kinds[index % 6]!, 'latin1'))
+      await closed
+      socket.destroy()
+    }),
+  )
+  await figureBecomes(router, 'culvert_router_clients', 0)
+})

@@ -1,0 +1,161 @@
+/** The configuration while it is in use, and the end: what stands stays, what comes next meets the new. */
+import { execFile } from 'node:child_process'
+import { writeFileSync } from 'node:fs'
+import type { Socket } from 'node:net'
+import { join as joinPath } from 'node:path'
+import t, { type Test } from 'tap'
+import { nodeHello } from '../sni-router/hellos.ts'
+import { temporaryFolder } from './certificates.ts'
+import { echoOver, readBytes } from './client.ts'
+import { event, within } from './deadline.ts'
+import { figure, figureBecomes } from './figures.ts'
+import { connectRaw, type FrontDoor, nextBackend, startFrontDoor } from './front-door.ts'
+import { echo, listenTarget } from './target.ts'
+
+const hello = await nodeHello({ servername: 'a.example' })
+const routeTo = (...backends: string[]) => [{ name: 'a', hosts: ['a.example'], backends }]
+const ENTRY = joinPath(import.meta.dirname, '../../src/cli/culvert.ts')
+
+async function join(t: Test, router: FrontDoor): Promise<Socket> {
+  const socket = await connectRaw(t, router.port)
+  const back = readBytes(socket, hello.length)
+  socket.write(hello)
+  await back
+  return socket
+}
+
+t.test('a new configuration is for who comes next; who is there stays where he is', async (t) => {
+  const [before, after] = [await listenTarget(t, echo), await listenTarget(t, echo)]
+  const router = await startFrontDoor(t, { routes: routeTo(before.address) })
+  const old = await join(t, router)
+  const beforeCount = before.sockets.size
+  router.reload({ routes: routeTo(after.address) })
+  await router.logged('configuration changed, new connections use it')
+  const reached = nextBackend(after)
+  const socket = await join(t, router)
+  await reached()
+  t.equal(before.sockets.size, beforeCount)
+  await echoOver(old, 'still there')
+  await echoOver(socket, 'here as well')
+  t.equal(await figure(router, 'culvert_router_open_connections{route="a"}'), 2)
+  t.equal(await figure(router, 'culvert_router_reloads_total'), 1)
+  router.reload({ routes: [] })
+  await router.logged('configuration changed, new connections use it', 2)
+  const refused = await connectRaw(t, router.port)
+  refused.write(hello)
+  t.equal((await readBytes(refused, 7)).toString('hex'), '15030100020270', 'unrecognized_name')
+  await echoOver(old, 'and still')
+})
+
+t.test('a broken configuration leaves the one before in use, with an alarm until it is mended', async (t) => {
+  const target = await listenTarget(t, echo)
+  const routes = routeTo(target.address)
+  const router = await startFrontDoor(t, { routes })
+  let count = 0
+  for (const [broken, reason] of [
+    ['listen: [', /front-door\.yaml:\d+: /],
+    [{ routes: [{ ...routes[0], hosts: ['a..b'] }] }, /routes\[0\]\.hosts\[0\]: expected a name/],
+    [{ routes, listen: [{ port: 1 }] }, /listen has changed: restart/],
+  ] as const) {
+    router.reload(broken)
+    router.signal('SIGHUP') // one look may have met a writer
+    const { reason: told } = await router.logged('configuration is broken, the one before stays in use', ++count)
+    t.match(told, reason)
+    await figureBecomes(router, 'culvert_router_config_broken', 1)
+    const socket = await join(t, router)
+    await echoOver(socket, 'as before')
+    router.reload({ routes })
+    await router.logged('configuration is good again', count)
+    await figureBecomes(router, 'culvert_router_config_broken', 0)
+  }
+})
+
+t.test('the first signal lets what is open finish and takes nobody new; then it ends', async (t) => {
+  const target = await listenTarget(t, echo)
+  const router = await startFrontDoor(t, { routes: routeTo(target.address) })
+  const socket = await join(t, router)
+  const mute = await connectRaw(t, router.port)
+  await figureBecomes(router, 'culvert_router_clients', 2)
+  const muteEnds = within(new Promise((resolve) => mute.resume().once('close', resolve)), 'its end')
+  router.signal('SIGTERM')
+  await router.logged('shutting down')
+  await muteEnds
+  const ready = await fetch(`http://127.0.0.1:${router.healthPort}/readyz`)
+  t.equal(ready.status, 503)
+  t.match(await ready.text(), /draining/)
+  await t.rejects(connectRaw(t, router.port), 'it listens no more')
+  await echoOver(socket, 'goes on')
+  const ended = event(socket.resume(), 'end')
+  socket.end()
+  await ended
+  t.strictSame(await within(router.ended, 'its end'), { code: 0, signal: null })
+})
+
+t.test('what does not finish is reset at the end of the time, or at the second signal', async (t) => {
+  const target = await listenTarget(t, echo)
+  for (const [flags, signals] of [
+    [['--drain-timeout=300ms'], 1],
+    [['--drain-timeout=5m'], 2],
+  ] as const) {
+    const router = await startFrontDoor(t, { routes: routeTo(target.address) }, { flags })
+    const socket = await join(t, router)
+    const failed = new Promise<NodeJS.ErrnoException>((resolve) => socket.resume().once('error', resolve))
+    router.signal('SIGTERM')
+    await router.logged('shutting down')
+    if (signals === 2) router.signal('SIGTERM')
+    t.equal((await within(failed, 'a reset')).code, 'ECONNRESET')
+    t.strictSame(await within(router.ended, 'its end'), { code: 0, signal: null })
+  }
+})
+
+type Ended = { readonly code: unknown; readonly stdout: string; readonly stderr: string }
+const culvert = (...argv: string[]): Promise<Ended> =>
+  new Promise((resolve) => {
+    execFile(process.execPath, [ENTRY, 'sni-router', ...argv], { timeout: 30_000 }, (error, stdout, stderr) =>
+      resolve({ code: error === null ? 0 : error.code, stdout, stderr }),
+    )
+  })
+
+t.test('a command line or configuration with mistakes is refused with all of them', async (t) => {
+  t.match(await culvert(), {
+    code: 1,
+    stderr: /^culvert sni-router: --config: must be set\n"culvert sni-router --help"/,
+  })
+  t.match(await culvert('--config=/nowhere', '--health-port=x', '--loud'), {
+    code: 1,
+    stderr: /--health-port(.|\n)*loud|loud(.|\n)*--health-port/,
+  })
+  const file = joinPath(temporaryFolder(t), 'front-door.yaml')
+  writeFileSync(file, 'listen:\n  - port: 443\nroutes:\n  - name: a\n    host: a.example\n    backends: ["a:b"]\n')
+  for (const flags of [[], ['--check']]) {
+    const { code, stderr } = await culvert(`--config=${file}`, ...flags)
+    t.equal(code, 1)
+    t.match(stderr, /front-door\.yaml:4: routes\[0\]: hosts must be set\n/)
+    t.match(stderr, /front-door\.yaml:5: routes\[0\]\.host: expected one of name, hosts, .* got the key "host"\n/)
+  }
+  writeFileSync(file, 'listen:\n  - port: 443\nroutes:\n  - name: a\n    hosts: [a.example]\n    backends: ["a:b"]\n')
+  t.match(await culvert(`--config=${file}`, '--check'), {
+    code: 1,
+    stderr: /:6: routes\[0\]\.backends\[0\]: expected host:port/,
+  })
+  writeFileSync(file, 'listen:\n  - port: 443\nroutes:\n  - name: a\n    hosts: [a.example]\n    backends: ["a:1"]\n')
+  t.match(await culvert(`--config=${file}`, '--check'), { code: 0, stdout: `${file} is good: 1 routes\n`, stderr: '' })
+})
+
+t.test('help says what each flag does, with examples', async (t) => {
+  const { code, stdout } = await culvert('--help')
+  t.equal(code, 0)
+  t.match(stdout, /Usage: culvert sni-router \[flags\]\n\nFlags:\n {2}--config file \(required\)/)
+  t.match(stdout, /Examples:\n/)
+  t.notMatch(stdout, /konnectivity:/)
+})
+
+t.test('a port that is taken is told with its place in the configuration', async (t) => {
+  const target = await listenTarget(t, echo)
+  const file = joinPath(temporaryFolder(t), 'front-door.yaml')
+  writeFileSync(file, `listen:\n  - address: 127.0.0.1\n    port: ${target.port}\nroutes: []\n`)
+  t.match(await culvert(`--config=${file}`, '--health-port=0'), {
+    code: 1,
+    stderr: /listen\[0\]: could not listen on 127\.0\.0\.1, port \d+: something else/,
+  })
+})
