@@ -44,6 +44,7 @@ export async function runWorker({ clock, orders, openLog, exit }: WorkerDeps): P
       audit,
       tell: (fact) => orders.report({ is: 'fleet', fact }),
       agentsChanged: () => reportState(),
+      hasSockets: false,
     })
     const reportState = (): void => {
       const { clusters } = serving

@@ -44,7 +44,7 @@ export async function runServer(options: ServerOptions, deps: ServerDeps): Promi
   await using audit = openAudit(options.auditLogFile, { clock, log, program: 'proxy-server' })
   using _hangup = audit && deps.onHangup(audit.reopen)
   using fleet = createFleet(clock)
-  using serving = await openServing(options, { clock, log, tell: fleet.take, audit: audit?.record })
+  using serving = await openServing(options, { clock, log, tell: fleet.take, audit: audit?.record, hasSockets: true })
   const { agents, frontend, clusters, kubernetes, metrics, registry } = serving
   createAuditMetrics(registry, AUDIT_METRICS, audit)
   createFleetMetrics(registry, fleet)

@@ -44,6 +44,8 @@ export type ServingDeps = {
   readonly log: Log
   /** An agent has come or gone. */
   readonly agentsChanged?: () => void
+  /** Whether this process accepts on Unix sockets of clusters; in a worker another one does, whose sockets it would take over. */
+  readonly hasSockets: boolean
   /** What happens to streams of agents. */
   readonly tell: (fact: FleetFact) => void
   /** None: nothing is told. */
@@ -54,7 +56,7 @@ export type ServingDeps = {
 export type Serving = Disposable & {
   readonly agents: AgentListener
   readonly frontend: FrontendListener
-  /** Of clusters; they are not open yet. */
+  /** Of clusters, where this process has them; they are not open yet. */
   readonly sockets: ClusterSockets | undefined
   readonly clusters: Clusters<AgentStream>
   readonly kubernetes: ServerKubernetes | undefined
@@ -188,7 +190,7 @@ export async function openServing(options: ServerOptions, deps: ServingDeps): Pr
       unread: createUnreadBytes(createBudget(options.processBufferBytes, processBudget), clock.after),
     },
   )
-  const sockets = tenants && opened.use(openSockets(options, deps, tenants, tcp, metrics))
+  const sockets = tenants && deps.hasSockets ? opened.use(openSockets(options, deps, tenants, tcp, metrics)) : undefined
   const frontend = sockets ? withSockets(tcp, sockets) : tcp
   frontend.server.maxConnections = options.maxFrontendConnections
   frontend.server.on('drop', metrics.frontendDropped)

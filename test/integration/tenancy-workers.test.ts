@@ -1,9 +1,12 @@
 /** A server of many clusters with workers: each of them holds peers to their cluster, and clusters to their share. */
+import { lstatSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { askFor } from './client.ts'
+import { within } from './deadline.ts'
 import { figure, figureBecomes } from './figures.ts'
 import { agentLeaf, apiserverLeaf, askHub, startHub } from './hub.ts'
+import { RESTART_MS } from './rolling.ts'
 import { launchAgent } from './tunnel.ts'
 import { holdsAll } from './workers.ts'
 
@@ -36,6 +39,20 @@ frontends: {socket: ${join(folder, 'eu-2.sock')}}
   }
   t.equal(await figure(hub, 'culvert_server_cluster_limit{cluster="eu-1",limit="clients"}'), 2 * WORKERS, 'rounded up')
   t.equal(await figure(hub, 'culvert_server_cluster_limit{cluster="eu-1",limit="agents"}'), 5 * WORKERS, 'each has all')
+})
+
+t.test('the sockets stay those of the first process when the file changes and workers are replaced', async (t) => {
+  const hub = await startHub(t, (folder) => `id: eu-1\nfrontends: {socket: ${join(folder, 'eu-1.sock')}}\n`, [
+    `--workers=${WORKERS}`,
+  ])
+  const socketPath = join(hub.folder, 'eu-1.sock')
+  const { ino } = lstatSync(socketPath)
+  hub.write(`id: eu-1\nfrontends: {socket: ${socketPath}}\nlimits: {clients: 7}\n`)
+  await hub.logged('clusters changed', WORKERS)
+  t.equal(lstatSync(socketPath).ino, ino, 'as it was')
+  hub.signal('SIGHUP')
+  await within(hub.logged('all workers are replaced'), 'the end of the restart', RESTART_MS)
+  t.match(await askFor({ ...hub, transport: 'uds', socketPath }, address), { status: 500 })
 })
 
 t.test('a socket that the clusters file gains is served by the workers', async (t) => {

@@ -73,6 +73,12 @@ t.test('a certificate that names nobody is led by the server name, and by nothin
   t.match(await askHub(hub, nobody), forbidden(/it names no cluster of this server/))
 })
 
+t.test('a certificate that is mapped as an agent opens no connection, whatever server name it asks for', async (t) => {
+  for (const serverName of ['eu-2.hub.example', 'eu-3.hub.example']) {
+    t.match(await askHub(hub, agent3, { serverName }), forbidden(/it is that of an agent/))
+  }
+})
+
 t.test('a user reaches the clusters that list him, by their server names where there are several', async (t) => {
   t.match(await askHub(hub, bob), by('two'))
   t.match(await askHub(hub, alice, { serverName: 'eu-1.hub.example' }), by('one'))

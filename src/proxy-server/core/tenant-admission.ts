@@ -54,6 +54,9 @@ function admitPeer(
   if (cluster !== undefined && directory.get(cluster) === undefined) {
     return unmapped(`the cluster ${cluster} is not one of this server`)
   }
+  if (cluster === undefined && side === 'frontends' && vouchedFor(peer, identity, 'agents', directory).size > 0) {
+    return unmapped("it is that of an agent, by the clusters' mappings") // the server name it asks for says nothing then
+  }
   if (identity.role === 'user') return admitHolder(identity.name, cluster, asked, directory)
   if (cluster !== undefined && asked !== undefined && cluster !== asked) {
     return unmapped('it is of another cluster than the server name that was asked for')

@@ -87,6 +87,24 @@ t.test('leads a frontend by its certificate, and by the server name when that sa
   t.match(frontend('CN=x', undefined, 'other.example'), unmapped(/names no cluster/))
 })
 
+t.test('lets no mapped agent in by a server name, but for one that is mapped as a frontend too', async (t) => {
+  const both = createDirectory([
+    cluster('eu-1', {
+      agents: { subjects: ['CN=agent', 'CN=both'] },
+      frontends: { serverNames: ['eu-1.hub.example'] },
+    }),
+    cluster('eu-2', { agents: { names: ['DNS:agent'] }, frontends: { subjects: ['CN=both'], users: ['alice'] } }),
+  ])
+  const ask = (subject: string, names?: string, serverName?: string): Admission =>
+    admitFrontend(peer(subject, names), serverName, 'hub.example', both)
+  for (const serverName of ['eu-1.hub.example', undefined]) {
+    t.match(ask('CN=agent', undefined, serverName), unmapped(/it is that of an agent/))
+    t.match(ask('CN=y', 'DNS:agent', serverName), unmapped(/it is that of an agent/))
+    t.match(ask('CN=agent', uri('/user/alice'), serverName), unmapped(/it is that of an agent/))
+  }
+  t.match(ask('CN=both'), into('eu-2', 'cluster/eu-2/CN=both'))
+})
+
 t.test('takes a user where he is listed, and asks which where that is twice', async (t) => {
   t.strictSame(frontend('', uri('/user/bob')), into('eu-2', 'user/bob'))
   t.strictSame(frontend('', uri('/user/alice'), 'eu-1.hub.example'), into('eu-1', 'user/alice'))
