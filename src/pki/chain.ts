@@ -56,6 +56,11 @@ export function namesOf(certificate: X509Certificate): { issuer: string; subject
 const isNew = (chain: readonly X509Certificate[], candidate: X509Certificate): boolean =>
   !chain.some(({ fingerprint256 }) => fingerprint256 === candidate.fingerprint256)
 
+/** What a peer brings along may have a key that OpenSSL cannot decode, and then throws. */
 function isIssuer(authority: X509Certificate, issued: X509Certificate): boolean {
-  return authority.ca && issued.checkIssued(authority) && issued.verify(authority.publicKey)
+  try {
+    return authority.ca && issued.checkIssued(authority) && issued.verify(authority.publicKey)
+  } catch {
+    return false
+  }
 }

@@ -46,7 +46,13 @@ export function takeShownCertificate(stream: ServerHttp2Stream, socket: TLSSocke
     if (bytes > MAX_NEW_CERTIFICATE_BYTES) return answer(`is over the limit of ${MAX_NEW_CERTIFICATE_BYTES} bytes`)
     chunks.push(chunk)
   })
-  stream.once('end', () => answer(judge(Buffer.concat(chunks).toString('latin1'), socket, deps)))
+  stream.once('end', () => {
+    try {
+      answer(judge(Buffer.concat(chunks).toString('latin1'), socket, deps))
+    } catch {
+      answer('cannot be read') // a stranger has made it: what OpenSSL takes for a certificate may still throw when it is asked
+    }
+  })
 }
 
 function judge(body: string, socket: TLSSocket, deps: ShownCertificateDeps): string | undefined {

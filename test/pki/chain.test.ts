@@ -30,6 +30,19 @@ t.test('goes over an intermediate of the bundle to a root of it, and never ends 
   t.equal(chainTo(file(root.issue('other', 'DNS:x').certFile), [middle]), undefined)
 })
 
+t.test('passes over an issuer whose key cannot be decoded', async (t) => {
+  const root = openSslCa(t)
+  const below = root.intermediate('below')
+  const leaf = file(below.issue('leaf', 'DNS:x').certFile)
+  const [top, middle] = [file(root.certFile), file(below.certFile)]
+  const der = Buffer.from(middle.raw)
+  der[der.indexOf(Buffer.from('2b81040022', 'hex')) + 4] = 0x7f // a curve that there is not
+  const bad = new X509Certificate(der)
+  t.throws(() => bad.publicKey, 'it is such a one')
+  t.equal(chainTo(leaf, [top], [bad]), undefined)
+  t.strictSame(fingerprints(chainTo(leaf, [top], [bad, middle])), fingerprints([leaf, middle, top]))
+})
+
 t.test('reads the names by which a list knows a certificate', async (t) => {
   const root = openSslCa(t)
   const leaf = file(root.issue('leaf', 'DNS:x').certFile)
