@@ -6,6 +6,10 @@ export type AuditEvent =
   | 'agent-end'
   /** A client asked to be taken. */
   | 'frontend'
+  /** A certificate was asked for, by a join token or to follow another one. */
+  | 'certificate'
+  /** Somebody is connected no longer whose certificate is not good any more. */
+  | 'cut-off'
   /** A server was reached by this agent, and its stream ended. */
   | 'server'
   | 'server-end'

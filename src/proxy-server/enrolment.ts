@@ -6,6 +6,7 @@
 import type { KeyObject } from 'node:crypto'
 import { X509Certificate } from 'node:crypto'
 import type { TLSSocket } from 'node:tls'
+import type { Audit, AuditRecord } from '../audit/record.ts'
 import type { Authority } from '../pki/authority.ts'
 import { signingKey } from '../pki/certificate.ts'
 import {
@@ -33,6 +34,7 @@ import { tokenBucket } from '../platform/token-bucket.ts'
 import { admit, type PeerCertificate } from './core/admission.ts'
 import type { EnrolmentMetrics } from './enrolment-metrics.ts'
 import type { ServerOptions } from './options.ts'
+import { sourceOf } from './source.ts'
 
 /** From the handshake to the end of the request, and as long again for who does not take the answer: milliseconds. */
 const TIMEOUT_MS = 10_000
@@ -55,6 +57,7 @@ export type EnrolmentDeps = {
   readonly metrics: EnrolmentMetrics
   /** Of the agent port: what agents are to know the hub by, and must have been issued by. */
   readonly material: () => TlsMaterial
+  readonly audit?: Audit | undefined
 }
 
 type Refused = Extract<EnrolmentAnswer, { kind: 'refused' }>
@@ -179,6 +182,7 @@ export function openEnrolment(options: ServerOptions, deps: EnrolmentDeps): Enro
       state = 'over'
       const outcome = answer.kind === 'issued' ? 'issued' : answer.why
       metrics.enrolled(kind, outcome)
+      deps.audit?.({ event: 'certificate', source: sourceOf(socket), rule: kind, ...decisionOf(answer) })
       if (answer.kind === 'refused') {
         const { remoteAddress: remote } = socket
         warnings.warn(
@@ -212,6 +216,15 @@ export function openEnrolment(options: ServerOptions, deps: EnrolmentDeps): Enro
   }
 
   return { serve, [Symbol.dispose]: watch[Symbol.dispose] }
+}
+
+/** Whose the certificate is, or why there is none. */
+function decisionOf(answer: EnrolmentAnswer): Omit<AuditRecord, 'event'> {
+  if (answer.kind === 'refused') return { verdict: 'refused', reason: answer.reason }
+  const identity = readIdentity(new X509Certificate(answer.certificate).subjectAltName, undefined)
+  if (identity.role !== 'agent') return { verdict: 'allowed' }
+  const { cluster, name } = identity
+  return { cluster, principal: `cluster/${cluster}/agent/${name}`, verdict: 'allowed' }
 }
 
 /** Also those that the server's own certificate brings along, for an agent that knows the hub by one of them. */

@@ -108,6 +108,7 @@ export async function openServing(options: ServerOptions, deps: ServingDeps): Pr
         clock,
         log,
         metrics,
+        audit,
       }),
     )
   const standings: Record<Port, Standing> = { agent: standingOf('agent'), frontend: standingOf('frontend') }
@@ -115,6 +116,7 @@ export async function openServing(options: ServerOptions, deps: ServingDeps): Pr
     clock,
     log,
     registry,
+    audit,
     material: () => tlsPorts.material('agent'),
   })
   if (enrolment) opened.use(enrolment)

@@ -5,12 +5,14 @@
  */
 import { X509Certificate } from 'node:crypto'
 import type { TLSSocket } from 'node:tls'
+import type { Audit } from '../audit/record.ts'
 import { chainTo } from '../pki/chain.ts'
 import { splitCertificates } from '../pki/pem.ts'
 import type { Revocations } from '../pki/revocations.ts'
 import type { Clock } from '../platform/clock.ts'
 import type { Log } from '../platform/log.ts'
 import type { CutOffCause, Port, ServerMetrics } from './metrics.ts'
+import { sourceOf } from './source.ts'
 
 /** Between two looks for certificates that have expired: milliseconds. */
 const LOOK_MS = 1_000
@@ -52,6 +54,7 @@ export type StandingDeps = {
   readonly clock: Clock
   readonly log: Log
   readonly metrics: Pick<ServerMetrics, 'cutOff'>
+  readonly audit?: Audit | undefined
 }
 
 /** A certificate that was followed by another on a connection. */
@@ -73,7 +76,7 @@ type Holder = {
   readonly sockets: Set<TLSSocket>
 }
 
-export function createStanding({ port, authorities, revocations, clock, log, metrics }: StandingDeps): Standing {
+export function createStanding({ port, authorities, revocations, clock, log, metrics, audit }: StandingDeps): Standing {
   const holders = new Map<string, Holder>() // by fingerprint; one that is left is kept until the next look
   const holderOf = new WeakMap<TLSSocket, Holder>()
   let bundle = authorities()
@@ -124,6 +127,7 @@ export function createStanding({ port, authorities, revocations, clock, log, met
     log.warn({ port, why, ...who, connections }, 'connections cut off: their certificate is no longer good')
     for (const socket of holder.sockets) {
       metrics.cutOff(port, why)
+      audit?.({ event: 'cut-off', principal: who.subject, source: sourceOf(socket), reason: `certificate ${why}` })
       socket.destroy()
     }
   }

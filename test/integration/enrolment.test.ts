@@ -23,6 +23,7 @@ import { writePair } from '../../src/pki/store.ts'
 import { create } from '../../src/pki/token-commands/create.ts'
 import { listTokens } from '../../src/pki/token-store.ts'
 import { run } from '../pki/commands/command.ts'
+import { auditHas } from './audit-log.ts'
 import { type Leaf, makePki, type Pki, temporaryFolder } from './certificates.ts'
 import { echoOver, openTunnel } from './client.ts'
 import { event, within } from './deadline.ts'
@@ -92,7 +93,8 @@ const enrolments = (kind: string, outcome: string): string =>
 const spoken = ({ log, lines }: Program): string => [...lines, ...log.map((line) => JSON.stringify(line))].join('\n')
 
 t.test('an agent joins by a token, keeps what it got, and needs no token again', together, async (t) => {
-  const hub = await startHub(t)
+  const auditLog = join(temporaryFolder(t), 'audit.log')
+  const hub = await startHub(t, [`--audit-log-file=${auditLog}`])
   const token = await tokenOf(hub, ['--name', 'first'])
   const agent = joinWith(t, hub.agentPort, token)
   await Promise.all([agent.logged('connected'), hub.logged('agent connected')])
@@ -126,6 +128,15 @@ t.test('an agent joins by a token, keeps what it got, and needs no token again',
   t.match(spoken(second), /gave no certificate: the join token has been used before/)
   t.notOk(existsSync(second.files.cert))
   t.equal(await figure(hub, enrolments('join', 'used_token')), 1)
+  const source = /^127\.0\.0\.1:\d+$/
+  const principal = 'cluster/eu-1/agent/first'
+  t.match(await auditHas(auditLog, { event: 'certificate', verdict: 'allowed' }), [
+    { rule: 'join', cluster: 'eu-1', principal, source },
+  ])
+  t.match(await auditHas(auditLog, { event: 'certificate', verdict: 'refused' }), [
+    { rule: 'join', source, reason: /used before/ },
+  ])
+  t.notOk(readFileSync(auditLog, 'utf8').includes(readJoinToken(token).secret), 'the audit log has no secret')
   for (const program of [hub, agent, again, second]) {
     t.notOk(spoken(program).includes(readJoinToken(token).secret), `${program.name} keeps the secret`)
   }

@@ -12,6 +12,7 @@ import t, { type Test } from 'tap'
 import { createAuthority } from '../../src/pki/authority.ts'
 import { updateList } from '../../src/pki/revocation-list.ts'
 import { LANE_ALPN } from '../../src/tunnel/lane.ts'
+import { auditHas } from './audit-log.ts'
 import { type Leaf, makePki, type Pki } from './certificates.ts'
 import { ask, connectHead, echoOver, endOf, openTunnel } from './client.ts'
 import { event, within } from './deadline.ts'
@@ -54,7 +55,9 @@ t.test('agents, lanes and clients that are revoked lose what is open; others go 
   const pki = await makePki(t)
   const [bad, good] = [await pki.issue('mallory', user('mallory')), await pki.issue('alice', user('alice'))]
   const second = await pki.issue('second', agent('a2'))
-  const server = await startServer(t, { pki, flags: crlFlags(await revoke(pki)) })
+  const auditLog = join(pki.folder, 'audit.log')
+  const flags = [...crlFlags(await revoke(pki)), `--audit-log-file=${auditLog}`]
+  const server = await startServer(t, { pki, flags })
   const first = await startAgent(t, server)
   const over = await openTunnel(server, target.address) // by the agent that will be revoked
   await startAgent(t, { ...server, pki: { ...pki, agent: second } })
@@ -72,6 +75,7 @@ t.test('agents, lanes and clients that are revoked lose what is open; others go 
   t.match(await ask(client, connectHead(target.address), bad), { status: 403, reason: `Forbidden: ${refusal}` })
   t.equal(await figure(server, cutOff('agent', 'revoked')), 2)
   t.equal(await figure(server, cutOff('frontend', 'revoked')), 1)
+  t.match(await auditHas(auditLog, { event: 'cut-off', reason: 'certificate revoked' }, 3), [{ source: String }])
   t.equal(await figure(server, 'culvert_server_revoked_certificates{flag="server-crl-file"}'), 2)
   const [said] = server.log.filter(({ msg, port }) => msg.startsWith('connections cut off') && port === 'agent')
   t.match(said, { why: 'revoked', subject: /culvert:agent/, connections: 2 })
