@@ -32,6 +32,10 @@ const commands: Readonly<Record<string, Entry>> = {
     summary: 'The front door that many clusters share: TLS passed on by its server name.',
     run: async (argv) => (await import('./sni-router.ts')).sniRouter(argv),
   },
+  policy: {
+    summary: 'Check and explain what may be dialled.',
+    run: async (argv) => (await import('./policy.ts')).policy(argv),
+  },
 }
 
 const width = Math.max(...Object.keys(commands).map((name) => name.length)) + 2
@@ -53,6 +57,7 @@ const help = [
   '  culvert pki init --trust-domain hub.example',
   '  culvert pki issue --help',
   '  culvert sni-router --config front-door.yaml',
+  '  culvert policy test 10.0.0.7:10250 --policy-file policy.yaml',
 ].join('\n')
 
 async function main(argv: readonly string[]): Promise<number> {

@@ -7,7 +7,7 @@ export type ErrorCode =
   | 'dial-failed' // the agent could not reach the target
   | 'dial-refused' // the agent does not dial such a target
   | 'dial-timeout'
-  | 'forbidden' // a peer without the credentials for what it asked
+  | 'forbidden' // a peer that may not do what it asked for
   | 'malformed' // bytes that should be DER, as certificates and revocation lists are
   | 'message-too-large' // a message over --max-message-bytes
   | 'no-agent' // no agent of the cluster is connected

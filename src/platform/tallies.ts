@@ -27,10 +27,17 @@ export function tallyCounter(
 export const labelValue = (word: string): string => word.replaceAll('-', '_')
 
 /** One number, which is there from the start. */
-export function tallyGauge(registry: Registry, name: string, help: string, read: () => number): void {
+export function tallyGauge(
+  registry: Registry,
+  name: string,
+  help: string,
+  read: () => number,
+  aggregator: MergedAs = 'sum',
+): void {
   new Gauge({
     name,
     help,
+    aggregator,
     registers: [registry],
     collect() {
       this.set(read())

@@ -1,5 +1,5 @@
 /**
- * Connects to a target inside the agent's cluster: resolves its name once, judges each address, and dials the addresses
+ * Connects to a target inside the agent's cluster: resolves its name once, has each address judged, and dials the addresses
  * that were judged, a little apart (RFC 8305 section 5). The first to connect wins.
  */
 
@@ -7,6 +7,7 @@ import type { LookupAddress } from 'node:dns'
 import { connect, type OnReadOpts, type Socket, type TcpNetConnectOpts } from 'node:net'
 import { type Clock, systemClock } from '../platform/clock.ts'
 import { TunnelError } from '../platform/errors.ts'
+import type { DialTarget, RefusedDial } from './core/gate.ts'
 import {
   addressErrorText,
   connectErrorText,
@@ -16,7 +17,7 @@ import {
   namingProtocol,
   timeoutText,
 } from './core/go-errors.ts'
-import { isAllowedAddress, isOfFamily, NO_ADDRESS, prohibitedText, readTarget, type Target } from './core/target.ts'
+import { isOfFamily, NO_ADDRESS, type RefusedTarget, readTarget, type Target } from './core/target.ts'
 import type { Lookup } from './lookups.ts'
 
 export type DialRequest = {
@@ -47,6 +48,12 @@ export type Network = {
   readonly connect: (options: TcpNetConnectOpts) => Socket
 }
 
+/** Why a dial was refused without a try. */
+export type WhyRefused = RefusedDial['why'] | RefusedTarget['why']
+
+/** Says why a target is refused, before its name is resolved and for each address. */
+export type Judge = (target: DialTarget) => RefusedDial | undefined
+
 export const systemNetwork = (lookup: Lookup): Network => ({ clock: systemClock, lookup, connect })
 
 const STAGGER_MS = 250
@@ -56,18 +63,23 @@ const KEEP_ALIVE_MS = 15_000 // as Go's dialer, which a stock agent uses
 /**
  * Until the promise settles, `signal` ends the dial at once and closes every socket of it; afterwards it means nothing here.
  *
- * @throws TunnelError `dial-refused` for what is not dialled, else `dial-failed`; the message is Go's wording, made for DIAL_RSP.error
+ * @throws TunnelError `dial-refused` for what is not dialled, with why as its cause, else `dial-failed`; the message is Go's
+ * wording, made for DIAL_RSP.error
  */
-export function dial(request: DialRequest, network: Network): Promise<Dialed> {
+export function dial(request: DialRequest, network: Network, judge: Judge): Promise<Dialed> {
   const target = readTarget(request.protocol, request.address)
-  if (target.kind === 'refused') return Promise.reject(refusal(target.text, request.protocol))
-  return new Promise((resolve, reject) => race(target, request, network, resolve, reject))
+  if (target.kind === 'refused') return Promise.reject(refusal(target.text, request.protocol, target.why))
+  const { kind, host, port } = target
+  const refused = judge(kind === 'name' ? { name: host, port } : { address: host, port })
+  if (refused) return Promise.reject(refusal(refused.text, request.protocol, refused.why))
+  return new Promise((resolve, reject) => race(target, request, network, judge, resolve, reject))
 }
 
 function race(
   target: Target,
   { protocol, timeoutMs, signal, onread }: DialRequest,
   { clock, lookup, connect }: Network,
+  judge: Judge,
   resolve: (dialed: Dialed) => void,
   reject: (reason: TunnelError) => void,
 ): void {
@@ -117,11 +129,13 @@ function race(
     if (ended) return // a resolver's answer to a dial that is over
     const addresses = interleaved(found).filter((address) => isOfFamily(address, family))
     if (addresses.length === 0 && found.length > 0) return fail(addressErrorText(host, NO_ADDRESS))
-    const allowed = addresses.filter(isAllowedAddress)
-    if (allowed.length > 0) tryAll(allowed.slice(0, MAX_ADDRESSES))
-    else if (addresses[0] !== undefined) {
+    const tried = addresses.slice(0, MAX_ADDRESSES)
+    const refusals = tried.map((address) => judge({ name: host, address, port }))
+    const allowed = tried.filter((_, index) => refusals[index] === undefined)
+    if (allowed.length > 0) tryAll(allowed)
+    else if (refusals[0] !== undefined) {
       end()
-      reject(refusal(prohibitedText(addresses[0], port), protocol))
+      reject(refusal(refusals[0].text, protocol, refusals[0].why))
     } else fail(lookupErrorText(host, { code: 'ENOTFOUND' }))
   }
 
@@ -165,8 +179,8 @@ function race(
   }
 }
 
-const refusal = (text: string, protocol: string): TunnelError =>
-  new TunnelError('dial-refused', namingProtocol(text, protocol))
+const refusal = (text: string, protocol: string, why: WhyRefused): TunnelError =>
+  new TunnelError('dial-refused', namingProtocol(text, protocol), { cause: why })
 
 function failure(text: string, protocol: string, cause?: unknown): TunnelError {
   return new TunnelError('dial-failed', namingProtocol(text, protocol), { cause })

@@ -2,13 +2,14 @@
 import { Buffer } from 'node:buffer'
 import type { OnReadOpts } from 'node:net'
 import type { Audit } from '../audit/record.ts'
+import { TunnelError } from '../platform/errors.ts'
 import { READ_BYTES } from '../tunnel/carrier.ts'
 import type { DialRequest } from '../tunnel/dials.ts'
 import { createEndpoint, type Endpoint, eventsOf, followSocket, mayReadSocket, readSocket } from '../tunnel/endpoint.ts'
 import type { Int64 } from '../tunnel/packet.ts'
 import type { Session } from '../tunnel/session-owner.ts'
 import { auditDial, bothHear } from './dial-audit.ts'
-import { dial, type Network } from './dialer.ts'
+import { dial, type Judge, type Network, type WhyRefused } from './dialer.ts'
 import type { AgentMetrics } from './metrics.ts'
 import type { OpenSockets } from './open-sockets.ts'
 
@@ -21,6 +22,7 @@ export type TargetDialerDeps = {
   readonly metrics: AgentMetrics
   readonly sockets: OpenSockets
   readonly network: Network
+  readonly judge: Judge
   /** Monotonic milliseconds. */
   readonly now: () => number
   readonly audit?: Audit | undefined
@@ -31,7 +33,7 @@ export type TargetDialerDeps = {
 /** One for each session: dials are named by numbers that mean nothing beyond it. */
 export function createTargetDialer(
   timeoutMs: number,
-  { metrics, sockets, network, now, audit, serverId }: TargetDialerDeps,
+  { metrics, sockets, network, judge, now, audit, serverId }: TargetDialerDeps,
 ): TargetDialer {
   const pending = new Map<Int64, AbortController>()
   const ended = (): void => metrics.connectionEnded()
@@ -51,6 +53,7 @@ export function createTargetDialer(
       const { socket, address: dialled } = await dial(
         { protocol, address, timeoutMs, signal: abort.signal, onread },
         network,
+        judge,
       )
       const over = audited ? bothHear(audited, () => endpoint?.connection, ended) : ended
       endpoint = createEndpoint({ socket, count: metrics.bytes, held: false, over })
@@ -69,6 +72,7 @@ export function createTargetDialer(
       audited?.failed(error)
       if (abort.signal.aborted) return
       const text = error instanceof Error ? error.message : String(error)
+      if (error instanceof TunnelError && error.code === 'dial-refused') metrics.dialRefused(error.cause as WhyRefused)
       metrics.dialFailed(text.endsWith('i/o timeout') ? 'timeout' : 'unknown') // a name may say "timeout", too
       session.refuse(random, text)
     } finally {

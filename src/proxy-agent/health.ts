@@ -15,6 +15,8 @@ export type HealthSources = {
   readonly uptimeMs: () => number
   readonly connections: () => number
   readonly bytes: ByteCount
+  /** Of the cluster's own policy, as hexadecimal digits; none without one. */
+  readonly policyVersion: () => string | undefined
   /** Seconds until the agent's certificate expires, if it has one. */
   readonly certificateSeconds: () => number | undefined
 }
@@ -43,6 +45,7 @@ export function createHealthReport(sources: HealthSources): HealthReport {
     read(roundTripMs) {
       const eventLoopDelayP99Us = eventLoopDelayUs()
       const certificateSeconds = sources.certificateSeconds()
+      const policyVersion = sources.policyVersion()
       return {
         agentVersion: sources.version,
         uptimeMs: Math.round(sources.uptimeMs()),
@@ -51,6 +54,7 @@ export function createHealthReport(sources: HealthSources): HealthReport {
         bytesToTargets: sources.bytes.toSockets,
         bytesFromTargets: sources.bytes.fromSockets,
         ...(certificateSeconds !== undefined && { certificateDaysLeft: Math.floor(certificateSeconds / DAY_SECONDS) }),
+        ...(policyVersion !== undefined && { policyVersion: Number.parseInt(policyVersion, 16) }),
         ...(roundTripMs !== undefined && { roundTripUs: Math.round(roundTripMs * 1000) }),
       }
     },

@@ -5,6 +5,8 @@ import type { Clock } from '../platform/clock.ts'
 import type { Log } from '../platform/log.ts'
 import type { StreamEndCode } from '../platform/stream-figures.ts'
 import type { TlsMaterial } from '../platform/tls-material.ts'
+import type { AddressRange } from '../policy/core/address.ts'
+import type { Policy } from '../policy/policy.ts'
 import type { Budget } from '../tunnel/budget.ts'
 import type { Health } from '../tunnel/packet.ts'
 import type { Session, SessionLimits } from '../tunnel/session-owner.ts'
@@ -33,6 +35,8 @@ export type LinkOptions = {
   /** A link that has drained ends when its server has asked for nothing for this long. */
   readonly drainQuietMs: number
   readonly dialTimeoutMs: number
+  /** Never dialled. */
+  readonly hubRanges: readonly AddressRange[]
   readonly streamBufferBytes: number
   readonly limits: SessionLimits
   /** Further connections for bulk; `auto`: by the length of the path. */
@@ -47,6 +51,8 @@ export type LinkDeps = {
   readonly sockets: OpenSockets
   readonly network: Network
   readonly audit?: Audit | undefined
+  /** The cluster's own policy, as it is now; none: everything. */
+  readonly policy: () => Policy | undefined
   /** From 0 up to, not including, 1. */
   readonly random: () => number
   readonly health: (link: { readonly roundTripMs: number | undefined }) => Health

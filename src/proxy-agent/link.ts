@@ -27,6 +27,7 @@ import { hostPort } from './core/go-errors.ts'
 import { laneCount } from './core/lane-count.ts'
 import { readServerAnswer, statusText } from './core/server-answer.ts'
 import { createTargetDialer } from './endpoints.ts'
+import { createGate } from './gate.ts'
 import { createLanes, type Lanes } from './lanes.ts'
 import type { Link, LinkDeps, LinkEvents, LinkOptions } from './link-owner.ts'
 import { shuffledLookup } from './lookups.ts'
@@ -184,7 +185,14 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
 
   function serve(extensions: Extensions): void {
     const heartbeats = extensions.has('heartbeat')
-    const dialer = createTargetDialer(options.dialTimeoutMs, { ...deps, audit, now: clock.now, serverId })
+    const gate = createGate({
+      hubRanges: options.hubRanges,
+      own: deps.policy,
+      judged: metrics.targetJudged,
+      now: clock.now,
+    })
+    const judge = gate.refusal
+    const dialer = createTargetDialer(options.dialTimeoutMs, { ...deps, audit, judge, now: clock.now, serverId })
     let roundTripMs: number | undefined
     const openWindows = createWindowOpener(http)
     const made = createSession(
@@ -217,6 +225,12 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
           dialer.dial(made, request)
         },
         dialCancelled: dialer.cancel,
+        policy(pushed) {
+          const answer = gate.push(pushed)
+          made.acknowledgePolicy(answer)
+          if (answer.accepted) log.info({ version: answer.version }, 'policy of the server is in force')
+          else log.error(answer, 'policy of the server cannot be read, nothing is dialled for it')
+        },
         goingAway({ reason: why, reconnectAfterMs }) {
           log.info({ reason: why }, 'server goes away')
           events.leaving(link, reconnectAfterMs)

@@ -9,6 +9,7 @@ import { labelledGauge, labelValue, tallyCounter, tallyGauge } from '../platform
 import type { ByteCount } from '../tunnel/endpoint.ts'
 import { createPacketCount, type PacketCount } from '../tunnel/packet.ts'
 import type { Violation } from '../tunnel/violations.ts'
+import type { WhyRefused } from './dialer.ts'
 
 /** How a lane ended: in order; with its connection; silent for too long; for bytes that made no sense. */
 export type LaneEnd = 'finished' | 'lost' | 'dead' | 'broken'
@@ -22,6 +23,10 @@ export type AgentMetrics = {
   readonly connectionOpened: (ms: number) => void
   readonly connectionEnded: () => void
   readonly dialFailed: (reason: 'timeout' | 'unknown') => void
+  /** Besides being failed. */
+  readonly dialRefused: (why: WhyRefused) => void
+  /** @param ms that it took to judge a target: a name, an address, or each address of a name */
+  readonly targetJudged: (ms: number) => void
   /** An attempt to reach a server failed. */
   readonly connectFailed: () => void
   /** A stream that stood was lost; not one that we ended. `OK`: the server ended it in order. */
@@ -44,6 +49,7 @@ export type AgentState = {
   readonly bufferedBytes: () => number
   readonly certificateSeconds: () => Readonly<Record<string, number>>
   readonly tlsAlarm: () => boolean
+  readonly policyAlarm: () => boolean
 }
 
 const PREFIX = 'konnectivity_network_proxy_agent_'
@@ -63,6 +69,9 @@ export function createAgentMetrics(state: AgentState): { metrics: AgentMetrics; 
   gauge('culvert_agent_buffered_bytes', 'Bytes that wait for targets or for servers.', state.bufferedBytes)
   gauge('culvert_agent_tls_files_broken', '1 while the TLS files are broken and the ones before are in use.', () =>
     state.tlsAlarm() ? 1 : 0,
+  )
+  gauge('culvert_agent_policy_file_broken', '1 while the policy file is broken and the one before is in use.', () =>
+    state.policyAlarm() ? 1 : 0,
   )
   const expiryHelp = 'Seconds until a certificate in use expires, by flag.'
   labelledGauge(registry, 'culvert_agent_certificate_expiry_seconds', expiryHelp, 'flag', state.certificateSeconds)
@@ -91,9 +100,16 @@ export function createAgentMetrics(state: AgentState): { metrics: AgentMetrics; 
     buckets: [0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5],
     registers,
   })
+  const judgeSeconds = new Histogram({
+    name: 'culvert_agent_policy_decision_seconds',
+    help: 'Time to judge a target that is to be dialled.',
+    buckets: [0.00001, 0.0001, 0.001, 0.01, 0.1],
+    registers,
+  })
   const counter = <L extends string>(name: string, help: string, labelNames: readonly L[]): Counter<L> =>
     new Counter({ name, help, labelNames: [...labelNames], registers })
   const dialFailures = counter(`${PREFIX}endpoint_dial_failure_total`, 'Targets not reached, by reason.', ['reason'])
+  const refusedDials = counter('culvert_agent_refused_dials_total', 'Dials refused without a try, by why.', ['why'])
   const serverFailures = counter(`${PREFIX}server_connection_failure_count`, 'Streams of servers that broke.', [
     'direction',
   ])
@@ -110,6 +126,8 @@ export function createAgentMetrics(state: AgentState): { metrics: AgentMetrics; 
     connectionOpened: (ms) => dialSeconds.observe(ms / 1000),
     connectionEnded: () => ends.inc(),
     dialFailed: (reason) => dialFailures.inc({ reason }),
+    dialRefused: (why) => refusedDials.inc({ why }),
+    targetJudged: (ms) => judgeSeconds.observe(ms / 1000),
     connectFailed: () => failedConnects.inc(),
     streamLost(code) {
       if (code !== 'OK') serverFailures.inc({ direction: 'from_server' })

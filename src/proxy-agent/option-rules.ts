@@ -10,6 +10,7 @@ import { isMetadataText } from '../platform/metadata-text.ts'
 import { fileRule, noSuchFile, pairRules } from '../platform/option-files.ts'
 import type { Rule } from '../platform/options.ts'
 import { tlsVersionWarning } from '../platform/tls-version.ts'
+import { readRange } from '../policy/core/address.ts'
 import { type AgentOptions, agentOptions } from './options.ts'
 import { readServerAddress } from './server-address.ts'
 
@@ -74,6 +75,8 @@ const ours: Rule<AgentOptions>[] = [
       ? `--alpn-proto: expected names of 1 to ${MAX_ALPN_BYTES} bytes`
       : undefined,
   ({ cipherSuites }) => cipherSuiteProblem(cipherSuites),
+  fileRule(agentOptions, 'policyFile'),
+  ({ hubRanges }) => rangesProblem(hubRanges),
   ({ heartbeatIntervalMs, heartbeatTimeoutMs }) =>
     heartbeatTimeoutMs < 2 * heartbeatIntervalMs
       ? `--heartbeat-timeout must be at least twice --heartbeat-interval, got ${formatDuration(heartbeatTimeoutMs)} for ${formatDuration(heartbeatIntervalMs)}`
@@ -107,6 +110,14 @@ function hostsProblem(given: readonly string[], port: number): string | undefine
   const wrong = given.filter((host) => readServerAddress(host, port) === undefined)
   if (wrong.length === 0) return undefined
   return `--proxy-server-host: expected host, host:port or [IPv6 address]:port, got ${wrong.map((host) => quoted(host)).join(', ')}`
+}
+
+function rangesProblem(given: readonly string[]): string | undefined {
+  for (const text of given) {
+    const range = readRange(text)
+    if ('expected' in range) return `--hub-ranges: expected ${range.expected}, got ${quoted(text)}`
+  }
+  return undefined
 }
 
 const IDENTIFIERS = ['ipv4', 'ipv6', 'host', 'cidr', 'default-route']

@@ -1,7 +1,7 @@
 /** The flags of proxy-agent: konnectivity's, by its names, and ours. What refuses a command line is in option-rules.ts. */
 import { idleKlogOptions } from '../platform/klog-options.ts'
 import { logOptions } from '../platform/log-options.ts'
-import { integerOr, list, oneOf, text } from '../platform/option-types.ts'
+import { file, integerOr, list, oneOf, text } from '../platform/option-types.ts'
 import type { Values } from '../platform/options.ts'
 import { tlsVersionNames, tlsVersionRefusal } from '../platform/tls-version.ts'
 import { MAX_LANES } from './core/lane-count.ts'
@@ -44,10 +44,26 @@ const ours = {
   }),
 }
 
+/** What may be dialled for a server. */
+const policy = { group: 'Policy' }
+const policyOptions = {
+  policyFile: file({
+    ...policy,
+    default: '',
+    help: 'Policy that says what may be dialled (docs/policy.md): what it does not allow is refused. Looked at again every 5 s. Empty: everything but link-local addresses.',
+  }),
+  hubRanges: list({
+    ...policy,
+    default: '',
+    help: 'Address ranges of the hub, such as 192.0.2.0/24, that are never dialled, whatever a policy says.',
+  }),
+}
+
 export const agentOptions = {
   ...konnectivityOptions,
   ...logOptions,
   ...ours,
+  ...policyOptions,
   ...lifetimeOptions,
   ...limitOptions,
   ...idleOptions,

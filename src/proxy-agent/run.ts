@@ -12,6 +12,9 @@ import { writePortsFile } from '../platform/ports-file.ts'
 import { openProfiling } from '../platform/profiling-open.ts'
 import { aborted, type Shutdown } from '../platform/shutdown.ts'
 import { type TlsWatch, watchTlsFiles } from '../platform/tls-files.ts'
+import { type Watch, watchTexts } from '../platform/watched.ts'
+import { type AddressRange, readRange } from '../policy/core/address.ts'
+import { loadPolicy, MAX_POLICY_BYTES, type Policy } from '../policy/policy.ts'
 import { createBudget } from '../tunnel/budget.ts'
 import { PAUSE_SHARE } from '../tunnel/stock-backlog.ts'
 import { ownCluster } from './audit-identity.ts'
@@ -35,7 +38,7 @@ import { createRenewalMetrics } from './renewal-metrics.ts'
 import { readServerAddress, type ServerAddress } from './server-address.ts'
 import { createServerKeeper } from './server-keeper.ts'
 
-/** Between two looks at the TLS files: milliseconds. */
+/** Between two looks at the TLS files and the policy: milliseconds. */
 const LOOK_MS = 5_000
 /** The server's own limits come first; these keep a server that has none from exhausting us. */
 const LIMITS = { pendingDials: 10_000, connections: 100_000, unknownFramesPerMinute: 1_000 }
@@ -71,6 +74,7 @@ export async function runAgent(options: AgentOptions, deps: AgentDeps): Promise<
   using tls = watchAgentTls(options, clock, log, () => {
     for (const link of servers.all()) link.showCertificate()
   })
+  using policy = watchPolicy(options, clock, log)
   const startMs = clock.now()
   const addresses = serverAddresses(options)
   const servers = createServerSet<Link>({
@@ -95,6 +99,7 @@ export async function runAgent(options: AgentOptions, deps: AgentDeps): Promise<
     bufferedBytes: () => processBudget.usedBytes,
     certificateSeconds: expiry,
     tlsAlarm: () => tls.alarm() !== undefined,
+    policyAlarm: () => policy?.alarm() !== undefined,
   })
   createAuditMetrics(registry, 'culvert_agent_', audit)
   using _renewal =
@@ -113,6 +118,7 @@ export async function runAgent(options: AgentOptions, deps: AgentDeps): Promise<
     connections,
     bytes: metrics.bytes,
     certificateSeconds: () => expiry()['agent-cert'],
+    policyVersion: () => policy?.current().version,
   })
   const sockets = createOpenSockets()
   const cluster = ownCluster(() => tls.current().cert)
@@ -123,6 +129,7 @@ export async function runAgent(options: AgentOptions, deps: AgentDeps): Promise<
     processBudget,
     sockets,
     network: systemNetwork(lookups),
+    policy: () => policy?.current(),
     random: Math.random,
     audit: audit && ((record) => audit.record({ ...record, cluster: cluster(), agent: options.agentId })),
     health: ({ roundTripMs }) => report.read(roundTripMs),
@@ -213,6 +220,19 @@ function watchAgentTls(options: AgentOptions, clock: Clock, log: Log, changed: (
   })
 }
 
+/** @throws TunnelError `bad-option` with every problem of the file, one per line: without its policy an agent does not start */
+function watchPolicy({ policyFile }: AgentOptions, clock: Clock, log: Log): Watch<Policy> | undefined {
+  if (policyFile === '') return undefined
+  const source = { flag: '--policy-file', path: policyFile, maxBytes: MAX_POLICY_BYTES }
+  return watchTexts(source, loadPolicy, {
+    clock,
+    intervalMs: LOOK_MS,
+    changed: ({ version }) => log.info({ version }, 'policy changed'),
+    broken: (error) => log.error({ reason: error.message }, 'policy is broken, the one before stays in force'),
+    mended: () => log.info({}, 'policy is good again'),
+  })
+}
+
 /** Each once. */
 function serverAddresses({ proxyServerHost, proxyServerPort }: AgentOptions): ServerAddress[] {
   const addresses = proxyServerHost.flatMap((given) => readServerAddress(given, proxyServerPort) ?? [])
@@ -237,6 +257,7 @@ function linkOptions(options: AgentOptions, address: ServerAddress, version: str
     probeIntervalMs: options.probeIntervalMs,
     drainQuietMs: options.drainQuietTimeMs,
     dialTimeoutMs: options.endpointDialTimeoutMs,
+    hubRanges: options.hubRanges.flatMap((text) => readRange(text) as AddressRange),
     streamBufferBytes: options.streamBufferBytes,
     lanes: options.lanes,
     limits: {

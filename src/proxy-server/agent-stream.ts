@@ -7,6 +7,7 @@ import type { TLSSocket } from 'node:tls'
 import type { Audit, AuditRecord } from '../audit/record.ts'
 import type { Clock } from '../platform/clock.ts'
 import type { Log } from '../platform/log.ts'
+import type { Policy } from '../policy/policy.ts'
 import { type Budget, createBudget } from '../tunnel/budget.ts'
 import {
   canUseLanes,
@@ -29,6 +30,7 @@ import { type GrpcStatus, grpcStatus, unreadable } from './core/grpc-status.ts'
 import { hostsOf, type Identifiers } from './core/identifiers.ts'
 import type { LaneTokens } from './lane-tokens.ts'
 import type { ServerMetrics, StreamEnd } from './metrics.ts'
+import { createPolicyPush, type PushedPolicy } from './policy-push.ts'
 import { plainAddress } from './source.ts'
 import { stockClose } from './stock-close.ts'
 
@@ -63,6 +65,8 @@ export type AgentStreamDeps = {
   readonly begun: BegunMessages
   readonly laneTokens: LaneTokens
   readonly audit?: Audit | undefined
+  /** The hub's, of a cluster, as it is now; none: it says nothing. */
+  readonly policy: (cluster: string) => Policy | undefined
 }
 
 /** The last that was heard of an agent: the one truth about "connected". */
@@ -78,6 +82,8 @@ export type AgentRecord = {
   roundTripMs: number | undefined
   clockSkewMs: number | undefined
   health: Health | undefined
+  /** The policy that was pushed last, and how the agent took it; none without one, or to an agent that takes none. */
+  policy: PushedPolicy | undefined
 }
 
 export type AgentStream = PooledAgent & {
@@ -87,6 +93,10 @@ export type AgentStream = PooledAgent & {
   readonly record: AgentRecord
   /** Of the lanes that stand. */
   readonly laneSockets: () => readonly TLSSocket[]
+  /** Whether it takes the policy that is pushed, and so judges what names resolve to. */
+  readonly judgesAddresses: boolean
+  /** Sends the policy as it is now, to an agent that takes one. */
+  readonly pushPolicy: () => void
   /** Ends the stream with a status; its connections break. */
   readonly end: (status: GrpcStatus, message: string, how: StreamEnd) => void
 }
@@ -166,6 +176,7 @@ export function serveAgentStream(
         record.health = withoutLongTexts(health)
         if (record.roundTripMs !== undefined) record.clockSkewMs = sentUnixMs + record.roundTripMs / 2 - now
       },
+      policyAcknowledged: (answer) => policy.answered(answer),
       lanesWanted: (count) => canUseLanes(extensions) && lanes.wanted(count),
       laneDead: (lane) => lanes.dead(lane),
       draining() {
@@ -177,6 +188,8 @@ export function serveAgentStream(
     },
   )
 
+  const takes = extensions.has('policy')
+  const policy = createPolicyPush({ session, takes, policy: () => deps.policy(agent.cluster), record, metrics, log })
   const self: AgentStream = {
     agentId: agent.agentId,
     cluster: agent.cluster,
@@ -187,6 +200,8 @@ export function serveAgentStream(
     session,
     record,
     laneSockets: () => lanes.sockets(),
+    judgesAddresses: takes,
+    pushPolicy: policy.push,
     end,
   }
 
@@ -251,6 +266,7 @@ export function serveAgentStream(
     metrics,
   })
 
+  policy.push()
   const tick = (): void => session.tick(clock.now(), clock.unixMs())
   const ticker = setInterval(tick, TICK_MS)
   tick()
@@ -302,6 +318,7 @@ function newRecord(agent: NewAgent, extensions: Extensions, unixMs: number): Age
     roundTripMs: undefined,
     clockSkewMs: undefined,
     health: undefined,
+    policy: undefined,
   }
 }
 

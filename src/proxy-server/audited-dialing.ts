@@ -95,6 +95,7 @@ function outcomeOf(failure: DialFailure): Omit<AuditRecord, 'event'> {
   switch (failure.kind) {
     case 'too-many-dials':
       return { verdict: 'refused', reason: failure.kind }
+    case 'denied':
     case 'cluster-limit':
       return { verdict: 'refused', reason: failure.text }
     case 'dial-error':

@@ -3,6 +3,7 @@
  * a limit, or ends before it has answered. Source: docs/protocol.md section 7 and 9.
  */
 import type { Clock } from '../platform/clock.ts'
+import type { Authorisation } from '../policy/core/authorise.ts'
 import type { Connection, ConnectionEvents } from '../tunnel/connection.ts'
 import type { DialRequest, DialFailure as SessionFailure } from '../tunnel/dials.ts'
 import type { Int64 } from '../tunnel/packet.ts'
@@ -27,6 +28,8 @@ export type DialDeps = {
   readonly maxPendingPerFrontend: number
   /** On a server of many clusters: what the cluster may. */
   readonly tenants?: Pick<Tenants, 'get' | 'refused'>
+  /** What the hub's policy says of a dial, before an agent is asked. */
+  readonly authorise: (cluster: string, principal: string, address: string) => Authorisation
 }
 
 export type Waiter = {
@@ -53,6 +56,10 @@ export type Wanted = Pick<DialRequest, 'random' | 'protocol'>
 
 /** Why an agent did not come to an answer of its own. */
 type Unable = Exclude<SessionFailure, { readonly kind: 'refused' }>
+
+/** An agent that takes no policy, as a stock one, would dial whatever the name resolves to. */
+const UNJUDGED =
+  'not allowed by the policy of the cluster: it depends on the address, and the agent takes no policy to judge it by'
 
 export function createDialing(deps: DialDeps): Dialing {
   const { clusters, clock, metrics, tenants } = deps
@@ -95,6 +102,12 @@ export function createDialing(deps: DialDeps): Dialing {
     if ((pending.get(who) ?? 0) >= deps.maxPendingPerFrontend) {
       metrics.dialRefused('frontend')
       waiter.failed({ kind: 'too-many-dials' })
+      return () => {}
+    }
+    const authorisation = deps.authorise(cluster, principal, address)
+    if (authorisation.kind === 'denied') {
+      metrics.dialDenied('policy')
+      waiter.failed(authorisation)
       return () => {}
     }
     const over = tenant && dialOver(tenant, openOf(cluster), clock.now())
@@ -147,6 +160,10 @@ export function createDialing(deps: DialDeps): Dialing {
       if (!agent) {
         metrics.dialFailed('no_agent')
         return fail({ kind: 'no-agent' })
+      }
+      if (authorisation.kind === 'by-address' && !agent.judgesAddresses) {
+        metrics.dialDenied('unjudged')
+        return fail({ kind: 'denied', text: UNJUDGED })
       }
       const random = wanted && !agent.session.hasDial(wanted.random) ? wanted.random : deps.dialNumber()
       current = { agent, random }

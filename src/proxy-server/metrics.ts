@@ -50,6 +50,10 @@ export type ServerMetrics = {
   readonly dialFailed: (reason: DialFailureReason) => void
   /** A dial that was not even tried: its frontend, or the agent's stream, has as many pending as it may have. */
   readonly dialRefused: (limit: 'frontend' | 'stream') => void
+  /** A dial that the hub's policy denies, or that only an agent could judge which takes no policy. */
+  readonly dialDenied: (why: 'policy' | 'unjudged') => void
+  /** How an agent took the policy that was pushed to it. */
+  readonly policyAnswered: (state: 'accepted' | 'refused') => void
   readonly connectionEnded: (ms: number, how: 'finished' | 'reset') => void
   /** A head that is no good CONNECT, or a stream on the frontend that is no call of ours. */
   readonly headRefused: (why: HeadRefusal) => void
@@ -115,6 +119,7 @@ export type ServerState = {
   readonly certificateSeconds: () => Readonly<Record<string, number>>
   /** 1 while the files of a port are broken and older ones are in use, by port. */
   readonly tlsAlarms: () => Readonly<Record<Port, boolean>>
+  readonly policyAlarm: () => boolean
 }
 
 const PREFIX = 'konnectivity_network_proxy_server_'
@@ -173,6 +178,9 @@ export function createServerMetrics(state: ServerState): { metrics: ServerMetric
     Object.fromEntries(Object.entries(state.tlsAlarms()).map(([port, up]) => [port, up ? 1 : 0]))
   gauges('culvert_server_tls_files_broken', brokenHelp, 'port', alarms, 'max')
 
+  const policyHelp = '1 while the policy file is broken and the one before is in use.'
+  tallyGauge(registry, 'culvert_server_policy_file_broken', policyHelp, () => (state.policyAlarm() ? 1 : 0), 'max')
+
   const packets = createPacketCount()
   const bytes: ByteCount = { fromSockets: 0, toSockets: 0 }
   const frontendPackets = createPacketCount()
@@ -214,6 +222,8 @@ export function createServerMetrics(state: ServerState): { metrics: ServerMetric
   })
   const dialFailures = counter(`${PREFIX}dial_failure_count`, 'Dials that failed, by reason.', ['reason'])
   const refusedDials = counter('culvert_server_refused_dials_total', 'Dials over a limit, by limit.', ['limit'])
+  const deniedDials = counter('culvert_server_denied_dials_total', 'Dials that the policy denies, by why.', ['why'])
+  const policyAnswers = counter('culvert_server_policy_answers_total', 'Answers of agents to a policy.', ['state'])
   const ends = counter('culvert_server_connection_ends_total', 'Ends of tunnelled connections, by kind.', ['how'])
   const heads = counter('culvert_server_refused_heads_total', 'Requests that are no good CONNECT, by fault.', ['why'])
   const forbidden = counter('culvert_server_forbidden_clients_total', 'Certificates not accepted, by port.', ['port'])
@@ -243,6 +253,8 @@ export function createServerMetrics(state: ServerState): { metrics: ServerMetric
     dialSucceeded: (ms) => dialSeconds.observe(ms / 1000),
     dialFailed: (reason) => dialFailures.inc({ reason }),
     dialRefused: (limit) => refusedDials.inc({ limit }),
+    dialDenied: (why) => deniedDials.inc({ why }),
+    policyAnswered: (state) => policyAnswers.inc({ state }),
     connectionEnded(ms, how) {
       lifetimeSeconds.observe(ms / 1000)
       ends.inc({ how })

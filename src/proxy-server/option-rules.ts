@@ -94,6 +94,7 @@ const ours: Rule<ServerOptions>[] = [
     serverCrlFile !== '' && udsName !== ''
       ? '--server-crl-file is of no use with --uds-name: clients of a socket show no certificate'
       : undefined,
+  fileRule(serverOptions, 'agentPolicyFile'),
   ({ udsName, serverListenAny }) =>
     udsName !== '' && serverListenAny ? '--uds-name and --server-listen-any exclude each other' : undefined,
   ({ udsName, serverCert, serverKey }) =>

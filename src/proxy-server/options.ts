@@ -92,6 +92,11 @@ const ours = {
     min: 1,
     help: 'Requests to join that are looked at per second, and as many to renew.',
   }),
+  agentPolicyFile: file({
+    group: 'Policy',
+    default: '',
+    help: 'Policy of what clients may have dialled (docs/policy.md), judged here and by the agents. Looked at again every 5 s. Empty: what the agents allow.',
+  }),
   shutdownQuietTimeMs: duration({
     group,
     default: '2s',

@@ -8,6 +8,9 @@ import { certificateSeconds } from '../platform/certificate-expiry.ts'
 import { tlsProtocol } from '../platform/cipher-suites.ts'
 import type { Clock } from '../platform/clock.ts'
 import type { Log } from '../platform/log.ts'
+import { type Watch, watchTexts } from '../platform/watched.ts'
+import { authorise } from '../policy/core/authorise.ts'
+import { loadPolicy, MAX_POLICY_BYTES, type Policy } from '../policy/policy.ts'
 import { createBudget } from '../tunnel/budget.ts'
 import { PAUSE_SHARE } from '../tunnel/stock-backlog.ts'
 import { type AgentListener, createAgentListener } from './agent-listener.ts'
@@ -38,6 +41,12 @@ import { createRevocationMetrics } from './revocation-metrics.ts'
 import { createStanding, type Standing } from './standing.ts'
 import type { Tenants, TenantsDeps } from './tenants.ts'
 import { watchTlsPorts } from './tls-ports.ts'
+
+/** Between two looks at the policy: milliseconds. */
+const LOOK_MS = 5_000
+/** Longest policy: bytes. Half of what an agent takes, as its form on the wire may be longer. */
+const MAX_PUSHED_BYTES = MAX_POLICY_BYTES / 2
+const EVERYTHING = { kind: 'allowed' } as const
 
 export type ServingDeps = {
   readonly clock: Clock
@@ -96,6 +105,7 @@ export async function openServing(options: ServerOptions, deps: ServingDeps): Pr
         clock.unixMs(),
       ),
     tlsAlarms: tlsPorts.alarms,
+    policyAlarm: () => policy?.alarm() !== undefined,
   })
   createClusterMetrics(registry, clusters)
   createRevocationMetrics(registry, crlFiles)
@@ -120,6 +130,10 @@ export async function openServing(options: ServerOptions, deps: ServingDeps): Pr
     material: () => tlsPorts.material('agent'),
   })
   if (enrolment) opened.use(enrolment)
+  const policy = watchPolicy(options, deps, () => {
+    for (const agent of clusters.all()) agent.pushPolicy()
+  })
+  if (policy) opened.use(policy)
   const kubernetes = await openKubernetes(options, { clock, log, metrics: createKubernetesMetrics(registry) })
   if (kubernetes) opened.use(kubernetes)
   const tenants = await openTenantsOf(options, { clock, log, registry, processBudget, clusters })
@@ -149,7 +163,7 @@ export async function openServing(options: ServerOptions, deps: ServingDeps): Pr
       maxHeaderListBytes: options.maxHeaderListBytes,
       ...(kubernetes?.authenticate && { authenticate: kubernetes.authenticate }),
     },
-    agentStreamDeps(options, deps, metrics, processBudget),
+    { ...agentStreamDeps(options, deps, metrics, processBudget), policy: () => policy?.current() },
     {
       connected(agent) {
         clusters.add(agent.cluster, agent)
@@ -170,6 +184,9 @@ export async function openServing(options: ServerOptions, deps: ServingDeps): Pr
   )
   const plain = createDialing({
     clusters,
+    authorise(_cluster, principal, address) {
+      return policy === undefined ? EVERYTHING : authorise(policy.current().rules, principal, address)
+    },
     clock,
     metrics,
     random: Math.random,
@@ -233,6 +250,26 @@ async function openEnrolmentIfAsked(
   return openEnrolment(options, { ...deps, metrics: createEnrolmentMetrics(registry) })
 }
 
+/** @throws TunnelError `bad-option` with every problem of the file, one per line */
+function watchPolicy(
+  { agentPolicyFile }: ServerOptions,
+  { clock, log }: ServingDeps,
+  changed: () => void,
+): Watch<Policy> | undefined {
+  if (agentPolicyFile === '') return undefined
+  const source = { flag: '--agent-policy-file', path: agentPolicyFile, maxBytes: MAX_PUSHED_BYTES }
+  return watchTexts(source, (files) => loadPolicy(files, 'hub'), {
+    clock,
+    intervalMs: LOOK_MS,
+    changed({ version }) {
+      log.info({ version }, 'policy changed')
+      changed()
+    },
+    broken: (error) => log.error({ reason: error.message }, 'policy is broken, the one before stays in force'),
+    mended: () => log.info({}, 'policy is good again'),
+  })
+}
+
 function openSockets(
   options: ServerOptions,
   { clock, log }: ServingDeps,
@@ -285,7 +322,7 @@ function agentStreamDeps(
   { clock, log, audit }: ServingDeps,
   metrics: ServerMetrics,
   processBudget: ReturnType<typeof createBudget>,
-): AgentStreamDeps {
+): Omit<AgentStreamDeps, 'policy'> {
   return {
     options: {
       serverId: options.serverId,

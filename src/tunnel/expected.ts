@@ -21,6 +21,8 @@ const rules: Readonly<Record<Exclude<Packet['type'], 'UNKNOWN'>, Rule>> = {
   GOING_AWAY: { at: 'agent', needs: 'going-away' },
   LANE_OFFER: { at: 'agent', needs: 'lanes' },
   LANES_WANTED: { at: 'server', needs: 'lanes' },
+  POLICY: { at: 'agent', needs: 'policy' },
+  POLICY_ACK: { at: 'server', needs: 'policy' },
   MOVE: { at: 'both', needs: 'lanes' },
   PING: { at: 'both', needs: 'ping' },
   PONG: { at: 'both', needs: 'ping' },

@@ -19,6 +19,7 @@ const versions = {
   'going-away': 1,
   lanes: 1,
   'new-certificate': 1,
+  policy: 1,
 } as const
 
 export type Extension = keyof typeof versions
@@ -34,6 +35,7 @@ export const offered: Extensions = new Set<Extension>([
   'going-away',
   'lanes',
   'new-certificate',
+  'policy',
 ])
 
 /** The same on the stream alone. */

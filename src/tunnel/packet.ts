@@ -55,6 +55,12 @@ const shapes = {
     payload: 68,
     fields: { reason: [1, 'text'], deadlineMs: [2, 'count'], reconnectAfterMs: [3, 'count'] },
   },
+  POLICY: { code: 71, payload: 71, fields: { version: [1, 'text'], rules: [2, 'text'] } },
+  POLICY_ACK: {
+    code: 72,
+    payload: 72,
+    fields: { version: [1, 'text'], accepted: [2, 'count'], reason: [3, 'text'] },
+  },
   BLOCKED: { code: 73, payload: 73, fields: { connectId: [1, 'int64'] } },
   LANE_OFFER: { code: 74, payload: 74, fields: { lane: [1, 'count'], token: [2, 'bytes'] } },
   MOVE: { code: 75, payload: 75, fields: { connectId: [1, 'int64'], carrier: [2, 'count'] } },

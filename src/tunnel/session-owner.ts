@@ -31,6 +31,9 @@ export type SessionOptions = {
   readonly health?: () => Health
 }
 
+/** `reason` says why a policy was not accepted: the agent wrote it. */
+export type PolicyAnswer = { readonly version: string; readonly accepted: boolean; readonly reason: string }
+
 export type SessionEvents = {
   /** The stream cannot go on; its owner ends it and then calls `lost`. */
   readonly broken: (reason: 'heartbeat-timeout' | 'too-many-unknown-frames' | 'peer-does-not-read') => void
@@ -58,6 +61,10 @@ export type SessionEvents = {
   readonly laneDead?: (lane: Carrier) => void
   /** Agent: nothing has used this lane for long, and nothing more goes over it: its owner ends it. */
   readonly laneIdle?: (lane: Carrier) => void
+  /** Agent: what the server lets it dial, from now on. Answer with `acknowledgePolicy`. */
+  readonly policy?: (policy: { readonly version: string; readonly rules: string }) => void
+  /** Server: how the agent took a policy. */
+  readonly policyAcknowledged?: (answer: PolicyAnswer) => void
   /** Agent: after `drain`, nothing is left and nothing can still come. */
   readonly drained?: () => void
 }
@@ -98,6 +105,10 @@ export type Session = {
   readonly pingAnswered: (number: number) => void
   /** Server: tells the agent to connect elsewhere. */
   readonly goAway: (reason: string, deadlineMs: number, reconnectAfterMs: number) => void
+  /** Server: what the agent may dial at most, ahead of all dials that follow; nothing is sent to an agent without `policy`. */
+  readonly pushPolicy: (version: string, rules: string) => void
+  /** Agent. */
+  readonly acknowledgePolicy: (answer: PolicyAnswer) => void
   /** Called every half second or so. */
   readonly tick: (nowMs: number, unixMs: number) => void
   /** The time that a carrier was asked to wait for has passed. */

@@ -171,6 +171,12 @@ export function createSession(options: SessionOptions, events: SessionEvents): S
         return pulse.answered(packet.seq, link.nowMs)
       case 'GOING_AWAY':
         return events.goingAway?.(packet)
+      case 'POLICY':
+        return events.policy?.({ version: packet.version, rules: packet.rules })
+      case 'POLICY_ACK': {
+        const { version, accepted, reason } = packet
+        return events.policyAcknowledged?.({ version, accepted: accepted === 1, reason })
+      }
       case 'LANE_OFFER':
         return events.laneOffered?.(packet.lane, packet.token)
       case 'LANES_WANTED':
@@ -255,6 +261,12 @@ export function createSession(options: SessionOptions, events: SessionEvents): S
     goAway(reason, deadlineMs, reconnectAfterMs) {
       if (over || !extensions.has('going-away')) return
       control({ type: 'GOING_AWAY', reason, deadlineMs, reconnectAfterMs })
+    },
+    pushPolicy(version, rules) {
+      if (extensions.has('policy')) control({ type: 'POLICY', version, rules })
+    },
+    acknowledgePolicy({ version, accepted, reason }) {
+      control({ type: 'POLICY_ACK', version, accepted: accepted ? 1 : 0, reason })
     },
     tick(nowMs, unixMs) {
       if (over) return

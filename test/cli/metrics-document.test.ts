@@ -36,6 +36,7 @@ function serverRegistry(): Registry {
     backends: () => ({}),
     certificateSeconds: () => ({}),
     tlsAlarms: () => ({ frontend: false, agent: false }),
+    policyAlarm: () => false,
   })
   createKubernetesMetrics(registry).leaseKept(() => true)
   countWorkers(registry, () => [])
@@ -54,6 +55,7 @@ function agentRegistry(): Registry {
     ...{ servers: none, knownServers: none, connections: none, bufferedBytes: none },
     certificateSeconds: () => ({}),
     tlsAlarm: () => false,
+    policyAlarm: () => false,
   })
   createLeaseMetrics(registry).counting(() => true)
   createAuditMetrics(registry, 'culvert_agent_', quietAudit)

@@ -3,6 +3,9 @@ import { createServer, type Server, Socket, type TcpNetConnectOpts } from 'node:
 import { networkInterfaces } from 'node:os'
 import t, { type Test } from 'tap'
 import type { Clock } from '../../src/platform/clock.ts'
+import { readRules } from '../../src/policy/core/read-rules.ts'
+import type { Rules } from '../../src/policy/core/rules.ts'
+import { type GateRules, refusalOf } from '../../src/proxy-agent/core/gate.ts'
 import {
   type Dialed,
   type DialRequest,
@@ -13,8 +16,10 @@ import {
 import { createLookups } from '../../src/proxy-agent/lookups.ts'
 import { closedPort } from '../integration/target.ts'
 
+const withoutPolicy: GateRules = { hubRanges: [], own: undefined, pushed: undefined }
 const machine = systemNetwork(createLookups())
-const dial = (request: DialRequest, network: Network = machine): Promise<Dialed> => dialOver(request, network)
+const dial = (request: DialRequest, network: Network = machine, gate = withoutPolicy): Promise<Dialed> =>
+  dialOver(request, network, (target) => refusalOf(gate, target))
 
 const dialable = (address: string, more: Partial<DialRequest> = {}): DialRequest => ({
   protocol: 'tcp',
@@ -86,6 +91,12 @@ function network(names: Record<string, readonly string[]> = {}, silentHosts: rea
       return socket
     },
   }
+}
+
+const policy = (...rules: object[]): Rules => {
+  const read = readRules({ rules })
+  if (!read.ok) throw new Error(JSON.stringify(read.problems))
+  return read.rules
 }
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
@@ -183,9 +194,10 @@ t.test('says that a target refuses', async (t) => {
 
 t.test('says that a name is unknown', async (t) => {
   // A name that the C library refuses by itself, so that no name server is needed.
-  await t.rejects(dial(dialable('no..such:80')), {
+  const name = `${'a'.repeat(64)}.invalid`
+  await t.rejects(dial(dialable(`${name}:80`)), {
     code: 'dial-failed',
-    message: 'dial tcp: lookup no..such: no such host',
+    message: `dial tcp: lookup ${name}: no such host`,
     cause: { code: 'ENOTFOUND' },
   })
   await t.rejects(dial(dialable('empty:80'), network({ empty: [] })), {
@@ -242,6 +254,37 @@ t.test('dials only those addresses of a name that its rules allow', async (t) =>
   socket.destroy()
   t.equal(address, `127.0.0.1:${port}`)
   t.strictSame(mixed.dialled, ['127.0.0.1'])
+})
+
+t.test('asks its gate before a name is resolved, and dials exactly the addresses that passed', async (t) => {
+  const port = await listening(t, () => {})
+  const own = policy({ allow: { cidr: '127.0.0.0/8' } }, { deny: { cidr: '127.0.0.2' } }, { deny: { name: 'secret' } })
+  const names = {
+    web: ['127.0.0.2', '192.0.2.1', '127.0.0.1'],
+    turned: ['127.0.0.2', '64:ff9b::7f00:2'],
+    secret: ['127.0.0.1'],
+  }
+  const inside = network(names)
+  const gate = { ...withoutPolicy, own }
+  const refused = (target: string, message: RegExp): Promise<unknown> =>
+    t.rejects(
+      dial(dialable(`${target}:${port}`), inside, gate),
+      { code: 'dial-refused', cause: 'policy', message },
+      target,
+    )
+  const { socket, address } = await dial(dialable(`web:${port}`), inside, gate)
+  socket.destroy()
+  t.equal(address, `127.0.0.1:${port}`)
+  t.strictSame(inside.dialled, ['127.0.0.1'])
+  await refused(
+    'turned',
+    /^dial tcp 127\.0\.0\.2:\d+: not allowed by the policy of this agent: rule 2, deny 127\.0\.0\.2/,
+  )
+  await refused('Secret.', /^dial tcp secret\.:\d+: not allowed by the policy of this agent: rule 3, deny secret$/)
+  await refused('192.0.2.1', /no rule allows it$/)
+  await refused('[::ffff:127.0.0.2]', /rule 2/)
+  t.strictSame(inside.dialled, ['127.0.0.1'], 'nothing else was tried')
+  t.equal(inside.timers(), 0)
 })
 
 t.test('tries the next address at once when one refuses, and tells of the first when all do', async (t) => {

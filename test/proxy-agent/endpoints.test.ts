@@ -29,7 +29,8 @@ async function setup(t: Test, serve: (socket: Socket) => void = () => {}) {
   const network = systemNetwork(createLookups())
   let nowMs = 0
   const one = oneSession({ role: 'agent' })
-  const dialer = createTargetDialer(5_000, { metrics, sockets, network, now: () => nowMs++, serverId: 'hub-0' })
+  const judge = (): undefined => undefined
+  const dialer = createTargetDialer(5_000, { metrics, sockets, network, judge, now: () => nowMs++, serverId: 'hub-0' })
   const address = `127.0.0.1:${(server.address() as AddressInfo).port}`
 
   function dial(random: number, to = address): void {
@@ -105,7 +106,10 @@ t.test('counts as a timeout only what is one', async (t) => {
   const { dial, answer, metrics } = await setup(t)
   dial(7, 'timeout')
   t.match(await answer(), { error: 'dial tcp: address timeout: missing port in address' })
-  t.strictSame(metrics.counted, [['dialFailed', 'unknown']])
+  t.strictSame(metrics.counted, [
+    ['dialRefused', 'malformed'],
+    ['dialFailed', 'unknown'],
+  ])
 })
 
 t.test('a cancelled dial is answered by nothing and leaves no connection', async (t) => {

@@ -11,6 +11,7 @@ const sources: HealthSources = {
   connections: () => 4,
   bytes: { fromSockets: 10, toSockets: 20 },
   certificateSeconds: () => undefined,
+  policyVersion: () => undefined,
 }
 
 /** The delay in a report that is made a window later, when samples have been taken. */
@@ -26,7 +27,11 @@ function block(ms: number): void {
 }
 
 t.test('says what it knows, in whole numbers', async (t) => {
-  using report = createHealthReport({ ...sources, certificateSeconds: () => 86_400 * 3 - 1 })
+  using report = createHealthReport({
+    ...sources,
+    certificateSeconds: () => 86_400 * 3 - 1,
+    policyVersion: () => '00000000ff10',
+  })
   t.match(report.read(1.2345), {
     agentVersion: '1.2.3',
     uptimeMs: 1_001,
@@ -34,6 +39,7 @@ t.test('says what it knows, in whole numbers', async (t) => {
     bytesToTargets: 20,
     bytesFromTargets: 10,
     certificateDaysLeft: 2,
+    policyVersion: 65_296,
     roundTripUs: 1_235,
   })
 })

@@ -13,6 +13,7 @@ function setup(state: Partial<AgentState> = {}) {
     bufferedBytes: () => 0,
     certificateSeconds: () => ({}),
     tlsAlarm: () => false,
+    policyAlarm: () => false,
     ...state,
   })
 }
@@ -53,6 +54,8 @@ t.test('shows what has no labels at zero, and nothing else, before anything has 
     [`${KONNECTIVITY}dial_duration_seconds_count`]: 0,
     [`${OURS}buffered_bytes`]: 0,
     [`${OURS}tls_files_broken`]: 0,
+    [`${OURS}policy_file_broken`]: 0,
+    [`${OURS}policy_decision_seconds_count`]: 0,
     [`${OURS}connection_ends_total`]: 0,
   })
 })

@@ -51,6 +51,8 @@ t.test('has the names and defaults of konnectivity, and ours', async (t) => {
     kubeconfig: '',
     lanes: 'auto',
     auditLogFile: '',
+    policyFile: '',
+    hubRanges: [],
     kubeApiContentType: 'application/vnd.kubernetes.protobuf',
     cipherSuites: [],
     syncIntervalMs: 1_000,

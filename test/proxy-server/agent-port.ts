@@ -14,6 +14,7 @@ import { createAuthority } from '../../src/pki/authority.ts'
 import type { CertificateAndKey } from '../../src/pki/certificate.ts'
 import { issueLeaf } from '../../src/pki/leaf.ts'
 import { tlsProtocol } from '../../src/platform/cipher-suites.ts'
+import type { Policy } from '../../src/policy/policy.ts'
 import {
   type AgentListener,
   type AgentListenerOptions,
@@ -62,6 +63,7 @@ export type AgentPortOptions = {
   readonly stream?: Partial<AgentStreamOptions>
   /** Of messages that agents have not finished. */
   readonly begunBytes?: number
+  readonly policy?: (cluster: string) => Policy | undefined
   /** Told when an agent has gone, before anybody else could ask. */
   readonly whenGone?: (agent: AgentStream) => void
 }
@@ -103,6 +105,7 @@ export async function agentPort(t: Test, options: AgentPortOptions = {}): Promis
       processBudget: createBudget(256 * 2 ** 20),
       begun: createBegunMessages(options.begunBytes ?? 64 * 2 ** 20),
       laneTokens: createLaneTokens(clock),
+      policy: options.policy ?? (() => undefined),
     },
     {
       connected: (stream) => connected.push(stream),

@@ -5,7 +5,7 @@ import type { Failure } from '../../src/proxy-server/core/answers.ts'
 import { createClusters } from '../../src/proxy-server/core/clusters.ts'
 import type { Strategy } from '../../src/proxy-server/core/strategies.ts'
 import { createTenant, MAX_HELD_DIALS, OVER_LIMIT_MS } from '../../src/proxy-server/core/tenant.ts'
-import { createDialing } from '../../src/proxy-server/dialing.ts'
+import { createDialing, type DialDeps } from '../../src/proxy-server/dialing.ts'
 import { createBudget } from '../../src/tunnel/budget.ts'
 import type { Int64 } from '../../src/tunnel/packet.ts'
 import { cluster } from '../clusters/cluster.ts'
@@ -24,7 +24,10 @@ type TestAgent = OneSession & {
   readonly lose: (reason?: string) => void
 }
 
-function testAgent(agentId: string, { pendingDials = 10_000, hosts = [] as string[] } = {}): TestAgent {
+function testAgent(
+  agentId: string,
+  { pendingDials = 10_000, hosts = [] as string[], judgesAddresses = true } = {},
+): TestAgent {
   const one = oneSession({ role: 'server', limits: { pendingDials } })
   const agent = {
     agentId,
@@ -33,6 +36,7 @@ function testAgent(agentId: string, { pendingDials = 10_000, hosts = [] as strin
     hosts: new Set(hosts),
     defaultRoute: false,
     session: one.session,
+    judgesAddresses,
   } as Partial<AgentStream> as AgentStream
   const frames = { DIAL_REQ: [] as Int64[], DIAL_CLS: [] as Int64[] }
   const take = (type: 'DIAL_REQ' | 'DIAL_CLS'): Int64[] => {
@@ -59,6 +63,7 @@ type WorldOptions = {
   readonly strategies?: readonly Strategy[]
   /** Of the cluster `default`, on a server of many. */
   readonly limits?: Partial<ClusterLimits>
+  readonly authorise?: DialDeps['authorise']
 }
 
 function setup(agents: readonly TestAgent[], options: WorldOptions = {}) {
@@ -83,6 +88,7 @@ function setup(agents: readonly TestAgent[], options: WorldOptions = {}) {
     timeoutMs: options.timeoutMs ?? 30_000,
     maxPendingPerFrontend: options.maxPendingPerFrontend ?? 10,
     ...(tenant && { tenants }),
+    authorise: options.authorise ?? (() => ({ kind: 'allowed' })),
   })
   const dial = (principal = 'user/alice', cluster = 'default') => {
     const outcomes: (string | Failure)[] = []
@@ -466,4 +472,31 @@ t.test('refusals that wait are bounded: others come at once', async (t) => {
   t.equal(world.tenant?.heldDials, MAX_HELD_DIALS)
   world.clock.advance(OVER_LIMIT_MS)
   t.equal(world.tenant?.heldDials, 0)
+})
+
+t.test('asks nobody for what the policy denies', async (t) => {
+  const a = testAgent('a')
+  const asked: unknown[] = []
+  const denied = { kind: 'denied', text: 'not allowed by the policy of the cluster: no rule allows it' } as const
+  const authorise: DialDeps['authorise'] = (...given) => {
+    asked.push(given)
+    return denied
+  }
+  const world = setup([a], { authorise })
+  t.strictSame(world.dial('user/bob').outcomes, [denied])
+  t.strictSame(asked, [['default', 'user/bob', '10.0.0.1:443']])
+  t.strictSame([a.dialled(), world.metrics.counted], [[], [['dialDenied', 'policy']]])
+  clean(t, world, a)
+})
+
+t.test('what the address decides is for agents that take the policy', async (t) => {
+  const authorise: DialDeps['authorise'] = () => ({ kind: 'by-address' })
+  const able = testAgent('able')
+  setup([able], { authorise }).dial()
+  t.strictSame(able.dialled(), [100])
+  const stock = testAgent('stock', { judgesAddresses: false })
+  const world = setup([stock], { authorise })
+  t.match(world.dial().outcomes, [{ kind: 'denied', text: /the agent takes no policy/ }])
+  t.strictSame([stock.dialled(), world.metrics.counted], [[], [['dialDenied', 'unjudged']]])
+  clean(t, world, stock)
 })

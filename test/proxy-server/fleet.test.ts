@@ -21,6 +21,8 @@ function stream(agentId: string, more: Partial<AgentStream['record']> = {}): Age
     draining: false,
     session,
     laneSockets: () => [],
+    judgesAddresses: true,
+    pushPolicy: () => {},
     end: () => {},
     record: {
       agentId,
@@ -33,6 +35,7 @@ function stream(agentId: string, more: Partial<AgentStream['record']> = {}): Age
       roundTripMs: 1.5,
       clockSkewMs: -3,
       health: { agentVersion: '1.2.3', openConnections: 1 },
+      policy: { version: '0123456789ab', state: 'accepted' },
       ...more,
     },
   }
@@ -65,6 +68,7 @@ t.test('lists the agents of each cluster, with what their heartbeats said', asyn
     roundTripMs: 1.5,
     clockSkewMs: -3,
     health: { agentVersion: '1.2.3', openConnections: 1 },
+    policy: { version: '0123456789ab', state: 'accepted' },
     identifiers: { ipv4: [], ipv6: [], host: ['n1'], cidr: ['10.0.0.0/8'], defaultRoute: false },
     draining: false,
     connectedAt: '1970-01-01T00:00:00.000Z',

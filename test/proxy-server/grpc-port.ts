@@ -48,6 +48,7 @@ export type GrpcPortOptions = {
   readonly extensions?: Extensions
   readonly dialTimeoutMs?: number
   /** There is no agent. */
+  readonly authorise?: Parameters<typeof createDialing>[0]['authorise']
   readonly alone?: boolean
 }
 
@@ -69,6 +70,7 @@ export async function grpcPort(t: Test, options: GrpcPortOptions = {}): Promise<
     dialNumber: () => numbers++,
     timeoutMs: options.dialTimeoutMs ?? 0,
     maxPendingPerFrontend: 100,
+    authorise: options.authorise ?? (() => ({ kind: 'allowed' })),
   })
   const { certificatePem, keyPem } = leaves.server
   const listener = createGrpcFrontendListener(

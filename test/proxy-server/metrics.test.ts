@@ -14,6 +14,7 @@ function setup(state: Partial<ServerState> = {}) {
     bufferedBytes: () => 0,
     certificateSeconds: () => ({}),
     tlsAlarms: () => ({ frontend: false, agent: false }),
+    policyAlarm: () => false,
     ...state,
   })
 }

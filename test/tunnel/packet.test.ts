@@ -38,6 +38,8 @@ const golden: readonly [Packet, string][] = [
     { type: 'GOING_AWAY', reason: 'shutdown', deadlineMs: 25_000, reconnectAfterMs: 500 },
     '0844a204110a0873687574646f776e10a8c30118f403',
   ],
+  [{ type: 'POLICY', version: 'v', rules: 'r' }, '0847ba04060a0176120172'],
+  [{ type: 'POLICY_ACK', version: 'v', accepted: 1, reason: 'r' }, '0848c204080a017610011a0172'],
   [{ type: 'BLOCKED', connectId: 1 }, '0849ca04020801'],
   [{ type: 'LANE_OFFER', lane: 2, token: Buffer.from([1, 2]) }, '084ad20406080212020102'],
   [{ type: 'MOVE', connectId: 1, carrier: 2 }, '084bda040408011002'],

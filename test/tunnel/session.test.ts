@@ -143,7 +143,7 @@ t.test('says nothing and asks nothing once it is over', async (t) => {
   t.strictSame([told, carrier.frames(), budget.usedBytes], [[], [], 0])
 })
 
-const withoutLanes: Extensions = new Set([...offered].filter((name) => name !== 'lanes'))
+const withoutLanes: Extensions = new Set([...offered].filter((name) => name !== 'lanes' && name !== 'policy'))
 const strays: Readonly<Record<'server' | 'agent', readonly Packet[]>> = {
   server: [
     { type: 'DIAL_REQ', protocol: 'tcp', address: '10.0.0.1:80', random: 1 },
@@ -152,6 +152,8 @@ const strays: Readonly<Record<'server' | 'agent', readonly Packet[]>> = {
     { type: 'GOING_AWAY', reason: '', deadlineMs: 1, reconnectAfterMs: 1 },
     { type: 'LANE_OFFER', lane: 1, token: Buffer.alloc(16) },
     { type: 'MOVE', connectId: 1, carrier: 1 },
+    { type: 'POLICY', version: 'v', rules: '' },
+    { type: 'POLICY_ACK', version: 'v', accepted: 1, reason: '' },
   ],
   agent: [
     { type: 'DIAL_RSP', error: '', connectId: 1, random: 1 },
@@ -160,6 +162,8 @@ const strays: Readonly<Record<'server' | 'agent', readonly Packet[]>> = {
     { type: 'HEARTBEAT', seq: 1, sentUnixMs: 1, health: {} },
     { type: 'LANES_WANTED', count: 1 },
     { type: 'MOVE', connectId: 1, carrier: 1 },
+    { type: 'POLICY', version: 'v', rules: '' },
+    { type: 'POLICY_ACK', version: 'v', accepted: 1, reason: '' },
   ],
 }
 

@@ -1,13 +1,12 @@
 /**
- * What the agent may dial, when its cluster sets no policy: TCP over either family, to everything but link-local addresses. Pure.
- *
- * Those are where clouds serve credentials to whoever asks from inside. Names are judged by the addresses they resolve to,
- * and what was judged is what is dialled. Refusals read like Go's dial errors: a stock server makes a 502 of them.
+ * What a server asks to be dialled: TCP over either family, to a name or an address in one form each. Whether it may be is
+ * for the gate (gate.ts) to say. Pure. Refusals read like Go's dial errors: a stock server makes a 502 of them.
  */
 
 import { ipBytes } from '../../platform/ip-address.ts'
-import { addressErrorText, hostPort, lookupErrorText, portErrorText, shown } from './go-errors.ts'
-import { splitAddress } from './split-address.ts'
+import { splitAddress } from '../../platform/split-address.ts'
+import { canonicalName } from '../../policy/core/name.ts'
+import { addressErrorText, lookupErrorText, portErrorText, shown } from './go-errors.ts'
 
 export type Target = {
   readonly kind: 'address' | 'name'
@@ -18,13 +17,18 @@ export type Target = {
   readonly family: 0 | 4 | 6
 }
 
-export type RefusedTarget = { readonly kind: 'refused'; readonly text: string }
+export type RefusedTarget = {
+  readonly kind: 'refused'
+  readonly why: 'protocol' | 'malformed'
+  readonly text: string
+}
 
 /** @param address host:port of a DIAL_REQ, which an unknown client of the server chose */
 export function readTarget(protocol: string, address: string): Target | RefusedTarget {
   const family = FAMILIES.get(protocol)
   if (family === undefined) {
-    return refused(`dial ${shown(protocol)}: protocol not allowed by this agent, it dials tcp, tcp4 and tcp6 only`)
+    const text = `dial ${shown(protocol)}: protocol not allowed by this agent, it dials tcp, tcp4 and tcp6 only`
+    return { kind: 'refused', why: 'protocol', text }
   }
   if (address === '') return refused('dial tcp: missing address')
   const split = splitAddress(address)
@@ -37,23 +41,11 @@ export function readTarget(protocol: string, address: string): Target | RefusedT
   if (bytes !== undefined) {
     const host = bytes.length === 4 ? bytes.join('.') : text.toLowerCase()
     if (!isOfFamily(host, family)) return refused(addressErrorText(host, NO_ADDRESS))
-    return isAllowedAddress(host) ? { kind: 'address', host, port, family } : refused(prohibitedText(host, port))
+    return { kind: 'address', host, port, family }
   }
   if (isBracketed) return refused(addressErrorText(address, 'not an IPv6 address'))
-  if (!isName(text)) return refused(lookupErrorText(text, { code: 'ENOTFOUND' }))
+  if (canonicalName(text) === undefined) return refused(lookupErrorText(text, { code: 'ENOTFOUND' }))
   return { kind: 'name', host: text.toLowerCase(), port, family }
-}
-
-/** @param address as a resolver gave it; what cannot be read is not allowed */
-export function isAllowedAddress(address: string): boolean {
-  const bytes = ipBytes(address)
-  if (bytes === undefined) return false
-  const [first = 0, second = 0] = bytes
-  return bytes.length === 4 ? !(first === 169 && second === 254) : !(first === 0xfe && (second & 0xc0) === 0x80)
-}
-
-export function prohibitedText(host: string, port: number): string {
-  return `dial tcp ${shown(hostPort(host, port))}: link-local addresses are not allowed by this agent`
 }
 
 /** Go's words where the address, or every address of a name, is of the other family. */
@@ -69,17 +61,6 @@ const FAMILIES: ReadonlyMap<string, Target['family']> = new Map([
   ['tcp6', 6],
 ])
 
-/**
- * Names that end in a number are the octal, hexadecimal and short forms of IPv4 addresses. The C library would take them,
- * Go does not, and a policy that reads names must not be led past by "0xa9fea9fe".
- */
-function isName(text: string): boolean {
-  if (text.length > MAX_NAME_CHARS || !/^[\w.~-]+$/.test(text)) return false
-  return !/(?:^|\.)(?:\d+|0x[\da-f]*)\.?$/i.test(text)
-}
-
-const MAX_NAME_CHARS = 254 // a DNS name of 253 and its final dot
-
 function refused(text: string): RefusedTarget {
-  return { kind: 'refused', text }
+  return { kind: 'refused', why: 'malformed', text }
 }

@@ -20,6 +20,8 @@ export type Failure =
   | { readonly kind: 'too-many-dials' }
   /** Its cluster is at a limit of its own. */
   | { readonly kind: 'cluster-limit'; readonly status: 429 | 503; readonly text: string }
+  /** The hub's policy of the cluster does not allow it. */
+  | { readonly kind: 'denied'; readonly text: string }
   /** The agent answered that it could not connect. `text` is the agent's: not to be trusted. */
   | { readonly kind: 'dial-error'; readonly text: string }
   /** The agent answered nothing in time. */
@@ -101,6 +103,8 @@ function describe(failure: Failure): Description {
       const fields = [CLOSE, TEXT_UTF8, 'Retry-After: 1']
       return { ...ownWords(failure.status, failure.text), error: 'connection_limit_reached', fields }
     }
+    case 'denied':
+      return { ...ownWords(403, failure.text), error: 'http_request_denied' }
     case 'dial-error':
       return readDialError(failure.text)
     case 'dial-timeout':

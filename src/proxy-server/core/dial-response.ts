@@ -3,7 +3,9 @@ import type { Failure } from './answers.ts'
 
 export type DialFailure = Extract<
   Failure,
-  { kind: 'no-agent' | 'too-many-dials' | 'cluster-limit' | 'dial-error' | 'dial-timeout' | 'agent-lost' }
+  {
+    kind: 'no-agent' | 'too-many-dials' | 'cluster-limit' | 'denied' | 'dial-error' | 'dial-timeout' | 'agent-lost'
+  }
 >
 
 /** Longest text of an agent that is handed on: characters. */
@@ -16,6 +18,7 @@ export function dialErrorText(failure: DialFailure): string {
     case 'too-many-dials':
       return 'too many dials are pending'
     case 'cluster-limit':
+    case 'denied':
       return failure.text
     case 'dial-error':
       return failure.text.slice(0, MAX_TEXT_CHARS)

@@ -52,6 +52,13 @@ const golden: readonly (readonly [Failure, string])[] = [
       '\r\n403 Forbidden: client certificate not accepted: CERT_HAS_EXPIRED',
   ],
   [
+    { kind: 'denied', text: 'not allowed by the policy of the cluster: no rule allows it' },
+    'HTTP/1.1 403 Forbidden: not allowed by the policy of the cluster: no rule allows it\r\nConnection: close\r\n' +
+      'Content-Type: text/plain; charset=utf-8\r\nProxy-Status: culvert; error=http_request_denied; ' +
+      'details="Forbidden: not allowed by the policy of the cluster: no rule allows it"\r\n' +
+      '\r\n403 Forbidden: not allowed by the policy of the cluster: no rule allows it',
+  ],
+  [
     { kind: 'too-many-dials' },
     'HTTP/1.1 503 Service Unavailable: too many dials are pending\r\nConnection: close\r\n' +
       'Content-Type: text/plain; charset=utf-8\r\nRetry-After: 1\r\nProxy-Status: culvert; error=connection_limit_reached; ' +

@@ -6,6 +6,7 @@ t.test('tells a failed dial in the words that konnectivity’s clients look for'
     [{ kind: 'no-agent' }, 'No agent available'],
     [{ kind: 'too-many-dials' }, 'too many dials are pending'],
     [{ kind: 'cluster-limit', status: 503, text: 'cluster a is at its limit' }, 'cluster a is at its limit'],
+    [{ kind: 'denied', text: 'not allowed by the policy of the cluster' }, 'not allowed by the policy of the cluster'],
     [{ kind: 'dial-error', text: 'connection refused' }, 'connection refused'],
     [{ kind: 'dial-timeout' }, 'timed out waiting for backend dial'],
     [{ kind: 'agent-lost', cause: 'it stopped' }, 'the agent was lost during the dial: it stopped'],

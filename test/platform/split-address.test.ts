@@ -1,5 +1,5 @@
 import t from 'tap'
-import { splitAddress } from '../../../src/proxy-agent/core/split-address.ts'
+import { splitAddress } from '../../src/platform/split-address.ts'
 
 t.test('takes host and port apart, whatever they are', async (t) => {
   const parts = (address: string): unknown => {

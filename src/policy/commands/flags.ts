@@ -1,0 +1,10 @@
+/** Flags that the commands of `culvert policy` share. */
+import type { Flag } from '../../platform/command-line.ts'
+
+export const outputFlag: Flag = {
+  takes: 'form',
+  short: 'o',
+  default: 'text',
+  help: 'Form of the output: text or json.',
+  problem: (text) => (text === 'text' || text === 'json' ? undefined : 'text or json'),
+}

@@ -1,0 +1,130 @@
+/** A policy of the hub: judged by the server, pushed to the agents, which judge what names resolve to. It can only narrow. */
+import { renameSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { auditHas } from './audit-log.ts'
+import { makePki, temporaryFolder } from './certificates.ts'
+import { askFor, echoOver, openTunnel } from './client.ts'
+import { eventually } from './deadline.ts'
+import { fetchFrom, figure } from './figures.ts'
+import { echo, listenTarget } from './target.ts'
+import { type Agent, type Server, startAgent, startServer } from './tunnel.ts'
+
+const pki = await makePki(t)
+const target = await listenTarget(t, echo)
+const { port } = target
+
+/** A server with this policy, in a file that can be written anew. */
+async function start(t: Test, policy: string, flags: readonly string[] = []) {
+  const file = join(temporaryFolder(t), 'policy.yaml')
+  const write = (text: string): void => {
+    writeFileSync(`${file}.new`, text)
+    renameSync(`${file}.new`, file)
+  }
+  write(policy)
+  const server = await startServer(t, { pki, flags: [`--agent-policy-file=${file}`, ...flags] })
+  return { server, write }
+}
+
+async function works(server: Server, address: string): Promise<void> {
+  const socket = await openTunnel(server, address)
+  await echoOver(socket, 'allowed')
+  socket.destroy()
+}
+
+type Pushed = { readonly state?: string; readonly version?: string }
+async function pushed(server: Server): Promise<Pushed> {
+  const fleet = (await (await fetchFrom(server.adminPort, '/v1/clusters')).json()) as {
+    clusters: { agents: { policy?: Pushed }[] }[]
+  }
+  return fleet.clusters[0]?.agents[0]?.policy ?? {}
+}
+const accepted = (server: Server): Promise<Pushed> =>
+  eventually(
+    'the agent takes the policy',
+    () => pushed(server),
+    ({ state }) => state === 'accepted',
+  )
+const refusedByAgent = (agent: Agent, why: string): Promise<number> =>
+  figure(agent, `culvert_agent_refused_dials_total{why="${why}"}`)
+
+t.test('addresses and names are denied by the server, 403, without an agent', async (t) => {
+  const { server } = await start(t, `rules:\n  - allow: { cidr: 127.0.0.1 }\n  - deny: { name: "*.secret" }\n`)
+  t.match(await askFor(server, `127.0.0.2:${port}`), {
+    status: 403,
+    reason: /not allowed by the policy of the cluster: no rule allows it/,
+    headers: { 'proxy-status': /error=http_request_denied/ },
+  })
+  t.match(await askFor(server, `[::ffff:127.0.0.2]:${port}`), { status: 403 })
+  t.match(await askFor(server, `a.SECRET.:${port}`), { status: 403, reason: /rule 2, deny \*\.secret/ })
+  t.match(await askFor(server, `0x7f000001:${port}`), { status: 403, reason: /no name or address with a port/ })
+  t.match(await askFor(server, target.address), { status: 500 }, 'allowed, but there is no agent')
+  t.equal(await figure(server, 'culvert_server_denied_dials_total{why="policy"}'), 4)
+})
+
+t.test('a name that resolves to a denied address is denied by the agent', async (t) => {
+  const rules = 'rules:\n  - allow: { name: localhost }\n  - allow: { cidr: 127.0.0.1 }\n  - deny: { cidr: "::1" }\n'
+  const { server, write } = await start(t, rules)
+  const agent = await startAgent(t, server)
+  await accepted(server)
+  await works(server, `localhost:${port}`)
+  await works(server, target.address)
+  const before = await accepted(server)
+  write('rules:\n  - allow: { name: localhost }\n  - deny: { cidr: [127.0.0.0/8, "::1"] }\n')
+  await agent.logged('policy of the server is in force', 2)
+  const after = await accepted(server)
+  t.not(after.version, before.version)
+  t.match(await askFor(server, `localhost:${port}`), {
+    status: 502,
+    body: /not allowed by the policy of the server: rule 2, deny 127\.0\.0\.0\/8, ::1\/128$/,
+  })
+  t.equal(await refusedByAgent(agent, 'hub_policy'), 1)
+  t.match(await askFor(server, target.address), { status: 403 })
+  t.equal(await figure(server, 'culvert_server_policy_answers_total{state="accepted"}'), 2)
+})
+
+t.test('only narrows what the agent’s own policy allows', async (t) => {
+  const own = join(temporaryFolder(t), 'own.yaml')
+  writeFileSync(own, 'rules: [{ allow: { cidr: 127.0.0.2 } }]')
+  const { server } = await start(t, 'rules: [{ allow: {} }]')
+  const agent = await startAgent(t, server, { flags: [`--policy-file=${own}`] })
+  await accepted(server)
+  t.match(await askFor(server, target.address), { status: 502, body: /not allowed by the policy of this agent/ })
+  t.equal(await refusedByAgent(agent, 'policy'), 1)
+})
+
+t.test('rules for some clients only are kept by the server', async (t) => {
+  const { server } = await start(
+    t,
+    `rules:\n  - allow: { cidr: 127.0.0.1 }\n    from: cluster/eu-1/apiserver\n  - allow: { cidr: 127.0.0.9 }\n    from: user/bob\n`,
+  )
+  await startAgent(t, server)
+  await works(server, target.address)
+  t.match(await askFor(server, `127.0.0.9:${port}`), { status: 403, reason: /no rule allows it/ })
+  t.match(await askFor(server, `localhost:${port}`), { status: 403, reason: /the agent cannot judge for who asks/ })
+})
+
+t.test('a broken policy keeps the one before', async (t) => {
+  const { server, write } = await start(t, 'rules: [{ allow: { cidr: 127.0.0.1 } }]')
+  await startAgent(t, server)
+  write('rules: [{ permit: {} }]')
+  t.match(await server.logged('policy is broken, the one before stays in force'), {
+    reason: /rules\.0\.permit: expected one of/,
+  })
+  t.equal(await figure(server, 'culvert_server_policy_file_broken'), 1)
+  await works(server, target.address)
+  t.match(await askFor(server, `127.0.0.2:${port}`), { status: 403 })
+})
+
+t.test('both ends tell their audit logs what was denied, and by which rule', async (t) => {
+  const folder = temporaryFolder(t)
+  const [hub, cell] = [join(folder, 'hub.log'), join(folder, 'cell.log')]
+  const rules = 'rules: [{ allow: { name: localhost } }, { deny: { cidr: [127.0.0.0/8, "::1"] } }]'
+  const { server } = await start(t, rules, [`--audit-log-file=${hub}`])
+  await startAgent(t, server, { flags: [`--audit-log-file=${cell}`] })
+  t.match(await askFor(server, `127.0.0.1:${port}`), { status: 403 })
+  t.match(await askFor(server, `localhost:${port}`), { status: 502 })
+  const denied = { event: 'dial', verdict: 'refused' }
+  t.match(await auditHas(hub, denied), [{ destination: `127.0.0.1:${port}`, reason: /rule 2, deny 127\.0\.0\.0\/8/ }])
+  t.match(await auditHas(cell, denied), [{ destination: `localhost:${port}`, reason: /policy of the server: rule 2/ }])
+})

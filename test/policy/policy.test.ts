@@ -1,0 +1,40 @@
+import t from 'tap'
+import { loadPolicy, MAX_POLICY_BYTES, policyOf, readPolicyText } from '../../src/policy/policy.ts'
+
+const problems = (text: string): readonly string[] => {
+  const read = readPolicyText(text, 'p.yaml')
+  return read.ok ? [] : read.problems
+}
+const version = (text: string): string => {
+  const read = readPolicyText(text, 'p.yaml')
+  return read.ok ? read.policy.version : read.problems.join()
+}
+
+t.test('one document with rules, as YAML or JSON', async (t) => {
+  const yaml = 'rules:\n  # nodes\n  - allow: { cidr: 10.0.0.0/8, ports: [10250] }\n'
+  t.match(version(yaml), /^[0-9a-f]{12}$/)
+  t.equal(version('{"rules":[{"allow":{"ports":"10250","cidr":["10.0.0.0/8"]},"comment":"nodes"}]}'), version(yaml))
+  t.not(version('rules:\n  - deny: { cidr: 10.0.0.0/8, ports: [10250] }\n'), version(yaml))
+  t.strictSame(policyOf([]), { rules: [], version: version('rules: []') })
+})
+
+t.test('says file, line and place of what is wrong', async (t) => {
+  t.strictSame(
+    problems(
+      'rules:\n  - allow: { ports: [443] }\n  - deny:\n      cidr:\n        - 10.0.0.0/8\n        - 10.0.0.1/8\n',
+    ),
+    ['p.yaml:6: rules.1.deny.cidr.1: expected the first address of the range, 10.0.0.0/8'],
+  )
+  t.strictSame(problems('rule: []'), ['p.yaml:1: rule: expected one of the keys rules, got "rule"'])
+  t.match(problems('- a'), ['p.yaml:1: expected a map with the key rules'])
+  t.strictSame(problems(''), ['p.yaml: expected one document with the key rules, got none'])
+  t.strictSame(problems('rules: []\n---\nrules: []\n'), ['p.yaml: expected one document with the key rules, got 2'])
+  t.match(problems('rules: &a [*a]'), [/^p\.yaml:1: expected no /])
+  t.match(problems(`# ${'x'.repeat(MAX_POLICY_BYTES)}`), [/expected at most 1048576 bytes/])
+})
+
+t.test('is loaded from the one file that is watched', async (t) => {
+  t.match(loadPolicy([{ path: 'p', text: 'rules: []' }]), { ok: true, value: { rules: [] } })
+  t.strictSame(loadPolicy([]), { ok: false, problems: ['expected one file with a policy'] })
+  t.match(loadPolicy([{ path: 'p', text: 'x' }]), { ok: false })
+})

@@ -1,0 +1,59 @@
+import t from 'tap'
+import { type Policy, policyOf, readPolicyText } from '../../src/policy/policy.ts'
+import { createGate } from '../../src/proxy-agent/gate.ts'
+
+function setup(own?: Policy) {
+  let nowMs = 0
+  const judged: number[] = []
+  const gate = createGate({ hubRanges: [], own: () => own, judged: (ms) => judged.push(ms), now: () => (nowMs += 2) })
+  return { judged, gate, why: (address: string) => gate.refusal({ address, port: 443 })?.why }
+}
+const text = '{"rules":[{"allow":{"cidr":["10.0.0.0/8"]}}]}'
+const read = readPolicyText(text, 'p')
+const version = read.ok ? read.policy.version : ''
+
+t.test('times each judgement, by the policy as it is now', async (t) => {
+  const { gate, judged, why } = setup(policyOf([]))
+  t.equal(gate.refusal({ name: 'web', port: 1 })?.why, 'policy')
+  t.equal(why('10.0.0.1'), 'policy')
+  t.strictSame(judged, [2, 2])
+})
+
+t.test('a pushed policy is in force at once, and acknowledged by its version', async (t) => {
+  const { gate, why } = setup()
+  t.equal(why('11.0.0.1'), undefined)
+  t.strictSame(gate.push({ version, rules: text }), { version, accepted: true, reason: '' })
+  t.strictSame([why('10.0.0.1'), why('11.0.0.1')], [undefined, 'hub_policy'])
+})
+
+t.test('one that cannot be read denies all until one can', async (t) => {
+  const { gate, why } = setup()
+  const unreadable = [
+    '',
+    'rules',
+    '{"rules":[{"allow":{}}],"then":"allow"}',
+    '{"rules":[{"audit":{}}]}',
+    '{"rules":[{"allow":{"country":"x"}}]}',
+    `[${'['.repeat(100_000)}`,
+    'rules: &a [*a]',
+  ]
+  for (const rules of unreadable) {
+    const answer = gate.push({ version: 'v'.repeat(1_000), rules })
+    t.match(answer, { version: 'v'.repeat(64), accepted: false, reason: /expected/ }, rules.slice(0, 40))
+    t.ok(answer.reason.length <= 500)
+    t.equal(why('10.0.0.1'), 'hub_policy_unreadable')
+  }
+  t.equal(gate.push({ version, rules: text }).accepted, true)
+  t.equal(why('10.0.0.1'), undefined)
+})
+
+t.test('rules under another version than their own are not what somebody meant', async (t) => {
+  const { gate, why } = setup()
+  const reason = `expected the version ${version} of these rules`
+  t.strictSame(gate.push({ version: '000000000000', rules: text }), {
+    version: '000000000000',
+    accepted: false,
+    reason,
+  })
+  t.equal(why('10.0.0.1'), 'hub_policy_unreadable')
+})
