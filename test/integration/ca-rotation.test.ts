@@ -13,7 +13,7 @@ import { ask, connectHead, echoOver, openTunnel } from './client.ts'
 import { eventually } from './deadline.ts'
 import { figure } from './figures.ts'
 import { echo, listenTarget } from './target.ts'
-import { startAgent, startServer } from './tunnel.ts'
+import { type Agent, startAgent, startServer } from './tunnel.ts'
 
 /** Of the certificates of agents: they renew within seconds. */
 const LIFETIME_MS = 12_000
@@ -42,7 +42,7 @@ t.test('a CA is exchanged under load, and no CONNECT fails', { timeout: 0 }, asy
   const leaves = await Promise.all(
     ['a1', 'a2'].map((name) => made.issue(name, { ...identity(name), lifetimeMs: LIFETIME_MS })),
   )
-  const agents = []
+  const agents: Agent[] = []
   for (const agent of leaves) {
     const flags = [`--join-token-file=${join(made.folder, 'none')}`]
     agents.push(await startAgent(t, { ...server, pki: { ...pki, agent } }, { flags }))
