@@ -1,6 +1,6 @@
 /**
  * The admin port: by TLS when it has a certificate, and for whom. On a loopback address whoever is on this machine may ask; where
- * others reach it, only who shows a certificate or the token learns of clusters. docs/fleet.md, docs/adr/0012.
+ * others reach it, only who shows the certificate of a user or the token learns of clusters. docs/fleet.md, docs/adr/0012.
  */
 import type { IncomingMessage, Server } from 'node:http'
 import type { TLSSocket, Server as TlsServer } from 'node:tls'
@@ -11,7 +11,12 @@ import type { Log } from '../platform/log.ts'
 import { type TlsWatch, watchTlsFiles } from '../platform/tls-files.ts'
 import type { TlsFile, TlsMaterial } from '../platform/tls-material.ts'
 import { showsToken } from './admin-token.ts'
+import { verify } from './core/admission.ts'
+import { watchCrlFiles } from './crl-files.ts'
+import type { ServerMetrics } from './metrics.ts'
 import type { ServerOptions } from './options.ts'
+import { createStanding, type Standing } from './standing.ts'
+import { peerCertificate, SECURE_OPTIONS } from './tls-listener.ts'
 
 /** Between two looks at the files: milliseconds. */
 const LOOK_MS = 5_000
@@ -20,14 +25,20 @@ const FLEET_PATH = '/v1/'
 
 export type AdminPort = Disposable & { readonly server: Server }
 
-export type AdminPortDeps = { readonly clock: Clock; readonly log: Log; readonly badProbe: (why: Refusal) => void }
+export type AdminPortDeps = {
+  readonly clock: Clock
+  readonly log: Log
+  readonly badProbe: (why: Refusal) => void
+  readonly cutOff: ServerMetrics['cutOff']
+}
 
 /** @throws TunnelError `bad-option` for files that cannot be used */
 export function createAdminPort(
   options: ServerOptions,
   routes: Routes,
-  { clock, log, badProbe }: AdminPortDeps,
+  { clock, log, badProbe, cutOff }: AdminPortDeps,
 ): AdminPort {
+  using opened = new DisposableStack()
   const files = filesOf(options)
   const watch: TlsWatch | undefined =
     files &&
@@ -37,21 +48,51 @@ export function createAdminPort(
       changed(material) {
         log.info({ port: 'admin' }, 'TLS files changed, new handshakes use them')
         ;(server as unknown as TlsServer).setSecureContext(secure(material))
+        crlFiles?.check()
+        standing?.look()
       },
       broken: (error) =>
         log.error({ port: 'admin', reason: error.message }, 'TLS files are broken, the ones before stay in use'),
       mended: () => log.info({ port: 'admin' }, 'TLS files are good again'),
     })
+  if (watch) opened.use(watch)
   const certified = options.adminCaCert !== ''
+  // The frontends' lists: who may use this port is a user there.
+  const crlFiles =
+    watch && certified
+      ? opened.use(
+          watchCrlFiles(
+            { serverCrlFile: options.serverCrlFile, clusterCrlFile: '' },
+            { material: () => watch.current() },
+            { clock, log: log.child({ port: 'admin' }), changed: () => standing?.look() },
+          ),
+        )
+      : undefined
+  const standing =
+    crlFiles &&
+    opened.use(
+      createStanding({
+        port: 'admin',
+        authorities: () => watch?.current().ca,
+        revocations: () => crlFiles.current('frontend'),
+        clock,
+        log,
+        metrics: { cutOff },
+      }),
+    )
   const server = createEndpoints(routes, badProbe, {
     mayBeCalled: localNames(options.adminBindAddress),
-    refusal: (path, request) => refusalOf(path, request, options),
+    refusal: (path, request) => refusalOf(path, request, options, standing),
     ...(watch && { tls: { ...secure(watch.current()), requestCert: certified, rejectUnauthorized: false } }),
   })
-  return { server, [Symbol.dispose]: () => watch?.[Symbol.dispose]() }
+  server.on('secureConnection', (socket: TLSSocket) => {
+    if (certified && socket.authorized) standing?.hold(socket)
+  })
+  const disposables = opened.move()
+  return { server, [Symbol.dispose]: () => disposables.dispose() }
 }
 
-const secure = ({ cert, key, ca }: TlsMaterial) => ({ cert, key, ca })
+const secure = ({ cert, key, ca }: TlsMaterial) => ({ cert, key, ca, secureOptions: SECURE_OPTIONS })
 
 function filesOf({ adminCert, adminKey, adminCaCert }: ServerOptions) {
   if (adminCert === '') return undefined
@@ -63,21 +104,43 @@ function filesOf({ adminCert, adminKey, adminCaCert }: ServerOptions) {
   }
 }
 
-function refusalOf(path: string, request: IncomingMessage, options: ServerOptions): Answer | undefined {
+function refusalOf(
+  path: string,
+  request: IncomingMessage,
+  options: ServerOptions,
+  standing: Standing | undefined,
+): Answer | undefined {
   const { adminCaCert, adminTokenFile, adminBindAddress } = options
   if (adminCaCert === '' && adminTokenFile === '') {
     return isLocal(adminBindAddress) || !path.startsWith(FLEET_PATH) ? undefined : UNPROTECTED
   }
-  if (adminCaCert !== '' && (request.socket as TLSSocket).authorized) return undefined
+  const problem = adminCaCert === '' ? undefined : certificateProblem(request.socket as TLSSocket, options, standing)
+  if (adminCaCert !== '' && problem === undefined) return undefined
   if (adminTokenFile !== '' && showsToken(request.headers.authorization, adminTokenFile)) return undefined
-  return adminTokenFile === '' ? NO_CERTIFICATE : NO_TOKEN
+  if (adminTokenFile !== '') return NO_TOKEN
+  return { status: 403, body: `this port is for users with a certificate: ${problem}\n` }
+}
+
+/** The port tells of all clusters: the certificates of agents and API servers, who are of one, are not for it. */
+function certificateProblem(
+  socket: TLSSocket,
+  { tenancy, trustDomain }: ServerOptions,
+  standing: Standing | undefined,
+): string | undefined {
+  const verified = verify(
+    peerCertificate(socket, true, standing),
+    ['user'],
+    trustDomain === '' ? undefined : trustDomain,
+  )
+  if (verified.kind === 'refused') return verified.cause
+  const nameless = tenancy === 'multi' && verified.identity.role === 'none' // may be that of anybody in --clusters
+  return nameless ? 'it does not say that it is a user certificate' : undefined
 }
 
 const UNPROTECTED: Answer = {
   status: 403,
   body: 'clusters are not shown beyond this machine without --admin-token-file or --admin-ca-cert\n',
 }
-const NO_CERTIFICATE: Answer = { status: 403, body: 'this port is for clients with a certificate\n' }
 const NO_TOKEN: Answer = {
   status: 401,
   body: 'this port is for clients with a token\n',

@@ -34,6 +34,7 @@ export type CrlFiles = Disposable & {
   readonly counts: () => Record<string, number>
 }
 
+type CrlOptions = Pick<ServerOptions, 'serverCrlFile' | 'clusterCrlFile'>
 type File = { readonly port: Port; readonly flag: string; readonly path: string }
 type Watched = File & { readonly watch: Watch<Revocations>; expired: boolean }
 
@@ -42,7 +43,7 @@ type Watched = File & { readonly watch: Watch<Revocations>; expired: boolean }
  * @throws TunnelError `bad-option` with every mistake, one per line
  */
 export function watchCrlFiles(
-  options: ServerOptions,
+  options: CrlOptions,
   tlsPorts: Pick<TlsPorts, 'material'>,
   { clock, log, changed }: { readonly clock: Clock; readonly log: Log; readonly changed: (port: Port) => void },
 ): CrlFiles {
@@ -120,7 +121,7 @@ export function watchCrlFiles(
   }
 }
 
-function filesOf({ serverCrlFile, clusterCrlFile }: ServerOptions): File[] {
+function filesOf({ serverCrlFile, clusterCrlFile }: CrlOptions): File[] {
   const files: File[] = [
     { port: 'frontend', flag: '--server-crl-file', path: serverCrlFile },
     { port: 'agent', flag: '--cluster-crl-file', path: clusterCrlFile },

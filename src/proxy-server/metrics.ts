@@ -59,7 +59,7 @@ export type ServerMetrics = {
   readonly headRefused: (why: HeadRefusal) => void
   readonly clientForbidden: (port: Port) => void
   /** A connection whose certificate was good and no longer is. */
-  readonly cutOff: (port: Port, why: CutOffCause) => void
+  readonly cutOff: (port: Port | 'admin', why: CutOffCause) => void
   /** A stream of a gRPC frontend began. */
   readonly frontendStreamOpened: () => void
   /** And ended: with the code by which a read of it failed, or in order. */
@@ -227,10 +227,6 @@ export function createServerMetrics(state: ServerState): { metrics: ServerMetric
   const ends = counter('culvert_server_connection_ends_total', 'Ends of tunnelled connections, by kind.', ['how'])
   const heads = counter('culvert_server_refused_heads_total', 'Requests that are no good CONNECT, by fault.', ['why'])
   const forbidden = counter('culvert_server_forbidden_clients_total', 'Certificates not accepted, by port.', ['port'])
-  const cutOff = counter('culvert_server_cut_off_connections_total', 'Connections ended for their certificate.', [
-    'port',
-    'why',
-  ])
   const dropped = counter('culvert_server_dropped_clients_total', 'Clients turned away, the frontend being full.', [])
   const forced = counter('culvert_server_forced_closes_total', 'Connections broken for a limit, by reason.', ['reason'])
   const handshakes = counter('culvert_server_failed_handshakes_total', 'TLS handshakes that failed.', ['port', 'why'])
@@ -261,7 +257,7 @@ export function createServerMetrics(state: ServerState): { metrics: ServerMetric
     },
     headRefused: (why) => heads.inc({ why: labelValue(why) }),
     clientForbidden: (port) => forbidden.inc({ port }),
-    cutOff: (port, why) => cutOff.inc({ port, why }),
+    cutOff: cutOffCounter(registry),
     frontendStreamOpened() {
       streams.Proxy = (streams.Proxy ?? 0) + 1
     },
@@ -305,6 +301,14 @@ export function createServerMetrics(state: ServerState): { metrics: ServerMetric
     badProbe: probeCounter(registry),
   }
   return { metrics, registry }
+}
+
+/** Connections whose certificate was good and no longer is. */
+export function cutOffCounter(registry: Registry): ServerMetrics['cutOff'] {
+  const name = 'culvert_server_cut_off_connections_total'
+  const help = 'Connections ended for their certificate.'
+  const ended = new Counter({ name, help, labelNames: ['port', 'why'], registers: [registry] })
+  return (port, why) => ended.inc({ port, why })
 }
 
 /** Requests on the health or admin port that could not be read. */

@@ -90,8 +90,8 @@ const ours: Rule<ServerOptions>[] = [
     clusterCrlFile !== '' && clusterCaCert === ''
       ? '--cluster-crl-file needs --cluster-ca-cert: without it agents show no certificate that could be revoked'
       : undefined,
-  ({ serverCrlFile, udsName }) =>
-    serverCrlFile !== '' && udsName !== ''
+  ({ serverCrlFile, udsName, adminCaCert }) =>
+    serverCrlFile !== '' && udsName !== '' && adminCaCert === ''
       ? '--server-crl-file is of no use with --uds-name: clients of a socket show no certificate'
       : undefined,
   fileRule(serverOptions, 'agentPolicyFile'),

@@ -42,7 +42,7 @@ const ours = {
   adminCaCert: file({
     group: 'Admin port',
     default: '',
-    help: 'CA whose certificates let clients use the admin port.',
+    help: 'CA whose user certificates let clients use the admin port.',
   }),
   trustDomain: text({
     group,
@@ -67,7 +67,7 @@ const ours = {
   serverCrlFile: text({
     group: 'Certificates',
     default: '',
-    help: "The same of the clients' CAs.",
+    help: "The same of the clients' CAs, and of --admin-ca-cert.",
   }),
   enrolmentCaCert: text({
     group: 'Certificates',

@@ -51,7 +51,7 @@ export async function runWorkers(options: ServerOptions, deps: WorkersDeps): Pro
   await using audit = openAudit(options.auditLogFile, { clock, log, program: 'proxy-server' })
   using _hangup = audit && deps.onHangup(audit.reopen)
   using fleet = createFleet(clock)
-  const { registry, badProbe, workerCrashed } = createTeamMetrics(() => team.members())
+  const { registry, badProbe, cutOff, workerCrashed } = createTeamMetrics(() => team.members())
   createAuditMetrics(registry, AUDIT_METRICS, audit)
   createFleetMetrics(registry, fleet)
   const team: WorkerTeam = createWorkerTeam(options, {
@@ -82,7 +82,7 @@ export async function runWorkers(options: ServerOptions, deps: WorkersDeps): Pro
     ...fleetRoutes(fleetOfTeam(team.members), fleet),
     ...profilesOfTeam(profiling?.routes ?? {}, team.members),
   }
-  using adminPort = createAdminPort(options, routes, { clock, log, badProbe })
+  using adminPort = createAdminPort(options, routes, { clock, log, badProbe, cutOff })
   const { server: admin } = adminPort
   const agentPort = acceptFor(team, 'agent', {})
   const frontend = acceptFor(team, 'frontend', { allowHalfOpen: true, keepAlive: options.udsName === '' })

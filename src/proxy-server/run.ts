@@ -66,7 +66,12 @@ export async function runServer(options: ServerOptions, deps: ServerDeps): Promi
     ...fleetRoutes(() => fleetOf(clusters), fleet),
     ...profiling?.routes,
   }
-  using adminPort = createAdminPort(options, routes, { clock, log, badProbe: metrics.badProbe })
+  using adminPort = createAdminPort(options, routes, {
+    clock,
+    log,
+    badProbe: metrics.badProbe,
+    cutOff: metrics.cutOff,
+  })
   const { server: admin } = adminPort
   const agentPort = createServer({ pauseOnConnect: true, noDelay: true }, agents.take)
   const servers = [agentPort, health, admin, frontend.server]

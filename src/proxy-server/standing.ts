@@ -48,7 +48,7 @@ export type Standing = Disposable & {
 }
 
 export type StandingDeps = {
-  readonly port: Port
+  readonly port: Port | 'admin'
   readonly authorities: () => string | undefined
   readonly revocations: () => Revocations | undefined
   readonly clock: Clock

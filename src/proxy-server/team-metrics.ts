@@ -2,7 +2,7 @@
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client'
 import type { Refusal } from '../platform/endpoints.ts'
 import { mergeFigures } from './merged-figures.ts'
-import { probeCounter } from './metrics.ts'
+import { cutOffCounter, probeCounter, type ServerMetrics } from './metrics.ts'
 import { FIGURES_PATH, type Figures } from './worker-messages.ts'
 import type { Member, WorkerTeam } from './worker-team.ts'
 
@@ -13,6 +13,7 @@ export type TeamMetrics = {
   /** Of the process that the workers belong to. */
   readonly registry: Registry
   readonly badProbe: (why: Refusal) => void
+  readonly cutOff: ServerMetrics['cutOff']
   readonly workerCrashed: () => void
 }
 
@@ -22,7 +23,12 @@ type Members = () => readonly Pick<Member, 'state'>[]
 export function createTeamMetrics(members: Members): TeamMetrics {
   const registry = new Registry()
   collectDefaultMetrics({ register: registry })
-  return { registry, badProbe: probeCounter(registry), workerCrashed: countWorkers(registry, members) }
+  return {
+    registry,
+    badProbe: probeCounter(registry),
+    cutOff: cutOffCounter(registry),
+    workerCrashed: countWorkers(registry, members),
+  }
 }
 
 /** @returns counts one that crashed */

@@ -14,7 +14,7 @@ import type { Standing } from './standing.ts'
  * No client of ours resumes: TLS 1.2 gets no ticket, and TLS 1.3, which Node lets no one turn off, gets small ones that
  * nobody honours. Renegotiation is the peer's way to make us work.
  */
-const SECURE_OPTIONS = constants.SSL_OP_NO_TICKET | constants.SSL_OP_NO_RENEGOTIATION
+export const SECURE_OPTIONS = constants.SSL_OP_NO_TICKET | constants.SSL_OP_NO_RENEGOTIATION
 
 /** Silence after which the kernel asks an accepted connection whether it is still there; as Go's listeners: milliseconds. */
 export const KEEP_ALIVE_MS = 15_000
