@@ -33,7 +33,7 @@ export function auditDial(
     failed(error) {
       const reason = error instanceof Error ? error.message : String(error)
       const isRefused = error instanceof TunnelError && error.code === 'dial-refused'
-      if (isRefused) tell({ event: 'dial', verdict: 'refused', reason })
+      if (isRefused) tell({ event: 'dial', rule: String(error.cause), verdict: 'refused', reason })
       else tell({ event: 'dial', verdict: 'allowed', outcome: 'failed', reason })
     },
     ended(connection, ending) {

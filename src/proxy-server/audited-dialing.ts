@@ -94,10 +94,11 @@ const howOf = (ending: Ending): Omit<AuditRecord, 'event'> =>
 function outcomeOf(failure: DialFailure): Omit<AuditRecord, 'event'> {
   switch (failure.kind) {
     case 'too-many-dials':
-      return { verdict: 'refused', reason: failure.kind }
+      return { rule: 'limit', verdict: 'refused', reason: failure.kind }
     case 'denied':
+      return { rule: 'policy', verdict: 'refused', reason: failure.text }
     case 'cluster-limit':
-      return { verdict: 'refused', reason: failure.text }
+      return { rule: 'limit', verdict: 'refused', reason: failure.text }
     case 'dial-error':
       return { verdict: 'allowed', outcome: 'failed', reason: failure.text }
     case 'agent-lost':

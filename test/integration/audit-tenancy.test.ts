@@ -45,7 +45,13 @@ t.test('who is of no cluster of this hub is refused, and the log says why', asyn
 
 t.test('what is over a limit of a cluster is refused as that', async (t) => {
   await Promise.all([1, 2, 3].map(() => askHub(hub, api2)))
-  await auditHas(path, { event: 'dial', cluster: 'us-1', verdict: 'refused', reason: /limit of 1 dials a second/ })
+  await auditHas(path, {
+    event: 'dial',
+    cluster: 'us-1',
+    rule: 'limit',
+    verdict: 'refused',
+    reason: /limit of 1 dials a second/,
+  })
   const waiting = await connectHub(hub, api1)
   t.teardown(() => waiting.destroy())
   t.equal((await askHub(hub, api1)).status, 503)

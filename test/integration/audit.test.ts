@@ -1,5 +1,5 @@
 /** What both programs write to their audit logs: each decision, each end, with an id by which the two belong together. */
-import { readFileSync, renameSync, statSync } from 'node:fs'
+import { readFileSync, renameSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { auditHas, auditLines, chainProblems } from './audit-log.ts'
@@ -136,7 +136,7 @@ t.test('whatever is refused, and dials that come to nothing, with the reason', a
   for (const destination of ['169.254.169.254:80', '[fe80::1]:80']) {
     await askFor(server, destination)
     const [refused] = await auditHas(cell, { event: 'dial', destination, verdict: 'refused' })
-    t.match(refused, { reason: /link-local addresses are not allowed/, outcome: undefined })
+    t.match(refused, { rule: 'link_local', reason: /link-local addresses are not allowed/, outcome: undefined })
     t.match(await auditHas(hub, { event: 'dial', destination, outcome: 'failed' }), [{ id: refused?.id }])
   }
   t.equal((await ask(server, connectHead(target.address), pki.agent)).status, 403)
@@ -156,6 +156,26 @@ t.test('whatever is refused, and dials that come to nothing, with the reason', a
   const [nobody] = await auditHas(hub, { event: 'dial', outcome: 'failed', reason: 'no-agent' })
   t.equal(nobody?.id, undefined, 'it was never given one')
   await stop(tunnel)
+})
+
+t.test('what a policy of either end denies, with the rule', async (t) => {
+  const folder = temporaryFolder(t)
+  const [ofHub, ofAgent, hub, cell] = ['hub.yaml', 'agent.yaml', 'hub.log', 'cell.log'].map((name) =>
+    join(folder, name),
+  ) as [string, string, string, string]
+  writeFileSync(ofHub, 'rules:\n  - deny: { cidr: 10.0.0.1 }\n  - allow: { cidr: 0.0.0.0/0 }\n')
+  writeFileSync(ofAgent, 'rules:\n  - deny: { cidr: 10.0.0.2 }\n  - allow: { cidr: 0.0.0.0/0 }\n')
+  const server = await startServer(t, { pki, flags: [`--audit-log-file=${hub}`, `--agent-policy-file=${ofHub}`] })
+  await startAgent(t, server, { flags: [`--audit-log-file=${cell}`, `--policy-file=${ofAgent}`] })
+  for (const address of ['10.0.0.1:443', '10.0.0.2:443']) await askFor(server, address)
+  t.match(await auditHas(hub, { event: 'dial', destination: '10.0.0.1:443' }), [
+    { verdict: 'refused', rule: 'policy', reason: /policy of the cluster: rule 1/, id: undefined },
+  ])
+  const [denied] = await auditHas(cell, { event: 'dial', destination: '10.0.0.2:443' })
+  t.match(denied, { verdict: 'refused', rule: 'policy', reason: /policy of this agent: rule 1/ })
+  t.match(await auditHas(hub, { event: 'dial', destination: '10.0.0.2:443' }), [
+    { id: denied?.id, verdict: 'allowed', outcome: 'failed', reason: /policy of this agent/ },
+  ])
 })
 
 t.test('calls of gRPC mode, by the number that their client gave them', async (t) => {
