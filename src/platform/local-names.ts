@@ -10,19 +10,22 @@ import { ipBytes } from './ip-address.ts'
 
 /** @param bindAddress where the port listens; empty for all addresses */
 export function localNames(bindAddress: string): (hostname: string) => boolean {
-  if (!isLocal(bindAddress)) return () => true
+  if (isIP(bindAddress) === 0 ? bindAddress === '' : !isLoopback(bindAddress)) return () => true // what a name leads to is not known here
   const bound = bindAddress.toLowerCase()
   return (hostname) => {
     const name = hostname.replace(/\.$/, '')
-    if (name === 'localhost' || name.endsWith('.localhost') || name === bound) return true
+    if (isLocalName(name) || name === bound) return true
     return isIP(hostname.replace(/^\[|\]$/g, '')) !== 0
   }
 }
 
-/** Whether only this machine reaches what listens there. A name, which is resolved later, is taken to be local. */
+/** Whether only this machine reaches what listens there. Of other names than `localhost` nobody knows where they will lead. */
 export function isLocal(bindAddress: string): boolean {
-  return isIP(bindAddress) === 0 ? bindAddress !== '' : isLoopback(bindAddress)
+  return isIP(bindAddress) === 0 ? isLocalName(bindAddress.toLowerCase()) : isLoopback(bindAddress)
 }
+
+/** RFC 6761 section 6.3. */
+const isLocalName = (name: string): boolean => name === 'localhost' || name.endsWith('.localhost')
 
 /** RFC 5735 section 3 and RFC 4291 section 2.5.3. */
 function isLoopback(address: string): boolean {

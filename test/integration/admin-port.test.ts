@@ -1,8 +1,10 @@
 /** Who may ask at the admin port beyond this machine: by a token, or by the certificate of a user, for as long as it is good. */
 import { X509Certificate } from 'node:crypto'
+import { lookup } from 'node:dns/promises'
 import { writeFileSync } from 'node:fs'
-import type { IncomingMessage } from 'node:http'
+import { get as httpGet, type IncomingMessage } from 'node:http'
 import { get as httpsGet } from 'node:https'
+import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import t, { type Test } from 'tap'
@@ -61,6 +63,17 @@ t.test('beyond this machine clusters are shown to nobody without protection', as
     t.equal((await fetchFrom(server.adminPort, path)).status, 403, path)
   }
   t.equal((await fetchFrom(server.adminPort, '/metrics')).status, 200, 'as at konnectivity')
+})
+
+t.test('a host name to listen on is taken to lead beyond this machine', async (t) => {
+  const server = await startServer(t, { pki, flags: [`--admin-bind-address=${hostname()}`] })
+  const { address } = await lookup(hostname())
+  const ask = async (path: string): Promise<IncomingMessage> => {
+    const request = httpGet({ host: address, port: server.adminPort, path, agent: false })
+    return event<IncomingMessage>(request, 'response')
+  }
+  t.equal((await ask('/v1/clusters')).statusCode, 403)
+  t.equal((await ask('/metrics')).statusCode, 200)
 })
 
 t.test('with a token the admin port is for those who show it', async (t) => {
@@ -154,6 +167,7 @@ t.test('what would not protect is refused at the start', async (t) => {
   await t.rejects(start(`--admin-token-file=${tokenFile}`), { message: /must have 16 characters/ })
   writeFileSync(tokenFile, TOKEN)
   await t.rejects(start(`--admin-token-file=${tokenFile}`, '--admin-bind-address=0.0.0.0'), { message: /in clear/ })
+  await t.rejects(start(`--admin-token-file=${tokenFile}`, '--admin-bind-address=hub.example'), { message: /in clear/ })
   await t.rejects(start(`--admin-ca-cert=${pki.caFile}`), { message: /needs --admin-cert/ })
   await t.rejects(start(`--admin-cert=${pki.server.certFile}`), { message: /belong together/ })
   await t.rejects(start(...adminFlags.slice(0, 1), `--admin-key=${pki.agent.keyFile}`), { message: /--admin-key/ })

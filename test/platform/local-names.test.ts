@@ -1,5 +1,5 @@
 import t from 'tap'
-import { localNames } from '../../src/platform/local-names.ts'
+import { isLocal, localNames } from '../../src/platform/local-names.ts'
 
 const own = ['localhost', 'localhost.', 'admin.localhost', '127.0.0.1', '127.8.8.8', '[::1]', '10.0.0.1', '[fd00::1]']
 const foreign = [
@@ -31,4 +31,22 @@ t.test('a port that was bound by a name may be called by it', async (t) => {
   const mayBeCalled = localNames('Node-1')
   for (const name of [...own, 'node-1', 'node-1.']) t.ok(mayBeCalled(name), name)
   for (const name of [...foreign, 'node-2']) t.notOk(mayBeCalled(name), name)
+})
+
+t.test('only loopback addresses and localhost are taken to be out of reach of others', async (t) => {
+  for (const bindAddress of ['127.0.0.1', '127.9.9.9', '::1', 'localhost', 'Localhost', 'a.localhost']) {
+    t.ok(isLocal(bindAddress), bindAddress)
+  }
+  for (const bindAddress of [
+    '',
+    '0.0.0.0',
+    '::',
+    '10.0.0.1',
+    'hub-0.example',
+    'hub-0',
+    'notlocalhost',
+    'localhost.example',
+  ]) {
+    t.notOk(isLocal(bindAddress), bindAddress)
+  }
 })
