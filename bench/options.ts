@@ -6,6 +6,7 @@ import { konnectivity } from './peers/konnectivity.ts'
 import { pair } from './peers/pair.ts'
 import type { Peer } from './peers/peer.ts'
 import { AS_IT_IS, revision } from './peers/revision.ts'
+import { throughRouter } from './peers/router.ts'
 import { withClusters } from './peers/tenants.ts'
 import { withWorkers } from './peers/workers.ts'
 import { scenarios } from './scenarios/index.ts'
@@ -39,7 +40,7 @@ const ours = pair('ours', 'proxy-server and proxy-agent of this checkout', culve
 const stock = pair(STOCK, 'konnectivity v0.36.0 server and agent', konnectivity.server, konnectivity.agent)
 const oursWithStock = pair('ours+stock', 'our server, konnectivity’s agent', culvert.server, konnectivity.agent)
 const stockWithOurs = pair('stock+ours', 'konnectivity’s server, our agent', konnectivity.server, culvert.agent)
-const knownPeers = [ours, stock, oursWithStock, stockWithOurs, floor]
+const knownPeers = [ours, stock, oursWithStock, stockWithOurs, floor, throughRouter]
 const teams: Readonly<Record<Lineup, Team>> = {
   pair: { peers: [ours, stock], reference: 1 },
   mixed: { peers: [ours, stock, oursWithStock, stockWithOurs], reference: 1 },

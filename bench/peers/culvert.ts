@@ -10,7 +10,7 @@ import type { Peer } from './peer.ts'
 /** Long enough for a profile to be written (NODE_OPTIONS=--cpu-prof). */
 const GRACE_MS = 5_000
 
-type Ports = Partial<Record<'server' | 'agent' | 'health' | 'admin', number>>
+type Ports = Partial<Record<'server' | 'agent' | 'health' | 'admin' | 'listen', number>>
 type Ends = { readonly server: ServerEnd; readonly agent: AgentEnd }
 
 /**
@@ -81,12 +81,13 @@ export function culvertOf(
 export const culvert = culvertOf(join(import.meta.dirname, '../..'))
 
 /** The launchers become Node (exec): otherwise the memory of a shell would be reported. */
-async function assertNode({ pid }: RunningProgram): Promise<void> {
+export async function assertNode({ pid }: RunningProgram): Promise<void> {
   const executable = await readlink(`/proc/${pid}/exe`)
   if (!basename(executable).startsWith('node')) throw new Error(`the launcher did not become Node but ${executable}`)
 }
 
-async function readPorts(program: RunningProgram, name: string, file: string): Promise<Ports> {
+/** Of one of our programs, when it listens. */
+export async function readPorts(program: RunningProgram, name: string, file: string): Promise<Ports> {
   let ports: Ports = {}
   await untilReady(program, name, async () => {
     const text = await readFile(file, 'utf8').catch(() => '')

@@ -14,6 +14,7 @@ export async function missingPrerequisites(): Promise<string | undefined> {
     ['tar', 'tar'],
     ['setpriv', 'util-linux'],
     ['curl', 'curl'],
+    ['haproxy', 'haproxy'],
   ] as const
   const absent = packages.filter(([command]) => !isInstalled(command)).map(([, name]) => name)
   if (absent.length > 0) missing.push(`${absent.join(', ')} (apt-get install ${absent.join(' ')})`)
