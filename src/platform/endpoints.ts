@@ -49,6 +49,7 @@ export type EndpointOptions = {
 
 export const endpointLimits = {
   headBytes: 16_384,
+  /** For a TLS handshake, and then for a head. */
   headTimeoutMs: 10_000,
   /** From the first byte of a request to its last. */
   requestTimeoutMs: 30_000,
@@ -77,7 +78,12 @@ export function createEndpoints(
     connectionsCheckingInterval: limits.checkMs,
   }
   const server = tls
-    ? process.getBuiltinModule('node:https').createServer({ ...settings, ...tls, minVersion: 'TLSv1.2' })
+    ? process.getBuiltinModule('node:https').createServer({
+        ...settings,
+        ...tls,
+        minVersion: 'TLSv1.2',
+        handshakeTimeout: limits.headTimeoutMs,
+      })
     : createServer(settings)
   server.maxConnections = limits.connections
   const noteRequest = boundIdle(limits.idleConnections)
@@ -92,6 +98,7 @@ export function createEndpoints(
     if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy()
     const [why, status] = REFUSALS[error.code ?? ''] ?? (['malformed', 400] as const)
     refused(why)
+    if (!HTTP_FAULT.test(error.code ?? '')) return void socket.destroy() // of a handshake: what is written then never leaves
     socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nConnection: close\r\n\r\n`, () => socket.destroy())
   })
 
@@ -172,7 +179,9 @@ const FOREIGN_HOST =
 const REFUSALS: Readonly<Record<string, readonly [Refusal, number]>> = {
   HPE_HEADER_OVERFLOW: ['too-large', 431],
   ERR_HTTP_REQUEST_TIMEOUT: ['slow', 408],
+  ERR_TLS_HANDSHAKE_TIMEOUT: ['slow', 408],
 }
+const HTTP_FAULT = /^(HPE|ERR_HTTP)_/
 
 function send(
   request: IncomingMessage,

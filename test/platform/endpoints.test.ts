@@ -12,6 +12,7 @@ import {
   type Routes,
 } from '../../src/platform/endpoints.ts'
 import { listen } from '../../src/platform/listen.ts'
+import { makePki } from '../integration/certificates.ts'
 import { within } from '../integration/deadline.ts'
 
 const routes: Routes = {
@@ -51,6 +52,36 @@ async function setup(
   return { say, refusals, server, port }
 }
 const close = 'Connection: close\r\n'
+
+t.test('a TLS handshake that does not end, or is none, is hung up on and counted', async (t) => {
+  const { server: leaf } = await makePki(t)
+  const refusals: Refusal[] = []
+  const server = createEndpoints(routes, (why) => refusals.push(why), {
+    limits: { ...endpointLimits, headTimeoutMs: 300, connections: 2 },
+    tls: { cert: leaf.cert, key: leaf.key },
+  })
+  t.teardown(() => {
+    server.close()
+    server.closeAllConnections()
+  })
+  const port = await listen(server, { flag: '--admin-port', host: '127.0.0.1', port: 0 })
+  const open = (bytes: Buffer | string = '') => {
+    const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true }) // hangs up on nobody
+    socket.on('error', () => undefined)
+    t.teardown(() => socket.destroy())
+    socket.write(bytes)
+    socket.resume()
+    return Promise.race([once(socket, 'end'), once(socket, 'close')])
+  }
+  const hello = Buffer.from('16030100c8010000c40303', 'hex') // the beginning of one
+  await within(Promise.all([open(), open(hello)]), 'who is slow is hung up on')
+  t.strictSame(refusals, ['slow', 'slow'])
+  await within(
+    Promise.all([open('GET / HTTP/1.1\r\n\r\n'), open('nonsense, and more of that')]),
+    'who speaks no TLS is hung up on',
+  )
+  t.strictSame(refusals.slice(2), ['malformed', 'malformed'])
+})
 
 /** A client that keeps its connection from one request to the next. */
 function keptConnection(t: Test, port: number) {
