@@ -1,5 +1,7 @@
 /** A cluster as a hub knows it: config/clusters.schema.json says what each field is, docs/tenancy.md what it does. */
 
+import type { Policy } from '../policy/policy.ts'
+
 /** Certificates by what is in them, and what comes without one. */
 export type Peers = {
   /** Whole subjects, their parts separated by ", ". */
@@ -30,6 +32,8 @@ export type Cluster = {
   readonly agents: Peers
   readonly frontends: Frontends
   readonly limits: ClusterLimits
+  /** What clients may have dialled; none: what its agents allow. */
+  readonly policy: Policy | undefined
 }
 
 /** Least of `bufferedBytes`: the windows of a few connections. */

@@ -1,8 +1,10 @@
 /** A cluster in words: how its agents and clients are known, and what it may use. Pure. */
 import { formatBytes } from '../platform/bytes.ts'
+import { writeRules } from '../policy/core/read-rules.ts'
+import { ruleText } from '../policy/core/rules.ts'
 import type { Cluster, ClusterLimits, Peers } from './cluster.ts'
 
-export function explain({ id, agents, frontends, limits }: Cluster): string[] {
+export function explain({ id, agents, frontends, limits, policy }: Cluster): string[] {
   const { serverNames, socket } = frontends
   return [
     `cluster ${id}`,
@@ -14,9 +16,18 @@ export function explain({ id, agents, frontends, limits }: Cluster): string[] {
     ...peerLines(frontends, 'a user certificate of'),
     ...serverNames.map((name) => `    the server name ${name}, with any certificate that names no other cluster`),
     ...(socket === undefined ? [] : [`    the Unix socket ${socket}`]),
+    '  clients may have dialled',
+    ...(policy === undefined ? ['what its agents allow'] : policy.rules.map(ruleText)).map((line) => `    ${line}`),
+    ...(policy === undefined ? [] : ['    and nothing else']),
     '  it may use',
     ...limitWords(limits).map((line) => `    ${line}`),
   ]
+}
+
+/** All that is known of a cluster, as a document that can be read again. */
+export function asDocument(cluster: Cluster): object {
+  const { policy, ...rest } = cluster
+  return { ...rest, ...(policy && { policy: JSON.parse(writeRules(policy.rules)) }) }
 }
 
 const peerLines = ({ subjects, names, users }: Peers, user: string): string[] => [

@@ -5,6 +5,8 @@
 import { formatBytes, parseBytes } from '../platform/bytes.ts'
 import type { FileText, Loaded } from '../platform/watched.ts'
 import { readYaml, type YamlDocument } from '../platform/yaml.ts'
+import { readRules } from '../policy/core/read-rules.ts'
+import { policyOf } from '../policy/policy.ts'
 import { type Cluster, canonicalName, MIN_BUFFERED_BYTES, type Peers } from './cluster.ts'
 import { type ClusterDocument, limitDefaults, schemaProblems } from './schema.ts'
 
@@ -40,7 +42,13 @@ function place(document: YamlDocument, placed: Placed[], problems: string[]): vo
     .sort((one, other) => one.line - other.line)
   problems.push(...found.map(({ line, expected }) => `${name}:${line}: ${expected}`))
   if (found.length > 0) return
-  const cluster = clusterOf(value as ClusterDocument)
+  const { policy } = value as ClusterDocument
+  const rules = policy === undefined ? undefined : readRules(policy, 'hub')
+  if (rules?.ok === false) {
+    const wrong = rules.problems.map(({ pointer, expected }) => placedProblem(document, `/policy${pointer}`, expected))
+    return void problems.push(...wrong)
+  }
+  const cluster = { ...clusterOf(value as ClusterDocument), policy: rules && policyOf(rules.rules) }
   const { bufferedBytes } = cluster.limits
   if (!Number.isSafeInteger(bufferedBytes) || bufferedBytes < MIN_BUFFERED_BYTES) {
     const expected = `limits.bufferedBytes: expected at least ${formatBytes(MIN_BUFFERED_BYTES)}`
@@ -49,7 +57,10 @@ function place(document: YamlDocument, placed: Placed[], problems: string[]): vo
   placed.push({ cluster, document })
 }
 
-function clusterOf({ id, agents = {}, frontends = {}, limits = {} }: ClusterDocument): Cluster {
+const placedProblem = ({ name, lineOf }: YamlDocument, pointer: string, expected: string): string =>
+  `${name}:${lineOf(pointer)}: ${pointer.slice(1).replaceAll('/', '.')}: expected ${expected}`
+
+function clusterOf({ id, agents = {}, frontends = {}, limits = {} }: ClusterDocument): Omit<Cluster, 'policy'> {
   const limit = (name: string): number => {
     const given = limits[name] ?? limitDefaults[name] ?? Number.NaN
     return typeof given === 'number' ? given : (parseBytes(given) ?? Number.NaN)

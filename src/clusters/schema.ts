@@ -10,6 +10,8 @@ export type ClusterDocument = {
   readonly id: string
   readonly agents?: PeersDocument
   readonly frontends?: PeersDocument & { readonly serverNames?: readonly string[]; readonly socket?: string }
+  /** For `readRules`. */
+  readonly policy?: unknown
   readonly limits?: Readonly<Record<string, number | string>>
 }
 type PeersDocument = {

@@ -95,6 +95,10 @@ const ours: Rule<ServerOptions>[] = [
       ? '--server-crl-file is of no use with --uds-name: clients of a socket show no certificate'
       : undefined,
   fileRule(serverOptions, 'agentPolicyFile'),
+  ({ tenancy, agentPolicyFile }) =>
+    tenancy === 'multi' && agentPolicyFile !== ''
+      ? '--agent-policy-file is of no cluster: with --tenancy=multi give each a policy in --clusters'
+      : undefined,
   ({ udsName, serverListenAny }) =>
     udsName !== '' && serverListenAny ? '--uds-name and --server-listen-any exclude each other' : undefined,
   ({ udsName, serverCert, serverKey }) =>

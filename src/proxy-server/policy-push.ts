@@ -28,15 +28,19 @@ export type PolicyPushDeps = {
   readonly log: Log
 }
 
+const EVERYTHING = policyOf([{ verdict: 'allow', ranges: [], names: [], ports: [], from: [] }])
+
 /** Longest reason that is kept: characters. */
 const MAX_REASON_CHARS = 256
 
 export function createPolicyPush({ session, takes, policy, record, metrics, log }: PolicyPushDeps): PolicyPush {
   return {
     push() {
-      const current = policy()
+      // What was pushed is in force until something else is: a policy that is gone is told as one that allows all.
+      const current = policy() ?? (record.policy && EVERYTHING)
       if (current === undefined || !takes) return
       const { version, text } = forAgents(current)
+      if (version === record.policy?.version) return
       record.policy = { version, state: 'pushed' }
       session.pushPolicy(version, text)
     },

@@ -130,14 +130,18 @@ export async function openServing(options: ServerOptions, deps: ServingDeps): Pr
     material: () => tlsPorts.material('agent'),
   })
   if (enrolment) opened.use(enrolment)
-  const policy = watchPolicy(options, deps, () => {
+  const pushPolicies = (): void => {
     for (const agent of clusters.all()) agent.pushPolicy()
-  })
+  }
+  const policy = watchPolicy(options, deps, pushPolicies)
   if (policy) opened.use(policy)
   const kubernetes = await openKubernetes(options, { clock, log, metrics: createKubernetesMetrics(registry) })
   if (kubernetes) opened.use(kubernetes)
   const tenants = await openTenantsOf(options, { clock, log, registry, processBudget, clusters })
   if (tenants) opened.use(tenants)
+  tenants?.onChange(pushPolicies)
+  const policyOf = (cluster: string): Policy | undefined =>
+    tenants ? tenants.directory().get(cluster)?.policy : policy?.current()
   const trustDomain = options.trustDomain === '' ? undefined : options.trustDomain
   const protocol = tlsProtocol(options.tlsMinVersion, options.cipherSuites)
   const common = { protocol, trustDomain, ...(tenants && { tenants }) }
@@ -163,7 +167,7 @@ export async function openServing(options: ServerOptions, deps: ServingDeps): Pr
       maxHeaderListBytes: options.maxHeaderListBytes,
       ...(kubernetes?.authenticate && { authenticate: kubernetes.authenticate }),
     },
-    { ...agentStreamDeps(options, deps, metrics, processBudget), policy: () => policy?.current() },
+    { ...agentStreamDeps(options, deps, metrics, processBudget), policy: policyOf },
     {
       connected(agent) {
         clusters.add(agent.cluster, agent)
@@ -184,8 +188,9 @@ export async function openServing(options: ServerOptions, deps: ServingDeps): Pr
   )
   const plain = createDialing({
     clusters,
-    authorise(_cluster, principal, address) {
-      return policy === undefined ? EVERYTHING : authorise(policy.current().rules, principal, address)
+    authorise(cluster, principal, address) {
+      const own = policyOf(cluster)
+      return own === undefined ? EVERYTHING : authorise(own.rules, principal, address)
     },
     clock,
     metrics,

@@ -134,7 +134,7 @@ t.test('reports every mistake of a file with its line', async (t) => {
   t.equal(code, 1)
   t.strictSame(lines(stderr), [
     'culvert clusters validate: clusters.yaml:1: id: expected a DNS label such as eu-1, got "A"',
-    'culvert clusters validate: clusters.yaml:4: cluster: expected one of id, agents, frontends, limits, got "limit"',
+    'culvert clusters validate: clusters.yaml:4: cluster: expected one of id, agents, frontends, policy, limits, got "limit"',
   ])
   t.match(await clustersIn(t.testdir())('list'), { code: 1, stderr: /clusters\.yaml/ })
 })

@@ -23,5 +23,6 @@ export function cluster(id: string, { agents, frontends, limits }: Parts = {}): 
       bufferedBytes: 64 * 2 ** 20,
       ...limits,
     },
+    policy: undefined,
   }
 }

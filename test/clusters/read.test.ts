@@ -56,9 +56,25 @@ t.test('reads every field, and gives the limits that nobody set', async (t) => {
       dialsPerSecond: 7,
       bufferedBytes: 32 * 2 ** 20,
     },
+    policy: undefined,
   })
   t.strictSame(second?.agents, { subjects: [], names: [], users: [] })
   t.equal(second?.limits.bufferedBytes, 64 * 2 ** 20)
+})
+
+t.test('reads the policy of a cluster, and names what is wrong in it', async (t) => {
+  const result = read('id: a\npolicy:\n  rules:\n    - allow: { cidr: 10.0.0.0/8 }\n      from: cluster/a/apiserver\n')
+  t.match(result, {
+    ok: true,
+    value: [{ policy: { version: /^[0-9a-f]{12}$/, rules: [{ verdict: 'allow', from: ['cluster/a/apiserver'] }] } }],
+  })
+  t.strictSame(problemsOf('id: a\npolicy:\n  rules:\n    - allow: { cidr: 10.0.0.1/8 }\n'), [
+    'c.yaml:4: policy.rules.0.allow.cidr: expected the first address of the range, 10.0.0.0/8',
+  ])
+  t.strictSame(problemsOf('id: a\npolicy:\n  rule: []\n'), [
+    'c.yaml:3: policy.rule: expected one of the keys rules, got "rule"',
+  ])
+  t.match(problemsOf('id: a\npolicy: [1]\n'), [/^c\.yaml:2: policy: expected a map/])
 })
 
 t.test('takes the files of a folder together, empty ones too', async (t) => {

@@ -24,7 +24,7 @@ function setup(takes = true) {
     metrics,
     log: recordedLog(),
   })
-  const set = (next: Policy): void => {
+  const set = (next: Policy | undefined): void => {
     current = next
     push.push()
   }
@@ -65,4 +65,19 @@ t.test('knows how the agent took it, once, and of the last one only', async (t) 
   push.answered({ version: sent[2]![0], accepted: true, reason: '' })
   t.strictSame(record.policy, { version: sent[2]![0], state: 'accepted' })
   t.strictSame(metrics.counted.slice(1), [['policyAnswered', 'accepted']])
+})
+
+t.test('says nothing twice, and takes a policy that is gone back by one that allows all', async (t) => {
+  const { set, sent, push } = setup()
+  set(undefined)
+  t.strictSame(sent, [])
+  set(policy({ allow: { cidr: '10.0.0.0/8' } }))
+  push.push()
+  t.equal(sent.length, 1)
+  set(undefined)
+  push.push()
+  t.strictSame(
+    sent.slice(1).map(([, text]) => text),
+    ['{"rules":[{"allow":{}}]}'],
+  )
 })

@@ -1,6 +1,7 @@
 /** `culvert clusters list`: what the files have. */
 import type { Command } from '../../platform/command-line.ts'
 import type { Cluster } from '../cluster.ts'
+import { asDocument } from '../explain.ts'
 import { loadClusters } from '../files.ts'
 import { clustersFlag, outputFlag, pathOf, printed, wordProblems } from './flags.ts'
 
@@ -17,7 +18,7 @@ export const list: Command = {
     const found = [...problems, ...wordProblems(given, 'list')]
     if (found.length > 0) return { kind: 'refused', problems: found }
     const clusters = loadClusters(pathOf(given))
-    return { kind: 'done', lines: printed(given, clusters, () => table(clusters)) }
+    return { kind: 'done', lines: printed(given, clusters.map(asDocument), () => table(clusters)) }
   },
 }
 

@@ -1,7 +1,7 @@
 /** `culvert clusters show`: how one cluster is known and what it may. */
 import type { Command } from '../../platform/command-line.ts'
 import { TunnelError } from '../../platform/errors.ts'
-import { explain } from '../explain.ts'
+import { asDocument, explain } from '../explain.ts'
 import { loadClusters } from '../files.ts'
 import { clustersFlag, idOf, outputFlag, pathOf, printed } from './flags.ts'
 
@@ -17,6 +17,6 @@ export const show: Command = {
     if (found.length > 0) return { kind: 'refused', problems: found }
     const cluster = loadClusters(pathOf(given)).find((each) => each.id === id)
     if (!cluster) throw new TunnelError('bad-option', `${pathOf(given)}: there is no cluster ${id}`)
-    return { kind: 'done', lines: printed(given, cluster, () => explain(cluster)) }
+    return { kind: 'done', lines: printed(given, asDocument(cluster), () => explain(cluster)) }
   },
 }
