@@ -3,11 +3,18 @@ import type { Buffer } from 'node:buffer'
 import type { X509Certificate } from 'node:crypto'
 import { malformed, readSequence, TAG } from './der.ts'
 
-/** Longest chain, and most certificates that a peer may bring along: a limit on the search. */
-const MAX_LENGTH = 8
+/** Longest chain, and most certificates that a peer may bring along. */
+export const MAX_CHAIN_LENGTH = 8
+/** Signatures that one search checks at most: somebody may bring certificates that all seem to have issued each other. */
+const MAX_CHECKS = 128
+
+type Chain = readonly [X509Certificate, ...X509Certificate[]]
+/** From the CA that is farthest away down to the leaf, and when the first of them expires. */
+type Way = { readonly chain: Chain; readonly endUnixMs: number }
 
 /**
- * From the leaf to the self-signed CA of the bundle; undefined when there is no way. Dates are not looked at.
+ * From the leaf to the self-signed CA of the bundle; undefined when there is no way. Of several ways, as when a CA was renewed
+ * with the key that it had, the one that is good for longest. Dates are not looked at otherwise.
  *
  * @param more intermediates, besides those that the leaf's own connection brought along
  */
@@ -16,26 +23,35 @@ export function chainTo(
   authorities: readonly X509Certificate[],
   more: readonly X509Certificate[] = [],
 ): readonly X509Certificate[] | undefined {
-  const brought = more.slice(0, MAX_LENGTH)
-  for (let next = leaf.issuerCertificate; next && brought.length < MAX_LENGTH; next = next.issuerCertificate) {
+  const brought = more.slice(0, MAX_CHAIN_LENGTH)
+  for (let next = leaf.issuerCertificate; next && brought.length < MAX_CHAIN_LENGTH; next = next.issuerCertificate) {
     brought.push(next)
   }
-  const search = (chain: readonly [X509Certificate, ...X509Certificate[]]): readonly X509Certificate[] | undefined => {
+  const issuers = new Map([...brought, ...authorities].map((one) => [one.fingerprint256, one]))
+  const trusted = new Set(authorities.map(({ fingerprint256 }) => fingerprint256))
+  const gone = new Set<string>() // each certificate is gone on from once, by the best way to it
+  const isIssuer = createCheck()
+  const ways: Way[] = [{ chain: [leaf], endUnixMs: endOf(leaf) }]
+  for (let way = takeBest(ways); way; way = takeBest(ways)) {
+    const { chain, endUnixMs } = way
     const [last] = chain
-    if (chain.length > MAX_LENGTH) return undefined
-    for (const authority of authorities) {
-      if (!isIssuer(authority, last)) continue
-      if (isIssuer(authority, authority)) return [authority, ...chain]
-      const further = isNew(chain, authority) && search([authority, ...chain])
-      if (further) return further
+    const { fingerprint256 } = last
+    if (chain.length > 1 && trusted.has(fingerprint256) && isIssuer(last, last)) return chain.toReversed()
+    if (gone.has(fingerprint256) || chain.length > MAX_CHAIN_LENGTH) continue
+    gone.add(fingerprint256)
+    for (const issuer of issuers.values()) {
+      const isNew = chain.length === 1 || !gone.has(issuer.fingerprint256)
+      if (!isNew || !isIssuer(issuer, last)) continue
+      ways.push({ chain: [issuer, ...chain], endUnixMs: Math.min(endUnixMs, endOf(issuer)) })
     }
-    for (const issuer of brought) {
-      const further = isNew(chain, issuer) && isIssuer(issuer, last) && search([issuer, ...chain])
-      if (further) return further
-    }
-    return undefined
   }
-  return search([leaf])?.toReversed()
+  return undefined
+}
+
+function takeBest(ways: Way[]): Way | undefined {
+  let best = 0
+  for (const [index, { endUnixMs }] of ways.entries()) if (endUnixMs > (ways[best]?.endUnixMs ?? 0)) best = index
+  return ways.splice(best, 1)[0]
 }
 
 /** What a revocation list knows a certificate by: its issuer's name and its serial number, as their DER has them. */
@@ -53,14 +69,17 @@ export function namesOf(certificate: X509Certificate): { issuer: string; subject
   }
 }
 
-const isNew = (chain: readonly X509Certificate[], candidate: X509Certificate): boolean =>
-  !chain.some(({ fingerprint256 }) => fingerprint256 === candidate.fingerprint256)
-
-/** What a peer brings along may have a key that OpenSSL cannot decode, and then throws. */
-function isIssuer(authority: X509Certificate, issued: X509Certificate): boolean {
-  try {
-    return authority.ca && issued.checkIssued(authority) && issued.verify(authority.publicKey)
-  } catch {
-    return false
+function createCheck(): (authority: X509Certificate, issued: X509Certificate) => boolean {
+  let left = MAX_CHECKS
+  return (authority, issued) => {
+    try {
+      if (left === 0 || !authority.ca || !issued.checkIssued(authority)) return false
+      left--
+      return issued.verify(authority.publicKey)
+    } catch {
+      return false // what a peer brings along may have a key that OpenSSL cannot decode
+    }
   }
 }
+
+const endOf = ({ validToDate }: X509Certificate): number => validToDate.getTime()

@@ -3,6 +3,7 @@
  * `POST` to this path on its HTTP/2 connection, the certificates and the proof as JSON. Source: docs/protocol.md section 13.
  */
 import { X509Certificate } from 'node:crypto'
+import { MAX_CHAIN_LENGTH } from './chain.ts'
 import { splitCertificates } from './pem.ts'
 
 export const NEW_CERTIFICATE_PATH = '/culvert/NewCertificate'
@@ -23,7 +24,9 @@ export const writeNewCertificate = (pem: string, proof: Buffer): string =>
 export function readNewCertificate(body: string): NewCertificate | undefined {
   try {
     const { certificate, proof } = JSON.parse(body)
-    const [leaf, ...brought] = splitCertificates(String(certificate)).map((pem) => new X509Certificate(pem))
+    const pems = splitCertificates(String(certificate))
+    if (pems.length > 1 + MAX_CHAIN_LENGTH) return undefined
+    const [leaf, ...brought] = pems.map((pem) => new X509Certificate(pem))
     return leaf && { leaf, brought, proof: Buffer.from(String(proof), 'base64') }
   } catch {
     return undefined

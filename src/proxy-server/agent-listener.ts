@@ -11,6 +11,7 @@ import { NEW_CERTIFICATE_PATH } from '../pki/new-certificate.ts'
 import type { TlsProtocol } from '../platform/cipher-suites.ts'
 import { createWarnings } from '../platform/repeats.ts'
 import type { TlsMaterial } from '../platform/tls-material.ts'
+import { type TakeToken, tokenBucket } from '../platform/token-bucket.ts'
 import { EXTENSIONS_KEY } from '../tunnel/extensions.ts'
 import { openSessionWindow, STREAM_WINDOW_BYTES } from '../tunnel/http2-windows.ts'
 import { LANE_ALPN } from '../tunnel/lane.ts'
@@ -84,8 +85,17 @@ export type AgentListener = {
 /** Refused ones that are remembered, so as to warn of each once in a while and not each time that it comes back. */
 const MAX_WARNED = 1_000
 
+/** New certificates that are shown on one connection: so many at once and in this time. Each may cost a search for its CA. */
+const MAX_SHOWN = 16
+const SHOWN_PER_MS = 160_000
+
 /** Whose connection it is, and whose certificate that was made with. */
-type Admitted = { readonly served: AgentStream; readonly certified: string; isShowing: boolean }
+type Admitted = {
+  readonly served: AgentStream
+  readonly certified: string
+  readonly mayShow: TakeToken
+  isShowing: boolean
+}
 
 /** What the agents of one identity hold together. */
 type Held = { readonly streams: number; readonly identifiers: number }
@@ -146,9 +156,16 @@ export function createAgentListener(
       deadline[Symbol.dispose]()
       stream.on('error', (error) => log.debug({ err: error }, 'agent stream error'))
       const shown = headers[':path'] === NEW_CERTIFICATE_PATH ? agents.get(http) : undefined
-      if (shown && options.standing) return certificateShown(socket, stream, shown, options.standing)
+      const { standing } = options
+      if (shown && standing && !shown.isShowing && shown.mayShow(clock.now())) {
+        return certificateShown(socket, stream, shown, standing)
+      }
       streams++
       if (streams > MAX_STREAMS) return hangUp(socket, http)
+      if (shown) {
+        stream.respond({ ':status': 429 })
+        return void stream.end('', () => stream.close())
+      }
       if (streams > 1) return refuse('second_stream', stream, 'RESOURCE_EXHAUSTED', 'one stream per connection')
       serve(socket, http, stream, headers[':path'], headers[':method'], rawHeaders as unknown as string[])
     })
@@ -195,7 +212,6 @@ export function createAgentListener(
 
   /** In use: from now on its connections live as long as the new certificate. */
   function certificateShown(socket: TLSSocket, stream: ServerHttp2Stream, agent: Admitted, standing: Standing): void {
-    if (agent.isShowing) return void stream.close() // one at a time
     agent.isShowing = true
     stream.once('close', () => {
       agent.isShowing = false
@@ -355,7 +371,12 @@ export function createAgentListener(
       },
     })
     const leave = tenants?.join(served, principal, now)
-    agents.set(http, { served, certified: agent.certified, isShowing: false })
+    agents.set(http, {
+      served,
+      certified: agent.certified,
+      isShowing: false,
+      mayShow: tokenBucket(MAX_SHOWN, SHOWN_PER_MS),
+    })
     events.connected(served)
   }
 

@@ -37,7 +37,7 @@ export function takeShownCertificate(stream: ServerHttp2Stream, socket: TLSSocke
     deadline[Symbol.dispose]()
     done(problem)
     stream.respond({ ':status': problem === undefined ? 200 : 403 })
-    stream.end(problem ?? '')
+    stream.end(problem ?? '', () => stream.close()) // what still comes of a body that is too long is nobody's
   }
   const deadline = clock.after(TIMEOUT_MS, () => stream.destroy())
   stream.once('close', () => deadline[Symbol.dispose]())

@@ -173,6 +173,15 @@ t.test('a certificate follows so many at most', async (t) => {
   t.match(await show(agent, proved(agent, next)), { status: 403, text: 'is one of too many' })
 })
 
+t.test('who shows one after the other is told to wait, and hung up on in the end', async (t) => {
+  const agent = await connected(t)
+  for (let count = 1; count <= 16; count++) t.match(await show(agent, ''), { status: 403 }, String(count))
+  const ended = event(agent.http, 'close')
+  t.match(await show(agent, proved(agent, await pki.issue('in-vain', a1))), { status: 429 })
+  for (let count = 1; count <= 20 && !agent.http.closed; count++) await show(agent, '').catch(() => undefined)
+  await within(ended, 'it is hung up on', 5_000)
+})
+
 t.test('who is no agent yet shows nothing', async (t) => {
   const socket = await connectAgentPort(t, server)
   t.equal(socket.authorized, true)

@@ -2,8 +2,11 @@ import { X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { createAuthority } from '../../src/pki/authority.ts'
+import { certify, distinguishedName, newKeys, validity } from '../../src/pki/certificate.ts'
 import { chainTo, namesOf } from '../../src/pki/chain.ts'
 import { issueLeaf } from '../../src/pki/leaf.ts'
+import { DAY_MS } from '../../src/pki/lifetime.ts'
+import { x509 } from '../../src/pki/x509.ts'
 import { openSslCa } from '../integration/openssl.ts'
 
 const fingerprints = (chain: readonly X509Certificate[] | undefined) => chain?.map((one) => one.fingerprint256)
@@ -43,6 +46,22 @@ t.test('passes over an issuer whose key cannot be decoded', async (t) => {
   t.strictSame(fingerprints(chainTo(leaf, [top], [bad, middle])), fingerprints([leaf, middle, top]))
 })
 
+t.test('takes of two certificates of one CA and key the one that is good for longer', async (t) => {
+  const { old, renewed, leaf } = await renewedAuthority()
+  t.strictSame(fingerprints(chainTo(leaf, [old, renewed])), fingerprints([leaf, renewed]))
+  t.strictSame(fingerprints(chainTo(leaf, [renewed, old])), fingerprints([leaf, renewed]))
+  t.strictSame(fingerprints(chainTo(leaf, [old])), fingerprints([leaf, old]))
+})
+
+t.test('gives certificates up that have all issued each other, soon', async (t) => {
+  const { leaf, crossed } = await crossSigned()
+  const trusted = new X509Certificate((await createAuthority({ trustDomain: 'hub.example' })).certificatePem)
+  const before = performance.now()
+  t.equal(chainTo(leaf, [trusted], crossed), undefined)
+  t.ok(performance.now() - before < 2_000, 'a way through all orders of them is 100,000 signatures long')
+  t.strictSame(fingerprints(chainTo(leaf, [crossed[7]!], crossed)), fingerprints([leaf, crossed[7]!]), 'one is enough')
+})
+
 t.test('reads the names by which a list knows a certificate', async (t) => {
   const root = openSslCa(t)
   const leaf = file(root.issue('leaf', 'DNS:x').certFile)
@@ -51,3 +70,46 @@ t.test('reads the names by which a list knows a certificate', async (t) => {
   t.not(subject, issuer)
   t.equal(serial.replace(/^00/, ''), leaf.serialNumber.toLowerCase())
 })
+
+/** A CA that was renewed with the key that it had, and a leaf that says nothing of its issuer's key but by its signature. */
+async function renewedAuthority() {
+  const keys = await newKeys()
+  const name = distinguishedName({ organization: 'renewed' })
+  const extensions = [new x509.BasicConstraintsExtension(true, 0, true)]
+  const made = (days: number) =>
+    certify(
+      { ...validity(Date.now(), days * DAY_MS), subject: name, extensions },
+      keys.publicKey,
+      name,
+      keys.privateKey,
+    )
+  const leafKeys = await newKeys()
+  const subject = distinguishedName({ organization: 'leaf' })
+  const leaf = await certify(
+    { ...validity(Date.now(), 10 * DAY_MS), subject, extensions: [] },
+    leafKeys.publicKey,
+    name,
+    keys.privateKey,
+  )
+  const [old, renewed, issued] = [await made(2), await made(20), leaf].map((pem) => new X509Certificate(pem))
+  return { old: old!, renewed: renewed!, leaf: issued! }
+}
+
+/** Eight CAs of one name and one key: each could have issued each. */
+async function crossSigned() {
+  const [keys, leafKeys] = [await newKeys(), await newKeys()]
+  const name = distinguishedName({ organization: 'crossed' })
+  const extensions = [new x509.BasicConstraintsExtension(true, undefined, true)]
+  const times = validity(Date.now(), DAY_MS)
+  const crossed = await Promise.all(
+    Array.from({ length: 8 }, () =>
+      certify({ ...times, subject: name, extensions }, keys.publicKey, name, keys.privateKey),
+    ),
+  )
+  const subject = distinguishedName({ organization: 'leaf' })
+  const leaf = await certify({ ...times, subject, extensions: [] }, leafKeys.publicKey, name, keys.privateKey)
+  return {
+    leaf: new X509Certificate(leaf),
+    crossed: crossed.map((pem) => new X509Certificate(pem)),
+  }
+}
