@@ -46,6 +46,8 @@ export type ClientDeps = {
   readonly choose: (hello: ClientHello) => Chosen<Route>
   readonly tally: (route: Route) => RouteTally
   readonly missed: (route: Route, member: Member, why: string, error: Error | undefined) => void
+  /** A limit is reached. @param what it limits */
+  readonly limited: (what: string, limit: number) => void
   /** It waits for no ClientHello any more. */
   readonly decided: (client: Client) => void
   readonly closed: (client: Client) => void
@@ -108,7 +110,10 @@ export function serveClient(socket: Socket, proxyFrom: readonly Range[], deps: C
     const chosen = deps.choose(found.hello)
     if (chosen.kind !== 'route') return turnAway(chosen.kind)
     const tally = deps.tally(chosen.route)
-    if (tally.open >= chosen.route.maxConnections) return turnAway('route-full')
+    if (tally.open >= chosen.route.maxConnections) {
+      deps.limited(`route ${chosen.route.name}`, chosen.route.maxConnections)
+      return turnAway('route-full')
+    }
     enter(chosen.route, tally)
   }
 

@@ -60,11 +60,16 @@ export function createRouter(first: RouterConfig, deps: RouterDeps): Router {
       const fields = { route: route.name, backend: member.shown, why, err: error }
       warnings.warn(`${route.name} ${member.shown}`, fields, 'backend did not accept a connection', why)
     },
+    limited,
     decided: (client) => void undecided.delete(client),
     closed(client) {
       clients.delete(client)
       if (clients.size === 0) empty()
     },
+  }
+
+  function limited(what: string, limit: number): void {
+    warnings.warn(what, { what, limit }, 'a limit is reached: clients are refused')
   }
 
   function apply(next: RouterConfig): void {
@@ -98,6 +103,7 @@ export function createRouter(first: RouterConfig, deps: RouterDeps): Router {
       metrics.accepted()
       if (isDraining || clients.size >= config.limits.connections) {
         metrics.refused(isDraining ? 'shutdown' : 'full')
+        if (!isDraining) limited('connections', config.limits.connections)
         socket.on('error', () => undefined)
         return reset(socket)
       }
@@ -105,6 +111,7 @@ export function createRouter(first: RouterConfig, deps: RouterDeps): Router {
       clients.add(client)
       undecided.add(client)
       if (undecided.size <= config.limits.pendingHellos) return
+      limited('pendingHellos', config.limits.pendingHellos)
       const [oldest] = undecided
       oldest?.cut('crowded', 'shutdown')
     },

@@ -61,6 +61,7 @@ t.test('of too many clients that say nothing those that have waited longest are 
   good.write(hello)
   await back
   await figureBecomes(router, refused('crowded'), 1)
+  t.match(await router.logged('a limit is reached: clients are refused'), { what: 'pendingHellos', limit: 3 })
   t.notOk(mute[1]!.destroyed || mute[2]!.destroyed)
 })
 
@@ -91,6 +92,8 @@ t.test('the limit of a route and that of all are kept, and room is given back', 
   await join(await nodeHello({ servername: 'b.example' }))
   await closeOf(await connectRaw(t, router.port))
   await figureBecomes(router, refused('full'), 1)
+  t.match(await router.logged('a limit is reached: clients are refused', 1), { what: 'route a', limit: 1 })
+  t.match(await router.logged('a limit is reached: clients are refused', 2), { what: 'connections', limit: 2 })
   first.destroy()
   await figureBecomes(router, 'culvert_router_clients', 1)
   await join(hello)
