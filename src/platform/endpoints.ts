@@ -95,10 +95,11 @@ export function createEndpoints(
     )
   })
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
-    if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy()
+    const ofHandshake = /^ERR_(SSL|TLS)_/.test(error.code ?? '')
+    if (error.code === 'ECONNRESET' || !(socket.writable || ofHandshake)) return void socket.destroy()
     const [why, status] = REFUSALS[error.code ?? ''] ?? (['malformed', 400] as const)
     refused(why)
-    if (!HTTP_FAULT.test(error.code ?? '')) return void socket.destroy() // of a handshake: what is written then never leaves
+    if (ofHandshake) return void socket.destroy() // what is written then never leaves
     socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nConnection: close\r\n\r\n`, () => socket.destroy())
   })
 
@@ -181,7 +182,6 @@ const REFUSALS: Readonly<Record<string, readonly [Refusal, number]>> = {
   ERR_HTTP_REQUEST_TIMEOUT: ['slow', 408],
   ERR_TLS_HANDSHAKE_TIMEOUT: ['slow', 408],
 }
-const HTTP_FAULT = /^(HPE|ERR_HTTP)_/
 
 function send(
   request: IncomingMessage,
