@@ -1,6 +1,7 @@
 /**
  * The clusters file, or the files of a folder, as clusters: each document checked against the schema, then all against each other,
- * because what leads to two clusters leads to none. Every mistake is found, with its file and line. Pure but for the schema.
+ * because what leads to two clusters leads to none. Every mistake is counted, and the first are told with file and line. Pure but for the
+ * schema.
  */
 import { formatBytes, parseBytes } from '../platform/bytes.ts'
 import type { FileText, Loaded } from '../platform/watched.ts'
@@ -21,38 +22,83 @@ const MAX_PROBLEMS = 50
 type Placed = { readonly cluster: Cluster; readonly document: YamlDocument }
 
 export function readClusters(files: readonly FileText[]): Loaded<readonly Cluster[]> {
-  const problems: string[] = []
+  const problems = createProblems()
   const placed: Placed[] = []
   for (const { path, text } of files) {
     const read = readYaml(text, { name: path, maxBytes: MAX_CLUSTERS_BYTES })
-    if (!read.ok) problems.push(...read.problems)
-    else for (const document of read.documents) place(document, placed, problems)
+    if (read.ok) for (const document of read.documents) place(document, placed, problems)
+    else for (const problem of read.problems) problems.add(() => problem)
   }
-  if (placed.length > MAX_CLUSTERS) problems.push(`expected at most ${MAX_CLUSTERS} clusters, got ${placed.length}`)
-  problems.push(...conflicts(placed))
-  const more = problems.length - MAX_PROBLEMS
-  if (more > 0) problems.splice(MAX_PROBLEMS, more, `and ${more} more`)
-  return problems.length > 0 ? { ok: false, problems } : { ok: true, value: placed.map(({ cluster }) => cluster) }
+  if (placed.length > MAX_CLUSTERS) {
+    problems.add(() => `expected at most ${MAX_CLUSTERS} clusters, got ${placed.length}`)
+  }
+  findConflicts(placed, problems)
+  const told = problems.told()
+  return told.length > 0 ? { ok: false, problems: told } : { ok: true, value: placed.map(({ cluster }) => cluster) }
 }
 
-function place(document: YamlDocument, placed: Placed[], problems: string[]): void {
+/**
+ * What a server that runs reads: a file that is empty now, or a folder without files, is a mount that has gone or a full disk, and
+ * no wish to cut everybody off.
+ */
+export function createClustersReader(): typeof readClusters {
+  let hasSome = false
+  return (files) => {
+    const read = readClusters(files)
+    if (!read.ok) return read
+    if (hasSome && read.value.length === 0) {
+      return { ok: false, problems: ['--clusters: expected at least one cluster, got none where there were some'] }
+    }
+    hasSome = read.value.length > 0
+    return read
+  }
+}
+
+type Problems = {
+  /** @param say asked only when it is to be told, since to find a line costs something */
+  readonly add: (say: () => string) => void
+  /** More that nobody looked at. */
+  readonly addMore: (count: number) => void
+  readonly told: () => string[]
+}
+
+function createProblems(): Problems {
+  const told: string[] = []
+  let more = 0
+  return {
+    add(say) {
+      if (told.length < MAX_PROBLEMS) told.push(say())
+      else more++
+    },
+    addMore(count) {
+      more += count
+    },
+    told: () => (more > 0 ? [...told, `and ${more} more`] : told),
+  }
+}
+
+function place(document: YamlDocument, placed: Placed[], problems: Problems): void {
   const { name, value, lineOf } = document
-  const found = schemaProblems(value)
+  const { count, first } = schemaProblems(value, MAX_PROBLEMS)
+  const found = first
     .map(({ pointer, expected }) => ({ line: lineOf(pointer), expected }))
     .sort((one, other) => one.line - other.line)
-  problems.push(...found.map(({ line, expected }) => `${name}:${line}: ${expected}`))
-  if (found.length > 0) return
+  for (const { line, expected } of found) problems.add(() => `${name}:${line}: ${expected}`)
+  problems.addMore(count - first.length)
+  if (count > 0) return
   const { policy } = value as ClusterDocument
   const rules = policy === undefined ? undefined : readRules(policy, 'hub')
   if (rules?.ok === false) {
-    const wrong = rules.problems.map(({ pointer, expected }) => placedProblem(document, `/policy${pointer}`, expected))
-    return void problems.push(...wrong)
+    for (const { pointer, expected } of rules.problems) {
+      problems.add(() => placedProblem(document, `/policy${pointer}`, expected))
+    }
+    return
   }
   const cluster = { ...clusterOf(value as ClusterDocument), policy: rules && policyOf(rules.rules) }
   const { bufferedBytes } = cluster.limits
   if (!Number.isSafeInteger(bufferedBytes) || bufferedBytes < MIN_BUFFERED_BYTES) {
     const expected = `limits.bufferedBytes: expected at least ${formatBytes(MIN_BUFFERED_BYTES)}`
-    problems.push(`${name}:${lineOf('/limits/bufferedBytes')}: ${expected}`)
+    problems.add(() => `${name}:${lineOf('/limits/bufferedBytes')}: ${expected}`)
   }
   placed.push({ cluster, document })
 }
@@ -105,19 +151,20 @@ function claims({ id, agents, frontends }: Cluster): (readonly [pointer: string,
   ]
 }
 
-function conflicts(placed: readonly Placed[]): string[] {
+function findConflicts(placed: readonly Placed[], problems: Problems): void {
   const first = new Map<string, Placed & { readonly pointer: string }>()
-  const problems: string[] = []
   const where = ({ name, lineOf }: YamlDocument, pointer: string): string => `${name}:${lineOf(pointer)}`
   for (const { cluster, document } of placed) {
     for (const [pointer, what] of claims(cluster)) {
       const before = first.get(what)
-      if (before === undefined) first.set(what, { cluster, document, pointer })
-      else {
-        const there = `cluster ${before.cluster.id} already, at ${where(before.document, before.pointer)}`
-        problems.push(`${where(document, pointer)}: ${what} is that of ${there}`)
+      if (before === undefined) {
+        first.set(what, { cluster, document, pointer })
+        continue
       }
+      problems.add(() => {
+        const there = `cluster ${before.cluster.id} already, at ${where(before.document, before.pointer)}`
+        return `${where(document, pointer)}: ${what} is that of ${there}`
+      })
     }
   }
-  return problems
 }

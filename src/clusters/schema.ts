@@ -36,13 +36,15 @@ export const limitDefaults: Readonly<Record<string, number | string>> = Object.f
   Object.entries(schema.properties.limits.properties).map(([name, limit]) => [name, limit.default]),
 )
 
-/** @returns every mistake, or none */
-export function schemaProblems(document: unknown): readonly SchemaProblem[] {
-  if (validate(document)) return []
-  return (validate.errors as DefinedError[]).map((error) => ({
-    pointer: pointerOf(error),
-    expected: expectedOf(error),
-  }))
+/** @returns how many mistakes there are, and the first of them in words */
+export function schemaProblems(
+  document: unknown,
+  most = Number.POSITIVE_INFINITY,
+): { readonly count: number; readonly first: readonly SchemaProblem[] } {
+  if (validate(document)) return { count: 0, first: [] }
+  const errors = validate.errors as DefinedError[]
+  const first = errors.slice(0, most).map((error) => ({ pointer: pointerOf(error), expected: expectedOf(error) }))
+  return { count: errors.length, first }
 }
 
 function pointerOf({ keyword, instancePath, params }: DefinedError): string {

@@ -1,7 +1,8 @@
 /**
  * Files that are looked at again and again, so that a change of them needs no restart. What they say is compared, which
- * notices a rewritten file, a renamed one and Kubernetes' `..data` link alike, where fs.watch loses track of them. What is
- * new is used when it passes its checks; else the old stays in use, and an alarm is up until the files are mended.
+ * notices a rewritten file, a renamed one and Kubernetes' `..data` link alike, where fs.watch loses track of them. One look
+ * may meet a writer at work, and half of a text may be a good one: what is new counts when the next look finds the same. It is
+ * used when it passes its checks; else the old stays in use, and an alarm is up until the files are mended.
  *
  *   watchTexts(source, load, { clock, intervalMs, changed, broken, mended })
  *
@@ -25,7 +26,7 @@ export type FileText = { readonly path: string; readonly text: string }
 export type WatchEvents<T> = {
   /** This is in use from now on. */
   readonly changed: (value: T) => void
-  /** The files were broken, in the same way, in two looks in a row: one look may have met a writer at work. */
+  /** The files were broken, in the same way, in two looks in a row. */
   readonly broken: (error: TunnelError) => void
   /** The alarm is over. */
   readonly mended: () => void
@@ -35,7 +36,7 @@ export type Watch<T> = Disposable & {
   readonly current: () => T
   /** Why the files on disk are not what is in use; undefined when they are. */
   readonly alarm: () => TunnelError | undefined
-  /** Looks at once, for a signal or a test. */
+  /** Looks at once and uses what is good, for who knows that it is written whole. */
   readonly check: () => void
 }
 
@@ -54,10 +55,19 @@ export function watchTexts<T>(
     const read = readTexts(source)
     if (!read.ok) return read
     const texts = JSON.stringify(read.value)
-    if (texts !== last?.texts) last = { texts, loaded: load(read.value) }
+    if (texts !== last?.texts) last = { texts, loaded: withoutThrowing(source.path, () => load(read.value)) }
     return last.loaded
   }
   return watchLoaded(look, Object.is, options)
+}
+
+/** A mistake in a loader is no reason to end a server that runs: it is a problem of what was read. */
+function withoutThrowing<T>(path: string, load: () => Loaded<T>): Loaded<T> {
+  try {
+    return load()
+  } catch (cause) {
+    return { ok: false, problems: [`${path}: could not be read: ${(cause as Error).message}`] }
+  }
 }
 
 /**
@@ -72,37 +82,44 @@ export function watchLoaded<T>(
   const first = look()
   if (!first.ok) throw errorOf(first.problems)
   let current = first.value
-  let lastProblems = ''
+  let last: Loaded<T> = first
   let alarm: TunnelError | undefined
   let timer: Disposable
 
-  const check = (): void => {
+  const lookAgain = (isWhole: boolean): void => {
     const loaded = look()
-    const problems = loaded.ok ? '' : loaded.problems.join('\n')
-    const settled = problems === lastProblems
-    lastProblems = problems
+    const before = last
+    last = loaded
     if (!loaded.ok) {
-      if (!settled || alarm?.message === problems) return
+      const problems = loaded.problems.join('\n')
+      if (before.ok || before.problems.join('\n') !== problems || alarm?.message === problems) return
       alarm = errorOf(loaded.problems)
       broken(alarm)
       return
     }
+    const isChanged = !isSame(loaded.value, current)
+    if (isChanged && !isWhole && !(before.ok && isSame(loaded.value, before.value))) return
     if (alarm !== undefined) {
       alarm = undefined
       mended()
     }
-    if (isSame(loaded.value, current)) return
+    if (!isChanged) return
     current = loaded.value
     changed(current)
   }
   const schedule = (): void => {
     timer = clock.after(intervalMs, () => {
-      schedule() // first, so that a watch which ends in `check` stays ended
-      check()
+      schedule() // first, so that a watch which ends in a look stays ended
+      lookAgain(false)
     })
   }
   schedule()
-  return { current: () => current, alarm: () => alarm, check, [Symbol.dispose]: () => timer[Symbol.dispose]() }
+  return {
+    current: () => current,
+    alarm: () => alarm,
+    check: () => lookAgain(true),
+    [Symbol.dispose]: () => timer[Symbol.dispose](),
+  }
 }
 
 /** The file, or the files of the folder; all of them together within the limit. For who reads once, without watching. */

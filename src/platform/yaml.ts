@@ -7,7 +7,7 @@
  *
  * Empty documents (a trailing `---`, only comments) are left out.
  */
-import { Composer, isMap, isScalar, isSeq, LineCounter, type Node, Parser, type YAMLMap } from 'yaml'
+import { Composer, isMap, isScalar, isSeq, LineCounter, type Node, type Pair, Parser, type YAMLMap } from 'yaml'
 
 export type YamlLimits = {
   /** What the problems call the text: a path. */
@@ -164,6 +164,13 @@ function offsetOf(root: unknown, pointer: string): number {
   return offset
 }
 
-const pairOf = (map: YAMLMap, name: string) => map.items.find(({ key }) => isScalar(key) && key.value === name)
+/** By key, made for a map when it is first asked: who asks for the line of each of its keys would else take the square of its size. */
+const pairsOf = new WeakMap<YAMLMap, ReadonlyMap<unknown, Pair>>()
+
+function pairOf(map: YAMLMap, name: string): Pair | undefined {
+  const pairs = pairsOf.get(map) ?? new Map(map.items.map((pair) => [isScalar(pair.key) ? pair.key.value : pair, pair]))
+  pairsOf.set(map, pairs)
+  return pairs.get(name)
+}
 
 const offsetOfNode = (node: unknown): number => (node as Node | null)?.range?.[0] ?? 0

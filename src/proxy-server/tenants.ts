@@ -5,7 +5,7 @@
 import type { Registry } from 'prom-client'
 import { type Cluster, limitsOfWorker } from '../clusters/cluster.ts'
 import { createDirectory, type Directory } from '../clusters/directory.ts'
-import { MAX_CLUSTERS_BYTES, readClusters } from '../clusters/read.ts'
+import { createClustersReader, MAX_CLUSTERS_BYTES } from '../clusters/read.ts'
 import type { Clock } from '../platform/clock.ts'
 import type { Log } from '../platform/log.ts'
 import { watchTexts } from '../platform/watched.ts'
@@ -61,17 +61,21 @@ export function openTenants(options: ServerOptions, deps: TenantsDeps): Tenants 
     }
   }
 
-  const watch = watchTexts({ flag: '--clusters', path: options.clusters, maxBytes: MAX_CLUSTERS_BYTES }, readClusters, {
-    clock,
-    intervalMs: LOOK_MS,
-    changed(clusters) {
-      use(clusters)
-      log.info({ clusters: clusters.length }, 'clusters changed')
-      for (const changed of changes) changed()
+  const watch = watchTexts(
+    { flag: '--clusters', path: options.clusters, maxBytes: MAX_CLUSTERS_BYTES },
+    createClustersReader(),
+    {
+      clock,
+      intervalMs: LOOK_MS,
+      changed(clusters) {
+        use(clusters)
+        log.info({ clusters: clusters.length }, 'clusters changed')
+        for (const changed of changes) changed()
+      },
+      broken: (error) => log.error({ reason: error.message }, 'clusters are broken, the ones before stay in use'),
+      mended: () => log.info({}, 'clusters are good again'),
     },
-    broken: (error) => log.error({ reason: error.message }, 'clusters are broken, the ones before stay in use'),
-    mended: () => log.info({}, 'clusters are good again'),
-  })
+  )
   const metrics = createTenantMetrics(deps.registry, {
     tenants: () => tenants.values(),
     connections: deps.connections,

@@ -5,7 +5,7 @@
 import type { Socket } from 'node:net'
 import type { Cluster } from '../clusters/cluster.ts'
 import { createDirectory } from '../clusters/directory.ts'
-import { MAX_CLUSTERS_BYTES, readClusters } from '../clusters/read.ts'
+import { createClustersReader, MAX_CLUSTERS_BYTES } from '../clusters/read.ts'
 import type { Clock } from '../platform/clock.ts'
 import type { Log } from '../platform/log.ts'
 import { watchTexts } from '../platform/watched.ts'
@@ -13,8 +13,8 @@ import { type ClusterSockets, createClusterSockets } from './cluster-sockets.ts'
 import type { Entrance } from './frontend-admission.ts'
 import type { ServerOptions } from './options.ts'
 
-/** Between two looks at the file: milliseconds. Later than the workers', which must know whom they are given. */
-const LOOK_MS = 3_000
+/** Between two looks at the file: milliseconds. Two of the workers' are over by then, who must know whom they are given. */
+const LOOK_MS = 5_000
 
 /** @throws TunnelError `bad-option` */
 export function watchWorkerSockets(
@@ -24,7 +24,7 @@ export function watchWorkerSockets(
 ): ClusterSockets {
   const watch = watchTexts<readonly Cluster[]>(
     { flag: '--clusters', path: options.clusters, maxBytes: MAX_CLUSTERS_BYTES },
-    readClusters,
+    createClustersReader(),
     {
       clock,
       intervalMs: LOOK_MS,

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { readClusters } from '../../src/clusters/read.ts'
+import { createClustersReader, readClusters } from '../../src/clusters/read.ts'
 
 const read = (...texts: string[]) =>
   readClusters(texts.map((text, index) => ({ path: `c${index === 0 ? '' : index}.yaml`, text })))
@@ -175,4 +175,33 @@ t.test('says no more than anybody would read', async (t) => {
   const problems = problemsOf(...Array.from({ length: 80 }, () => 'id: A\n'))
   t.equal(problems.length, 51)
   t.equal(problems.at(-1), 'and 30 more')
+})
+
+t.test('tells of mistakes without number as of a few, at once', async (t) => {
+  const soon = (what: string, text: string, count: number): void => {
+    const startMs = performance.now()
+    const problems = problemsOf(text)
+    const tookMs = performance.now() - startMs
+    t.equal(problems.length, 51, what)
+    t.equal(problems.at(-1), `and ${count - 50} more`)
+    t.ok(tookMs < 10_000, `${what}: ${tookMs} ms`)
+  }
+  const subjects = Array.from({ length: 1_000 }, (_, index) => index.toString(36))
+  const list = `[${subjects.map((subject) => JSON.stringify(subject)).join()}]`
+  const cluster = (_: unknown, index: number): string => `id: c${index}\nagents: {subjects: ${list}}\n`
+  soon('conflicts', Array.from({ length: 160 }, cluster).join('---\n'), 159_000)
+  const keys = Array.from({ length: 150_000 }, (_, index) => `k${index.toString(36)}: 1\n`)
+  soon('unknown keys', `id: a\n${keys.join('')}`, 150_000)
+})
+
+t.test('takes no clusters at all at the start only, as long as there were none', async (t) => {
+  const readAgain = createClustersReader()
+  const file = (text: string) => [{ path: 'c.yaml', text }]
+  t.match(readAgain([]), { ok: true, value: [] })
+  t.match(readAgain(file('# soon')), { ok: true, value: [] })
+  t.match(readAgain(file('id: a\n')), { ok: true })
+  const problems = ['--clusters: expected at least one cluster, got none where there were some']
+  t.strictSame(readAgain(file('')), { ok: false, problems })
+  t.strictSame(readAgain([]), { ok: false, problems }, 'and so the next time')
+  t.match(readAgain(file('id: b\n')), { ok: true })
 })

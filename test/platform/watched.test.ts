@@ -4,7 +4,7 @@ import t, { type Test } from 'tap'
 import { type FileText, type Loaded, readTexts, watchTexts } from '../../src/platform/watched.ts'
 import { manualClock } from './manual-clock.ts'
 
-/** A watch whose value is all texts; one that holds "bad" is a problem. */
+/** A watch whose value is all texts; one that holds "bad" is a problem, "throws" a bug. */
 function setup(t: Test, files: Record<string, string>, name = '') {
   const folder = t.testdir(files)
   const path = join(folder, name)
@@ -13,6 +13,7 @@ function setup(t: Test, files: Record<string, string>, name = '') {
   let loads = 0
   const load = (read: readonly FileText[]): Loaded<string> => {
     loads++
+    if (read.some(({ text }) => text === 'throws')) throw new RangeError('a mistake of ours')
     const bad = read.filter(({ text }) => text.includes('bad'))
     if (bad.length > 0) return { ok: false, problems: bad.map((file) => `${file.path}: bad`) }
     return { ok: true, value: read.map(({ text }) => text).join() }
@@ -35,9 +36,51 @@ t.test('one file: loaded at the start, and anew when its text changes', async (t
   t.strictSame([watch.current(), events, loads()], ['one', [], 1])
   write('a.txt', 'two')
   clock.advance(999)
-  t.equal(watch.current(), 'one', 'not yet')
+  t.strictSame([watch.current(), loads()], ['one', 1], 'not yet looked at')
   clock.advance(1)
-  t.strictSame([watch.current(), events], ['two', ['two']])
+  t.strictSame([watch.current(), loads()], ['one', 2], 'once')
+  clock.advance(1_000)
+  t.strictSame([watch.current(), events, loads()], ['two', ['two'], 2])
+})
+
+t.test('uses no text that a writer is at work on, be it good so far', async (t) => {
+  const { watch, events, clock, write } = setup(t, { 'a.yaml': 'one' })
+  for (const text of ['', 'tw', 'two', 'two']) {
+    write('a.yaml', text)
+    clock.advance(1_000)
+    t.equal(watch.current(), text === 'two' && events.length > 0 ? 'two' : 'one', text)
+  }
+  t.strictSame(events, ['two'])
+  write('a.yaml', '')
+  clock.advance(1_000)
+  write('a.yaml', 'two')
+  clock.advance(1_000)
+  clock.advance(1_000)
+  t.strictSame(events, ['two'], 'what was gone for a moment is no change')
+})
+
+t.test('an alarm is over when the good text stays as it is', async (t) => {
+  const { events, clock, write } = setup(t, { 'a.yaml': 'one' })
+  write('a.yaml', 'bad')
+  clock.advance(1_000)
+  clock.advance(1_000)
+  write('a.yaml', 'half')
+  clock.advance(1_000)
+  t.equal(events.length, 1, 'the alarm')
+  clock.advance(1_000)
+  t.strictSame(events.slice(1), ['mended', 'half'])
+})
+
+t.test('a loader that throws is a problem of the file, and not the end of the process', async (t) => {
+  const { folder, watch, events, clock, write } = setup(t, { 'a.yaml': 'one' })
+  write('a.yaml', 'throws')
+  clock.advance(1_000)
+  clock.advance(1_000)
+  t.strictSame(
+    [watch.current(), events],
+    ['one', [`broken bad-option ${folder}: could not be read: a mistake of ours`]],
+  )
+  t.throws(() => setup(t, { 'a.yaml': 'throws' }), { code: 'bad-option', message: /could not be read: a mistake/ })
 })
 
 t.test('a folder: its files by name, without hidden ones, others and subfolders', async (t) => {

@@ -32,6 +32,16 @@ t.test('says the line of what a pointer names', async (t) => {
   t.strictSame([second!.lineOf('/id'), second!.name], [7, 'f.yaml'])
 })
 
+t.test('finds the lines of many keys of one map at once', async (t) => {
+  const keys = Array.from({ length: 20_000 }, (_, index) => `k${index}`)
+  const got = read(keys.map((key) => `${key}: 1\n`).join(''))
+  t.ok(got.ok)
+  const startMs = performance.now()
+  const lines = got.ok ? keys.map((key) => got.documents[0]!.lineOf(`/${key}`)) : []
+  t.ok(performance.now() - startMs < 1_000, `${performance.now() - startMs} ms`)
+  t.strictSame([lines.length, lines[0], lines.at(-1)], [20_000, 1, 20_000])
+})
+
 t.test('refuses what could grow or hold itself', async (t) => {
   t.strictSame(problems('a: 1\nb: &x [*x]\n'), [
     'f.yaml:2: expected no anchor (&name): write each value out',

@@ -41,7 +41,7 @@ export const add: Command = {
     const found = [...problems]
     const id = idOf(given, found, 'add')
     const document = documentOf(id ?? '', given)
-    if (id !== undefined) found.push(...schemaProblems(document).map(({ expected }) => expected))
+    if (id !== undefined) found.push(...schemaProblems(document).first.map(({ expected }) => expected))
     if (found.length > 0) return { kind: 'refused', problems: found }
     return { kind: 'done', lines: [`Added cluster ${document.id} to ${addCluster(pathOf(given), document)}.`] }
   },
