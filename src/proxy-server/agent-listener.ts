@@ -70,7 +70,7 @@ export type AgentListenerOptions = {
 
 export type AgentListenerEvents = AgentStreamEvents & {
   readonly connected: (agent: AgentStream) => void
-  readonly refused?: (source: string | undefined, agent: string | undefined, reason: string) => void
+  readonly refused?: (source: string | undefined, agent: string | undefined, why: string, reason: string) => void
 }
 
 export type AgentListener = {
@@ -264,7 +264,7 @@ export function createAgentListener(
     metrics.agentRefused(why)
     const remote = stream.session?.socket?.remoteAddress
     deps.audit?.({ event: 'agent', source: plainAddress(remote), ...who, verdict: 'refused', reason: message })
-    events.refused?.(plainAddress(remote), who.agent, message)
+    events.refused?.(plainAddress(remote), who.agent, why, message)
     warnings.warn(`${why} ${remote}`, { why, reason: message, remote, ...who }, 'agent refused')
     refuseStream(stream, status, message)
   }

@@ -3,8 +3,9 @@ import type { Clock } from '../platform/clock.ts'
 import { onlyRead, type Reader, type Route } from '../platform/endpoints.ts'
 import { type ClusterStanding, createFleetFeed, type FleetEvent, type FleetFact } from './core/fleet-feed.ts'
 
-/** Events that a reader who comes back can have: the last ones. */
+/** Events that a reader who comes back can have: the last ones. Of refusals, which strangers can cause, fewer, and apart. */
 const MAX_KEPT = 1_000
+export const MAX_KEPT_REFUSALS = 100
 const MAX_READERS = 64
 /** A reader is told this often that the connection stands: milliseconds. */
 const KEEP_ALIVE_MS = 15_000
@@ -16,11 +17,14 @@ export type Fleet = Disposable & {
   readonly route: Route
 }
 
+type Kept = { readonly number: number; readonly text: string }
+
 /** @param epoch of this process: numbers of events begin anew with it */
 export function createFleet(clock: Clock, epoch = clock.unixMs().toString(36)): Fleet {
   const feed = createFleetFeed()
   const readers = new Set<Reader>()
-  const kept: { readonly number: number; readonly text: string }[] = []
+  const changes: Kept[] = []
+  const refusals: Kept[] = []
   let last = 0
   let timer = clock.after(TICK_MS, tick)
   let keepAlive = clock.after(KEEP_ALIVE_MS, sayAlive)
@@ -39,8 +43,9 @@ export function createFleet(clock: Clock, epoch = clock.unixMs().toString(36)): 
     for (const event of events) {
       const number = ++last
       const text = eventText(`${epoch}-${number}`, event)
+      const [kept, most] = event.type === 'refused' ? [refusals, MAX_KEPT_REFUSALS] : [changes, MAX_KEPT]
       kept.push({ number, text })
-      if (kept.length > MAX_KEPT) kept.shift()
+      if (kept.length > most) kept.shift()
       for (const reader of readers) reader.write(text)
     }
   }
@@ -50,7 +55,8 @@ export function createFleet(clock: Clock, epoch = clock.unixMs().toString(36)): 
     if (id === undefined) return ''
     const [from, number] = id.split('-')
     const seen = from === epoch ? Number(number) : 0
-    return kept
+    return [...changes, ...refusals]
+      .sort((a, b) => a.number - b.number)
       .filter((event) => !(event.number <= seen))
       .map(({ text }) => text)
       .join('')

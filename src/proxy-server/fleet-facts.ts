@@ -17,7 +17,7 @@ export type FleetFacts = Disposable & {
   readonly left: (agent: AgentStream, reason: string) => void
   /** The clusters that the server is for. */
   readonly known: (clusters: readonly string[]) => void
-  readonly refused: (source: string | undefined, agent: string | undefined, reason: string) => void
+  readonly refused: (source: string | undefined, agent: string | undefined, why: string, reason: string) => void
 }
 
 export type FleetFactsDeps = {
@@ -60,8 +60,8 @@ export function createFleetFacts({ serverId, heartbeatTimeoutMs, clock, tell }: 
       if (watched && agents.delete(agent)) tell({ is: 'left', stream: watched.stream, reason })
     },
     known: (clusters) => tell({ is: 'known', clusters }),
-    refused: (source = '', agent, reason) =>
-      tell({ is: 'refused', source, agent, reason: reason.slice(0, MAX_REASON_CHARS) }),
+    refused: (source = '', agent, why, reason) =>
+      tell({ is: 'refused', source, agent, why, reason: reason.slice(0, MAX_REASON_CHARS) }),
     [Symbol.dispose]: () => timer[Symbol.dispose](),
   }
 }

@@ -12,7 +12,14 @@ export type FleetFact =
   | { readonly is: 'late' | 'heard' | 'draining'; readonly stream: StreamName }
   /** @param reason a word; `closed` and `shutdown` are ends in order */
   | { readonly is: 'left'; readonly stream: StreamName; readonly reason: string }
-  | { readonly is: 'refused'; readonly source: string; readonly agent: string | undefined; readonly reason: string }
+  /** @param why a word of ours; `reason` may quote the peer */
+  | {
+      readonly is: 'refused'
+      readonly source: string
+      readonly agent: string | undefined
+      readonly why: string
+      readonly reason: string
+    }
   /** The clusters that the server is for; without that fact, whoever comes. */
   | { readonly is: 'known'; readonly clusters: readonly string[] }
   /** A worker process has ended, and all its streams with it. */
@@ -52,7 +59,7 @@ type Known = {
 const MISSED_MS = 5 * 60_000
 /** Lost clusters that are remembered, the last ones. */
 const MAX_LOST = 1_000
-/** A peer that is refused is told of once in this time, for each reason: milliseconds; so many are remembered. */
+/** A peer that is refused is told of once in this time, for each kind of reason: milliseconds; so many are remembered. */
 const REFUSED_MS = 60_000
 const MAX_REFUSED = 1_000
 
@@ -120,8 +127,8 @@ export function createFleetFeed(): FleetFeed {
   }
 
   function turnAway(fact: Extract<FleetFact, { is: 'refused' }>, unixMs: number): FleetEvent[] {
-    const { source, agent, reason } = fact
-    const key = `${source} ${reason}`
+    const { source, agent, why, reason } = fact
+    const key = `${source} ${why}` // nothing that a stranger words
     if (unixMs - (refused.get(key) ?? Number.NEGATIVE_INFINITY) < REFUSED_MS) return []
     refused.delete(key)
     refused.set(key, unixMs)

@@ -17,7 +17,8 @@ function setup() {
       take({ is: 'joined', stream: stream(number, server), cluster, agent: `a-${number}` }),
     leave: (number: number, reason = 'lost') => take({ is: 'left', stream: stream(number), reason }),
     say: (is: 'late' | 'heard' | 'draining', number: number) => take({ is, stream: stream(number) }),
-    refuse: (source: string, reason = 'no certificate') => take({ is: 'refused', source, agent: undefined, reason }),
+    refuse: (source: string, reason = 'no certificate', why = reason) =>
+      take({ is: 'refused', source, agent: undefined, why, reason }),
     know: (...clusters: string[]) => take({ is: 'known', clusters }),
     end: (server: string) => take({ is: 'server-gone', server }),
     pass: (ms: number) => {
@@ -105,6 +106,8 @@ t.test('who is refused again and again is told of once a minute', async (t) => {
   t.strictSame(refuse('10.0.0.1'), ['refused no certificate'])
   t.strictSame(refuse('10.0.0.1'), [])
   t.strictSame(refuse('10.0.0.1', 'too many'), ['refused too many'])
+  t.strictSame(refuse('10.0.0.1', 'unknown service a', 'unknown_method'), ['refused unknown service a'])
+  t.strictSame(refuse('10.0.0.1', 'unknown service b', 'unknown_method'), [], 'whatever a stranger says')
   t.strictSame(refuse('10.0.0.2'), ['refused no certificate'])
   pass(MINUTE_MS)
   t.strictSame(refuse('10.0.0.1'), ['refused no certificate'])
