@@ -362,22 +362,32 @@ export function createAgentListener(
     hold(principal, 1, named)
     if (options.authenticate) openWindows(http)
     const itsDeps = tenants?.depsOf(agent.cluster, deps) ?? deps
+    let state: 'new' | 'known' | 'gone' = 'new'
+    let leave: (() => void) | undefined
     const served = serveAgentStream(http, stream, { ...agent, principal }, itsDeps, {
       draining: events.draining,
       gone(leaving, how) {
         hold(principal, -1, -named)
         leave?.()
-        events.gone(leaving, how)
+        if (state === 'known') events.gone(leaving, how)
+        state = 'gone'
       },
     })
-    const leave = tenants?.join(served, principal, now)
+    if (hasGone()) return // what it is sent at its beginning may already be too much for the budget
+    leave = tenants?.join(served, principal, now)
     agents.set(http, {
       served,
       certified: agent.certified,
       isShowing: false,
       mayShow: tokenBucket(MAX_SHOWN, SHOWN_PER_MS),
     })
+    state = 'known'
     events.connected(served)
+    served.pushPolicy() // behind all the rest: it may be what ends the stream
+
+    function hasGone(): boolean {
+      return state === 'gone'
+    }
   }
 
   function hold(principal: string, streams: 1 | -1, identifiers: number): void {

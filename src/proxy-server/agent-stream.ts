@@ -266,7 +266,6 @@ export function serveAgentStream(
     metrics,
   })
 
-  policy.push()
   const tick = (): void => session.tick(clock.now(), clock.unixMs())
   const ticker = setInterval(tick, TICK_MS)
   tick()

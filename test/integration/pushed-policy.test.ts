@@ -1,5 +1,6 @@
 /** A policy of the hub: judged by the server, pushed to the agents, which judge what names resolve to. It can only narrow. */
 import { renameSync, writeFileSync } from 'node:fs'
+import { connect } from 'node:http2'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { auditHas } from './audit-log.ts'
@@ -9,6 +10,7 @@ import { eventually } from './deadline.ts'
 import { fetchFrom, figure } from './figures.ts'
 import { echo, listenTarget } from './target.ts'
 import { type Agent, type Server, startAgent, startServer } from './tunnel.ts'
+import { allExtensions, connectAgentPort, openStream, type WireAgent } from './wire-agent.ts'
 
 const pki = await makePki(t)
 const target = await listenTarget(t, echo)
@@ -33,12 +35,10 @@ async function works(server: Server, address: string): Promise<void> {
 }
 
 type Pushed = { readonly state?: string; readonly version?: string }
-async function pushed(server: Server): Promise<Pushed> {
-  const fleet = (await (await fetchFrom(server.adminPort, '/v1/clusters')).json()) as {
-    clusters: { agents: { policy?: Pushed }[] }[]
-  }
-  return fleet.clusters[0]?.agents[0]?.policy ?? {}
-}
+type Fleet = { readonly clusters: readonly { readonly agents: readonly { readonly policy?: Pushed }[] }[] }
+const fleetOf = async (server: Server): Promise<Fleet> =>
+  (await (await fetchFrom(server.adminPort, '/v1/clusters')).json()) as Fleet
+const pushed = async (server: Server): Promise<Pushed> => (await fleetOf(server)).clusters[0]?.agents[0]?.policy ?? {}
 const accepted = (server: Server): Promise<Pushed> =>
   eventually(
     'the agent takes the policy',
@@ -127,4 +127,29 @@ t.test('both ends tell their audit logs what was denied, and by which rule', asy
   const denied = { event: 'dial', verdict: 'refused' }
   t.match(await auditHas(hub, denied), [{ destination: `127.0.0.1:${port}`, reason: /rule 2, deny 127\.0\.0\.0\/8/ }])
   t.match(await auditHas(cell, denied), [{ destination: `localhost:${port}`, reason: /policy of the server: rule 2/ }])
+})
+
+t.test('a policy that the budget has no room for ends the stream of its agent, and nothing else', async (t) => {
+  const label = 'a'.repeat(60)
+  const names = Array.from({ length: 1_000 }, (_, at) => `  - allow: { name: n${at}.${label}.${label}.${label} }\n`)
+  const { server } = await start(t, `rules:\n${names.join('')}`, [
+    '--process-buffer-bytes=1MiB',
+    '--stream-buffer-bytes=1MiB',
+    '--connection-buffer-bytes=256KiB',
+  ])
+  /** It takes no byte of what it is sent. */
+  const enter = async (): Promise<Omit<WireAgent, 'leave'>> => {
+    const socket = await connectAgentPort(t, server)
+    const http = connect('https://127.0.0.1', { createConnection: () => socket, settings: { initialWindowSize: 0 } })
+    http.on('error', () => undefined)
+    t.teardown(() => http.destroy())
+    return openStream(http, { headers: { agentid: 'a', ...allExtensions } })
+  }
+  const agents = await Promise.all(Array.from({ length: 7 }, enter))
+  await Promise.all(agents.map(({ answer }) => answer())) // all were taken
+  await eventually(
+    'one of them is gone from the pool',
+    async () => (await fleetOf(server)).clusters[0]?.agents.length,
+    (count) => count !== undefined && count > 0 && count < agents.length,
+  )
 })
