@@ -104,16 +104,16 @@ export function createDialing(deps: DialDeps): Dialing {
       waiter.failed({ kind: 'too-many-dials' })
       return () => {}
     }
+    const over = tenant && dialOver(tenant, openOf(cluster), clock.now())
+    if (over) {
+      tenants?.refused(cluster, over.limit)
+      return refuseLater(tenant, over, waiter)
+    }
     const authorisation = deps.authorise(cluster, principal, address)
     if (authorisation.kind === 'denied') {
       metrics.dialDenied('policy')
       waiter.failed(authorisation)
       return () => {}
-    }
-    const over = tenant && dialOver(tenant, openOf(cluster), clock.now())
-    if (over) {
-      tenants?.refused(cluster, over.limit)
-      return refuseLater(tenant, over, waiter)
     }
     count(who, 1)
     if (tenant) tenant.pendingDials++

@@ -439,6 +439,18 @@ t.test('a dial over a limit of its cluster is told so after a while, and no agen
   t.strictSame(a.dialled(), [101], 'there is room again')
 })
 
+t.test('a dial that the policy denies counts as one of its cluster: who asks without end is slowed', async (t) => {
+  const denied = { kind: 'denied', text: 'not allowed' } as const
+  const world = setup([testAgent('a')], { limits: { dialsPerSecond: 1 }, authorise: () => denied })
+  t.strictSame(world.dial().outcomes, [denied])
+  const { outcomes } = world.dial()
+  t.strictSame(outcomes, [])
+  t.strictSame(world.refused, ['default dials_per_second'])
+  world.clock.advance(OVER_LIMIT_MS)
+  t.match(outcomes, [{ kind: 'cluster-limit', status: 429 }])
+  t.equal(world.tenant?.pendingDials, 0)
+})
+
 t.test('connections of a cluster are bounded over all its agents', async (t) => {
   const [a, b] = [testAgent('a'), testAgent('b')]
   const world = setup([a, b], { limits: { connections: 2 } })

@@ -1,7 +1,7 @@
 /**
  * The rules of a policy, from a document that people or a hub wrote. Pure. Every problem names its place and what was
  * expected; a key or a kind of rule that is not known refuses the whole, as it may be meant to deny. The same as
- * config/schema/policy.schema.json says, which editors use; here the addresses and names are read besides.
+ * config/policy.schema.json says, which editors use; here the addresses and names are read besides.
  */
 import { type AddressRange, readRange } from './address.ts'
 import { canonicalPattern } from './name.ts'

@@ -4,7 +4,7 @@ import t from 'tap'
 import { MAX_ITEMS, MAX_RULES, readRules, writeRules } from '../../../src/policy/core/read-rules.ts'
 import { createRandom } from '../../platform/random.ts'
 
-const schema = JSON.parse(readFileSync(new URL('../../../config/schema/policy.schema.json', import.meta.url), 'utf8'))
+const schema = JSON.parse(readFileSync(new URL('../../../config/policy.schema.json', import.meta.url), 'utf8'))
 const fitsSchema = new Ajv({ strict: true, strictRequired: false }).compile(schema)
 
 const problems = (document: unknown): string[] => {
