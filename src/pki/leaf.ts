@@ -21,6 +21,7 @@ import {
   type Validity,
   validity,
 } from './certificate.ts'
+import { FAMILY_OID, familyDer } from './family.ts'
 import { isDnsName, isIpAddress, plainAddress } from './hosts.ts'
 import { type Identity, identityUri } from './identity.ts'
 import { DAY_MS } from './lifetime.ts'
@@ -40,6 +41,8 @@ export type LeafRequest = {
   readonly subject?: Subject
   /** Default from the identity and the names. */
   readonly usages?: readonly Usage[]
+  /** Of the certificate that it follows, in hexadecimal: family.ts. */
+  readonly family?: string
 }
 
 export const LEAF_LIFETIME_MS = 365 * DAY_MS
@@ -75,6 +78,7 @@ async function prepare(
     new x509.ExtendedKeyUsageExtension((request.usages ?? usagesOf(request)).map((usage) => USAGES[usage].oid)),
     await x509.SubjectKeyIdentifierExtension.create(publicKey),
     await authorityKey(issuer),
+    ...(request.family === undefined ? [] : [new x509.Extension(FAMILY_OID, false, familyDer(request.family))]),
     ...(names.length === 0 ? [] : [new x509.SubjectAlternativeNameExtension(names)]),
   ]
   const subject = subjectName(request.subject ?? subjectOf(identity))

@@ -1,10 +1,12 @@
 /**
  * What a set of revocation lists says of a chain of certificates. A list counts for the CA that has signed it, which is looked
- * for by name and found by its key: two CAs of one name, as in a rotation, do not share their lists.
+ * for by name and found by its key: two CAs of one name, as in a rotation, do not share their lists. Who has renewed is revoked
+ * with the whole family.
  */
 import type { X509Certificate } from 'node:crypto'
 import { namesOf } from './chain.ts'
 import { type Crl, isSignedBy } from './crl.ts'
+import { statedFamily } from './family.ts'
 
 export type Revocations = {
   /** The first certificate of the chain that was taken back. @param chain from the leaf to the CA */
@@ -44,7 +46,10 @@ export function createRevocations(crls: readonly Crl[], authorities: readonly X5
     chain.find((certificate, index) => {
       const { issuer, serial } = namesOf(certificate)
       const key = (chain[index + 1] ?? certificate).publicKey // the last has signed itself
-      return crls.some((crl) => crl.issuer === issuer && crl.serials.has(serial) && isSignedBy(crl, key))
+      const family = index === 0 ? statedFamily(certificate) : undefined
+      const isListed = ({ serials }: Crl): boolean =>
+        serials.has(serial) || (family !== undefined && serials.has(family))
+      return crls.some((crl) => crl.issuer === issuer && isListed(crl) && isSignedBy(crl, key))
     })
   return {
     ok: true,

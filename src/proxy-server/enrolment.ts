@@ -18,6 +18,7 @@ import {
   writeAnswer,
   writeAuthorities,
 } from '../pki/enrolment-wire.ts'
+import { familyOf } from '../pki/family.ts'
 import { type Identity, readIdentity, readTrustDomain } from '../pki/identity.ts'
 import { issueLeafFor } from '../pki/leaf.ts'
 import { splitCertificates } from '../pki/pem.ts'
@@ -122,14 +123,18 @@ export function openEnrolment(options: ServerOptions, deps: EnrolmentDeps): Enro
     return { kind: 'issued', certificate }
   }
 
-  async function renew(request: string, peer: PeerCertificate): Promise<EnrolmentAnswer> {
+  async function renew(
+    request: string,
+    peer: PeerCertificate,
+    before: X509Certificate | undefined,
+  ): Promise<EnrolmentAnswer> {
     const { trustDomain } = authority
     const admission = admit({ ...peer, required: true }, ['agent'], trustDomain)
     if (admission.kind === 'refused') {
       return refused('not-accepted', `client certificate not accepted: ${admission.cause}`)
     }
     const identity = readIdentity(peer.subjectAltName, trustDomain)
-    if (identity.role !== 'agent') {
+    if (identity.role !== 'agent' || !before) {
       return refused('not-accepted', `the certificate names no agent of the trust domain ${trustDomain}`)
     }
     const nowMs = clock.now()
@@ -140,29 +145,35 @@ export function openEnrolment(options: ServerOptions, deps: EnrolmentDeps): Enro
     if (renewed.has(admission.principal) || !renewalTurn(nowMs)) return BUSY
     renewed.set(admission.principal, nowMs)
     const { cluster, name } = identity
-    const certificate = await issue({ role: 'agent', cluster, name }, readSigningRequest(request))
-    said('renewal', certificate, {})
+    const family = familyOf(before)
+    const certificate = await issue({ role: 'agent', cluster, name }, readSigningRequest(request), { family })
+    said('renewal', certificate, { follows: before.serialNumber.toLowerCase(), family })
     return { kind: 'issued', certificate }
   }
 
-  const issue = (identity: Identity, key: KeyObject): Promise<string> =>
-    issueLeafFor(authority, { identity, lifetimeMs: options.enrolmentLifetimeMs, nowUnixMs: clock.unixMs() }, key)
+  const issue = (identity: Identity, key: KeyObject, more: { readonly family?: string } = {}): Promise<string> => {
+    const { enrolmentLifetimeMs: lifetimeMs } = options
+    return issueLeafFor(authority, { identity, lifetimeMs, nowUnixMs: clock.unixMs(), ...more }, key)
+  }
 
-  function said(kind: 'join' | 'renewal', pem: string, more: { readonly token?: string }): void {
+  function said(kind: 'join' | 'renewal', pem: string, more: Readonly<Record<string, string>>): void {
     const certificate = new X509Certificate(pem)
     const who = identityText(readIdentity(certificate.subjectAltName, authority.trustDomain))
     const serial = certificate.serialNumber.toLowerCase()
     log.info({ kind, who, serial, end: certificate.validToDate.toISOString(), ...more }, 'certificate issued')
   }
 
-  async function answerTo(request: EnrolmentRequest, peer: PeerCertificate): Promise<EnrolmentAnswer> {
+  async function answerTo(
+    request: EnrolmentRequest,
+    peer: PeerCertificate,
+    before: X509Certificate | undefined,
+  ): Promise<EnrolmentAnswer> {
     try {
-      return await (request.kind === 'join' ? join(request) : renew(request.request, peer))
+      return await (request.kind === 'join' ? join(request) : renew(request.request, peer, before))
     } catch (error) {
-      if (!(error instanceof TunnelError)) throw error
-      if (error.code === 'malformed')
+      if (error instanceof TunnelError && error.code === 'malformed')
         return refused('malformed', `the certificate request is no good: ${error.message}`)
-      log.error({ kind: request.kind, reason: error.message }, 'a certificate could not be issued')
+      log.error({ kind: request.kind, reason: (error as Error).message }, 'a certificate could not be issued')
       return refused('failed', 'the hub could not issue a certificate: its log says why')
     }
   }
@@ -207,7 +218,7 @@ export function openEnrolment(options: ServerOptions, deps: EnrolmentDeps): Enro
         const request = readRequest(text)
         if (!request) return end('none', refused('malformed', 'expected a request to join or to renew'))
         const kind = request.kind === 'join' ? 'join' : 'renewal'
-        void answerTo(request, peer).then((answer) => end(kind, answer))
+        void answerTo(request, peer, socket.getPeerX509Certificate()).then((answer) => end(kind, answer))
       },
       failed(error) {
         if (state === 'asking') end('none', refused('malformed', error.message))

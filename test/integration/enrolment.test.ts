@@ -9,6 +9,7 @@ import { join } from 'node:path'
 import { connect as connectTls, createServer, type TLSSocket } from 'node:tls'
 import t, { type Test } from 'tap'
 import { createAuthority } from '../../src/pki/authority.ts'
+import { revoke } from '../../src/pki/commands/revoke.ts'
 import {
   ENROLMENT_ALPN,
   type EnrolmentAnswer,
@@ -24,13 +25,14 @@ import { create } from '../../src/pki/token-commands/create.ts'
 import { listTokens } from '../../src/pki/token-store.ts'
 import { run } from '../pki/commands/command.ts'
 import { auditHas } from './audit-log.ts'
-import { type Leaf, makePki, type Pki, temporaryFolder } from './certificates.ts'
+import { type Leaf, makePki, type Pki, saveLeaf, temporaryFolder } from './certificates.ts'
 import { echoOver, openTunnel } from './client.ts'
 import { event, within } from './deadline.ts'
 import { fetchFrom, figure, figureBecomes } from './figures.ts'
 import { launch, type Program } from './program.ts'
 import { echo, listenTarget } from './target.ts'
 import { type Server, startServer } from './tunnel.ts'
+import { openWireAgent } from './wire-agent.ts'
 
 /** Nearly all of it is waiting. */
 t.jobs = 3
@@ -309,6 +311,24 @@ t.test(
     t.equal(await figure(hub, enrolments('join', 'malformed')), 2)
   },
 )
+
+t.test('a thief who has renewed what he stole is out when that is revoked', together, async (t) => {
+  const pki = await makePki(t)
+  await updateList(pki.folder, pki.authority, { serials: [], lifetimeMs: 3_600_000, nowUnixMs: Date.now() })
+  const hub = await startHub(t, [`--cluster-crl-file=${join(pki.folder, 'crl.pem')}`], pki)
+  const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+  const renew = writeRequest({ kind: 'renew', request: createSigningRequest(privateKey) })
+  const given = await converse(hub, renew, pki.agent)
+  if (given?.kind !== 'issued') throw new Error('expected a certificate')
+  const keyPem = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString()
+  const stolen = saveLeaf(pki.folder, 'stolen', { certificatePem: given.certificate, keyPem })
+  const thief = await openWireAgent(t, hub, { leaf: stolen })
+  await thief.answer()
+  const ended = event(thief.http, 'close')
+  t.match(await run(revoke, [pki.agent.certFile, '--dir', pki.folder]), { kind: 'done' })
+  await within(ended, 'the thief is out', 5_000)
+  t.match(await converse(hub, renew, stolen), { why: 'not-accepted', reason: /it was revoked/ })
+})
 
 t.test('what comes faster than it may is told to come again', together, async (t) => {
   const hub = await startHub(t, ['--enrolments-per-second=1'])

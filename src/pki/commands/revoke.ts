@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import type { Command } from '../../platform/command-line.ts'
 import { TunnelError } from '../../platform/errors.ts'
 import type { Authority } from '../authority.ts'
+import { familyOf } from '../family.ts'
 import { LIST_LIFETIME, parseLifetime } from '../lifetime.ts'
 import { readCertificates } from '../pem.ts'
 import { readAuthority } from '../store.ts'
@@ -17,7 +18,8 @@ export const revoke: Command = {
   about: [
     "Adds them to crl.pem, the revocation list beside the CA's certificate, and signs it anew. A proxy-server that is given",
     'the list (--cluster-crl-file, --server-crl-file) refuses them from then on and hangs up on who is connected with one.',
-    'A certificate cannot be given back: issue another one.',
+    'All that came of one certificate by renewal is one family and goes together, whichever file of it is named; by a serial',
+    'number that is so for the number of the first. What is revoked cannot be given back: issue another one.',
   ],
   flags: {
     dir: folderFlag,
@@ -36,27 +38,35 @@ export const revoke: Command = {
     const authority = readAuthority(folder, given.value('trust-domain'))
     const { LIST_NAME, plainSerial, readList, updateList } = await import('../revocation-list.ts') // slow to load
     const named = given.words.map((word) => {
-      if (existsSync(word)) return ofFile(word, authority, nowUnixMs)
+      if (existsSync(word)) return ofFile(word, authority, nowUnixMs, plainSerial)
       const serial = plainSerial(word)
       if (serial === undefined) {
         throw new TunnelError('bad-option', `${word}: is neither a certificate file nor a serial number in hexadecimal`)
       }
-      return { serial, who: `serial number ${serial}` }
+      return { numbers: [serial], who: `serial number ${serial}` }
     })
     const before = new Set(readList(folder, authority)?.revoked.map(({ serialNumber }) => serialNumber))
-    const serials = named.map(({ serial }) => serial)
+    const serials = named.flatMap(({ numbers }) => numbers)
     const list = await updateList(folder, authority, { serials, lifetimeMs, nowUnixMs })
     return {
       kind: 'done',
       lines: [
-        ...named.map(({ serial, who }) => `${before.has(serial) ? 'Was revoked before' : 'Revoked'}: ${who}.`),
+        ...named.map(
+          ({ numbers, who }) =>
+            `${numbers.every((one) => before.has(one)) ? 'Was revoked before' : 'Revoked'}: ${who}.`,
+        ),
         `  ${join(folder, LIST_NAME)}  ${list.revoked.length} revoked, valid until ${list.nextUpdate?.toISOString().slice(0, 10)}`,
       ],
     }
   },
 }
 
-function ofFile(file: string, authority: Authority, nowUnixMs: number): { serial: string; who: string } {
+function ofFile(
+  file: string,
+  authority: Authority,
+  nowUnixMs: number,
+  plainSerial: (text: string) => string | undefined,
+): { numbers: readonly string[]; who: string } {
   const [certificate] = readCertificates(file)
   const issuer = new X509Certificate(authority.certificatePem)
   if (certificate.fingerprint256 === issuer.fingerprint256) {
@@ -73,5 +83,8 @@ function ofFile(file: string, authority: Authority, nowUnixMs: number): { serial
   }
   const { identity, subject } = summarize(certificate, nowUnixMs, authority.trustDomain)
   const serial = certificate.serialNumber.toLowerCase()
-  return { serial, who: `${identity.role === 'none' ? subject : identityText(identity)}, serial number ${serial}` }
+  const family = plainSerial(familyOf(certificate)) ?? serial
+  const more = family === serial ? '' : `, and all of its family, ${family}`
+  const who = identity.role === 'none' ? subject : identityText(identity)
+  return { numbers: [...new Set([serial, family])], who: `${who}, serial number ${serial}${more}` }
 }
