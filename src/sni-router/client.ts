@@ -13,7 +13,7 @@ import { type Ends, isWithin, type Range } from './core/address.ts'
 import type { ClientHello } from './core/client-hello.ts'
 import type { Limits, Route } from './core/config.ts'
 import { growingBytes } from './core/growing-bytes.ts'
-import { helloReader } from './core/hello-reader.ts'
+import { helloReader, type Sniff } from './core/hello-reader.ts'
 import { readProxyHeader } from './core/proxy-header.ts'
 import { proxyHeader } from './core/proxy-header-out.ts'
 import { faultAnswer, type Unroutable, unroutableAnswer } from './core/refusal.ts'
@@ -58,7 +58,7 @@ export function serveClient(socket: Socket, proxyFrom: readonly Range[], deps: C
   const { clock, metrics } = deps
   const startMs = clock.now()
   const limits = deps.limits()
-  const sniff = helloReader()
+  let sniff: ((piece: Uint8Array) => Sniff) | undefined = helloReader() // holds what it has read: let go of once it has answered
   let ends = endsOf(socket)
   let held = growingBytes()
   let awaitsHeader = isWithin(ends.source.ip, proxyFrom)
@@ -103,8 +103,8 @@ export function serveClient(socket: Socket, proxyFrom: readonly Range[], deps: C
   }
 
   function readHello(bytes: Buffer): void {
-    const found = sniff(bytes)
-    if (found.kind === 'more') return
+    const found = sniff?.(bytes)
+    if (found === undefined || found.kind === 'more') return
     if (found.kind === 'refused') return refuse(found.fault, faultAnswer(found.fault, found.alert), found.why)
     metrics.helloRead(clock.now() - startMs)
     const chosen = deps.choose(found.hello)
@@ -180,6 +180,7 @@ export function serveClient(socket: Socket, proxyFrom: readonly Range[], deps: C
 
   function decide(next: ClientState): void {
     if (state === 'hello') deps.decided(client)
+    sniff = undefined
     state = next
     timer?.[Symbol.dispose]()
     dial?.[Symbol.dispose]()
