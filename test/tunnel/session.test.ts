@@ -181,6 +181,18 @@ t.test('counts and drops what its end or its extensions have no use for', async 
   }
 })
 
+t.test('a policy goes ahead of the dials that follow, and to nobody who did not ask for policies', async (t) => {
+  const able = oneSession({ role: 'server', extensions: offered })
+  able.session.pushPolicy('v', '{}')
+  t.match(able.carrier.frames(), [{ type: 'POLICY', version: 'v', rules: '{}' }])
+  const stock = oneSession({ role: 'server', extensions: withoutLanes })
+  stock.session.pushPolicy('v', '{}')
+  t.strictSame(stock.carrier.frames(), [])
+  const agent = oneSession({ role: 'agent', extensions: offered })
+  agent.session.acknowledgePolicy({ version: 'v', accepted: false, reason: 'why' })
+  t.match(agent.carrier.frames(), [{ type: 'POLICY_ACK', version: 'v', accepted: 0, reason: 'why' }])
+})
+
 t.test('agent: has drained when a ping that was sent after DRAIN is answered, not one from before', async (t) => {
   const { session, carrier, told } = stockSession('agent')
   session.tick(0, 0)
