@@ -47,6 +47,7 @@ t.test('holds the programs as JavaScript, launchers, samples and documents, and 
       ...['bin/culvert', 'bin/launch.sh', 'bin/proxy-agent', 'bin/proxy-server'],
       ...['', '-grpc', '-uds'].map((way) => `config/egress-selector${way}.yaml`),
       ...['agent', 'server'].map((role) => `config/rbac-proxy-${role}.yaml`),
+      ...['clusters', 'policy'].map((of) => `config/${of}.schema.json`),
       ...['schema.json', 'yaml'].map((end) => `config/sni-router.${end}`),
       ...['package.json', ...programs],
     ].sort(),
