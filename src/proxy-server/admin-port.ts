@@ -4,6 +4,7 @@
  */
 import type { IncomingMessage, Server } from 'node:http'
 import type { TLSSocket, Server as TlsServer } from 'node:tls'
+import type { Audit } from '../audit/record.ts'
 import type { Clock } from '../platform/clock.ts'
 import { type Answer, createEndpoints, type Refusal, type Routes } from '../platform/endpoints.ts'
 import { isLocal, localNames } from '../platform/local-names.ts'
@@ -30,13 +31,14 @@ export type AdminPortDeps = {
   readonly log: Log
   readonly badProbe: (why: Refusal) => void
   readonly cutOff: ServerMetrics['cutOff']
+  readonly audit?: Audit | undefined
 }
 
 /** @throws TunnelError `bad-option` for files that cannot be used */
 export function createAdminPort(
   options: ServerOptions,
   routes: Routes,
-  { clock, log, badProbe, cutOff }: AdminPortDeps,
+  { clock, log, badProbe, cutOff, audit }: AdminPortDeps,
 ): AdminPort {
   using opened = new DisposableStack()
   const files = filesOf(options)
@@ -78,6 +80,7 @@ export function createAdminPort(
         clock,
         log,
         metrics: { cutOff },
+        audit,
       }),
     )
   const server = createEndpoints(routes, badProbe, {
@@ -104,15 +107,20 @@ function filesOf({ adminCert, adminKey, adminCaCert }: ServerOptions) {
   }
 }
 
+/** Whoever may ask for anything here may ask for clusters. */
+export function mayTellOfClusters({ adminCaCert, adminTokenFile, adminBindAddress }: ServerOptions): boolean {
+  return adminCaCert !== '' || adminTokenFile !== '' || isLocal(adminBindAddress)
+}
+
 function refusalOf(
   path: string,
   request: IncomingMessage,
   options: ServerOptions,
   standing: Standing | undefined,
 ): Answer | undefined {
-  const { adminCaCert, adminTokenFile, adminBindAddress } = options
+  const { adminCaCert, adminTokenFile } = options
   if (adminCaCert === '' && adminTokenFile === '') {
-    return isLocal(adminBindAddress) || !path.startsWith(FLEET_PATH) ? undefined : UNPROTECTED
+    return mayTellOfClusters(options) || !path.startsWith(FLEET_PATH) ? undefined : UNPROTECTED
   }
   const problem = adminCaCert === '' ? undefined : certificateProblem(request.socket as TLSSocket, options, standing)
   if (adminCaCert !== '' && problem === undefined) return undefined

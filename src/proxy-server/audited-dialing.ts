@@ -103,7 +103,10 @@ function outcomeOf(failure: DialFailure): Omit<AuditRecord, 'event'> {
       return { verdict: 'allowed', outcome: 'failed', reason: failure.text }
     case 'agent-lost':
       return { verdict: 'allowed', outcome: 'failed', reason: failure.cause }
-    default:
+    case 'no-agent':
+    case 'dial-timeout':
       return { verdict: 'allowed', outcome: 'failed', reason: failure.kind }
+    default:
+      return failure satisfies never // a new one does not compile until it is known whether it is a refusal
   }
 }

@@ -36,6 +36,16 @@ export function createClusterMetrics(registry: Registry, clusters: Clusters<Agen
   )
 }
 
+type Metrics = Pick<Registry, 'metrics' | 'contentType'>
+
+/** For a port that anybody may ask: of a server of many clusters nothing that names one. Figures of them all stay. */
+export function withoutClusters(all: Metrics, { tenancy }: { readonly tenancy: string }): Metrics {
+  if (tenancy === 'single') return all
+  return { contentType: all.contentType, metrics: async () => (await all.metrics()).replace(OF_A_CLUSTER, '') }
+}
+
+const OF_A_CLUSTER = /^\w+\{(?:[^\n]*,)?cluster="[^\n]*\n/gm
+
 const STATES: readonly ClusterState[] = ['established', 'degraded', 'draining', 'lost']
 
 /** Of the process that has the admin port. */

@@ -12,8 +12,8 @@ import type { LogSink } from '../platform/log-sink.ts'
 import { writePortsFile } from '../platform/ports-file.ts'
 import { openProfiling } from '../platform/profiling-open.ts'
 import { aborted } from '../platform/shutdown.ts'
-import { createAdminPort } from './admin-port.ts'
-import { createFleetMetrics } from './cluster-metrics.ts'
+import { createAdminPort, mayTellOfClusters } from './admin-port.ts'
+import { createFleetMetrics, withoutClusters } from './cluster-metrics.ts'
 import type { ClusterSockets } from './cluster-sockets.ts'
 import { fleetRoutes } from './fleet.ts'
 import { createFleet } from './fleet-events.ts'
@@ -75,14 +75,15 @@ export async function runWorkers(options: ServerOptions, deps: WorkersDeps): Pro
     ],
   }
   const metrics = metricsOfTeam(registry, () => team)
-  const health = createEndpoints(healthRoutes(readiness, metrics), badProbe)
+  const forAll = withoutClusters(metrics, options)
+  const health = createEndpoints(healthRoutes(readiness, forAll), badProbe)
   using profiling = await openProfiling(options, clock, shutdown.drain)
   const routes = {
-    '/metrics': metricsRoute(metrics),
+    '/metrics': metricsRoute(mayTellOfClusters(options) ? metrics : forAll),
     ...fleetRoutes(fleetOfTeam(team.members), fleet),
     ...profilesOfTeam(profiling?.routes ?? {}, team.members),
   }
-  using adminPort = createAdminPort(options, routes, { clock, log, badProbe, cutOff })
+  using adminPort = createAdminPort(options, routes, { clock, log, badProbe, cutOff, audit: audit?.record })
   const { server: admin } = adminPort
   const agentPort = acceptFor(team, 'agent', {})
   const frontend = acceptFor(team, 'frontend', { allowHalfOpen: true, keepAlive: options.udsName === '' })

@@ -8,8 +8,8 @@ import type { Log } from '../platform/log.ts'
 import { writePortsFile } from '../platform/ports-file.ts'
 import { openProfiling } from '../platform/profiling-open.ts'
 import { aborted, type Shutdown } from '../platform/shutdown.ts'
-import { createAdminPort } from './admin-port.ts'
-import { createFleetMetrics } from './cluster-metrics.ts'
+import { createAdminPort, mayTellOfClusters } from './admin-port.ts'
+import { createFleetMetrics, withoutClusters } from './cluster-metrics.ts'
 import { drain } from './draining.ts'
 import { fleetOf, fleetRoutes } from './fleet.ts'
 import { createFleet } from './fleet-events.ts'
@@ -59,10 +59,11 @@ export async function runServer(options: ServerOptions, deps: ServerDeps): Promi
       { name: 'not-shutting-down', problem: () => (shutdown.drain.aborted ? 'shutting down' : undefined) },
     ],
   }
-  const health = createEndpoints(healthRoutes(readiness, registry), metrics.badProbe)
+  const forAll = withoutClusters(registry, options)
+  const health = createEndpoints(healthRoutes(readiness, forAll), metrics.badProbe)
   using profiling = await openProfiling(options, clock, shutdown.drain)
   const routes = {
-    '/metrics': metricsRoute(registry),
+    '/metrics': metricsRoute(mayTellOfClusters(options) ? registry : forAll),
     ...fleetRoutes(() => fleetOf(clusters), fleet),
     ...profiling?.routes,
   }
@@ -71,6 +72,7 @@ export async function runServer(options: ServerOptions, deps: ServerDeps): Promi
     log,
     badProbe: metrics.badProbe,
     cutOff: metrics.cutOff,
+    audit: audit?.record,
   })
   const { server: admin } = adminPort
   const agentPort = createServer({ pauseOnConnect: true, noDelay: true }, agents.take)

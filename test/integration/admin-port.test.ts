@@ -116,6 +116,20 @@ t.test('a certificate that says nothing of its holder is for a server of one clu
   t.equal(await askTls(hub, '/v1/clusters', { leaf }), 403, 'it may be that of an agent')
 })
 
+for (const workers of [[], ['--workers=2']]) {
+  t.test(`metrics that anybody may read name no cluster of many ${workers}`, async (t) => {
+    const metricsOf = async (port: number): Promise<string> => (await fetchFrom(port, '/metrics')).text()
+    const local = await startHub(t, () => 'id: eu-1\n', workers, pki)
+    t.match(await metricsOf(local.adminPort), 'culvert_server_cluster_limit{cluster="eu-1"')
+    const open = await startHub(t, () => 'id: eu-1\n', ['--admin-bind-address=0.0.0.0', ...workers], pki)
+    for (const port of [local.healthPort, open.healthPort, open.adminPort]) {
+      const shown = await metricsOf(port)
+      t.notMatch(shown, 'eu-1')
+      t.match(shown, 'culvert_server_clusters{state="lost"} 1')
+    }
+  })
+}
+
 for (const flags of [[], ['--workers=2']]) {
   t.test(`who is revoked is hung up on at the admin port, and stays out ${flags}`, async (t) => {
     const own = await makePki(t)

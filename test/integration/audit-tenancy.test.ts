@@ -92,7 +92,7 @@ t.test('one cluster is lost, and the others and the readiness of the hub stay', 
     ['eu-1 established', 'us-1 lost', 'zz-1 lost'],
   )
   t.equal((await fetchFrom(hub.healthPort, '/readyz')).status, 200)
-  const metrics = await (await fetchFrom(hub.healthPort, '/metrics')).text()
+  const metrics = await (await fetchFrom(hub.adminPort, '/metrics')).text()
   t.match(metrics, /culvert_server_cluster_agents\{cluster="eu-1"\} 1\n/)
   t.match(metrics, /culvert_server_clusters\{state="lost"\} 2\n/)
   await one.leave()

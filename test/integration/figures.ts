@@ -10,14 +10,15 @@ export type Figures = {
 /** A program of konnectivity shows many a metric only once it has counted: who misspells one of those is not told. */
 const GO = 'go_info'
 
-type Probed = { readonly healthPort: number; readonly adminPort: number }
+/** @param figuresPort where metrics are, when the health port does not have them all */
+type Probed = { readonly healthPort: number; readonly adminPort: number; readonly figuresPort?: number }
 
 export async function fetchFrom(port: number, path: string, init: RequestInit = {}): Promise<Response> {
   return fetch(`http://127.0.0.1:${port}${path}`, { signal: AbortSignal.timeout(10_000), ...init })
 }
 
-export async function readFigures({ healthPort }: Probed): Promise<Figures> {
-  const lines = (await (await fetchFrom(healthPort, '/metrics')).text()).split('\n')
+export async function readFigures({ healthPort, figuresPort = healthPort }: Probed): Promise<Figures> {
+  const lines = (await (await fetchFrom(figuresPort, '/metrics')).text()).split('\n')
   const names = new Set(lines.flatMap(namesIn))
   const series = new Map(
     lines.flatMap((line): [string, number][] => {

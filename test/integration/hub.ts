@@ -12,6 +12,8 @@ import { type Server, startServer } from './tunnel.ts'
 export type Hub = Server & {
   /** Replaces the clusters file in one step. */
   readonly write: (text: string) => void
+  /** The health port names no clusters. */
+  readonly figuresPort: number
   /** What makes sockets: short paths. */
   readonly folder: string
 }
@@ -34,7 +36,7 @@ export async function startHub(
     pki: pki ?? (await makePki(t)),
     flags: ['--tenancy=multi', `--clusters=${file}`, '--trust-domain=hub.example', ...flags],
   })
-  return { ...server, folder, write }
+  return { ...server, folder, write, figuresPort: server.adminPort }
 }
 
 export const agentLeaf = ({ pki }: Pick<Server, 'pki'>, cluster: string, name = 'a1'): Promise<Leaf> =>
