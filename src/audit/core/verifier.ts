@@ -53,6 +53,7 @@ export function createVerifier(sha256: Sha256, { partial, contains }: Expectatio
   let first: Head | undefined
   let last: Head | undefined = partial ? undefined : BEGINNING
   let found = contains === undefined
+  let before: unknown // the event of the last line
 
   function problem(what: string): void {
     if (problems.length < MAX_FINDINGS) problems.push({ file: name, line: number, what })
@@ -92,9 +93,15 @@ export function createVerifier(sha256: Sha256, { partial, contains }: Expectatio
       first ??= head
       last = head
       if (head.hash === contains) found = true
+      const previous = before
+      before = fields.event
       if (!intact) return
+      const isTorn = typeof fields.tornBytes === 'number'
+      if (fields.event === 'started' && previous !== undefined && previous !== 'stopped' && !isTorn) {
+        note('the program started again without having stopped: it was killed, or lines were taken off before this one')
+      }
       if (fields.event === 'gap') note(`${String(fields.lost)} lines before it were lost: ${String(fields.reason)}`)
-      if (typeof fields.tornBytes === 'number') {
+      if (isTorn) {
         note(`the program had ended in the middle of a line: ${fields.tornBytes} bytes of it were removed`)
       }
     },
@@ -106,9 +113,12 @@ export function createVerifier(sha256: Sha256, { partial, contains }: Expectatio
       const lacking = found
         ? []
         : [{ file: name, line: number, what: `the line with the hash ${contains} is not in the chain` }]
-      return { problems: [...problems, ...lacking], notes, more, lines, first, last: first && last }
+      const empty = lines > 0 ? [] : [{ file: name, line: number, what: EMPTY }]
+      return { problems: [...problems, ...empty, ...lacking], notes, more, lines, first, last: first && last }
     },
   }
 }
+
+const EMPTY = 'there is no line: every log has one, as soon as the program has started'
 
 const missing = (count: number): string => (count === 1 ? 'a line is missing' : `${count} lines are missing`)

@@ -14,7 +14,27 @@ t.test('finds nothing in a chain that nobody touched', async (t) => {
     first: headOf(lines[0]!),
     last: headOf(lines[4]!),
   })
-  t.match(verdictOn([Buffer.alloc(0)]), { problems: [], lines: 0, last: undefined })
+})
+
+t.test('takes a log without a line for one that was emptied', async (t) => {
+  const problem = { file: 'file 0', what: 'there is no line: every log has one, as soon as the program has started' }
+  for (const partial of [false, true]) t.match(verdictOn([Buffer.alloc(0)], { partial }).problems, [problem])
+  t.strictSame(verdictOn([Buffer.concat(chainOf(2)), Buffer.alloc(0)]).problems, [], 'the newest may have none yet')
+})
+
+t.test('notes where a program started that had not stopped', async (t) => {
+  let head = BEGINNING
+  const lines = ['started', 'dial', 'stopped', 'started', 'dial', 'started'].map((event) => {
+    const sealed = seal(head, { event }, sha256)
+    head = sealed.head
+    return Buffer.from(sealed.line)
+  })
+  t.match(verdictOn([Buffer.concat(lines)]), {
+    problems: [],
+    notes: [{ line: 6, what: /it was killed, or lines were taken off/ }],
+  })
+  t.strictSame(verdictOn([Buffer.concat(lines.slice(0, 5))]).notes, [])
+  t.strictSame(verdictOn([lines[5]!], { partial: true }).notes, [], 'nobody knows what was before')
 })
 
 t.test('follows a chain over several files, in their order only', async (t) => {
@@ -53,7 +73,7 @@ t.test('sees a byte more or less anywhere', async (t) => {
 t.test('sees every cut that is not between two lines', async (t) => {
   const lines = chainOf(3)
   const bytes = Buffer.concat(lines)
-  const ends = [0, 1, 2, 3].map((count) => Buffer.concat(lines.slice(0, count)).length)
+  const ends = [1, 2, 3].map((count) => Buffer.concat(lines.slice(0, count)).length)
   for (let at = 0; at <= bytes.length; at++) {
     const isSeen = verdictOn([bytes.subarray(0, at)]).problems.length > 0
     if (isSeen === ends.includes(at)) t.fail(`cut at ${at}`)
