@@ -4,6 +4,7 @@
  */
 import { type ClientHttp2Session, connect as connectHttp2 } from 'node:http2'
 import type { Audit } from '../audit/record.ts'
+import { type BackoffLimits, backoffMs } from '../platform/backoff.ts'
 import type { Clock } from '../platform/clock.ts'
 import { TunnelError } from '../platform/errors.ts'
 import { readTokenFile } from '../platform/secret-file.ts'
@@ -49,6 +50,8 @@ const WHY_BROKEN: Readonly<Record<string, string>> = {
   'heartbeat-timeout': 'nothing heard from the server for too long',
   'peer-does-not-read': 'the server does not read what it has to be told',
 }
+/** Waits before a new certificate that was not taken is shown again. */
+const SHOW_AGAIN: BackoffLimits = { baseMs: 2_000, capMs: 300_000 }
 /** How long a stream that we end may take to bring its last frames out: milliseconds. */
 const END_GRACE_MS = 500
 
@@ -80,6 +83,8 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
   const lookup = shuffledLookup(deps.network.lookup, deps.random, over.signal)
   let shown = options.material().cert
   let showsCertificates = false
+  let refusals = 0
+  let showAgain: Disposable | undefined
   const socket = connectToServer({ ...options, material: options.material(), alpn: [...options.alpn, 'h2'], lookup })
   const http = connectHttp2(`https://${authority}`, {
     createConnection: () => socket,
@@ -113,9 +118,21 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
     const { cert, key } = options.material()
     if (!showsCertificates || cert === undefined || key === undefined || cert === shown) return
     shown = cert
+    showAgain?.[Symbol.dispose]()
     showNewCertificate(http, socket, { cert, key }, (problem) => {
-      if (problem === undefined) log.debug({}, 'the server knows the new certificate')
-      else log.warn({ reason: problem }, 'the server does not take the new certificate for this connection')
+      if (problem === undefined) {
+        refusals = 0
+        return log.debug({}, 'the server knows the new certificate')
+      }
+      if (over.signal.aborted) return
+      refusals++
+      log.warn({ reason: problem, refusals }, 'the server does not take the new certificate for this connection')
+      if (shown !== cert) return // there is a newer one
+      // It may not have read yet what it judges by, such as a CA that is new.
+      showAgain = clock.after(backoffMs(refusals, SHOW_AGAIN, deps.random()), () => {
+        shown = undefined
+        showCertificate()
+      })
     })
   }
 
@@ -150,6 +167,7 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
   stream.on('end', () => carrier?.end())
   stream.once('close', () => {
     over.abort()
+    showAgain?.[Symbol.dispose]()
     lanes?.[Symbol.dispose]()
     quiet[Symbol.dispose]()
     deadline[Symbol.dispose]()

@@ -18,6 +18,7 @@ export function showNewCertificate(
   done: (problem: string | undefined) => void,
 ): void {
   if (http.destroyed || http.closed) return
+  if (socket.destroyed) return // there is nothing left to prove it by; HTTP/2 will notice
   const proof = provePossession(socket, new X509Certificate(cert), createPrivateKey(key))
   const request = http.request({ ':method': 'POST', ':path': NEW_CERTIFICATE_PATH, 'content-type': 'application/json' })
   let status = 0

@@ -88,7 +88,9 @@ export function startRenewal(hubs: readonly Hub[], files: CredentialFiles, deps:
       const reason = (error as Error).message
       log.error(
         { server, reason, failures, seconds_left: Math.floor(leftMs / 1000) },
-        'certificate could not be renewed',
+        leftMs > 0
+          ? 'certificate could not be renewed'
+          : 'certificate has expired and cannot be renewed: it takes another join token, or another certificate',
       )
       wait(retryMs(failures, leftMs, random()))
     }

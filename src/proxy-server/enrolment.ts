@@ -39,7 +39,7 @@ import { sourceOf } from './source.ts'
 
 /** From the handshake to the end of the request, and as long again for who does not take the answer: milliseconds. */
 const TIMEOUT_MS = 10_000
-/** Enrolments under way at once; more are hung up on. */
+/** Enrolments under way at once, of those who show a good certificate and of the others each; more are hung up on. */
 const MAX_AT_ONCE = 200
 /** Between two looks at the CA's files: milliseconds. */
 const LOOK_MS = 5_000
@@ -50,6 +50,8 @@ const RENEWAL_INTERVAL_MS = 1_000
 export type Enrolment = Disposable & {
   /** Takes a connection over that was made for this. */
   readonly serve: (socket: TLSSocket, peer: PeerCertificate) => void
+  /** The certificate of the CA that issues. */
+  readonly authority: () => string
 }
 
 export type EnrolmentDeps = {
@@ -107,7 +109,8 @@ export function openEnrolment(options: ServerOptions, deps: EnrolmentDeps): Enro
   const renewalTurn = tokenBucket(options.enrolmentsPerSecond, 1_000)
   const renewed = new Map<string, number>() // by identity: when, of the last second
   const warnings = createWarnings(log, clock, MAX_WARNED)
-  let underWay = 0
+  /** Whoever has nothing to show must not be able to take the places of those who renew. */
+  const underWay = { known: 0, unknown: 0 }
 
   async function join({ id, secret, request }: Extract<EnrolmentRequest, { kind: 'join' }>): Promise<EnrolmentAnswer> {
     const folder = options.joinTokens
@@ -179,11 +182,12 @@ export function openEnrolment(options: ServerOptions, deps: EnrolmentDeps): Enro
   }
 
   function serve(socket: TLSSocket, peer: PeerCertificate): void {
-    if (underWay >= MAX_AT_ONCE) {
+    const whose = peer.present && peer.error === undefined ? 'known' : 'unknown'
+    if (underWay[whose] >= MAX_AT_ONCE) {
       metrics.enrolled('none', 'too_many')
       return void socket.destroy()
     }
-    underWay++
+    underWay[whose]++
     let state: 'asking' | 'answering' | 'over' = 'asking'
     let deadline = clock.after(TIMEOUT_MS, () => {
       metrics.enrolled('none', 'slow')
@@ -207,7 +211,7 @@ export function openEnrolment(options: ServerOptions, deps: EnrolmentDeps): Enro
       deadline = clock.after(TIMEOUT_MS, () => socket.destroy())
     }
     socket.once('close', () => {
-      underWay--
+      underWay[whose]--
       deadline[Symbol.dispose]()
     })
     socket.write(writeAuthorities(authoritiesOf(material(), authority)))
@@ -226,7 +230,7 @@ export function openEnrolment(options: ServerOptions, deps: EnrolmentDeps): Enro
     })
   }
 
-  return { serve, [Symbol.dispose]: watch[Symbol.dispose] }
+  return { serve, authority: () => authority.certificatePem, [Symbol.dispose]: watch[Symbol.dispose] }
 }
 
 /** Whose the certificate is, or why there is none. */

@@ -88,6 +88,7 @@ export async function openServing(options: ServerOptions, deps: ServingDeps): Pr
   const processBudget = createBudget(options.processBufferBytes)
   const sum = (read: (agent: AgentStream) => number): number =>
     clusters.all().reduce((total, agent) => total + read(agent), 0)
+  let enrolment: Enrolment | undefined
   const { metrics, registry } = createServerMetrics({
     agents: () => clusters.all().length,
     backends: clusters.backends,
@@ -101,6 +102,7 @@ export async function openServing(options: ServerOptions, deps: ServingDeps): Pr
           'server-ca-cert': tlsPorts.material('frontend').ca,
           'cluster-cert': tlsPorts.material('agent').cert,
           'cluster-ca-cert': tlsPorts.material('agent').ca,
+          'enrolment-ca-cert': enrolment?.authority(),
         },
         clock.unixMs(),
       ),
@@ -122,7 +124,7 @@ export async function openServing(options: ServerOptions, deps: ServingDeps): Pr
       }),
     )
   const standings: Record<Port, Standing> = { agent: standingOf('agent'), frontend: standingOf('frontend') }
-  const enrolment = await openEnrolmentIfAsked(options, {
+  enrolment = await openEnrolmentIfAsked(options, {
     clock,
     log,
     registry,

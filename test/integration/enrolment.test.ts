@@ -124,6 +124,8 @@ t.test('an agent joins by a token, keeps what it got, and needs no token again',
   const again = joinWith(t, hub.agentPort, undefined, agent.folder) // the token's file is there, but of no use any more
   await again.logged('connected')
   t.equal(await figure(hub, enrolments('join', 'issued')), 1)
+  const years = (await figure(hub, 'culvert_server_certificate_expiry_seconds{flag="enrolment-ca-cert"}')) / 31_536_000
+  t.ok(years > 9.9 && years < 10.1, `the CA is good for ${years} years`)
 
   const second = joinWith(t, hub.agentPort, token)
   t.match(await second.ended, { code: 1 })
@@ -328,6 +330,18 @@ t.test('a thief who has renewed what he stole is out when that is revoked', toge
   t.match(await run(revoke, [pki.agent.certFile, '--dir', pki.folder]), { kind: 'done' })
   await within(ended, 'the thief is out', 5_000)
   t.match(await converse(hub, renew, stolen), { why: 'not-accepted', reason: /it was revoked/ })
+})
+
+t.test('who says nothing takes no place of those who renew', together, async (t) => {
+  const hub = await startHub(t, ['--handshakes-per-second=1000'])
+  const silent = await Promise.all(Array.from({ length: 201 }, () => connectRaw(hub)))
+  t.teardown(() => {
+    for (const socket of silent) socket.destroy()
+  })
+  await figureBecomes(hub, enrolments('none', 'too_many'), 1)
+  t.equal(await converse(hub, 'who comes as one more is hung up on'), undefined)
+  const renew = writeRequest({ kind: 'renew', request: newRequest() })
+  t.match(await converse(hub, renew, hub.pki.agent), { kind: 'issued' })
 })
 
 t.test('what comes faster than it may is told to come again', together, async (t) => {

@@ -1,8 +1,9 @@
 /** Certificates that renew themselves: nothing that is open notices, the name stays, and who is revoked gets no new one. */
 import { X509Certificate } from 'node:crypto'
-import { readFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
+import { createAuthority } from '../../src/pki/authority.ts'
 import { updateList } from '../../src/pki/revocation-list.ts'
 import { writePair } from '../../src/pki/store.ts'
 import { makePki, type Pki } from './certificates.ts'
@@ -57,6 +58,21 @@ t.test('certificates are renewed again and again, under a connection that outliv
     await figure(server, 'culvert_server_enrolments_total{kind="renewal",outcome="issued"}'),
     await figure(agent, renewals('renewed')),
   )
+})
+
+t.test('a certificate that a server does not know yet is shown again', together, async (t) => {
+  const pki = await makePki(t)
+  const next = await createAuthority({ trustDomain: 'hub.example' })
+  const bundle = join(pki.folder, 'bundle.crt')
+  writeFileSync(bundle, pki.authority.certificatePem)
+  const server = await startServer(t, { pki, flags: [`--cluster-ca-cert=${bundle}`] })
+  const agent = await startAgent(t, server)
+  await pki.issue('agent', { identity }, next) // in the place of the one it has
+  const { reason } = await agent.logged('the server does not take the new certificate for this connection')
+  t.equal(reason, 'is untrusted')
+  writeFileSync(bundle, pki.authority.certificatePem + next.certificatePem)
+  await server.logged('agent shows a new certificate')
+  t.equal(server.log.filter(({ msg }) => msg === 'agent connected').length, 1, 'on the connection that it has')
 })
 
 t.test('who is revoked gets no new certificate, and an alarm is up', together, async (t) => {

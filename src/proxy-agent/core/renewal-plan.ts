@@ -18,12 +18,13 @@ export function renewalUnixMs({ fromUnixMs, toUnixMs }: Life, random: number): n
   return madeUnixMs + (toUnixMs - madeUnixMs) * (DUE_SHARE + JITTER_SHARE * random)
 }
 
-/** The wait after a failure: half a minute at first and twice as long each time, but several attempts fit in what is left. */
+/**
+ * The wait after a failure: half a minute at first and twice as long each time, but several attempts fit in what is left. When
+ * nothing is left, no hub can say anything else than no until somebody changes something.
+ */
 export function retryMs(failures: number, leftMs: number, random: number): number {
-  const ceiling = Math.min(
-    LONGEST_RETRY_MS,
-    30_000 * 2 ** Math.min(failures - 1, 10),
-    Math.max(0, leftMs) * RETRY_SHARE,
-  )
+  const share = leftMs > 0 ? leftMs * RETRY_SHARE : Number.POSITIVE_INFINITY
+  const doubled = leftMs > 0 ? 30_000 * 2 ** Math.min(failures - 1, 10) : LONGEST_RETRY_MS
+  const ceiling = Math.min(LONGEST_RETRY_MS, doubled, share)
   return Math.max(SHORTEST_RETRY_MS, ceiling * (0.5 + random / 2))
 }

@@ -18,5 +18,12 @@ t.test('a failure is tried again soon, then later, and several times before the 
   t.equal(retryMs(3, 8 * HOUR, 1), 120_000)
   t.equal(retryMs(100, 8 * HOUR, 1), 600_000)
   t.equal(retryMs(5, 60_000, 1), 6_000)
-  for (const left of [0, -HOUR]) t.equal(retryMs(5, left, 0.5), 1_000)
+  t.equal(retryMs(5, 100, 1), 1_000)
 })
+
+t.test(
+  'a certificate that is over is asked for seldom: a fleet of them must not take the turns of the others',
+  async (t) => {
+    for (const left of [0, -HOUR]) t.strictSame([retryMs(1, left, 0), retryMs(5, left, 1)], [300_000, 600_000])
+  },
+)
