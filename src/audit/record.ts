@@ -13,6 +13,8 @@ export type AuditEvent =
   /** A server was reached by this agent, and its stream ended. */
   | 'server'
   | 'server-end'
+  /** A worker has ended unasked: what was opened under ids that begin with its own has ended, too. */
+  | 'server-gone'
   /** A connection was asked for, and one that was opened has ended. */
   | 'dial'
   | 'end'

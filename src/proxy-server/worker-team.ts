@@ -208,6 +208,8 @@ export function createWorkerTeam(options: ServerOptions, deps: TeamDeps): Worker
     else {
       log.error({ ...about, ...how }, 'worker crashed')
       deps.crashed()
+      const reason = `the worker process ended with ${how.signal ?? `code ${how.code}`}`
+      deps.audit?.({ event: 'server-gone', server: about.server_id, reason })
     }
     perform(set.ended(number, clock.now(), Math.random()))
     if (processes.size === 0 && state === 'draining') allEnded.resolve()

@@ -2,6 +2,7 @@
 import type { ChildProcess } from 'node:child_process'
 import { EventEmitter } from 'node:events'
 import t, { type Test } from 'tap'
+import type { Audit, AuditRecord } from '../../src/audit/record.ts'
 import type { ServerOptions } from '../../src/proxy-server/options.ts'
 import type { Report } from '../../src/proxy-server/worker-messages.ts'
 import { createWorkerTeam, type WorkerTeam } from '../../src/proxy-server/worker-team.ts'
@@ -13,11 +14,17 @@ const WORKERS = 5
 /** A worker that crashes when it has lived for this long is replaced at once: milliseconds. */
 const STAYS_MS = 10_000
 
-type Played = { readonly slot: number; readonly says: (report: Report) => void; readonly dies: () => void }
+type Played = {
+  readonly slot: number
+  readonly says: (report: Report) => void
+  readonly dies: () => void
+  readonly ends: () => void
+}
 type PlayedTeam = {
   readonly team: WorkerTeam
   readonly clock: ManualClock
   readonly log: RecordedLog
+  readonly audited: readonly AuditRecord[]
   /** In the order in which they were started. */
   readonly workers: readonly Played[]
   /** Starts all of them. */
@@ -34,6 +41,7 @@ function playedTeam(t: Test): PlayedTeam {
       slot,
       says: (report) => child.emit('message', report),
       dies: () => child.emit('close', 1, null),
+      ends: () => child.emit('close', 0, null),
     })
     return Object.assign(child, {
       pid: 1,
@@ -42,15 +50,17 @@ function playedTeam(t: Test): PlayedTeam {
       kill: () => true,
     }) as unknown as ChildProcess
   }
+  const audited: AuditRecord[] = []
   const options = { serverId: 'hub', workers: WORKERS } as ServerOptions
-  const team = createWorkerTeam(options, { clock, log, lines: { write() {} }, launch, crashed() {}, tell() {} })
+  const audit: Audit = (record) => void audited.push(record)
+  const team = createWorkerTeam(options, { clock, log, lines: { write() {} }, launch, crashed() {}, tell() {}, audit })
   t.teardown(team.kill)
   const begin = (): Promise<void> => {
     const started = team.start()
     for (const worker of workers) worker.says({ is: 'up' })
     return started
   }
-  return { team, clock, log, workers, begin }
+  return { team, clock, log, workers, audited, begin }
 }
 
 /** Has the first of a restart say why it cannot start. */
@@ -100,4 +110,22 @@ t.test('does not start with options that a worker refuses', async (t) => {
   workers[0]?.says({ is: 'up' })
   workers[1]?.says({ is: 'refused', problems: '--cluster-key: not a key' })
   await t.rejects(started, { code: 'bad-option', message: '--cluster-key: not a key' })
+})
+
+t.test('the audit log is told of a worker that crashes, under whose id everything it opened stands', async (t) => {
+  const { team, workers, audited, begin } = playedTeam(t)
+  await begin()
+  const { serverId } = team.members()[1]!
+  workers[1]?.dies()
+  t.strictSame(audited, [{ event: 'server-gone', server: serverId, reason: 'the worker process ended with code 1' }])
+})
+
+t.test('the audit log is told nothing more of a worker that ends when it is asked to', async (t) => {
+  const { team, workers, audited, begin } = playedTeam(t)
+  await begin()
+  const drained = team.drain('SIGTERM', () => {})
+  for (const worker of workers) worker.says({ is: 'left', figures: [] })
+  for (const worker of workers) worker.ends()
+  await drained
+  t.strictSame(audited, [])
 })
