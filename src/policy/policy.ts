@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto'
 import { type FileText, type Loaded, readTexts } from '../platform/watched.ts'
 import { readYaml } from '../platform/yaml.ts'
-import { type PolicyOf, readRules, writeRules } from './core/read-rules.ts'
+import { type PolicyOf, type Problem, readRules, writeRules } from './core/read-rules.ts'
 import type { Rules } from './core/rules.ts'
 
 /** `version`: 12 hexadecimal digits. Comments, order of keys and spelling do not change it. */
@@ -12,6 +12,8 @@ export type Policy = { readonly rules: Rules; readonly version: string }
 export const MAX_POLICY_BYTES = 1_048_576
 /** Of a hash: enough to tell versions apart, and few enough for a number of JavaScript. */
 const VERSION_DIGITS = 12
+/** Keys are as long as whoever wrote them liked. */
+const MAX_PLACE_CHARS = 200
 
 export const policyOf = (rules: Rules): Policy => ({ rules, version: versionOf(writeRules(rules)) })
 
@@ -47,13 +49,33 @@ export function readPolicyText(text: string, name: string, of?: PolicyOf): ReadP
   }
   const read = readRules(document.value, of)
   if (!read.ok) {
-    const problems = read.problems.map(({ pointer, expected }) => {
-      const place = pointer === '' ? '' : `${pointer.slice(1).replaceAll('/', '.')}: `
-      return `${name}:${document.lineOf(pointer)}: ${place}expected ${expected}`
-    })
-    return { ok: false, problems }
+    return {
+      ok: false,
+      problems: read.problems.map((problem) => `${name}:${document.lineOf(problem.pointer)}: ${problemText(problem)}`),
+    }
   }
   return { ok: true, policy: policyOf(read.rules), lineOf: document.lineOf }
+}
+
+/** What a hub has pushed: the text that `writeRules` gives, so JSON and not YAML, which takes longer to read. */
+export function readPushedPolicy(text: string): Loaded<Policy> {
+  const bytes = Buffer.byteLength(text)
+  if (bytes > MAX_POLICY_BYTES) {
+    return { ok: false, problems: [`expected at most ${MAX_POLICY_BYTES} bytes, got ${bytes}`] }
+  }
+  let document: unknown
+  try {
+    document = JSON.parse(text)
+  } catch {
+    return { ok: false, problems: ['expected JSON'] }
+  }
+  const read = readRules(document)
+  return read.ok ? { ok: true, value: policyOf(read.rules) } : { ok: false, problems: read.problems.map(problemText) }
+}
+
+function problemText({ pointer, expected }: Problem): string {
+  const place = pointer === '' ? '' : `${pointer.slice(1, MAX_PLACE_CHARS).replaceAll('/', '.')}: `
+  return `${place}expected ${expected}`
 }
 
 /** @param text as `writeRules` gives it */

@@ -1,14 +1,18 @@
 /** The gate of one link (core/gate.ts): its cluster's policy as it is now, what its server has pushed, and what is counted. */
+import { tokenBucket } from '../platform/token-bucket.ts'
 import type { AddressRange } from '../policy/core/address.ts'
 import type { Rules } from '../policy/core/rules.ts'
-import { type Policy, readPolicyText } from '../policy/policy.ts'
+import { type Policy, readPushedPolicy } from '../policy/policy.ts'
 import type { PolicyAnswer } from '../tunnel/session-owner.ts'
 import { type DialTarget, type RefusedDial, refusalOf } from './core/gate.ts'
 
 export type Gate = {
   readonly refusal: (target: DialTarget) => RefusedDial | undefined
-  /** What the server pushed is in force from now on; what cannot be read denies all until something can. */
-  readonly push: (policy: { readonly version: string; readonly rules: string }) => PolicyAnswer
+  /**
+   * What the server pushed is in force from now on; what cannot be read denies all until something can. Too often:
+   * it is not read, and denies all.
+   */
+  readonly push: (policy: { readonly version: string; readonly rules: string }) => PolicyAnswer | 'too-often'
 }
 export type GateDeps = {
   readonly hubRanges: readonly AddressRange[]
@@ -21,6 +25,7 @@ export type GateDeps = {
 
 export function createGate({ hubRanges, own, judged, now }: GateDeps): Gate {
   let pushed: Rules | 'unreadable' | undefined
+  const mayPush = tokenBucket(PUSHES, PUSHES_PER_MS)
   return {
     refusal(target) {
       const startMs = now()
@@ -29,14 +34,22 @@ export function createGate({ hubRanges, own, judged, now }: GateDeps): Gate {
       return refused
     },
     push({ version, rules }) {
-      const read = readPolicyText(rules, 'policy')
-      const problems = read.ok ? versionProblems(read.policy, version) : read.problems
-      pushed = read.ok && problems.length === 0 ? read.policy.rules : 'unreadable'
+      if (!mayPush(now())) {
+        pushed = 'unreadable'
+        return 'too-often'
+      }
+      const read = readPushedPolicy(rules)
+      const problems = read.ok ? versionProblems(read.value, version) : read.problems
+      pushed = read.ok && problems.length === 0 ? read.value.rules : 'unreadable'
       const reason = problems.join('; ').slice(0, MAX_REASON_CHARS)
       return { version: version.slice(0, MAX_VERSION_CHARS), accepted: problems.length === 0, reason }
     },
   }
 }
+
+/** At once; then one a second. A server looks at its policy every five. */
+export const PUSHES = 10
+const PUSHES_PER_MS = PUSHES * 1_000
 
 /** Of the answer: enough for people, whatever the policy held. */
 const MAX_REASON_CHARS = 500

@@ -245,6 +245,7 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
         dialCancelled: dialer.cancel,
         policy(pushed) {
           const answer = gate.push(pushed)
+          if (answer === 'too-often') return end('the server pushes policies too often')
           made.acknowledgePolicy(answer)
           if (answer.accepted) log.info({ version: answer.version }, 'policy of the server is in force')
           else log.error(answer, 'policy of the server cannot be read, nothing is dialled for it')

@@ -1,4 +1,5 @@
 import t from 'tap'
+import { MAX_PROBLEMS } from '../../src/policy/core/read-rules.ts'
 import { loadPolicy, MAX_POLICY_BYTES, policyOf, readPolicyText } from '../../src/policy/policy.ts'
 
 const problems = (text: string): readonly string[] => {
@@ -37,4 +38,14 @@ t.test('is loaded from the one file that is watched', async (t) => {
   t.match(loadPolicy([{ path: 'p', text: 'rules: []' }]), { ok: true, value: { rules: [] } })
   t.strictSame(loadPolicy([]), { ok: false, problems: ['expected one file with a policy'] })
   t.match(loadPolicy([{ path: 'p', text: 'x' }]), { ok: false })
+})
+
+t.test('tells the first problems only, and no more of a key than shows which it is', async (t) => {
+  const told = problems(JSON.stringify(Object.fromEntries(Array.from({ length: 30_000 }, (_, n) => [`k${n}`, 1]))))
+  t.equal(told.length, MAX_PROBLEMS)
+  const bad = Array.from({ length: 1_000 }, () => 'x y')
+  t.equal(problems(JSON.stringify({ rules: [{ allow: { name: bad, cidr: bad } }] })).length, MAX_PROBLEMS)
+  const [long = ''] = problems(`{"rules": [], "${'x'.repeat(900)}": 1}`)
+  t.match(long, /expected one of the keys rules/)
+  t.ok(long.length < 400)
 })

@@ -1,12 +1,15 @@
 import t from 'tap'
-import { type Policy, policyOf, readPolicyText } from '../../src/policy/policy.ts'
-import { createGate } from '../../src/proxy-agent/gate.ts'
+import { MAX_POLICY_BYTES, type Policy, policyOf, readPolicyText } from '../../src/policy/policy.ts'
+import { createGate, PUSHES } from '../../src/proxy-agent/gate.ts'
 
 function setup(own?: Policy) {
   let nowMs = 0
+  const later = (ms: number): void => {
+    nowMs += ms
+  }
   const judged: number[] = []
   const gate = createGate({ hubRanges: [], own: () => own, judged: (ms) => judged.push(ms), now: () => (nowMs += 2) })
-  return { judged, gate, why: (address: string) => gate.refusal({ address, port: 443 })?.why }
+  return { judged, gate, later, why: (address: string) => gate.refusal({ address, port: 443 })?.why }
 }
 const text = '{"rules":[{"allow":{"cidr":["10.0.0.0/8"]}}]}'
 const read = readPolicyText(text, 'p')
@@ -30,6 +33,8 @@ t.test('one that cannot be read denies all until one can', async (t) => {
   const { gate, why } = setup()
   const unreadable = [
     '',
+    'rules: []',
+    `${text}${' '.repeat(MAX_POLICY_BYTES)}`,
     'rules',
     '{"rules":[{"allow":{}}],"then":"allow"}',
     '{"rules":[{"audit":{}}]}',
@@ -39,11 +44,11 @@ t.test('one that cannot be read denies all until one can', async (t) => {
   ]
   for (const rules of unreadable) {
     const answer = gate.push({ version: 'v'.repeat(1_000), rules })
-    t.match(answer, { version: 'v'.repeat(64), accepted: false, reason: /expected/ }, rules.slice(0, 40))
-    t.ok(answer.reason.length <= 500)
+    t.match(answer, { version: 'v'.repeat(64), accepted: false, reason: /^.{0,60}expected/ }, rules.slice(0, 40))
+    t.ok(answer !== 'too-often' && answer.reason.length <= 500)
     t.equal(why('10.0.0.1'), 'hub_policy_unreadable')
   }
-  t.equal(gate.push({ version, rules: text }).accepted, true)
+  t.match(gate.push({ version, rules: text }), { accepted: true })
   t.equal(why('10.0.0.1'), undefined)
 })
 
@@ -56,4 +61,23 @@ t.test('rules under another version than their own are not what somebody meant',
     reason,
   })
   t.equal(why('10.0.0.1'), 'hub_policy_unreadable')
+})
+
+t.test('a server that pushes too often is told so, and has nothing dialled', async (t) => {
+  const { gate, later, why } = setup()
+  for (let count = 0; count < PUSHES; count++) t.match(gate.push({ version, rules: text }), { accepted: true })
+  t.equal(gate.push({ version, rules: text }), 'too-often')
+  t.equal(why('10.0.0.1'), 'hub_policy_unreadable')
+  later(1_000)
+  t.match(gate.push({ version, rules: text }), { accepted: true })
+  t.equal(why('10.0.0.1'), undefined)
+})
+
+t.test('one frame of the longest that means nothing is read in a moment', async (t) => {
+  const keys = Array.from({ length: 70_000 }, (_, index) => [`key-${index}`, 1])
+  const rules = JSON.stringify(Object.fromEntries(keys))
+  t.ok(rules.length > MAX_POLICY_BYTES * 0.8 && rules.length < MAX_POLICY_BYTES)
+  const startMs = performance.now()
+  t.match(setup().gate.push({ version, rules }), { accepted: false, reason: /^key-0: expected one of the keys rules/ })
+  t.ok(performance.now() - startMs < 2_000, 'it took minutes once')
 })

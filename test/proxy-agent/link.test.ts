@@ -14,6 +14,7 @@ import { createAuthority } from '../../src/pki/authority.ts'
 import { issueLeaf } from '../../src/pki/leaf.ts'
 import { tlsProtocol } from '../../src/platform/cipher-suites.ts'
 import { systemNetwork } from '../../src/proxy-agent/dialer.ts'
+import { PUSHES } from '../../src/proxy-agent/gate.ts'
 import { openLink } from '../../src/proxy-agent/link.ts'
 import type { Link, LinkOptions } from '../../src/proxy-agent/link-owner.ts'
 import { createLookups } from '../../src/proxy-agent/lookups.ts'
@@ -542,4 +543,14 @@ t.test('is only gone when its connection breaks before it hears that it is made'
     (count) => count > 0,
   )
   t.match(told, [['gone', String, false]])
+})
+
+t.test('ends when the server pushes policies without end', async (t) => {
+  const { wire, stream, clock, gone, told } = await connected(t)
+  for (let count = 0; count <= PUSHES; count++) wire.send({ type: 'POLICY', version: 'v', rules: '{}' })
+  await read(stream)
+  clock.advance(10_000)
+  await gone()
+  t.match(told.at(-1), ['gone', 'the server pushes policies too often', true])
+  t.equal((await wire.next('POLICY_ACK')).accepted, 0)
 })

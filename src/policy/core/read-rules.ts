@@ -14,6 +14,9 @@ export type ReadRules =
   | { readonly ok: false; readonly problems: readonly Problem[] }
 
 export const MAX_RULES = 1_000
+/** More say nothing that the first did not, and whoever writes a policy must not choose how long telling takes. */
+export const MAX_PROBLEMS = 20
+const MAX_SHOWN_CHARS = 64
 /** In one rule. */
 export const MAX_ITEMS = 1_000
 const MAX_PORT = 65_535
@@ -24,7 +27,9 @@ export type PolicyOf = 'agent' | 'hub'
 
 export function readRules(document: unknown, of: PolicyOf = 'agent'): ReadRules {
   const problems: Problem[] = []
-  const say = (pointer: string, expected: string): undefined => void problems.push({ pointer, expected })
+  const say = (pointer: string, expected: string): undefined => {
+    if (problems.length < MAX_PROBLEMS) problems.push({ pointer, expected })
+  }
   const policy = mapOf(document, '', ['rules'], 'a map with the key rules', say)
   const rules: Rule[] = []
   if (policy !== undefined) {
@@ -120,11 +125,11 @@ function mapOf(
 ): Readonly<Record<string, unknown>> | undefined {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return say(pointer, shape)
   const unknown = Object.keys(value).filter((key) => !keys.includes(key))
-  for (const key of unknown) {
+  for (const key of unknown.slice(0, MAX_PROBLEMS)) {
     const known = keys.join(', ')
     say(
       `${pointer}/${key.replaceAll('~', '~0').replaceAll('/', '~1')}`,
-      `one of the keys ${known}, got ${JSON.stringify(key)}`,
+      `one of the keys ${known}, got ${JSON.stringify(key.slice(0, MAX_SHOWN_CHARS))}`,
     )
   }
   return unknown.length > 0 ? undefined : (value as Readonly<Record<string, unknown>>)
