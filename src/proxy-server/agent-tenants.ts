@@ -30,7 +30,7 @@ export type AgentTenants = {
   readonly join: (stream: AgentStream, principal: string, now: () => Admission) => () => void
 }
 
-type Member = { readonly stream: AgentStream; readonly principal: string; readonly now: () => Admission }
+type Member = { readonly stream: AgentStream; readonly now: () => Admission }
 type Owner = { readonly principal: string; streams: number }
 
 export function createAgentTenants(tenants: Tenants, trustDomain: string | undefined): AgentTenants {
@@ -38,11 +38,10 @@ export function createAgentTenants(tenants: Tenants, trustDomain: string | undef
   const owners = new Map<string, Owner>() // by cluster and agent id
 
   tenants.onChange(() => {
-    for (const { stream, principal, now } of members) {
+    for (const { stream, now } of members) {
       const admission = now()
-      if (admission.kind === 'admitted' && admission.cluster === stream.cluster && admission.principal === principal) {
-        continue
-      }
+      // By what else it is known, and so its name for us, may change; who it is cannot, on one connection.
+      if (admission.kind === 'admitted' && admission.cluster === stream.cluster) continue
       const cause = admission.kind === 'refused' ? admission.cause : 'it is of another cluster now'
       stream.end('UNAUTHENTICATED', `the clusters of this server have changed: ${cause}`, 'unmapped')
     }
@@ -73,7 +72,7 @@ export function createAgentTenants(tenants: Tenants, trustDomain: string | undef
       const tenant = tenants.get(cluster)
       const key = keyOf(cluster, agentId)
       const owner = owners.get(key) ?? { principal, streams: 0 }
-      const member = { stream, principal, now }
+      const member = { stream, now }
       members.add(member)
       owners.set(key, owner)
       owner.streams++

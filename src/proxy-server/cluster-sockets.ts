@@ -23,7 +23,7 @@ export type ClusterSocketsDeps = {
 }
 
 export type ClusterSockets = Disposable & {
-  /** Makes those that the directory has and removes others. @throws TunnelError `bad-option` for the first that cannot be had */
+  /** Makes those that the directory has and removes others. @throws TunnelError `bad-option` for those that cannot be had */
   readonly open: () => Promise<void>
   /** The same while the server runs: what cannot be had is said in the log and tried again. */
   readonly follow: () => Promise<void>
@@ -46,10 +46,15 @@ export function createClusterSockets(deps: ClusterSocketsDeps): ClusterSockets {
     return entrances
   }
 
-  function close({ entrance, server, remove }: Open): void {
-    remove[Symbol.dispose]()
+  /** Whatever becomes of the file: one that cannot be removed is no reason to end the server. */
+  function close({ entrance: { cluster, path }, server, remove }: Open): void {
+    opened.delete(path)
     server.close()
-    opened.delete(entrance.path)
+    try {
+      remove[Symbol.dispose]()
+    } catch (cause) {
+      log.error({ cluster, path, reason: (cause as Error).message }, 'the socket of a cluster cannot be removed')
+    }
   }
 
   async function change(): Promise<void> {
@@ -57,14 +62,26 @@ export function createClusterSockets(deps: ClusterSocketsDeps): ClusterSockets {
     for (const one of opened.values()) {
       if (entrances.get(one.entrance.path)?.cluster !== one.entrance.cluster) close(one)
     }
-    for (const [path, entrance] of entrances) {
-      if (closed || opened.has(path)) continue
-      const server = createServer({ allowHalfOpen, pauseOnConnect }, (socket) => take(socket, entrance))
-      const remove = await listenOnUnixSocket(server, path, deleteExisting, `cluster ${entrance.cluster}`)
-      opened.set(path, { entrance, server, remove })
-      log.info({ cluster: entrance.cluster, path }, 'serving on the socket of a cluster')
+    const problems: string[] = []
+    for (const entrance of entrances.values()) {
+      if (closed || opened.has(entrance.path)) continue
+      try {
+        await listen(entrance)
+      } catch (error) {
+        if (!(error instanceof TunnelError)) throw error
+        problems.push(error.message) // and the next one may be had all the same
+      }
     }
     if (closed) for (const one of opened.values()) close(one)
+    if (problems.length > 0) throw new TunnelError('bad-option', problems.join('\n'))
+  }
+
+  async function listen(entrance: Entrance): Promise<void> {
+    const { path, cluster } = entrance
+    const server = createServer({ allowHalfOpen, pauseOnConnect }, (socket) => take(socket, entrance))
+    const remove = await listenOnUnixSocket(server, path, deleteExisting, `cluster ${cluster}`)
+    opened.set(path, { entrance, server, remove })
+    log.info({ cluster, path }, 'serving on the socket of a cluster')
   }
 
   function open(): Promise<void> {

@@ -57,8 +57,8 @@ export function createSeats<Deps extends SeatDeps>(
   tenants.onChange(() => {
     for (const [socket, { admission, cutOff }] of members) {
       const now = again(socket)
-      const same = now.kind === 'admitted' && now.cluster === admission.cluster && now.principal === admission.principal
-      if (!same) cutOff()
+      // By what else it is known, and so its name for us, may change; who it is cannot, on one connection.
+      if (now.kind !== 'admitted' || now.cluster !== admission.cluster) cutOff()
     }
   })
 

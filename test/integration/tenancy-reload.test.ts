@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { echoOver, endOf, openTunnel } from './client.ts'
+import { connectHead, echoOver, endOf, openTunnel, readAll } from './client.ts'
 import { eventually } from './deadline.ts'
 import { fetchFrom, figure, figureBecomes } from './figures.ts'
 import { agentLeaf, apiserverLeaf, askHub, connectHub, hubAgent, startHub } from './hub.ts'
@@ -49,6 +49,23 @@ t.test('a mapping that moves takes its agents away from the old cluster', togeth
   const again = await openWireAgent(t, hub, { leaf })
   await again.answer()
   await figureBecomes(hub, 'culvert_server_cluster_usage{cluster="b",limit="agents"}', 1)
+})
+
+t.test('a mapping that is added beside another cuts nobody off', together, async (t) => {
+  const names = (agents: string, more = ''): string => `id: a
+agents: {names: ["DNS:${agents}"]}
+frontends: {serverNames: [a.hub.example]${more}}
+`
+  const hub = await startHub(t, () => names('agent.example'))
+  await hubAgent(t, hub, await hub.pki.issue('mapped', { dnsNames: ['agent.example', 'more.example'] }), 'one')
+  const client = await hub.pki.issue('client', { dnsNames: ['api.example'] })
+  const idle = await connectHub(hub, client, 'a.hub.example')
+  await figureBecomes(hub, 'culvert_server_cluster_usage{cluster="a",limit="clients"}', 1)
+  hub.write(names('more.example', ', names: ["DNS:api.example"]'))
+  await hub.logged('clusters changed')
+  await figureBecomes(hub, 'culvert_server_clusters_broken', 0) // answered when the change is through
+  idle.write(connectHead('10.0.0.1:443'))
+  t.match((await readAll(idle)).toString('latin1'), 'by one')
 })
 
 t.test('a new cluster is served, with its socket, without a restart', together, async (t) => {

@@ -63,6 +63,8 @@ export type AgentPortOptions = {
   readonly stream?: Partial<AgentStreamOptions>
   /** Of messages that agents have not finished. */
   readonly begunBytes?: number
+  /** Of what waits for agents. */
+  readonly processBytes?: number
   readonly policy?: (cluster: string) => Policy | undefined
   /** Told when an agent has gone, before anybody else could ask. */
   readonly whenGone?: (agent: AgentStream) => void
@@ -102,7 +104,7 @@ export async function agentPort(t: Test, options: AgentPortOptions = {}): Promis
       clock,
       log,
       metrics,
-      processBudget: createBudget(256 * 2 ** 20),
+      processBudget: createBudget(options.processBytes ?? 256 * 2 ** 20),
       begun: createBegunMessages(options.begunBytes ?? 64 * 2 ** 20),
       laneTokens: createLaneTokens(clock),
       policy: options.policy ?? (() => undefined),
