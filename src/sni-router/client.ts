@@ -9,7 +9,7 @@ import type { Log } from '../platform/log.ts'
 import { reset } from '../tunnel/endpoint.ts'
 import type { Backends, Member } from './backends.ts'
 import type { Connect } from './connecting.ts'
-import { type Ends, isWithin, type Range } from './core/address.ts'
+import type { Ends } from './core/address.ts'
 import type { ClientHello } from './core/client-hello.ts'
 import type { Limits, Route } from './core/config.ts'
 import { growingBytes } from './core/growing-bytes.ts'
@@ -23,7 +23,7 @@ import type { Refusal, RouterMetrics, RouteTally } from './metrics.ts'
 import { type Splice, type SpliceEnd, splice } from './splice.ts'
 
 /** Bytes behind the ClientHello that are kept while a backend is dialled, before the client is not read any more. */
-const MAX_EARLY_BYTES = 65_536
+const MAX_EARLY_BYTES = 16_384
 /** How long a client may take to read why it was refused and to hang up: milliseconds. What it sends meanwhile is dropped. */
 const LINGER_MS = 1_000
 
@@ -48,20 +48,22 @@ export type ClientDeps = {
   readonly missed: (route: Route, member: Member, why: string, error: Error | undefined) => void
   /** A limit is reached. @param what it limits */
   readonly limited: (what: string, limit: number) => void
+  /** A PROXY header says that it comes from there. @returns whether that source may have one more */
+  readonly sourced: (client: Client, ip: string) => boolean
   /** It waits for no ClientHello any more. */
   readonly decided: (client: Client) => void
   readonly closed: (client: Client) => void
 }
 
-/** @param proxyFrom whose connections begin with a PROXY header */
-export function serveClient(socket: Socket, proxyFrom: readonly Range[], deps: ClientDeps): Client {
+/** @param expectsHeader whether the connection begins with a PROXY header */
+export function serveClient(socket: Socket, expectsHeader: boolean, deps: ClientDeps): Client {
   const { clock, metrics } = deps
   const startMs = clock.now()
   const limits = deps.limits()
   let sniff: ((piece: Uint8Array) => Sniff) | undefined = helloReader() // holds what it has read: let go of once it has answered
   let ends = endsOf(socket)
   let held = growingBytes()
-  let awaitsHeader = isWithin(ends.source.ip, proxyFrom)
+  let awaitsHeader = expectsHeader
   let state: ClientState = 'hello'
   let timer: Disposable | undefined = clock.after(limits.helloTimeoutMs, () => refuse('slow'))
   let dial: Disposable | undefined
@@ -99,6 +101,7 @@ export function serveClient(socket: Socket, proxyFrom: readonly Range[], deps: C
     held.add(rest)
     awaitsHeader = false
     ends = header.ends ?? ends
+    if (!deps.sourced(client, ends.source.ip)) return refuse('source-full')
     if (rest.length > 0) readHello(rest)
   }
 

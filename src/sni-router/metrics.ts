@@ -21,6 +21,7 @@ export type Refusal =
   | 'no-backend'
   | 'full' // the limit of all connections
   | 'route-full' // that of its route
+  | 'source-full' // that of the address it comes from
   | 'crowded' // too many have not said yet where they want to go
   | 'shutdown'
 

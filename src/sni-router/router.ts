@@ -10,8 +10,10 @@ import { reset } from '../tunnel/endpoint.ts'
 import type { Backends } from './backends.ts'
 import { type Client, type ClientDeps, serveClient } from './client.ts'
 import type { Connect } from './connecting.ts'
+import { isWithin } from './core/address.ts'
 import type { Route, RouterConfig } from './core/config.ts'
 import { routeTable } from './core/routes.ts'
+import { createGroups, sourceOf } from './core/sources.ts'
 import { newTally, type RouterMetrics, type RouteTally } from './metrics.ts'
 import type { SpliceEnd } from './splice.ts'
 
@@ -43,7 +45,8 @@ export function createRouter(first: RouterConfig, deps: RouterDeps): Router {
   const { clock, log, metrics, backends } = deps
   const warnings = createWarnings(log, clock, MAX_WARNED)
   const clients = new Set<Client>()
-  const undecided = new Set<Client>() // in the order in which they came
+  const bySource = createGroups<Client>() // whose source is known, a PROXY header read where there is one
+  const undecided = createGroups<Client>()
   let config = first
   let choose = routeTable(first.routes, first.fallback)
   let tallies = new Map<string, RouteTally>()
@@ -61,15 +64,33 @@ export function createRouter(first: RouterConfig, deps: RouterDeps): Router {
       warnings.warn(`${route.name} ${member.shown}`, fields, 'backend did not accept a connection', why)
     },
     limited,
-    decided: (client) => void undecided.delete(client),
+    sourced,
+    decided: (client) => undecided.delete(client),
     closed(client) {
       clients.delete(client)
+      bySource.delete(client)
       if (clients.size === 0) empty()
     },
   }
 
   function limited(what: string, limit: number): void {
     warnings.warn(what, { what, limit }, 'a limit is reached: clients are refused')
+  }
+
+  function sourced(client: Client, ip: string): boolean {
+    const { connectionsPerSource, pendingHellosPerSource } = config.limits
+    const source = sourceOf(ip)
+    if (bySource.sizeOf(source) >= connectionsPerSource) {
+      limited('connectionsPerSource', connectionsPerSource)
+      return false
+    }
+    bySource.add(client, source)
+    undecided.add(client, source)
+    if (undecided.sizeOf(source) > pendingHellosPerSource) {
+      limited('pendingHellosPerSource', pendingHellosPerSource)
+      undecided.oldestOf(source)?.cut('crowded', 'shutdown')
+    }
+    return true
   }
 
   function apply(next: RouterConfig): void {
@@ -107,13 +128,15 @@ export function createRouter(first: RouterConfig, deps: RouterDeps): Router {
         socket.on('error', () => undefined)
         return reset(socket)
       }
-      const client = serveClient(socket, config.listen[listener]?.proxyProtocolFrom ?? [], clientDeps)
+      const { remoteAddress: ip = '' } = socket
+      const expectsHeader = isWithin(ip, config.listen[listener]?.proxyProtocolFrom ?? [])
+      const client = serveClient(socket, expectsHeader, clientDeps)
       clients.add(client)
-      undecided.add(client)
-      if (undecided.size <= config.limits.pendingHellos) return
+      undecided.add(client, sourceOf(ip))
+      if (!expectsHeader && !sourced(client, ip)) return client.cut('source-full', 'shutdown')
+      if (undecided.size() <= config.limits.pendingHellos) return
       limited('pendingHellos', config.limits.pendingHellos)
-      const [oldest] = undecided
-      oldest?.cut('crowded', 'shutdown')
+      undecided.oldestOfLargest()?.cut('crowded', 'shutdown')
     },
     count: () => clients.size,
     tallies: () => tallies,
@@ -125,7 +148,7 @@ export function createRouter(first: RouterConfig, deps: RouterDeps): Router {
       }),
     drain() {
       isDraining = true
-      for (const client of undecided) client.cut('shutdown', 'shutdown')
+      for (const client of undecided.all()) client.cut('shutdown', 'shutdown')
       return new Promise((resolve) => {
         empty = resolve
         if (clients.size === 0) resolve()

@@ -26,6 +26,12 @@ const untilStuck = (socket: Socket): Promise<unknown> => {
     (stillMs) => stillMs > 200,
   )
 }
+const isCut = (socket: Socket): Promise<boolean> =>
+  eventually(
+    'it is cut',
+    () => socket.destroyed,
+    (isDestroyed) => isDestroyed,
+  )
 const closeOf = (socket: Socket): Promise<unknown> => {
   socket.resume()
   return within(new Promise((resolve) => socket.once('close', resolve).once('end', resolve)), 'the end of a connection')
@@ -53,7 +59,7 @@ t.test('a hello that comes a byte at a time is cut at the deadline, and others a
 t.test('records of one byte, and a hello that never ends, are given up at their limits', async (t) => {
   const target = await listenTarget(t, echo)
   const router = await startFrontDoor(t, { routes: routeTo(target.address) })
-  const endless = helloRecords({ extensions: [serverName('a.example'), extension(21, Buffer.alloc(60_000))] }, 1)
+  const endless = helloRecords({ extensions: [serverName('a.example'), extension(21, Buffer.alloc(16_000))] }, 1)
   for (let count = 0; count < 20; count++) {
     const socket = await connectRaw(t, router.port)
     const closed = closeOf(socket)
@@ -65,7 +71,10 @@ t.test('records of one byte, and a hello that never ends, are given up at their 
 
 t.test('of too many clients that say nothing those that have waited longest are cut', async (t) => {
   const target = await listenTarget(t, echo)
-  const router = await startFrontDoor(t, { routes: routeTo(target.address), limits: { pendingHellos: 3 } })
+  const router = await startFrontDoor(t, {
+    routes: routeTo(target.address),
+    limits: { pendingHellos: 3, pendingHellosPerSource: 3 },
+  })
   const mute: Socket[] = []
   for (let count = 0; count < 3; count++) mute.push(await connectRaw(t, router.port))
   const firstEnds = closeOf(mute[0]!)
@@ -79,13 +88,66 @@ t.test('of too many clients that say nothing those that have waited longest are 
   t.notOk(mute[1]!.destroyed || mute[2]!.destroyed)
 })
 
+t.test('a source has its share of clients and of undecided ones, and takes no room from others', async (t) => {
+  const target = await listenTarget(t, echo)
+  const limits = { connections: 9, connectionsPerSource: 3, pendingHellos: 4, pendingHellosPerSource: 2 }
+  const router = await startFrontDoor(
+    t,
+    { routes: routeTo(target.address), limits },
+    { proxyProtocolFrom: ['127.0.0.0/8'] },
+  )
+  const from = async (ip: string, ...parts: readonly Buffer[]): Promise<Socket> => {
+    const socket = await connectRaw(t, router.port)
+    socket.write(Buffer.concat([Buffer.from(`PROXY TCP6 ${ip} 2001:db8::1 5 443\r\n`), ...parts]))
+    return socket
+  }
+  const honest = await from('2001:db8:1::1', hello.subarray(0, 9))
+  const mute: Socket[] = []
+  for (let count = 1; count <= 4; count++) {
+    mute.push(await from(`2001:db8:2::${count}`, hello.subarray(0, 9)))
+    await figureBecomes(router, refused('crowded'), Math.max(0, count - limits.pendingHellosPerSource))
+  }
+  await isCut(mute[0]!)
+  await isCut(mute[1]!)
+  for (const ip of ['2001:db8:3::1', '2001:db8:6::1']) await from(ip, hello.subarray(0, 9))
+  await figureBecomes(router, refused('crowded'), 3) // of too many in all it is the one of who has most
+  await isCut(mute[2]!)
+  const back = readBytes(honest, hello.length)
+  honest.write(hello.subarray(9))
+  t.ok((await back).equals(hello), 'who waited longest of all')
+
+  const joined: Socket[] = []
+  for (let count = 1; count <= 3; count++) {
+    joined.push(await from(`2001:db8:4::${count}`, hello))
+    t.ok((await readBytes(joined.at(-1)!, hello.length)).equals(hello))
+  }
+  await closeOf(await from('2001:db8:4::4', hello))
+  await figureBecomes(router, refused('source_full'), 1)
+  t.ok((await readBytes(await from('2001:db8:5::1', hello), hello.length)).equals(hello), 'another source')
+  joined[0]?.destroy()
+  await figureBecomes(router, 'culvert_router_open_connections{route="a"}', 4)
+  t.ok((await readBytes(await from('2001:db8:4::4', hello), hello.length)).equals(hello), 'room is given back')
+})
+
+t.test('a source without a PROXY header has its share as well', async (t) => {
+  const target = await listenTarget(t, echo)
+  const router = await startFrontDoor(t, { routes: routeTo(target.address), limits: { connections: 4 } })
+  const first = await connectRaw(t, router.port)
+  await figureBecomes(router, 'culvert_router_clients', 1)
+  await closeOf(await connectRaw(t, router.port))
+  await figureBecomes(router, refused('source_full'), 1)
+  const back = readBytes(first, hello.length)
+  first.write(hello)
+  t.ok((await back).equals(hello))
+})
+
 t.test('the limit of a route and that of all are kept, and room is given back', async (t) => {
   const target = await listenTarget(t, echo)
   const other = [{ name: 'b', hosts: ['b.example'], backends: [target.address] }]
   const [limited] = routeTo(target.address)
   const router = await startFrontDoor(t, {
     routes: [{ ...limited, maxConnections: 1 }, ...other],
-    limits: { connections: 2 },
+    limits: { connections: 2, connectionsPerSource: 2 },
   })
   const join = async (bytes: Buffer): Promise<Socket> => {
     const socket = await connectRaw(t, router.port)

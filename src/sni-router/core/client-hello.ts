@@ -23,6 +23,9 @@ const SERVER_NAME = 0
 const ALPN = 16
 const HOST_NAME = 0
 const TLS_MAJOR = 3
+/** Each costs time of the one thread that forwards for all: clients have some 20 extensions and a few protocols. */
+const MAX_EXTENSIONS = 256
+const MAX_PROTOCOLS = 64
 
 /** @param bytes the handshake message without its header */
 export function readClientHello(bytes: Uint8Array): ClientHello | BrokenHello {
@@ -51,6 +54,7 @@ function readExtensions(extensions: Cursor): ClientHello | BrokenHello {
     const type = extensions.number(2)
     const body = extensions.vector(2)
     if (!extensions.isGood()) return broken('an extension is not as long as it says')
+    if (seen.size === MAX_EXTENSIONS) return broken('it has too many extensions')
     if (seen.has(type)) return { why: 'an extension comes twice', alert: ALERTS.illegal_parameter }
     seen.add(type)
     if (type === SERVER_NAME) {
@@ -86,6 +90,7 @@ function readAlpn(body: Uint8Array): readonly string[] | BrokenHello {
   while (entries.left() > 0) {
     const protocol = entries.vector(1)
     if (!entries.isGood() || protocol.length === 0) return broken('a protocol of it is not as long as it says')
+    if (protocols.length === MAX_PROTOCOLS) return broken('it has too many protocols')
     protocols.push(Buffer.from(protocol).toString('latin1'))
   }
   if (!whole.isGood() || whole.left() > 0 || protocols.length === 0) return broken('its protocols are none')

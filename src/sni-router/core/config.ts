@@ -24,6 +24,8 @@ export type Route = RouteRule & {
 export type Limits = {
   readonly connections: number
   readonly pendingHellos: number
+  readonly connectionsPerSource: number
+  readonly pendingHellosPerSource: number
   readonly helloTimeoutMs: number
   readonly dialTimeoutMs: number
   readonly dialDeadlineMs: number
@@ -52,7 +54,7 @@ export type Given = {
     readonly alpn?: readonly string[]
   })[]
   readonly default?: GivenPool
-  readonly limits?: { readonly connections?: number; readonly pendingHellos?: number } & {
+  readonly limits?: { readonly [Key in CountLimit]?: number } & {
     readonly [Key in DurationLimit]?: string
   }
   readonly healthCheck?: {
@@ -67,11 +69,17 @@ type GivenPool = {
   readonly proxyProtocol?: ProxyVersion
   readonly maxConnections?: number
 }
+type CountLimit = 'connections' | 'pendingHellos' | 'connectionsPerSource' | 'pendingHellosPerSource'
 type DurationLimit = 'helloTimeout' | 'dialTimeout' | 'dialDeadline' | 'idleTimeout' | 'halfClosedTimeout'
 
 /** Where in the document, as a JSON pointer, and what is wrong there. */
 export type Problem = { readonly at: string; readonly what: string }
 
+const CONNECTIONS = 20_000
+const PENDING_HELLOS = 1_000
+/** What one route may have where there are several, and one source: nobody takes it all by default. */
+const ROUTE_SHARE = 1 / 2
+const SOURCE_SHARE = 1 / 4
 /** The name that the default route has in metrics and logs. */
 export const DEFAULT_ROUTE = 'default'
 const MAX_TIMER_MS = 2_147_483_647
@@ -96,12 +104,16 @@ export function readConfig(given: Given): { readonly config: RouterConfig; reado
     wrong(at, `a duration such as 250ms, 10s or 5m${least}`, text ?? '')
     return standardMs
   }
+  const limits = given.limits ?? {}
+  const { connections = CONNECTIONS, pendingHellos = PENDING_HELLOS } = limits
+  const isAlone = given.routes.length + (given.default ? 1 : 0) < 2
+  const standardOfRoute = isAlone ? Number.POSITIVE_INFINITY : Math.ceil(connections * ROUTE_SHARE)
   const pool = ({ backends, proxyProtocol = 'none', maxConnections }: GivenPool, at: string) => {
     const targets = each(backends, `${at}/backends`, 'host:port, an IPv6 address in brackets', readTarget)
     const names = targets.map(targetText)
     const twice = names.findIndex((name, index) => names.indexOf(name) < index)
     if (twice >= 0) problems.push({ at: `${at}/backends/${twice}`, what: `${names[twice]} is there twice: remove one` })
-    return { backends: targets, proxyProtocol, maxConnections: maxConnections ?? Number.POSITIVE_INFINITY }
+    return { backends: targets, proxyProtocol, maxConnections: maxConnections ?? standardOfRoute }
   }
 
   const listen = given.listen.map(({ address = '', port, proxyProtocolFrom = [] }, index) => {
@@ -115,7 +127,6 @@ export function readConfig(given: Given): { readonly config: RouterConfig; reado
     const hosts = each(route.hosts, `${at}/hosts`, 'a name, or one that begins with "*."', readPattern)
     return { name: route.name, hosts, alpn: route.alpn ?? [], ...pool(route, at) }
   })
-  const limits = given.limits ?? {}
   const limit = (key: DurationLimit, standardMs: number, leastMs?: number): number =>
     duration(limits[key], `/limits/${key}`, standardMs, leastMs)
   const check = given.healthCheck ?? {}
@@ -124,8 +135,10 @@ export function readConfig(given: Given): { readonly config: RouterConfig; reado
     routes,
     fallback: given.default && { name: DEFAULT_ROUTE, hosts: [], alpn: [], ...pool(given.default, '/default') },
     limits: {
-      connections: limits.connections ?? 20_000,
-      pendingHellos: limits.pendingHellos ?? 1_000,
+      connections,
+      pendingHellos,
+      connectionsPerSource: limits.connectionsPerSource ?? Math.ceil(connections * SOURCE_SHARE),
+      pendingHellosPerSource: limits.pendingHellosPerSource ?? Math.ceil(pendingHellos * SOURCE_SHARE),
       helloTimeoutMs: limit('helloTimeout', 5_000),
       dialTimeoutMs: limit('dialTimeout', 3_000),
       dialDeadlineMs: limit('dialDeadline', 10_000),

@@ -14,9 +14,9 @@ import { type ClientHello, readClientHello } from './client-hello.ts'
 import { growingBytes } from './growing-bytes.ts'
 
 /** Longest ClientHello: bytes. With post-quantum key shares they have about 2,000, with all that there is some 10,000. */
-export const MAX_HELLO_BYTES = 65_536
+export const MAX_HELLO_BYTES = 16_384
 /** Most bytes on the wire until it is complete: whoever cuts it into tiny records sends six bytes for one. */
-export const MAX_HELLO_WIRE_BYTES = 131_072
+export const MAX_HELLO_WIRE_BYTES = 32_768
 /** RFC 8446 section 5.1: `TLSPlaintext.length`. */
 const MAX_RECORD_BYTES = 16_384
 const RECORD_HEADER_BYTES = 5

@@ -28,6 +28,8 @@ t.test('reads a small configuration, with the defaults that docs/front-door.md n
     limits: {
       connections: 20_000,
       pendingHellos: 1_000,
+      connectionsPerSource: 5_000,
+      pendingHellosPerSource: 250,
       helloTimeoutMs: 5_000,
       dialTimeoutMs: 3_000,
       dialDeadlineMs: 10_000,
@@ -36,6 +38,16 @@ t.test('reads a small configuration, with the defaults that docs/front-door.md n
     },
     health: { intervalMs: 5_000, timeoutMs: 2_000, fall: 2, rise: 1 },
   })
+})
+
+t.test('gives one route of several half of all, unless it says otherwise', async (t) => {
+  const routes = [base.routes[0]!, { name: 'b', hosts: ['b.example'], backends: ['b:1'], maxConnections: 9 }]
+  const shares = (given: Partial<Given>) => {
+    const { config } = readConfig({ ...base, limits: { connections: 31 }, ...given })
+    return [...config.routes, ...(config.fallback ? [config.fallback] : [])].map((route) => route.maxConnections)
+  }
+  t.strictSame(shares({ routes }), [16, 9])
+  t.strictSame(shares({ default: { backends: ['a:1'] } }), [16, 16])
 })
 
 t.test('reads all that can be set', async (t) => {
@@ -54,6 +66,8 @@ t.test('reads all that can be set', async (t) => {
     limits: {
       connections: 1,
       pendingHellos: 2,
+      connectionsPerSource: 3,
+      pendingHellosPerSource: 4,
       helloTimeout: '1s',
       dialTimeout: '2s',
       dialDeadline: '3s',
@@ -76,6 +90,8 @@ t.test('reads all that can be set', async (t) => {
   t.match(config.limits, {
     connections: 1,
     pendingHellos: 2,
+    connectionsPerSource: 3,
+    pendingHellosPerSource: 4,
     helloTimeoutMs: 1_000,
     dialTimeoutMs: 2_000,
     dialDeadlineMs: 3_000,
