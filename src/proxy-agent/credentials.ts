@@ -65,6 +65,13 @@ export function writeWhole(file: string, text: string, mode: number): void {
   }
 }
 
+/** @throws TunnelError `bad-option` when the file could not be written, which is better known before than after */
+export function tryToWrite(file: string): void {
+  const trial = `${file}.${randomBytes(6).toString('hex')}.trial`
+  writeWhole(trial, '', 0o600)
+  rmSync(trial, { force: true })
+}
+
 function readKey(file: string): KeyObject | undefined {
   try {
     return existsSync(file) ? createPrivateKey(readFileSync(file)) : undefined

@@ -16,6 +16,7 @@ import {
   mendCredentials,
   prepareKey,
   storeCertificate,
+  tryToWrite,
   usableCertificate,
   writeWhole,
 } from './credentials.ts'
@@ -50,6 +51,7 @@ export async function joinHub({ tokenFile, caFile, files, hubs }: JoinOptions, d
   if (usableCertificate(files, clock.unixMs())) return
   const token = tokenOf(tokenFile)
   const key = prepareKey(files)
+  for (const file of [files.cert, ...(existsSync(caFile) ? [] : [caFile])]) tryToWrite(file) // before the token is used up
   const { id, secret } = token
   const request = { kind: 'join', id, secret, request: createSigningRequest(key) } as const
   const alive = setInterval(() => undefined, BACKOFF.capMs) // nothing else keeps the program there between attempts

@@ -116,7 +116,8 @@ export function createAgentListener(
     material: options.material,
     standing: options.standing,
     protocol: options.protocol,
-    alpn: [LANE_ALPN, 'h2', ...(options.enrolment ? [ENROLMENT_ALPN] : [])],
+    // The first of ours that the other end names counts, and an agent names others beside that of enrolment when it is told to.
+    alpn: [LANE_ALPN, ...(options.enrolment ? [ENROLMENT_ALPN] : []), 'h2'],
     handshakeTimeoutMs: options.handshakeTimeoutMs,
     halfOpen: false,
     connected,

@@ -50,6 +50,11 @@ export function watchCrlFiles(
   using opened = new DisposableStack()
   const problems: string[] = []
   const files: Watched[] = []
+  const warnOfStrangers = (flag: string, { strangers }: Revocations): void => {
+    if (strangers === 0) return
+    // They count only for who brings such a CA along as an intermediate.
+    log.warn({ flag, of_unknown_cas: strangers }, 'revocation lists are of CAs that are not in the bundle')
+  }
   for (const file of filesOf(options)) {
     const { port, flag } = file
     try {
@@ -61,6 +66,7 @@ export function watchCrlFiles(
           intervalMs: LOOK_MS,
           changed(revocations) {
             log.info({ flag, revoked: revocations.count }, 'revocation lists changed')
+            warnOfStrangers(flag, revocations)
             changed(port)
           },
           broken: (error) =>
@@ -69,8 +75,8 @@ export function watchCrlFiles(
         },
       )
       files.push({ ...file, watch: opened.use(watch), expired: false })
-      const { count: revoked, strangers } = watch.current()
-      log.info({ flag, revoked, ...(strangers > 0 && { of_unknown_cas: strangers }) }, 'revocation lists are in use')
+      log.info({ flag, revoked: watch.current().count }, 'revocation lists are in use')
+      warnOfStrangers(flag, watch.current())
     } catch (error) {
       if (!(error instanceof TunnelError)) throw error
       problems.push(error.message)

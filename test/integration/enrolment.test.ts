@@ -244,7 +244,7 @@ async function connectRaw({ agentPort, pki }: Pick<Hub, 'agentPort' | 'pki'>, le
     port: agentPort,
     ca: pki.authority.certificatePem,
     ...(leaf && { cert: leaf.cert, key: leaf.key }),
-    ALPNProtocols: [ENROLMENT_ALPN],
+    ALPNProtocols: ['h2', ENROLMENT_ALPN], // as an agent with --alpn-proto=h2
   })
   socket.on('error', () => undefined)
   await event(socket, 'secureConnect')

@@ -219,3 +219,11 @@ const closedHttp = (http: ClientHttp2Session): Promise<unknown> => {
   http.on('error', () => undefined)
   return event(http, 'close')
 }
+
+t.test('a list that counts for no CA of the bundle is warned of', together, async (t) => {
+  const pki = await makePki(t)
+  const file = join(pki.folder, 'lists.pem')
+  writeFileSync(file, openSslCa(t, 'stranger').list())
+  const server = await startServer(t, { pki, flags: [`--cluster-crl-file=${file}`] })
+  t.match(await server.logged('revocation lists are of CAs that are not in the bundle'), { of_unknown_cas: 1 })
+})
