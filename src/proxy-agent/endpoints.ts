@@ -16,6 +16,8 @@ import type { OpenSockets } from './open-sockets.ts'
 export type TargetDialer = {
   readonly dial: (session: Session, request: DialRequest) => void
   readonly cancel: (random: Int64) => void
+  /** One that the session has refused by itself. */
+  readonly overLimit: (request: DialRequest, text: string) => void
 }
 
 export type TargetDialerDeps = {
@@ -82,6 +84,10 @@ export function createTargetDialer(
 
   return {
     dial: (session, request) => void open(session, request),
+    overLimit(request, text) {
+      if (audit)
+        auditDial(audit, serverId, request, now).failed(new TunnelError('dial-refused', text, { cause: 'limit' }))
+    },
     cancel(random) {
       pending.get(random)?.abort()
       pending.delete(random)

@@ -242,6 +242,7 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
           quiet.asked()
           dialer.dial(made, request)
         },
+        dialOverLimit: dialer.overLimit,
         dialCancelled: dialer.cancel,
         policy(pushed) {
           const answer = gate.push(pushed)

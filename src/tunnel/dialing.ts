@@ -18,6 +18,8 @@ export type DialingDeps = {
   /** Agent: dial this, or do no longer. */
   readonly wanted: (request: DialRequest) => void
   readonly unwanted: (random: Int64) => void
+  /** Agent: a dial was refused before anybody was asked to dial. */
+  readonly overLimit: (request: DialRequest, text: string) => void
   /** A dial has ended without a connection. */
   readonly settled: () => void
 }
@@ -97,11 +99,15 @@ export function createDialing(deps: DialingDeps): Dialing {
       const { random } = request
       if (dials.has(random)) return violate('duplicate-dial')
       dials.add(random, { outlet, lost: () => deps.unwanted(random) })
-      if (dials.size() > limits.pendingDials) return refuse(random, tooMany('pending dials', limits.pendingDials))
-      if (connections.live.size >= limits.connections) {
-        return refuse(random, tooMany('connections', limits.connections))
-      }
-      deps.wanted(request)
+      const text =
+        dials.size() > limits.pendingDials
+          ? tooMany('pending dials', limits.pendingDials)
+          : connections.live.size >= limits.connections
+            ? tooMany('connections', limits.connections)
+            : undefined
+      if (text === undefined) return deps.wanted(request)
+      deps.overLimit(request, text)
+      refuse(random, text)
     },
     accept(random, events) {
       const dial = dials.take(random)

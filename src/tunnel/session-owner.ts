@@ -47,6 +47,8 @@ export type SessionEvents = {
   readonly draining?: () => void
   /** Agent: dial; answer with `accept` or `refuse`. */
   readonly dial?: (request: DialRequest) => void
+  /** Agent: this dial was refused for a limit of the session. */
+  readonly dialOverLimit?: (request: DialRequest, text: string) => void
   /** Agent: the answer to this dial is no longer wanted. */
   readonly dialCancelled?: (random: Int64) => void
   /** Agent: the server will end this stream; connect elsewhere first. */

@@ -101,6 +101,7 @@ export function createSession(options: SessionOptions, events: SessionEvents): S
     ordered,
     violate,
     wanted: (request) => events.dial?.(request),
+    overLimit: (request, text) => events.dialOverLimit?.(request, text),
     unwanted: (random) => events.dialCancelled?.(random),
     settled: checkDrained,
   })

@@ -10,6 +10,7 @@ import { syncBuiltinESMExports } from 'node:module'
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
+import type { AuditRecord } from '../../src/audit/record.ts'
 import { createAuthority } from '../../src/pki/authority.ts'
 import { issueLeaf } from '../../src/pki/leaf.ts'
 import { tlsProtocol } from '../../src/platform/cipher-suites.ts'
@@ -69,6 +70,7 @@ function open(t: Test, port: number, options: Partial<LinkOptions> = {}, lookup 
   const clock = manualClock()
   const metrics = recordedMetrics()
   const log = recordedLog()
+  const audited: AuditRecord[] = []
   /** What the link told its owner, in order. */
   const told: unknown[][] = []
   const link: Link = openLink(
@@ -102,6 +104,7 @@ function open(t: Test, port: number, options: Partial<LinkOptions> = {}, lookup 
       sockets: createOpenSockets(),
       network: systemNetwork(lookup),
       policy: () => undefined,
+      audit: (record) => void audited.push(record),
       random: Math.random,
       health: ({ roundTripMs }) => ({ uptimeMs: 1, ...(roundTripMs !== undefined && { roundTripUs: roundTripMs }) }),
     },
@@ -132,12 +135,12 @@ function open(t: Test, port: number, options: Partial<LinkOptions> = {}, lookup 
       },
       (events) => events.some(([event]) => event === 'gone'),
     )
-  return { link, clock, metrics, log, told, tells: told_, gone }
+  return { link, clock, metrics, log, audited, told, tells: told_, gone }
 }
 
 /** A link whose server has taken it. */
-async function connected(t: Test, answer: OutgoingHttpHeaders = taken) {
-  const world = await setup(t)
+async function connected(t: Test, answer: OutgoingHttpHeaders = taken, options: Partial<LinkOptions> = {}) {
+  const world = await setup(t, options)
   const { stream } = await world.asked()
   stream.respond(answer, { waitForTrailers: true })
   await world.tells(1)
@@ -471,6 +474,26 @@ t.test('serves on, when it has drained, for as long as its server still asks for
   clock.advance(100)
   await tells(2)
   t.strictSame(told.slice(1), [['drained', true]])
+})
+
+t.test('a dial over the limit of the agent is in its audit log, under the id that the server knows', async (t) => {
+  const { wire, audited } = await connected(t, taken, { limits: { ...roomyLimits, pendingDials: 0 } })
+  wire.send({ type: 'DIAL_REQ', protocol: 'tcp', address: '10.0.0.1:443', random: 7 })
+  t.match(await wire.next('DIAL_RSP'), { random: 7, error: /its limit of 0 pending dials/ })
+  t.match(
+    audited.filter(({ event }) => event === 'dial'),
+    [
+      {
+        id: 's-1/7',
+        server: 's-1',
+        destination: '10.0.0.1:443',
+        verdict: 'refused',
+        rule: 'limit',
+        reason: /its limit of 0 pending dials/,
+        outcome: undefined,
+      },
+    ],
+  )
 })
 
 t.test('with a stock server it has drained when a ping that was sent after DRAIN is answered', async (t) => {

@@ -141,7 +141,12 @@ t.test('agent: a cancelled dial cannot be accepted, refused or asked for once mo
 })
 
 t.test('agent: refuses what is over its limits in words that a stock server maps to 503', async (t) => {
-  const { session, carrier, told } = oneSession({ role: 'agent', limits: { pendingDials: 1, connections: 1 } })
+  const refused: [number | bigint, string][] = []
+  const { session, carrier, told } = oneSession({
+    role: 'agent',
+    limits: { pendingDials: 1, connections: 1 },
+    owner: { dialOverLimit: ({ random }, text) => void refused.push([random, text]) },
+  })
   session.receive(carrier, asked(1))
   session.receive(carrier, asked(2))
   t.match(carrier.frames(), [
@@ -152,6 +157,10 @@ t.test('agent: refuses what is over its limits in words that a stock server maps
   session.receive(carrier, asked(3))
   t.match(carrier.frames(), [{ type: 'DIAL_RSP', random: 3, error: /1 connections.*too many open files/ }])
   t.strictSame(told, [['dial', 1]])
+  t.match(refused, [
+    [2, /1 pending dials/],
+    [3, /1 connections/],
+  ])
 })
 
 t.test('agent: hears that its dials are off when the stream ends', async (t) => {
