@@ -6,6 +6,7 @@
 import { formatBytes, parseBytes } from '../platform/bytes.ts'
 import type { FileText, Loaded } from '../platform/watched.ts'
 import { readYaml, type YamlDocument } from '../platform/yaml.ts'
+import { pushProblem } from '../policy/core/authorise.ts'
 import { readRules } from '../policy/core/read-rules.ts'
 import { policyOf } from '../policy/policy.ts'
 import { type Cluster, canonicalName, MIN_BUFFERED_BYTES, type Peers } from './cluster.ts'
@@ -94,6 +95,8 @@ function place(document: YamlDocument, placed: Placed[], problems: Problems): vo
     }
     return
   }
+  const tooLong = rules && pushProblem(rules.rules)
+  if (tooLong !== undefined) return problems.add(() => placedProblem(document, '/policy/rules', tooLong))
   const cluster = { ...clusterOf(value as ClusterDocument), policy: rules && policyOf(rules.rules) }
   const { bufferedBytes } = cluster.limits
   if (!Number.isSafeInteger(bufferedBytes) || bufferedBytes < MIN_BUFFERED_BYTES) {

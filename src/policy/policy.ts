@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto'
 import { type FileText, type Loaded, readTexts } from '../platform/watched.ts'
 import { readYaml } from '../platform/yaml.ts'
+import { pushProblem } from './core/authorise.ts'
 import { type PolicyOf, type Problem, readRules, writeRules } from './core/read-rules.ts'
 import type { Rules } from './core/rules.ts'
 
@@ -54,6 +55,9 @@ export function readPolicyText(text: string, name: string, of?: PolicyOf): ReadP
       problems: read.problems.map((problem) => `${name}:${document.lineOf(problem.pointer)}: ${problemText(problem)}`),
     }
   }
+  const tooLong = of === 'hub' ? pushProblem(read.rules) : undefined
+  if (tooLong !== undefined)
+    return { ok: false, problems: [`${name}:${document.lineOf('/rules')}: expected ${tooLong}`] }
   return { ok: true, policy: policyOf(read.rules), lineOf: document.lineOf }
 }
 

@@ -44,8 +44,6 @@ import { watchTlsPorts } from './tls-ports.ts'
 
 /** Between two looks at the policy: milliseconds. */
 const LOOK_MS = 5_000
-/** Longest policy: bytes. Half of what an agent takes, as its form on the wire may be longer. */
-const MAX_PUSHED_BYTES = MAX_POLICY_BYTES / 2
 const EVERYTHING = { kind: 'allowed' } as const
 
 export type ServingDeps = {
@@ -264,7 +262,7 @@ function watchPolicy(
   changed: () => void,
 ): Watch<Policy> | undefined {
   if (agentPolicyFile === '') return undefined
-  const source = { flag: '--agent-policy-file', path: agentPolicyFile, maxBytes: MAX_PUSHED_BYTES }
+  const source = { flag: '--agent-policy-file', path: agentPolicyFile, maxBytes: MAX_POLICY_BYTES }
   return watchTexts(source, (files) => loadPolicy(files, 'hub'), {
     clock,
     intervalMs: LOOK_MS,

@@ -74,6 +74,10 @@ t.test('reads the policy of a cluster, and names what is wrong in it', async (t)
   t.strictSame(problemsOf('id: a\npolicy:\n  rule: []\n'), [
     'c.yaml:3: policy.rule: expected one of the keys rules, got "rule"',
   ])
+  const long = Array.from({ length: 900 }, (_, n) => `"${'a'.repeat(60)}.${'b'.repeat(20)}${n}"`)
+  t.match(problemsOf(`id: a\npolicy:\n  rules:\n    - allow: { name: [${long}] }\n`), [
+    /^c\.yaml:3: policy\.rules: expected rules that take at most 65536 bytes when they are pushed to agents, got /,
+  ])
   t.match(problemsOf('id: a\npolicy: [1]\n'), [/^c\.yaml:2: policy: expected a map/])
 })
 

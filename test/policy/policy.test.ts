@@ -1,4 +1,5 @@
 import t from 'tap'
+import { MAX_PUSHED_BYTES } from '../../src/policy/core/authorise.ts'
 import { MAX_PROBLEMS } from '../../src/policy/core/read-rules.ts'
 import { loadPolicy, MAX_POLICY_BYTES, policyOf, readPolicyText } from '../../src/policy/policy.ts'
 
@@ -48,4 +49,42 @@ t.test('tells the first problems only, and no more of a key than shows which it 
   const [long = ''] = problems(`{"rules": [], "${'x'.repeat(900)}": 1}`)
   t.match(long, /expected one of the keys rules/)
   t.ok(long.length < 400)
+})
+
+t.test('a hub’s policy is as long as can be pushed, measured as it goes over the wire', async (t) => {
+  const ofSome = (count: number, from = ''): string => {
+    const address = (n: number): string => `"::${(n + 1).toString(16)}"`
+    const rule = (n: number): string =>
+      `{deny: {cidr: [${Array.from({ length: 1_000 }, (_, i) => address(n * 1_000 + i))}]}${from}}`
+    return `rules: [${Array.from({ length: count }, (_, n) => rule(n))}]`
+  }
+  const asHub = (text: string) => readPolicyText(text, 'p.yaml', 'hub')
+  t.equal(asHub(ofSome(4)).ok, true)
+  t.match(asHub(ofSome(6)), {
+    ok: false,
+    problems: [/^p\.yaml:1: expected rules that take at most 65536 bytes when they are pushed to agents, got \d+: /],
+  })
+  t.ok(ofSome(6).length < 65_536, 'it is shorter in the file')
+  t.equal(asHub(ofSome(6, ', from: user/bob')).ok, true, 'these are kept by the server')
+  t.equal(readPolicyText(ofSome(6), 'p.yaml').ok, true, 'an agent’s own is pushed to nobody')
+})
+
+t.test('to the byte', async (t) => {
+  const written = (names: readonly string[]): string => JSON.stringify({ rules: [{ deny: { name: names } }] })
+  const names = Array.from({ length: 770 }, (_, n) => `${'a'.repeat(60)}.${'b'.repeat(15)}${1_000 + n}`)
+  for (let room = 0; room === 0 || room > 200; room = MAX_PUSHED_BYTES - written(names).length) {
+    names.push(`${'c'.repeat(60)}.x${names.length}`)
+  }
+  const last = (over: number): string => {
+    const chars = MAX_PUSHED_BYTES + over - written([...names, '']).length
+    return `${'d.'
+      .repeat(100)
+      .slice(0, chars - 1)
+      .replace(/\.$/, 'd')}d`
+  }
+  for (const over of [0, 1]) {
+    const text = written([...names, last(over)])
+    t.equal(text.length, MAX_PUSHED_BYTES + over)
+    t.equal(readPolicyText(text, 'p', 'hub').ok, over === 0)
+  }
 })

@@ -8,6 +8,7 @@
 import { ipBytes } from '../../platform/ip-address.ts'
 import { splitAddress } from '../../platform/split-address.ts'
 import { canonicalName } from './name.ts'
+import { writeRules } from './read-rules.ts'
 import { fitsByName, isOfPort, judge, type Rule, type Rules, ruleText, type Target } from './rules.ts'
 
 export type Authorisation =
@@ -40,6 +41,16 @@ export function pushedRules(rules: Rules): Rules {
   return rules
     .filter(({ verdict, from }) => verdict === 'allow' || from.length === 0)
     .map((rule) => ({ ...rule, from: [] }))
+}
+
+/** Longest form on the wire of what is pushed: bytes. All agents of a hub may have it waiting at once, out of one budget. */
+export const MAX_PUSHED_BYTES = 65_536
+
+/** Why rules cannot be pushed: a few bytes of a file may be many on the wire. */
+export function pushProblem(rules: Rules): string | undefined {
+  const bytes = Buffer.byteLength(writeRules(pushedRules(rules)))
+  if (bytes <= MAX_PUSHED_BYTES) return undefined
+  return `rules that take at most ${MAX_PUSHED_BYTES} bytes when they are pushed to agents, got ${bytes}: write ranges instead of addresses`
 }
 
 /** Whether `pushedRules` say of every address of the name what the rules of who asks do. */
