@@ -15,6 +15,9 @@ const NAME = 'sni-router'
 /** In the certificate of the server; a client that connects to an address names none. */
 const AGENTS_NAME = 'localhost'
 const GRACE_MS = 1_000
+/** The router's own limits: all load comes from one address and goes to one route, each of which has a share only. */
+const CONNECTIONS = 20_000
+const PENDING_HELLOS = 1_000
 
 export const throughRouter: Peer = {
   name: 'ours+router',
@@ -57,8 +60,9 @@ async function startRouter(
 ): Promise<RunningProgram & { readonly port: number }> {
   const [config, portsFile] = [join(folder, `${NAME}.yaml`), join(folder, `${NAME}-ports.json`)]
   const routes = [{ name: 'agents', hosts: [AGENTS_NAME], backends: [agents] }]
-  const fallback = frontend === 'tls' ? { default: { backends: [clients] } } : {}
-  writeFileSync(config, JSON.stringify({ listen: [{ port: 0 }], routes, ...fallback }))
+  const fallback = frontend === 'tls' ? { default: { backends: [clients], maxConnections: CONNECTIONS } } : {}
+  const limits = { connections: CONNECTIONS, connectionsPerSource: CONNECTIONS, pendingHellosPerSource: PENDING_HELLOS }
+  writeFileSync(config, JSON.stringify({ listen: [{ port: 0 }], routes, ...fallback, limits }))
   await using stack = new AsyncDisposableStack()
   const program = stack.use(
     startProgram({
