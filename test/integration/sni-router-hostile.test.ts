@@ -1,5 +1,5 @@
 /** Clients of the front door that mean no good, or are unlucky: each costs little, for a while, and nobody else anything. */
-import type { Socket } from 'node:net'
+import { connect, type Socket } from 'node:net'
 import t from 'tap'
 import { alpn, extension, helloRecords, nodeHello, serverName } from '../sni-router/hellos.ts'
 import { readBytes } from './client.ts'
@@ -26,6 +26,8 @@ const untilStuck = (socket: Socket): Promise<unknown> => {
     (stillMs) => stillMs > 200,
   )
 }
+/** Who is reset as soon as it is accepted may hear of that before it hears that it is connected. */
+const turnedAway = (port: number): Promise<unknown> => closeOf(connect(port, '127.0.0.1').on('error', () => undefined))
 const isCut = (socket: Socket): Promise<boolean> =>
   eventually(
     'it is cut',
@@ -134,7 +136,7 @@ t.test('a source without a PROXY header has its share as well', async (t) => {
   const router = await startFrontDoor(t, { routes: routeTo(target.address), limits: { connections: 4 } })
   const first = await connectRaw(t, router.port)
   await figureBecomes(router, 'culvert_router_clients', 1)
-  await closeOf(await connectRaw(t, router.port))
+  await turnedAway(router.port)
   await figureBecomes(router, refused('source_full'), 1)
   const back = readBytes(first, hello.length)
   first.write(hello)
@@ -166,7 +168,7 @@ t.test('the limit of a route and that of all are kept, and room is given back', 
   await figureBecomes(router, refused('route_full'), 1)
   await figureBecomes(router, 'culvert_router_clients', 1)
   await join(await nodeHello({ servername: 'b.example' }))
-  await closeOf(await connectRaw(t, router.port))
+  await turnedAway(router.port)
   await figureBecomes(router, refused('full'), 1)
   t.match(await router.logged('a limit is reached: clients are refused', 1), { what: 'route a', limit: 1 })
   t.match(await router.logged('a limit is reached: clients are refused', 2), { what: 'connections', limit: 2 })
