@@ -78,7 +78,8 @@ t.test('believes nothing in a certificate that does not verify', async (t) => {
     SELF_SIGNED_CERT_IN_CHAIN: 'its chain ends in a CA that this server does not trust',
     UNABLE_TO_VERIFY_LEAF_SIGNATURE: 'it was not issued by the CA of this server',
     INVALID_PURPOSE: 'it is not a certificate for clients',
-    CERT_REVOKED: 'it does not verify (CERT_REVOKED)',
+    CERT_REVOKED: 'it was revoked',
+    CERT_UNTRUSTED: 'it does not verify (CERT_UNTRUSTED)',
   }
   for (const [error, cause] of Object.entries(refusals)) {
     t.equal(causeOf(admit({ ...verified, error, subjectAltName: agentUri }, ['agent'], 'hub.example')), cause)
