@@ -24,7 +24,8 @@ export type TargetDialerDeps = {
   readonly metrics: AgentMetrics
   readonly sockets: OpenSockets
   readonly network: Network
-  readonly judge: Judge
+  /** Asked when a dial comes, for what judges that one. */
+  readonly judgeDial: () => Judge
   /** Monotonic milliseconds. */
   readonly now: () => number
   readonly audit?: Audit | undefined
@@ -35,7 +36,7 @@ export type TargetDialerDeps = {
 /** One for each session: dials are named by numbers that mean nothing beyond it. */
 export function createTargetDialer(
   timeoutMs: number,
-  { metrics, sockets, network, judge, now, audit, serverId }: TargetDialerDeps,
+  { metrics, sockets, network, judgeDial, now, audit, serverId }: TargetDialerDeps,
 ): TargetDialer {
   const pending = new Map<Int64, AbortController>()
   const ended = (): void => metrics.connectionEnded()
@@ -55,7 +56,7 @@ export function createTargetDialer(
       const { socket, address: dialled } = await dial(
         { protocol, address, timeoutMs, signal: abort.signal, onread },
         network,
-        judge,
+        judgeDial(),
       )
       const over = audited ? bothHear(audited, () => endpoint?.connection, ended) : ended
       endpoint = createEndpoint({ socket, count: metrics.bytes, held: false, over })

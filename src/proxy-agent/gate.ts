@@ -4,13 +4,18 @@ import type { AddressRange } from '../policy/core/address.ts'
 import type { Rules } from '../policy/core/rules.ts'
 import { type Policy, readPushedPolicy } from '../policy/policy.ts'
 import type { PolicyAnswer } from '../tunnel/session-owner.ts'
-import { type DialTarget, type RefusedDial, refusalOf } from './core/gate.ts'
+import { refusalOf } from './core/gate.ts'
+import type { Judge } from './dialer.ts'
 
 export type Gate = {
-  readonly refusal: (target: DialTarget) => RefusedDial | undefined
   /**
-   * What the server pushed is in force from now on; what cannot be read denies all until something can. Too often:
-   * it is not read, and denies all.
+   * Asked when a dial comes, for what judges that one. What is pushed while its name is resolved may narrow it and opens nothing
+   * to it: the server let it through by the rules before, and what is pushed does not say whom it is for.
+   */
+  readonly judgeDial: () => Judge
+  /**
+   * What the server pushed is in force from now on, for dials under way as well; what cannot be read denies all until something
+   * can. Too often: it is not read, and denies all.
    */
   readonly push: (policy: { readonly version: string; readonly rules: string }) => PolicyAnswer | 'too-often'
 }
@@ -27,11 +32,17 @@ export function createGate({ hubRanges, own, judged, now }: GateDeps): Gate {
   let pushed: Rules | 'unreadable' | undefined
   const mayPush = tokenBucket(PUSHES, PUSHES_PER_MS)
   return {
-    refusal(target) {
-      const startMs = now()
-      const refused = refusalOf({ hubRanges, own: own()?.rules, pushed }, target)
-      judged(now() - startMs)
-      return refused
+    judgeDial() {
+      const whenItCame = pushed
+      return (target) => {
+        const startMs = now()
+        const rules = { hubRanges, own: own()?.rules }
+        const refused =
+          refusalOf({ ...rules, pushed }, target) ??
+          (pushed === whenItCame ? undefined : refusalOf({ ...rules, pushed: whenItCame }, target))
+        judged(now() - startMs)
+        return refused
+      }
     },
     push({ version, rules }) {
       if (!mayPush(now())) {

@@ -209,8 +209,13 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
       judged: metrics.targetJudged,
       now: clock.now,
     })
-    const judge = gate.refusal
-    const dialer = createTargetDialer(options.dialTimeoutMs, { ...deps, audit, judge, now: clock.now, serverId })
+    const dialer = createTargetDialer(options.dialTimeoutMs, {
+      ...deps,
+      audit,
+      judgeDial: gate.judgeDial,
+      now: clock.now,
+      serverId,
+    })
     let roundTripMs: number | undefined
     const openWindows = createWindowOpener(http)
     const made = createSession(

@@ -109,7 +109,7 @@ export function createDialing(deps: DialDeps): Dialing {
       tenants?.refused(cluster, over.limit)
       return refuseLater(tenant, over, waiter)
     }
-    const authorisation = deps.authorise(cluster, principal, address)
+    let authorisation = deps.authorise(cluster, principal, address)
     if (authorisation.kind === 'denied') {
       metrics.dialDenied('policy')
       waiter.failed(authorisation)
@@ -155,6 +155,11 @@ export function createDialing(deps: DialDeps): Dialing {
     }
 
     function attempt(before?: { agent: AgentStream; unable: Unable }): void {
+      if (before) authorisation = deps.authorise(cluster, principal, address) // it may be another policy by now
+      if (authorisation.kind === 'denied') {
+        metrics.dialDenied('policy')
+        return fail(authorisation)
+      }
       const agent = clusters.pick(cluster, address, deps.random(), before?.agent)
       if (!agent && before) return failOn(before.unable)
       if (!agent) {

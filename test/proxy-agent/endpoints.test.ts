@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
 import t, { type Test } from 'tap'
-import { systemNetwork } from '../../src/proxy-agent/dialer.ts'
+import { type Judge, systemNetwork } from '../../src/proxy-agent/dialer.ts'
 import { createTargetDialer } from '../../src/proxy-agent/endpoints.ts'
 import { createLookups } from '../../src/proxy-agent/lookups.ts'
 import { createOpenSockets } from '../../src/proxy-agent/open-sockets.ts'
@@ -29,8 +29,10 @@ async function setup(t: Test, serve: (socket: Socket) => void = () => {}) {
   const network = systemNetwork(createLookups())
   let nowMs = 0
   const one = oneSession({ role: 'agent' })
-  const judge = (): undefined => undefined
-  const dialer = createTargetDialer(5_000, { metrics, sockets, network, judge, now: () => nowMs++, serverId: 'hub-0' })
+  const now = (): number => nowMs++
+  let judge: Judge = () => undefined
+  const judgeDial = (): Judge => judge
+  const dialer = createTargetDialer(5_000, { metrics, sockets, network, judgeDial, now, serverId: 'hub-0' })
   const address = `127.0.0.1:${(server.address() as AddressInfo).port}`
 
   function dial(random: number, to = address): void {
@@ -42,7 +44,10 @@ async function setup(t: Test, serve: (socket: Socket) => void = () => {}) {
       one.carrier.next(({ type }) => type === 'DIAL_RSP'),
       'an answer',
     )
-  return { ...one, server, accepted, metrics, sockets, dialer, dial, answer, address }
+  const judgeBy = (next: Judge): void => {
+    judge = next
+  }
+  return { ...one, server, accepted, metrics, sockets, dialer, dial, judgeBy, answer, address }
 }
 
 const noConnections = (server: Server): Promise<unknown> => {
@@ -110,6 +115,14 @@ t.test('counts as a timeout only what is one', async (t) => {
     ['dialRefused', 'malformed'],
     ['dialFailed', 'unknown'],
   ])
+})
+
+t.test('a dial is judged to its end by who was asked when it came', async (t) => {
+  const { dial, judgeBy, answer, address } = await setup(t)
+  judgeBy(({ address }) => (address === undefined ? undefined : { why: 'policy', text: 'not this address' }))
+  dial(7, address.replace('127.0.0.1', 'localhost'))
+  judgeBy(() => undefined)
+  t.match(await answer(), { random: 7, connectId: 0, error: 'not this address' })
 })
 
 t.test('a cancelled dial is answered by nothing and leaves no connection', async (t) => {

@@ -9,15 +9,18 @@ function setup(own?: Policy) {
   }
   const judged: number[] = []
   const gate = createGate({ hubRanges: [], own: () => own, judged: (ms) => judged.push(ms), now: () => (nowMs += 2) })
-  return { judged, gate, later, why: (address: string) => gate.refusal({ address, port: 443 })?.why }
+  return { judged, gate, later, why: (address: string) => gate.judgeDial()({ address, port: 443 })?.why }
 }
 const text = '{"rules":[{"allow":{"cidr":["10.0.0.0/8"]}}]}'
-const read = readPolicyText(text, 'p')
-const version = read.ok ? read.policy.version : ''
+const versionOf = (rules: string): string => {
+  const read = readPolicyText(rules, 'p')
+  return read.ok ? read.policy.version : ''
+}
+const version = versionOf(text)
 
 t.test('times each judgement, by the policy as it is now', async (t) => {
   const { gate, judged, why } = setup(policyOf([]))
-  t.equal(gate.refusal({ name: 'web', port: 1 })?.why, 'policy')
+  t.equal(gate.judgeDial()({ name: 'web', port: 1 })?.why, 'policy')
   t.equal(why('10.0.0.1'), 'policy')
   t.strictSame(judged, [2, 2])
 })
@@ -27,6 +30,26 @@ t.test('a pushed policy is in force at once, and acknowledged by its version', a
   t.equal(why('11.0.0.1'), undefined)
   t.strictSame(gate.push({ version, rules: text }), { version, accepted: true, reason: '' })
   t.strictSame([why('10.0.0.1'), why('11.0.0.1')], [undefined, 'hub_policy'])
+})
+
+t.test('what is pushed while a dial waits narrows it, and opens nothing to it', async (t) => {
+  const { gate, why } = setup()
+  const wider = '{"rules":[{"allow":{"cidr":["10.0.0.0/8","192.168.0.0/16"]}},{"deny":{"cidr":["10.1.0.0/16"]}}]}'
+  const judged = (judge: ReturnType<typeof gate.judgeDial>) =>
+    ['10.0.0.1', '10.1.0.1', '192.168.1.1'].map((address) => judge({ name: 'web', address, port: 443 })?.why)
+  const whenNothingWas = gate.judgeDial()
+  gate.push({ version, rules: text })
+  const before = gate.judgeDial()
+  t.strictSame(judged(before), [undefined, undefined, 'hub_policy'])
+  t.match(gate.push({ version: versionOf(wider), rules: wider }), { accepted: true })
+  t.strictSame(judged(before), [undefined, 'hub_policy', 'hub_policy'], 'what both allow')
+  t.strictSame(judged(whenNothingWas), [undefined, 'hub_policy', undefined], 'the server had no policy when it asked')
+  t.strictSame(judged(gate.judgeDial()), [undefined, 'hub_policy', undefined])
+  gate.push({ version, rules: 'unreadable' })
+  const unreadable = gate.judgeDial()
+  t.match(gate.push({ version, rules: text }), { accepted: true })
+  t.equal(unreadable({ address: '10.0.0.1', port: 443 })?.why, 'hub_policy_unreadable')
+  t.equal(why('10.0.0.1'), undefined)
 })
 
 t.test('one that cannot be read denies all until one can', async (t) => {

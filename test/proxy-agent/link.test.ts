@@ -1,3 +1,4 @@
+import type { LookupAddress } from 'node:dns'
 import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import http2, {
@@ -14,15 +15,17 @@ import type { AuditRecord } from '../../src/audit/record.ts'
 import { createAuthority } from '../../src/pki/authority.ts'
 import { issueLeaf } from '../../src/pki/leaf.ts'
 import { tlsProtocol } from '../../src/platform/cipher-suites.ts'
+import { versionOf } from '../../src/policy/policy.ts'
 import { systemNetwork } from '../../src/proxy-agent/dialer.ts'
 import { PUSHES } from '../../src/proxy-agent/gate.ts'
 import { openLink } from '../../src/proxy-agent/link.ts'
 import type { Link, LinkOptions } from '../../src/proxy-agent/link-owner.ts'
-import { createLookups } from '../../src/proxy-agent/lookups.ts'
+import { createLookups, type Lookup } from '../../src/proxy-agent/lookups.ts'
 import { createOpenSockets } from '../../src/proxy-agent/open-sockets.ts'
 import { createBudget } from '../../src/tunnel/budget.ts'
 import { offered, writeExtensions } from '../../src/tunnel/extensions.ts'
 import { LONG_PATH_STREAM_WINDOW_BYTES, STREAM_WINDOW_BYTES } from '../../src/tunnel/http2-windows.ts'
+import type { Packet } from '../../src/tunnel/packet.ts'
 import { eventually, within } from '../integration/deadline.ts'
 import { speakGrpc } from '../integration/wire.ts'
 import { manualClock } from '../platform/manual-clock.ts'
@@ -48,7 +51,7 @@ const taken: OutgoingHttpHeaders = {
 type Asked = { readonly stream: ServerHttp2Stream; readonly headers: IncomingHttpHeaders }
 
 /** A server made by hand, which answers nothing by itself, and a link to it. */
-async function setup(t: Test, options: Partial<LinkOptions> = {}) {
+async function setup(t: Test, options: Partial<LinkOptions> = {}, lookup?: Lookup) {
   const listener = createSecureServer({ cert: server.certificatePem, key: server.keyPem, ALPNProtocols: ['h2'] })
   const asked = Promise.withResolvers<Asked>()
   listener.on('stream', (stream: ServerHttp2Stream, headers) => {
@@ -62,7 +65,7 @@ async function setup(t: Test, options: Partial<LinkOptions> = {}) {
   listener.listen(0, '127.0.0.1')
   t.teardown(() => listener.close())
   await once(listener, 'listening')
-  const world = open(t, (listener.address() as AddressInfo).port, options)
+  const world = open(t, (listener.address() as AddressInfo).port, options, lookup)
   return { ...world, listener, asked: () => within(asked.promise, 'a stream') }
 }
 
@@ -139,8 +142,13 @@ function open(t: Test, port: number, options: Partial<LinkOptions> = {}, lookup 
 }
 
 /** A link whose server has taken it. */
-async function connected(t: Test, answer: OutgoingHttpHeaders = taken, options: Partial<LinkOptions> = {}) {
-  const world = await setup(t, options)
+async function connected(
+  t: Test,
+  answer: OutgoingHttpHeaders = taken,
+  options: Partial<LinkOptions> = {},
+  lookup?: Lookup,
+) {
+  const world = await setup(t, options, lookup)
   const { stream } = await world.asked()
   stream.respond(answer, { waitForTrailers: true })
   await world.tells(1)
@@ -576,4 +584,20 @@ t.test('ends when the server pushes policies without end', async (t) => {
   await gone()
   t.match(told.at(-1), ['gone', 'the server pushes policies too often', true])
   t.equal((await wire.next('POLICY_ACK')).accepted, 0)
+})
+
+t.test('a dial whose name resolves late gets nothing that a policy has opened meanwhile', async (t) => {
+  const found = Promise.withResolvers<LookupAddress[]>()
+  const { wire, stream } = await connected(t, taken, {}, () => found.promise)
+  const allowing = (...cidr: string[]): Packet => {
+    const rules = JSON.stringify({ rules: [{ allow: { cidr } }] })
+    return { type: 'POLICY', version: versionOf(rules), rules }
+  }
+  wire.send(allowing('10.0.0.0/8'))
+  wire.send({ type: 'DIAL_REQ', protocol: 'tcp', address: 'web:80', random: 1 })
+  wire.send(allowing('10.0.0.0/8', '127.0.0.0/8'))
+  await read(stream)
+  found.resolve([{ address: '127.0.0.1', family: 4 }])
+  const error = /^dial tcp 127\.0\.0\.1:80: not allowed by the policy of the server: no rule allows it$/
+  t.match(await wire.next('DIAL_RSP'), { random: 1, error })
 })

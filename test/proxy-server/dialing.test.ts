@@ -501,6 +501,21 @@ t.test('asks nobody for what the policy denies', async (t) => {
   clean(t, world, a)
 })
 
+t.test('a second attempt asks the policy as it is by then', async (t) => {
+  const [a, b] = [testAgent('a'), testAgent('b')]
+  const denied = { kind: 'denied', text: 'not allowed any more' } as const
+  let said: ReturnType<DialDeps['authorise']> = { kind: 'allowed' }
+  const world = setup([a, b], { authorise: () => said, limits: {} })
+  const { outcomes } = world.dial()
+  t.strictSame(a.dialled(), [100])
+  said = denied
+  a.lose()
+  t.strictSame([outcomes, b.dialled()], [[denied], []])
+  t.strictSame(world.metrics.counted, [['dialDenied', 'policy']])
+  t.equal(world.tenant?.pendingDials, 0)
+  clean(t, world, a, b)
+})
+
 t.test('what the address decides is for agents that take the policy', async (t) => {
   const authorise: DialDeps['authorise'] = () => ({ kind: 'by-address' })
   const able = testAgent('able')

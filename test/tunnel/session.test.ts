@@ -183,8 +183,17 @@ t.test('counts and drops what its end or its extensions have no use for', async 
 
 t.test('a policy goes ahead of the dials that follow, and to nobody who did not ask for policies', async (t) => {
   const able = oneSession({ role: 'server', extensions: offered })
+  const inLine: Packet[] = [] // frames that are ordered stand behind all of these
+  Object.assign(able.carrier, { control: (packet: Packet) => void inLine.push(packet) })
   able.session.pushPolicy('v', '{}')
-  t.match(able.carrier.frames(), [{ type: 'POLICY', version: 'v', rules: '{}' }])
+  const events = { connected: () => hearing().events, failed: () => {} }
+  able.session.dial({ random: 1, protocol: 'tcp', address: 'a:1' }, events)
+  able.session.pushPolicy('w', '{}')
+  t.match(inLine, [
+    { type: 'POLICY', version: 'v', rules: '{}' },
+    { type: 'DIAL_REQ', random: 1 },
+    { type: 'POLICY', version: 'w' },
+  ])
   const stock = oneSession({ role: 'server', extensions: withoutLanes })
   stock.session.pushPolicy('v', '{}')
   t.strictSame(stock.carrier.frames(), [])
