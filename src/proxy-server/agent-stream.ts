@@ -93,8 +93,6 @@ export type AgentStream = PooledAgent & {
   readonly record: AgentRecord
   /** Of the lanes that stand. */
   readonly laneSockets: () => readonly TLSSocket[]
-  /** Whether it takes the policy that is pushed, and so judges what names resolve to. */
-  readonly judgesAddresses: boolean
   /** Sends the policy as it is now, to an agent that takes one. */
   readonly pushPolicy: () => void
   /** Ends the stream with a status; its connections break. */

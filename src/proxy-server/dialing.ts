@@ -59,7 +59,7 @@ type Unable = Exclude<SessionFailure, { readonly kind: 'refused' }>
 
 /** An agent that takes no policy, as a stock one, would dial whatever the name resolves to. */
 const UNJUDGED =
-  'not allowed by the policy of the cluster: it depends on the address, and the agent takes no policy to judge it by'
+  'not allowed by the policy of the cluster: it depends on the address, and no agent takes a policy to judge it by'
 
 export function createDialing(deps: DialDeps): Dialing {
   const { clusters, clock, metrics, tenants } = deps
@@ -160,15 +160,17 @@ export function createDialing(deps: DialDeps): Dialing {
         metrics.dialDenied('policy')
         return fail(authorisation)
       }
-      const agent = clusters.pick(cluster, address, deps.random(), before?.agent)
+      const byAddress = authorisation.kind === 'by-address'
+      const pick = byAddress ? clusters.pickJudge : clusters.pick
+      const agent = pick(cluster, address, deps.random(), before?.agent)
       if (!agent && before) return failOn(before.unable)
+      if (!agent && byAddress && clusters.pick(cluster, address, deps.random())) {
+        metrics.dialDenied('unjudged')
+        return fail({ kind: 'denied', text: UNJUDGED })
+      }
       if (!agent) {
         metrics.dialFailed('no_agent')
         return fail({ kind: 'no-agent' })
-      }
-      if (authorisation.kind === 'by-address' && !agent.judgesAddresses) {
-        metrics.dialDenied('unjudged')
-        return fail({ kind: 'denied', text: UNJUDGED })
       }
       const random = wanted && !agent.session.hasDial(wanted.random) ? wanted.random : deps.dialNumber()
       current = { agent, random }

@@ -50,7 +50,7 @@ export type ServerMetrics = {
   readonly dialFailed: (reason: DialFailureReason) => void
   /** A dial that was not even tried: its frontend, or the agent's stream, has as many pending as it may have. */
   readonly dialRefused: (limit: 'frontend' | 'stream') => void
-  /** A dial that the hub's policy denies, or that only an agent could judge which takes no policy. */
+  /** A dial that the hub's policy denies, or that only an agent could judge, where none takes policies. */
   readonly dialDenied: (why: 'policy' | 'unjudged') => void
   /** How an agent took the policy that was pushed to it. */
   readonly policyAnswered: (state: 'accepted' | 'refused') => void

@@ -523,7 +523,31 @@ t.test('what the address decides is for agents that take the policy', async (t) 
   t.strictSame(able.dialled(), [100])
   const stock = testAgent('stock', { judgesAddresses: false })
   const world = setup([stock], { authorise })
-  t.match(world.dial().outcomes, [{ kind: 'denied', text: /the agent takes no policy/ }])
+  t.match(world.dial().outcomes, [{ kind: 'denied', text: /no agent takes a policy/ }])
   t.strictSame([stock.dialled(), world.metrics.counted], [[], [['dialDenied', 'unjudged']]])
   clean(t, world, stock)
+})
+
+t.test('among stock agents it goes to one that takes the policy, and after that one to no stock one', async (t) => {
+  const stock = ['a', 'b', 'c'].map((id) => testAgent(id, { judgesAddresses: false }))
+  const judges = [testAgent('d'), testAgent('e')] as const
+  const world = setup([...stock, ...judges], { authorise: () => ({ kind: 'by-address' }) })
+  const { outcomes } = world.dial()
+  t.strictSame(judges[0].dialled(), [100])
+  judges[0].lose()
+  t.strictSame(judges[1].dialled(), [101])
+  judges[1].lose('gone')
+  t.strictSame(outcomes, [{ kind: 'agent-lost', cause: 'gone' }])
+  for (const { agent } of judges) world.clusters.remove('default', agent)
+  t.match(world.dial().outcomes, [{ kind: 'denied' }])
+  t.strictSame(
+    stock.map(({ dialled }) => dialled()),
+    [[], [], []],
+  )
+  clean(t, world, ...stock, ...judges)
+})
+
+t.test('says that there is no agent where none is that could judge or not', async (t) => {
+  const world = setup([], { authorise: () => ({ kind: 'by-address' }) })
+  t.strictSame(world.dial().outcomes, [{ kind: 'no-agent' }])
 })

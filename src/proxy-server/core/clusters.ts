@@ -11,6 +11,8 @@ import type { Strategy } from './strategies.ts'
 export type PooledAgent = IndexedAgent & {
   /** It asked for no new connections while another agent has room. Whoever sets it says so by `drain`. */
   draining: boolean
+  /** Whether it takes the policy that is pushed, and so judges what names resolve to. */
+  readonly judgesAddresses: boolean
 }
 
 export type Clusters<A extends PooledAgent> = {
@@ -25,7 +27,9 @@ export type Clusters<A extends PooledAgent> = {
    * @param random from 0 up to, not including, 1
    * @param except a stream that was tried already
    */
-  readonly pick: (cluster: string, address: string, random: number, except?: A) => A | undefined
+  readonly pick: PickAgent<A>
+  /** As `pick` does, one of those that judge addresses. */
+  readonly pickJudge: PickAgent<A>
   /** Streams of all clusters. */
   readonly all: () => A[]
   readonly of: (cluster: string) => readonly A[]
@@ -36,12 +40,16 @@ export type Clusters<A extends PooledAgent> = {
   readonly ready: () => boolean
 }
 
+type PickAgent<A> = (cluster: string, address: string, random: number, except?: A) => A | undefined
+
 type Pool<A> = {
   /** Oldest first. */
   readonly streams: Set<A>
-  readonly available: AgentIndex<A>
-  readonly draining: AgentIndex<A>
+  readonly all: Choice<A>
+  /** Those that judge addresses: in an index of their own, since a choice among all may find a hundred others first. */
+  readonly judges: Choice<A>
 }
+type Choice<A> = { readonly available: AgentIndex<A>; readonly draining: AgentIndex<A> }
 
 /** @param order at least one strategy */
 export function createClusters<A extends PooledAgent>(order: readonly Strategy[]): Clusters<A> {
@@ -51,14 +59,15 @@ export function createClusters<A extends PooledAgent>(order: readonly Strategy[]
   function poolOf(cluster: string): Pool<A> {
     const known = pools.get(cluster)
     if (known) return known
-    const pool = { streams: new Set<A>(), available: createAgentIndex<A>(order), draining: createAgentIndex<A>(order) }
+    const choice = (): Choice<A> => ({ available: createAgentIndex<A>(order), draining: createAgentIndex<A>(order) })
+    const pool = { streams: new Set<A>(), all: choice(), judges: choice() }
     pools.set(cluster, pool)
     return pool
   }
 
   const count = (strategy: Strategy): number => {
     let sum = 0
-    for (const { available, draining } of pools.values()) sum += countEither(available, draining, strategy)
+    for (const { all } of pools.values()) sum += countEither(all.available, all.draining, strategy)
     return sum
   }
 
@@ -66,32 +75,43 @@ export function createClusters<A extends PooledAgent>(order: readonly Strategy[]
     add(cluster, agent) {
       const pool = poolOf(cluster)
       pool.streams.add(agent)
-      const index = agent.draining ? pool.draining : pool.available
-      index.add(agent)
+      for (const { available, draining } of choicesOf(pool, agent)) {
+        const index = agent.draining ? draining : available
+        index.add(agent)
+      }
     },
     remove(cluster, agent) {
       const pool = pools.get(cluster)
       if (!pool?.streams.delete(agent)) return
-      pool.available.remove(agent)
-      pool.draining.remove(agent)
+      for (const { available, draining } of choicesOf(pool, agent)) {
+        available.remove(agent)
+        draining.remove(agent)
+      }
       if (pool.streams.size === 0) pools.delete(cluster)
     },
     drain(cluster, agent) {
       const pool = pools.get(cluster)
       if (!pool?.streams.has(agent)) return
-      pool.available.remove(agent)
-      pool.draining.add(agent)
+      for (const { available, draining } of choicesOf(pool, agent)) {
+        available.remove(agent)
+        draining.add(agent)
+      }
     },
-    pick(cluster, address, random, except) {
-      const pool = pools.get(cluster)
-      return pool?.available.pick(address, random, except) ?? pool?.draining.pick(address, random, except)
-    },
+    pick: (cluster, address, random, except) => pickFrom(pools.get(cluster)?.all, address, random, except),
+    pickJudge: (cluster, address, random, except) => pickFrom(pools.get(cluster)?.judges, address, random, except),
     all: () => [...pools.values()].flatMap(({ streams }) => [...streams]),
     of: (cluster) => [...(pools.get(cluster)?.streams ?? [])],
     names: () => [...pools.keys()],
     backends: () => Object.fromEntries(order.map((strategy) => [strategy, count(strategy)])),
     ready: () => first !== undefined && count(first) > 0,
   }
+}
+
+const choicesOf = <A extends PooledAgent>({ all, judges }: Pool<A>, { judgesAddresses }: A): readonly Choice<A>[] =>
+  judgesAddresses ? [all, judges] : [all]
+
+function pickFrom<A>(from: Choice<A> | undefined, address: string, random: number, except?: A): A | undefined {
+  return from?.available.pick(address, random, except) ?? from?.draining.pick(address, random, except)
 }
 
 function countEither<A>(one: AgentIndex<A>, other: AgentIndex<A>, strategy: Strategy): number {

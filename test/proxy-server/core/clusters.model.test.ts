@@ -81,6 +81,7 @@ function runSchedule(seed: number): void {
         draining: random.below(8) === 0,
         hosts,
         defaultRoute: random.below(3) === 0,
+        judgesAddresses: random.below(2) === 0,
       }
       agents.push(fresh)
       clusters.add('default', fresh)
@@ -94,13 +95,18 @@ function runSchedule(seed: number): void {
     }
     const address = random.pick(ADDRESSES)
     const except = random.below(2) === 0 ? any() : undefined
-    const wanted = candidates(agents, order, address, except)
-    // One lot from the middle of each share: each candidate comes once.
-    const shares = Math.max(1, wanted.length)
-    const lots = Array.from({ length: shares }, (_, share) => (share + 0.5) / shares)
-    const got = lots.map((lot) => clusters.pick('default', address, lot, except)?.number ?? -1)
-    const numbers = wanted.length > 0 ? wanted.map(({ number }) => number) : [-1]
-    expect(`step ${step}, ${address}`, got.toSorted(), numbers.toSorted())
+    const judges = agents.filter(({ judgesAddresses }) => judgesAddresses)
+    for (const [pick, able] of [
+      [clusters.pick, candidates(agents, order, address, except)],
+      [clusters.pickJudge, candidates(judges, order, address, except)],
+    ] as const) {
+      // One lot from the middle of each share: each candidate comes once.
+      const shares = Math.max(1, able.length)
+      const lots = Array.from({ length: shares }, (_, share) => (share + 0.5) / shares)
+      const got = lots.map((lot) => pick('default', address, lot, except)?.number ?? -1)
+      const numbers = able.length > 0 ? able.map(({ number }) => number) : [-1]
+      expect(`step ${step}, ${address}`, got.toSorted(), numbers.toSorted())
+    }
     expect(`step ${step}, streams`, clusters.all().length, agents.length)
     for (const strategy of order) expect(strategy, clusters.backends()[strategy], namedBy(agents, strategy))
     expect('ready', clusters.ready(), namedBy(agents, order[0]!) > 0)
@@ -118,7 +124,8 @@ t.test('picks among 10,000 agents as fast as among ten', async (t) => {
   const clusters = createClusters<Agent>(['destHost', 'defaultRoute', 'default'])
   const agents = Array.from({ length: 10_000 }, (_, number): Agent => {
     const hosts = new Set(['shared', `node-${number}`, `10.0.${number >> 8}.${number & 255}`])
-    return { agentId: `agent-${number}`, number, since: number, draining: false, hosts, defaultRoute: true }
+    const able = { draining: false, hosts, defaultRoute: true, judgesAddresses: true }
+    return { agentId: `agent-${number}`, number, since: number, ...able }
   })
   for (const agent of agents) clusters.add('default', agent)
   for (const agent of agents.slice(1)) {

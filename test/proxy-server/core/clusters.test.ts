@@ -5,7 +5,7 @@ import type { Strategy } from '../../../src/proxy-server/core/strategies.ts'
 type Agent = PooledAgent & { readonly name: string }
 
 function agent(agentId: string, name = agentId, hosts: string[] = [], defaultRoute = false): Agent {
-  return { agentId, name, draining: false, hosts: new Set(hosts), defaultRoute }
+  return { agentId, name, draining: false, hosts: new Set(hosts), defaultRoute, judgesAddresses: false }
 }
 
 function pool(order: readonly Strategy[], ...agents: Agent[]): Clusters<Agent> {
@@ -178,4 +178,18 @@ t.test('is ready when the first strategy has somebody, whatever the others have'
     clusters.remove('default', enough)
     t.notOk(clusters.ready(), first)
   }
+})
+
+t.test('picks a judge, be it one that drains, and nobody who is none', async (t) => {
+  const stock = [agent('a', 'a', ['10.0.0.1']), agent('b', 'b', ['10.0.0.1'])]
+  const judge = { ...agent('judge'), judgesAddresses: true }
+  const clusters = pool(['destHost', 'default'], ...stock, judge)
+  const judges = (): unknown[] =>
+    [0, 0.4, 0.99].map((lot) => clusters.pickJudge('default', ADDRESS, lot)?.name ?? 'nobody')
+  t.strictSame([judges(), picked(clusters)], [Array(3).fill('judge'), ['a', 'b']])
+  drain(clusters, judge)
+  t.strictSame(judges(), Array(3).fill('judge'))
+  t.equal(clusters.pickJudge('default', ADDRESS, 0, judge), undefined)
+  clusters.remove('default', judge)
+  t.strictSame([judges(), picked(clusters)], [Array(3).fill('nobody'), ['a', 'b']])
 })
