@@ -33,7 +33,9 @@ export function authorise(rules: Rules, principal: string, address: string): Aut
       : denied('it depends on the address, which the agent cannot judge for who asks')
   }
   const rule = verdict.rule === undefined ? undefined : own[verdict.rule]
-  return denied(rule === undefined ? 'no rule allows it' : `rule ${rules.indexOf(rule) + 1}, ${ruleText(rule)}`)
+  if (rule === undefined) return denied('no rule allows it')
+  const what = ruleText({ ...rule, from: [] }) // whom else it is for is not for a client to hear
+  return denied(`rule ${rules.indexOf(rule) + 1}, ${what}`)
 }
 
 /** What an agent can see to: it does not know who asks. */

@@ -17,17 +17,17 @@ const said = (rules: Rules, principal: string, address: string): string => {
     : authorisation.kind
 }
 
-t.test('addresses are judged by the rules of who asks', async (t) => {
+t.test('addresses are judged by the rules of who asks, who hears nobody’s name', async (t) => {
   const rules = rulesOf(
     { allow: { cidr: '10.0.0.0/8', ports: 443 } },
     { allow: { cidr: '10.9.0.0/16' }, from: ['prometheus', 'grafana'] },
-    { deny: { cidr: '10.0.1.0/24' }, from: 'prometheus' },
+    { deny: { cidr: '10.0.1.0/24' }, from: ['prometheus', 'somebody else'] },
   )
   t.equal(said(rules, 'apiserver', '10.0.1.1:443'), 'allowed')
-  t.equal(said(rules, 'prometheus', '10.0.1.1:443'), 'rule 3, deny 10.0.1.0/24 from prometheus')
+  t.equal(said(rules, 'prometheus', '10.0.1.1:443'), 'rule 3, deny 10.0.1.0/24')
   t.equal(said(rules, 'prometheus', '10.9.0.1:9090'), 'allowed')
   t.equal(said(rules, 'apiserver', '10.9.0.1:9090'), 'no rule allows it')
-  t.equal(said(rules, 'prometheus', '[::ffff:10.0.1.1]:443'), 'rule 3, deny 10.0.1.0/24 from prometheus')
+  t.equal(said(rules, 'prometheus', '[::ffff:10.0.1.1]:443'), 'rule 3, deny 10.0.1.0/24')
 })
 
 t.test('what cannot be read one way is denied', async (t) => {
