@@ -103,7 +103,7 @@ function readName(item: unknown): string | { readonly expected: string } {
 
 function readPrincipal(item: unknown): string | { readonly expected: string } {
   const isText = typeof item === 'string' && item !== '' && item.length <= MAX_PRINCIPAL_CHARS
-  return isText ? item : { expected: 'who asks, as the log names it: cluster/eu-1/user/prometheus' }
+  return isText ? item : { expected: 'who asks, such as user/prometheus or cluster/eu-1/apiserver' }
 }
 
 function readPorts(item: unknown): PortRange | { readonly expected: string } {

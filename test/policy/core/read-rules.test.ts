@@ -1,7 +1,9 @@
 import { readFileSync } from 'node:fs'
 import { Ajv } from 'ajv'
 import t from 'tap'
+import { readIdentity } from '../../../src/pki/identity.ts'
 import { MAX_ITEMS, MAX_RULES, readRules, writeRules } from '../../../src/policy/core/read-rules.ts'
+import { principalOf } from '../../../src/proxy-server/core/admission.ts'
 import { createRandom } from '../../platform/random.ts'
 
 const schema = JSON.parse(readFileSync(new URL('../../../config/policy.schema.json', import.meta.url), 'utf8'))
@@ -99,10 +101,20 @@ t.test('who asks is for a hub’s rules', async (t) => {
   )
   for (const from of [[], '', 7, null, [''], ['x'.repeat(1_025)], {}]) {
     const document = { rules: [{ allow: {}, from }] }
-    t.equal(readRules(document, 'hub').ok, false, JSON.stringify(from).slice(0, 20))
+    t.match(readRules(document, 'hub'), { ok: false, problems: [{ expected: /^who asks|^1 to/ }] })
     t.notOk(fitsSchema(document))
   }
   t.ok(fitsSchema({ rules: [rule] }))
+})
+
+t.test('who asks is told by names that there are', async (t) => {
+  const names = ['user/prometheus', 'cluster/eu-1/apiserver']
+  const expected = `who asks, such as ${names.join(' or ')}`
+  const problems = [{ pointer: '/rules/0/from', expected }]
+  t.strictSame(readRules({ rules: [{ allow: {}, from: 7 }] }, 'hub'), { ok: false, problems })
+  for (const name of names) {
+    t.equal(principalOf(readIdentity(`URI:spiffe://hub.example/${name}`, 'hub.example'), ''), name)
+  }
 })
 
 t.test('equal rules are written alike, and read back as themselves', async (t) => {
