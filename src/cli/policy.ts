@@ -1,4 +1,4 @@
-/** `culvert policy`: what may be dialled. Judges as the agent does, with the agent's own code. */
+/** `culvert policy`: what may be dialled. Judges as the server and the agent do, by the same code. */
 import { ipBytes } from '../platform/ip-address.ts'
 import { testCommand } from '../policy/commands/test.ts'
 import { validate } from '../policy/commands/validate.ts'
@@ -11,7 +11,7 @@ import { type CommandGroup, runGroup } from './command-group.ts'
 
 const test = testCommand({
   readTarget: (address) => readTarget('tcp', address),
-  refusal: (rules, target) => refusalOf({ ...rules, pushed: undefined }, target)?.text,
+  refusal: (rules, target) => refusalOf(rules, target)?.text,
   allowing(rules, { name, address, port }) {
     const canonical = name === undefined ? undefined : canonicalName(name)
     const verdict = judge(rules, {
@@ -29,9 +29,10 @@ const group: CommandGroup = {
   summary: 'Check and explain what may be dialled.',
   commands: { test, validate },
   examples: [
-    'A policy, before an agent gets it:',
+    'A policy, before an agent or a hub gets it:',
     'culvert policy validate policy.yaml',
     'culvert policy test 10.0.0.7:10250 --policy-file policy.yaml',
+    'culvert policy validate hub.yaml --hub',
   ],
 }
 

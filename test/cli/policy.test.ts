@@ -23,8 +23,19 @@ function policy(...argv: string[]): Promise<Ended> {
   })
 }
 
-const file = join(t.testdir({ 'policy.yaml': POLICY, 'bad.yaml': 'rules: 1' }), 'policy.yaml')
+const HUB = `rules:
+  - allow: { cidr: 10.0.0.0/8, ports: [443] }
+  - allow: { cidr: 10.9.0.0/16 }
+    from: user/prometheus
+  - deny: { cidr: 10.2.0.0/16 }
+    from: user/bob
+  - deny: { cidr: 10.1.0.0/16 }
+  - allow: { name: web.example }
+`
+
+const file = join(t.testdir({ 'policy.yaml': POLICY, 'hub.yaml': HUB, 'bad.yaml': 'rules: 1' }), 'policy.yaml')
 const given = ['--policy-file', file]
+const ofHub = ['--hub', '--policy-file', join(file, '../hub.yaml')]
 
 t.test('explains each verdict, and exits with 1 where one is no yes', async (t) => {
   const allowed = await policy('test', '10.2.0.1:443', '[::ffff:10.2.0.1]:443', ...given)
@@ -70,6 +81,49 @@ t.test('judges names with the addresses that are given or found', async (t) => {
   const resolved = await policy('test', 'localhost:80', ...given, '--resolve')
   t.equal(resolved.code, 1)
   t.match(resolved.stdout, /^localhost:80 as (127\.0\.0\.1|::1): denied: .*rule 3/)
+})
+
+t.test('a hub’s policy is judged for who asks, by the server and then by the agent', async (t) => {
+  const asked = async (targets: string[], ...more: string[]): Promise<string[]> =>
+    (await policy('test', ...targets, ...ofHub, ...more)).stdout.trimEnd().split('\n')
+  const by = 'not allowed by the policy of the cluster:'
+  t.strictSame(await asked(['10.9.0.1:9090', '10.2.0.1:443'], '--from', 'user/prometheus'), [
+    '10.9.0.1:9090: allowed: rule 2 (line 3), allow 10.9.0.0/16 from user/prometheus',
+    '10.2.0.1:443: allowed: rule 1 (line 2), allow 10.0.0.0/8 ports 443',
+  ])
+  t.strictSame(await asked(['10.2.0.1:443'], '--from', 'user/bob'), [
+    `10.2.0.1:443: denied: ${by} rule 3, deny 10.2.0.0/16`,
+  ])
+  t.strictSame(await asked(['10.9.0.1:9090', 'other.example:443', '10.1.0.1:443', '0x0a000001:443']), [
+    `10.9.0.1:9090: denied: ${by} no rule allows it`,
+    `other.example:443: denied: ${by} it depends on the address, which the agent cannot judge for who asks`,
+    `10.1.0.1:443: denied: ${by} rule 4, deny 10.1.0.0/16`,
+    `0x0a000001:443: denied: ${by} it is no name or address with a port`,
+  ])
+  const web = ['web.example:443']
+  t.match(await asked(web), [/^web\.example:443: undecided: it depends on the address/])
+  t.match(await asked(web, '--address', '10.3.0.1', '--address', '10.1.0.1', '--address', '169.254.1.1'), [
+    /^web\.example:443 as 10\.3\.0\.1: allowed: rule 1 \(line 2\)/,
+    /as 10\.1\.0\.1: denied: .*not allowed by the policy of the server: rule 3, deny 10\.1\.0\.0\/16$/,
+    /as 169\.254\.1\.1: denied: .*link-local/,
+  ])
+  const json = await policy('test', ...web, '10.1.0.1:443', ...ofHub, '--from', 'user/bob', '-o', 'json')
+  t.match(JSON.parse(json.stdout), [
+    { name: 'web.example', address: null, verdict: 'denied', why: /cannot judge for who asks/ },
+    { name: null, address: '10.1.0.1', verdict: 'denied' },
+  ])
+})
+
+t.test('a hub’s policy is one only when that is said, and who asks is for it', async (t) => {
+  t.match(await policy('test', 'a:1', '--hub'), { code: 1, stderr: /--hub: expected --policy-file as well/ })
+  t.match(await policy('test', 'a:1', ...given, '--from', 'user/bob'), {
+    code: 1,
+    stderr: /--from: expected --hub as well/,
+  })
+  t.match(await policy('test', 'a:1', '--policy-file', join(file, '../hub.yaml')), {
+    code: 1,
+    stderr: /hub\.yaml:4: rules\.1\.from: expected one of the keys allow, deny, comment/,
+  })
 })
 
 t.test('without a file, what is always refused; with --hub-ranges, those too', async (t) => {

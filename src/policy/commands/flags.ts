@@ -8,3 +8,7 @@ export const outputFlag: Flag = {
   help: 'Form of the output: text or json.',
   problem: (text) => (text === 'text' || text === 'json' ? undefined : 'text or json'),
 }
+
+export const hubFlag: Flag = {
+  help: "The policy is a hub's: its rules may have from, and are at most 64 KiB when they are pushed.",
+}

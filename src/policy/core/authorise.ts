@@ -24,7 +24,7 @@ export type Authorisation =
 export function authorise(rules: Rules, principal: string, address: string): Authorisation {
   const target = readDestination(address)
   if (target === undefined) return denied('it is no name or address with a port')
-  const own = rules.filter(({ from }) => from.length === 0 || from.includes(principal))
+  const own = rulesFor(rules, principal)
   const verdict = judge(own, target)
   if (verdict.kind === 'allowed') return verdict
   if (verdict.kind === 'by-address') {
@@ -36,6 +36,11 @@ export function authorise(rules: Rules, principal: string, address: string): Aut
   if (rule === undefined) return denied('no rule allows it')
   const what = ruleText({ ...rule, from: [] }) // whom else it is for is not for a client to hear
   return denied(`rule ${rules.indexOf(rule) + 1}, ${what}`)
+}
+
+/** Those that count for who asks. */
+export function rulesFor(rules: Rules, principal: string): Rules {
+  return rules.filter(({ from }) => from.length === 0 || from.includes(principal))
 }
 
 /** What an agent can see to: it does not know who asks. */

@@ -23,6 +23,27 @@ t.test('validate says the version of what is good, and every problem of what is 
   })
 })
 
+t.test('validate knows a hub’s policy when that is said, and how long it may be', async (t) => {
+  const cidr = Array.from({ length: 900 }, (_, index) => `::${(index + 1).toString(16)}`)
+  const at = t.testdir({
+    'hub.yaml': 'rules: [{ allow: {}, from: user/bob }, { deny: { name: db }, from: user/bob }]',
+    'pushed.yaml': 'rules: [{ allow: {} }]',
+    'long.yaml': JSON.stringify({ rules: Array(10).fill({ allow: { cidr } }) }),
+  })
+  const [hub, pushed, long] = ['hub.yaml', 'pushed.yaml', 'long.yaml'].map((name) => join(at, name))
+  t.match(await run(validate, [hub!]), {
+    kind: 'failed',
+    warnings: [/hub\.yaml:1: rules\.0\.from: expected one of the keys/, /rules\.1\.from/],
+  })
+  const version = linesOf(await run(validate, [pushed!]))[0]?.match(/version (\w+)/)?.[1]
+  t.strictSame(linesOf(await run(validate, [hub!, '--hub'])), [`${hub}: good: version ${version}, 2 rules`])
+  t.equal((await run(validate, [long!])).kind, 'done', 'nobody pushes that of an agent')
+  t.match(await run(validate, [long!, '--hub']), {
+    kind: 'failed',
+    warnings: [/long\.yaml:1: expected rules that take at most 65536 bytes when they are pushed/],
+  })
+})
+
 t.test('validate as JSON', async (t) => {
   const at = folder(t)
   const outcome = await run(validate, [join(at, 'good.yaml'), join(at, 'bad.yaml'), '-o', 'json'])
