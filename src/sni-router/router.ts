@@ -15,13 +15,13 @@ import type { Route, RouterConfig } from './core/config.ts'
 import { routeTable } from './core/routes.ts'
 import { createGroups, sourceOf } from './core/sources.ts'
 import { newTally, type RouterMetrics, type RouteTally } from './metrics.ts'
-import type { SpliceEnd } from './splice.ts'
 
 /** Between two looks at whether clients and backends are still there: milliseconds. */
 const LOOK_MS = 5_000
 /** Backends of which a repeated failure is remembered, so that it is told once a minute. */
 const MAX_WARNED = 1_000
 
+/** Disposing hangs up on everybody. */
 export type Router = Disposable & {
   readonly apply: (config: RouterConfig) => void
   /** Takes an accepted connection. @param listener the index of its entry in `listen` */
@@ -29,9 +29,8 @@ export type Router = Disposable & {
   readonly count: () => number
   readonly tallies: () => ReadonlyMap<string, RouteTally>
   readonly backendStates: () => { readonly route: string; readonly up: number; readonly down: number }[]
-  /** Cuts those that are joined to nobody yet; the others may finish. Resolves when nobody is left. */
+  /** Cuts those whose ClientHello has not come; who is dialled for or joined may finish. Resolves when nobody is left. */
   readonly drain: () => Promise<void>
-  readonly cutAll: (how: SpliceEnd) => void
 }
 export type RouterDeps = {
   readonly clock: Clock
@@ -154,10 +153,10 @@ export function createRouter(first: RouterConfig, deps: RouterDeps): Router {
         if (clients.size === 0) resolve()
       })
     },
-    cutAll(how) {
-      for (const client of clients) client.cut('shutdown', how)
+    [Symbol.dispose]() {
+      timer[Symbol.dispose]()
+      for (const client of clients) client.cut('shutdown', 'shutdown')
     },
-    [Symbol.dispose]: () => timer[Symbol.dispose](),
   }
 }
 

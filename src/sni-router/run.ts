@@ -92,7 +92,6 @@ export async function runRouter(
       'shutting down',
     )
     await Promise.race([router.drain(), elapsed(clock, options.drainTimeoutMs), aborted(shutdown.now)])
-    router.cutAll('shutdown')
   } finally {
     for (const server of servers) server.close()
     health.close()
