@@ -25,13 +25,17 @@ export type Member = {
 export type Backends = Disposable & {
   /** These and no others, by this rule, from now on; those that stay keep what is known of them. */
   readonly use: (targets: readonly Target[], rule: HealthRule) => void
-  /** Until each of these has an address or is known to have none; undefined: they are. */
-  readonly unknown: (targets: readonly Target[]) => Promise<unknown> | undefined
+  /** Calls once, at the first answer about one of these that has had none; undefined: all have. Disposing takes it back. */
+  readonly nextAnswer: (targets: readonly Target[], call: () => void) => Disposable | undefined
   readonly members: (targets: readonly Target[]) => readonly Member[]
   readonly tried: (member: Member, result: 'ok' | 'failed') => void
 }
 type Deps = { readonly clock: Clock; readonly log: Log; readonly watchName: WatchName; readonly connect: Connect }
-type Pool = Disposable & { readonly members: Map<string, Checked>; unknown: PromiseWithResolvers<void> | undefined }
+type Pool = Disposable & {
+  readonly members: Map<string, Checked>
+  /** Who waits for the first answer about its name; undefined: that has come, or it is an address. */
+  waiting: Set<() => void> | undefined
+}
 type Checked = Disposable & { readonly member: Member }
 
 export function createBackends({ clock, log, watchName, connect }: Deps): Backends {
@@ -73,15 +77,15 @@ export function createBackends({ clock, log, watchName, connect }: Deps): Backen
     const members = new Map<string, Checked>()
     if (isIP(host) !== 0) {
       members.set(host, checked(host, port))
-      return { members, unknown: undefined, [Symbol.dispose]: () => disposeAll(members.values()) }
+      return { members, waiting: undefined, [Symbol.dispose]: () => disposeAll(members.values()) }
     }
     const pool: Pool = {
       members,
-      unknown: Promise.withResolvers<void>(),
+      waiting: new Set(),
       [Symbol.dispose]() {
         watch[Symbol.dispose]()
         disposeAll(members.values())
-        pool.unknown?.resolve()
+        answered(pool)
       },
     }
     let failed = false
@@ -101,8 +105,7 @@ export function createBackends({ clock, log, watchName, connect }: Deps): Backen
           for (const ip of answer.ips) if (!members.has(ip)) members.set(ip, checked(ip, port))
         }
         failed = 'error' in answer
-        pool.unknown?.resolve()
-        pool.unknown = undefined
+        answered(pool)
       },
     )
     return pool
@@ -119,9 +122,18 @@ export function createBackends({ clock, log, watchName, connect }: Deps): Backen
       }
       for (const [key, target] of wanted) if (!pools.has(key)) pools.set(key, open(target))
     },
-    unknown(targets) {
-      const waits = targets.flatMap((target) => pools.get(targetText(target))?.unknown?.promise ?? [])
-      return waits.length === 0 || waits.length < targets.length ? undefined : Promise.race(waits)
+    nextAnswer(targets, call) {
+      const places = targets.flatMap((target) => pools.get(targetText(target))?.waiting ?? [])
+      if (places.length === 0) return undefined
+      const leave = (): void => {
+        for (const place of places) place.delete(once)
+      }
+      const once = (): void => {
+        leave()
+        call()
+      }
+      for (const place of places) place.add(once)
+      return { [Symbol.dispose]: leave }
     },
     members: (targets) =>
       targets.flatMap((target) =>
@@ -133,6 +145,13 @@ export function createBackends({ clock, log, watchName, connect }: Deps): Backen
       pools.clear()
     },
   }
+}
+
+/** It has its first answer, or will have none. */
+function answered(pool: Pool): void {
+  const waiting = pool.waiting ?? []
+  pool.waiting = undefined
+  for (const call of waiting) call()
 }
 
 function disposeAll(all: Iterable<Disposable>): void {

@@ -31,7 +31,7 @@ export function startDial(request: DialRequest, { clock, backends, connect }: Di
   const deadline = clock.after(limits.dialDeadlineMs, () => fail('timeout'))
   let left: Member[] = []
   let why: DialFailure = 'no-backend'
-  let attempt: Disposable | undefined
+  let attempt: Disposable | undefined // a try, or the wait for somebody to ask
   let isOver = false
 
   function end(): void {
@@ -48,7 +48,10 @@ export function startDial(request: DialRequest, { clock, backends, connect }: Di
 
   function begin(): void {
     if (isOver) return
-    left = inOrder(backends.members(targets)).slice(0, MAX_TRIES)
+    const members = backends.members(targets)
+    attempt = members.length === 0 ? backends.nextAnswer(targets, begin) : undefined
+    if (attempt) return
+    left = inOrder(members).slice(0, MAX_TRIES)
     next()
   }
 
@@ -94,9 +97,7 @@ export function startDial(request: DialRequest, { clock, backends, connect }: Di
     return { [Symbol.dispose]: giveUp }
   }
 
-  const unknown = backends.unknown(targets)
-  if (unknown) void unknown.then(begin)
-  else queueMicrotask(begin)
+  queueMicrotask(begin)
   return {
     [Symbol.dispose]() {
       if (!isOver) end()

@@ -74,11 +74,15 @@ t.test('goes on to the next when one refuses or takes its time', async (t) => {
 })
 
 t.test('fails when all have refused, with what the last did', async (t) => {
-  const { dial, backends } = setup(t, [portOf(await closedPort()), portOf(await closedPort())])
+  const targets = [portOf(await closedPort()), portOf(await closedPort())]
+  const { dial, backends } = setup(t, targets)
   const { outcome, missed } = dial()
   t.equal(await within(outcome, 'an outcome'), 'refused')
   t.equal(missed.length, 2)
-  t.ok(backends.members([]).length === 0)
+  t.strictSame(
+    backends.members(targets).map(({ active }) => active),
+    [0, 0],
+  )
 })
 
 t.test('ends at the deadline of all tries together', async (t) => {
@@ -129,6 +133,26 @@ t.test('waits for the first answer about a name, within its deadline, and for no
 
   const other = setup(t, [{ host: '127.0.0.1', port: target.port }, named])
   t.type(await within(other.dial().outcome, 'a connection'), 'object', 'the one that is known')
+})
+
+t.test('waits for the next name while none of the route has an address, and fails when none is left', async (t) => {
+  const target = await listenTarget(t, echo)
+  const named = (host: string): Target => ({ host, port: target.port })
+  const gone: Answer = { error: new Error('gone') }
+  const slow = setup(t, [named('gone'), named('late')])
+  const first = slow.dial()
+  await turns()
+  slow.answers.get('gone')?.(gone)
+  const second = slow.dial()
+  await turns()
+  slow.answers.get('late')?.({ ips: ['127.0.0.1'] })
+  for (const { outcome } of [first, second]) t.type(await within(outcome, 'a connection'), 'object')
+
+  const none = setup(t, [named('gone'), named('late')])
+  const { outcome } = none.dial()
+  await turns()
+  for (const name of ['gone', 'late']) none.answers.get(name)?.(gone)
+  t.equal(await within(outcome, 'an outcome'), 'no-backend')
 })
 
 t.test('fails where a name has no address, and keeps those it had', async (t) => {

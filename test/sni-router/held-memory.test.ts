@@ -1,4 +1,4 @@
-/** What the router keeps of a client: nothing of its ClientHello once a backend has it. */
+/** What the router keeps of a client: nothing of its ClientHello once a backend has it, nothing at all once it has left. */
 import { connect, type Socket } from 'node:net'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
@@ -47,6 +47,25 @@ t.test('a joined client keeps nothing of its hello', async (t) => {
     'the backend has every hello',
     () => [...target.sockets].filter(({ bytesRead }) => bytesRead === hello.length).length,
     (count) => count === CLIENTS,
+  )
+  await keepsLittle(t, before)
+})
+
+t.test('a client that leaves while a name is looked up is not kept until there is an answer', async (t) => {
+  const { router, port } = await startRouter(t, 'backend.example:1')
+  const before = heldBytes()
+  const sockets = sendHellos(t, port)
+  await eventually(
+    'all wait for the name',
+    () => router.tallies().get('a')?.open,
+    (open) => open === CLIENTS,
+  )
+  t.ok((heldBytes() - before) / CLIENTS > hello.length / 2, 'who waits keeps its hello')
+  for (const socket of sockets) socket.destroy()
+  await eventually(
+    'all have left',
+    () => router.count(),
+    (count) => count === 0,
   )
   await keepsLittle(t, before)
 })

@@ -1,0 +1,140 @@
+/** Time, answers about names and connections come when the test says so: no socket is ever connected. */
+import { Socket } from 'node:net'
+import t, { type Test } from 'tap'
+import { createBackends } from '../../src/sni-router/backends.ts'
+import type { Target } from '../../src/sni-router/core/config.ts'
+import type { Answer, WatchName } from '../../src/sni-router/names.ts'
+import { manualClock } from '../platform/manual-clock.ts'
+import { recordedLog } from '../platform/recorded-log.ts'
+
+const rule = { intervalMs: 5_000, timeoutMs: 2_000, fall: 2, rise: 1 }
+const to = (host: string): Target => ({ host, port: 1 })
+const [A, B, C] = [to('10.0.0.1'), to('10.0.0.2'), to('10.0.0.3')]
+const error = new Error('refused')
+
+function setup(t: Test) {
+  const time = manualClock()
+  const log = recordedLog()
+  const answers = new Map<string, (answer: Answer) => void>()
+  const watchName: WatchName = (name, _interval, told) => {
+    answers.set(name, told)
+    return { [Symbol.dispose]: () => void answers.delete(name) }
+  }
+  const checks: { readonly ip: string; readonly socket: Socket }[] = []
+  const connect = ({ ip }: { readonly ip: string }): Socket => {
+    const socket = new Socket()
+    checks.push({ ip, socket })
+    return socket
+  }
+  const backends = createBackends({ clock: time, log, watchName, connect })
+  t.teardown(() => backends[Symbol.dispose]())
+  const ipsOf = (...targets: Target[]) => backends.members(targets).map(({ ip }) => ip)
+  return { time, log, answers, checks, backends, ipsOf }
+}
+
+t.test('checks an address at once and a while after each result, and says what becomes of it', async (t) => {
+  const { time, log, checks, backends } = setup(t)
+  backends.use([A], rule)
+  const [member] = backends.members([A])
+  t.equal(checks.length, 1)
+  checks[0]?.socket.emit('error', error)
+  t.ok(checks[0]?.socket.destroyed)
+  time.advance(4_999)
+  t.equal(checks.length, 1)
+  time.advance(1)
+  t.equal(checks.length, 2)
+  t.equal(member?.health.state, 'up')
+  time.advance(2_000) // nothing answers
+  t.equal(member?.health.state, 'down')
+  time.advance(5_000)
+  checks[2]?.socket.emit('connect')
+  t.equal(member?.health.state, 'up')
+  t.strictSame(log.messages('info'), ['backend is down', 'backend is up again'])
+})
+
+t.test('the addresses of a name come and go with its answers, and stay while there is none', async (t) => {
+  const { time, log, answers, checks, backends, ipsOf } = setup(t)
+  const name = to('backend')
+  backends.use([name], rule)
+  const tell = (answer: Answer): void => answers.get('backend')?.(answer)
+  t.equal(checks.length, 0)
+  tell({ ips: ['10.0.0.1', '10.0.0.2'] })
+  const stays = backends.members([name])[1]
+  for (let count = 0; count < 2; count++) tell({ error })
+  t.strictSame(ipsOf(name), ['10.0.0.1', '10.0.0.2'])
+  tell({ ips: ['10.0.0.3', '10.0.0.2'] })
+  t.strictSame(ipsOf(name), ['10.0.0.2', '10.0.0.3'])
+  t.equal(backends.members([name])[0], stays, 'with what is known of it')
+  t.strictSame(
+    checks.map(({ ip, socket }) => [ip, socket.destroyed]),
+    [
+      ['10.0.0.1', true],
+      ['10.0.0.2', false],
+      ['10.0.0.3', false],
+    ],
+  )
+  t.equal(time.waiting(), 2)
+  tell({ ips: [] })
+  t.strictSame(ipsOf(name), [])
+  t.equal(time.waiting(), 0)
+  t.strictSame(log.messages('info'), [
+    'backend has no address now: those it had stay in use',
+    'backend has addresses again',
+  ])
+})
+
+t.test('other targets keep what stays and end what goes', async (t) => {
+  const { time, answers, checks, backends, ipsOf } = setup(t)
+  backends.use([A, B, to('backend')], rule)
+  const [stays] = backends.members([A])
+  backends.use([A, C, to('other')], rule)
+  t.equal(backends.members([A])[0], stays)
+  t.strictSame(ipsOf(A, B, C), ['10.0.0.1', '10.0.0.3'])
+  t.strictSame([...answers.keys()], ['other'])
+  t.strictSame(
+    checks.map(({ ip, socket }) => [ip, socket.destroyed]),
+    [
+      ['10.0.0.1', false],
+      ['10.0.0.2', true],
+      ['10.0.0.3', false],
+    ],
+  )
+  for (const { socket } of checks) socket.emit('connect')
+  t.equal(time.waiting(), 2, 'the next checks of those that are left')
+  backends[Symbol.dispose]()
+  t.equal(time.waiting(), 0)
+  t.strictSame([...answers.keys()], [])
+})
+
+t.test('tells who waits of the first answer, once, and nobody who has gone', async (t) => {
+  const { answers, backends } = setup(t)
+  const [one, two] = [to('one'), to('two')]
+  backends.use([A, one, two], rule)
+  const told: string[] = []
+  const wait = (who: string, ...targets: Target[]) => backends.nextAnswer(targets, () => void told.push(who))
+  wait('either', one, two)
+  wait('two', A, two)
+  const gone = wait('gone', one, two)
+  gone?.[Symbol.dispose]()
+  answers.get('one')?.({ error })
+  t.strictSame(told, ['either'])
+  t.equal(wait('late', A, one), undefined, 'there is no first answer to come')
+  answers.get('one')?.({ ips: ['10.0.0.1'] })
+  answers.get('two')?.({ ips: ['10.0.0.1'] })
+  t.strictSame(told, ['either', 'two'])
+})
+
+t.test('tells who waits for a name that is not asked for any more', async (t) => {
+  const { backends } = setup(t)
+  const [one, two] = [to('one'), to('two')]
+  backends.use([one, two], rule)
+  const told: string[] = []
+  const wait = (): void => {
+    if (!backends.nextAnswer([one, two], wait)) told.push('nothing to wait for')
+  }
+  wait()
+  backends.use([two], rule)
+  t.strictSame(told, [])
+  backends[Symbol.dispose]()
+  t.strictSame(told, ['nothing to wait for'])
+})
