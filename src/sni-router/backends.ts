@@ -1,6 +1,6 @@
 /**
  * The backends of all routes: the addresses behind each `host:port`, which of them are well, and how many connections each has.
- * A connection that a client needed tells as much as a check, so a backend in use is checked less.
+ * A client's connection tells as much as a check, so a backend that clients reach is checked less.
  */
 import { isIP } from 'node:net'
 import type { Clock } from '../platform/clock.ts'
@@ -19,8 +19,8 @@ export type Member = {
   health: Health
   active: number
   chosen: number
-  /** When a connection to it last succeeded or failed. */
-  triedMs: number
+  /** When a client last reached it, if none has failed to since. */
+  reachedMs: number
 }
 export type Backends = Disposable & {
   /** These and no others, by this rule, from now on; those that stay keep what is known of them. */
@@ -28,6 +28,7 @@ export type Backends = Disposable & {
   /** Calls once, at the first answer about one of these that has had none; undefined: all have. Disposing takes it back. */
   readonly nextAnswer: (targets: readonly Target[], call: () => void) => Disposable | undefined
   readonly members: (targets: readonly Target[]) => readonly Member[]
+  /** By a client's connection. */
   readonly tried: (member: Member, result: 'ok' | 'failed') => void
 }
 type Deps = { readonly clock: Clock; readonly log: Log; readonly watchName: WatchName; readonly connect: Connect }
@@ -42,9 +43,8 @@ export function createBackends({ clock, log, watchName, connect }: Deps): Backen
   const pools = new Map<string, Pool>()
   let rule: HealthRule = { intervalMs: 5_000, timeoutMs: 2_000, fall: 2, rise: 1 }
 
-  function tried(member: Member, result: 'ok' | 'failed'): void {
+  function judge(member: Member, result: 'ok' | 'failed'): void {
     const before = member.health.state
-    member.triedMs = clock.now()
     member.health = judged(member.health, result, rule)
     if (member.health.state === before) return
     if (before === 'up') log.warn({ backend: member.shown }, 'backend is down')
@@ -55,17 +55,17 @@ export function createBackends({ clock, log, watchName, connect }: Deps): Backen
     const shown = targetText({ host: ip, port })
     const member: Member = {
       ...{ ip, port, shown, health: unknownHealth, active: 0, chosen: 0 },
-      triedMs: Number.NEGATIVE_INFINITY,
+      reachedMs: Number.NEGATIVE_INFINITY,
     }
     let next: Disposable | undefined // a check, or the wait for the next
     const later = (): void => {
       next = clock.after(rule.intervalMs, look)
     }
     const look = (): void => {
-      const isKnown = member.health.state === 'up' && clock.now() - member.triedMs < rule.intervalMs
-      if (isKnown) return later()
+      const isInUse = member.health.state === 'up' && clock.now() - member.reachedMs < rule.intervalMs
+      if (isInUse) return later()
       next = checkOnce(member, rule.timeoutMs, { clock, connect }, (result) => {
-        tried(member, result)
+        judge(member, result)
         later()
       })
     }
@@ -139,7 +139,10 @@ export function createBackends({ clock, log, watchName, connect }: Deps): Backen
       targets.flatMap((target) =>
         [...(pools.get(targetText(target))?.members.values() ?? [])].map(({ member }) => member),
       ),
-    tried,
+    tried(member, result) {
+      member.reachedMs = result === 'ok' ? clock.now() : Number.NEGATIVE_INFINITY
+      judge(member, result)
+    },
     [Symbol.dispose]() {
       disposeAll(pools.values())
       pools.clear()

@@ -1,6 +1,7 @@
 /** Time, answers about names and connections come when the test says so: no socket is ever connected. */
 import { Socket } from 'node:net'
 import t, { type Test } from 'tap'
+import type { Clock } from '../../src/platform/clock.ts'
 import { createBackends } from '../../src/sni-router/backends.ts'
 import type { Target } from '../../src/sni-router/core/config.ts'
 import type { Answer, WatchName } from '../../src/sni-router/names.ts'
@@ -12,8 +13,10 @@ const to = (host: string): Target => ({ host, port: 1 })
 const [A, B, C] = [to('10.0.0.1'), to('10.0.0.2'), to('10.0.0.3')]
 const error = new Error('refused')
 
-function setup(t: Test) {
+/** @param earlyMs how much too early a timer fires */
+function setup(t: Test, earlyMs = 0) {
   const time = manualClock()
+  const clock: Clock = { ...time, after: (ms, run) => time.after(ms - earlyMs, run) }
   const log = recordedLog()
   const answers = new Map<string, (answer: Answer) => void>()
   const watchName: WatchName = (name, _interval, told) => {
@@ -26,7 +29,7 @@ function setup(t: Test) {
     checks.push({ ip, socket })
     return socket
   }
-  const backends = createBackends({ clock: time, log, watchName, connect })
+  const backends = createBackends({ clock, log, watchName, connect })
   t.teardown(() => backends[Symbol.dispose]())
   const ipsOf = (...targets: Target[]) => backends.members(targets).map(({ ip }) => ip)
   return { time, log, answers, checks, backends, ipsOf }
@@ -50,6 +53,40 @@ t.test('checks an address at once and a while after each result, and says what b
   checks[2]?.socket.emit('connect')
   t.equal(member?.health.state, 'up')
   t.strictSame(log.messages('info'), ['backend is down', 'backend is up again'])
+})
+
+t.test('a check that succeeded takes the place of none, however early a timer fires', async (t) => {
+  const { time, checks, backends } = setup(t, 0.5)
+  backends.use([A], rule)
+  for (let count = 1; count <= 3; count++) {
+    t.equal(checks.length, count)
+    checks.at(-1)?.socket.emit('connect')
+    time.advance(4_999.5)
+  }
+})
+
+t.test('a backend that clients reach is not checked; one that has failed them, or is down, is', async (t) => {
+  const { time, checks, backends } = setup(t)
+  backends.use([A], { ...rule, rise: 2 })
+  const member = backends.members([A])[0]!
+  checks[0]?.socket.emit('connect')
+  time.advance(4_000)
+  backends.tried(member, 'ok')
+  time.advance(1_000)
+  t.equal(checks.length, 1, 'a client has just been there')
+  time.advance(4_000)
+  for (const result of ['ok', 'failed'] as const) backends.tried(member, result)
+  time.advance(1_000)
+  t.equal(checks.length, 2, 'the last one did not get there')
+  checks[1]?.socket.emit('error', error)
+  t.equal(member.health.state, 'down', 'a client and a check')
+  backends.tried(member, 'ok')
+  time.advance(5_000)
+  t.equal(checks.length, 3, 'once is not enough')
+  checks[2]?.socket.emit('connect')
+  t.equal(member.health.state, 'up')
+  time.advance(5_000)
+  t.equal(checks.length, 4, 'no client has been there for an interval')
 })
 
 t.test('the addresses of a name come and go with its answers, and stay while there is none', async (t) => {
