@@ -134,11 +134,11 @@ export function serveClient(socket: Socket, expectsHeader: boolean, deps: Client
           join(backend, member, route, tally)
         },
         failed(why) {
-          if (why !== 'refused') tally.misses[why]++ // each that refused has been counted
+          if (why === 'no-backend' || why === 'deadline') tally.misses[why]++ // who was asked is counted already
           turnAway('no-backend')
         },
         missed(member, why, error) {
-          if (why === 'refused') tally.misses.refused++
+          tally.misses[why]++
           deps.missed(route, member, why, error)
         },
       },

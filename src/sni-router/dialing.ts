@@ -12,8 +12,10 @@ import type { Limits, Target } from './core/config.ts'
 /** Most backends that are tried for one client. */
 const MAX_TRIES = 8
 
-/** Nobody to ask; each who was asked refused; the last one, or all together, took too long. */
-export type DialFailure = 'no-backend' | 'refused' | 'timeout'
+/** Why one backend was given up. */
+export type Miss = 'refused' | 'timeout'
+/** Nobody to ask; what the last who was asked did; all together took too long. */
+export type DialFailure = 'no-backend' | Miss | 'deadline'
 export type DialDeps = { readonly clock: Clock; readonly backends: Backends; readonly connect: Connect }
 export type DialRequest = {
   readonly targets: readonly Target[]
@@ -22,13 +24,13 @@ export type DialRequest = {
   readonly connected: (socket: Socket, member: Member) => void
   readonly failed: (why: DialFailure) => void
   /** One backend did not accept; the next is tried. */
-  readonly missed: (member: Member, why: 'refused' | 'timeout', error: Error | undefined) => void
+  readonly missed: (member: Member, why: Miss, error: Error | undefined) => void
 }
 
 /** Tells of one of `connected` and `failed`, once, not before it has returned; of neither when it is disposed of before. */
 export function startDial(request: DialRequest, { clock, backends, connect }: DialDeps): Disposable {
   const { targets, limits } = request
-  const deadline = clock.after(limits.dialDeadlineMs, () => fail('timeout'))
+  const deadline = clock.after(limits.dialDeadlineMs, () => fail('deadline'))
   let left: Member[] = []
   let why: DialFailure = 'no-backend'
   let attempt: Disposable | undefined // a try, or the wait for somebody to ask
@@ -83,7 +85,7 @@ export function startDial(request: DialRequest, { clock, backends, connect }: Di
       socket.destroy()
       member.active--
     }
-    const missed = (reason: 'refused' | 'timeout', error?: Error): void => {
+    const missed = (reason: Miss, error?: Error): void => {
       if (isDone) return
       attempt = undefined
       giveUp()

@@ -36,7 +36,7 @@ export const newTally = (): RouteTally => ({
   open: 0,
   bytes: { fromClients: 0, toClients: 0 },
   ends: { finished: 0, reset: 0, idle: 0, 'half-closed': 0, shutdown: 0 },
-  misses: { 'no-backend': 0, refused: 0, timeout: 0 },
+  misses: { 'no-backend': 0, refused: 0, timeout: 0, deadline: 0 },
 })
 
 export type RouterMetrics = {
@@ -119,7 +119,7 @@ export function createRouterMetrics(state: RouterState): { metrics: RouterMetric
   )
   byRoute(
     'culvert_router_failed_dials_total',
-    'Backends that did not accept, and clients for whom none did in time or there was none, by route and reason.',
+    'Failed tries of backends, and clients with no backend or none before the deadline, by route and reason.',
     'why',
     ({ misses }) => misses,
   )

@@ -11,6 +11,7 @@ import { closedPort, dialsUnderWay, echo, listenTarget, stuckTarget } from './ta
 
 const hello = await nodeHello({ servername: 'a.example' })
 const routeTo = (...backends: string[]) => [{ name: 'a', hosts: ['a.example'], backends }]
+const dials = (why: string) => `culvert_router_failed_dials_total{route="a",why="${why}"}`
 const state = (which: 'up' | 'down') => `culvert_router_backends{route="a",state="${which}"}`
 
 async function join(t: Parameters<typeof connectRaw>[0], router: FrontDoor): Promise<Socket> {
@@ -29,7 +30,7 @@ t.test('a backend that refuses is passed over, for the client that comes first a
     healthCheck,
   })
   for (let count = 0; count < 6; count++) await join(t, router)
-  t.ok((await figure(router, 'culvert_router_failed_dials_total{route="a",why="refused"}')) > 0)
+  t.ok((await figure(router, dials('refused'))) > 0)
 })
 
 t.test('a backend that does not answer is passed over after its time', async (t) => {
@@ -37,6 +38,7 @@ t.test('a backend that does not answer is passed over after its time', async (t)
   const options = { healthCheck: { interval: '1h', timeout: '1ms', fall: 100 }, limits: { dialTimeout: '200ms' } }
   const router = await startFrontDoor(t, { routes: routeTo(stuck.address, target.address), ...options })
   for (let count = 0; count < 3; count++) await join(t, router)
+  t.equal(await figure(router, dials('timeout')), 3, 'counted, though the next one accepted')
   await eventually(
     'no dial is left',
     () => dialsUnderWay(stuck.port).length,
@@ -57,6 +59,8 @@ t.test('all tries together end at their deadline, with an alert', async (t) => {
   t.equal((await readBytes(client, 7)).toString('hex'), '15030100020250')
   const tookMs = performance.now() - startMs
   t.ok(tookMs > 590 && tookMs < 1_150, `${tookMs} ms, three tries would take 1,200`)
+  t.equal(await figure(router, dials('timeout')), 1)
+  t.equal(await figure(router, dials('deadline')), 1)
   for (const { port } of all)
     await eventually(
       'no dial is left',

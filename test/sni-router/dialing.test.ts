@@ -95,7 +95,7 @@ t.test('ends at the deadline of all tries together', async (t) => {
   clock.advance(999)
   t.notOk(dialled()[3]?.destroyed)
   clock.advance(1)
-  t.equal(await within(outcome, 'an outcome'), 'timeout')
+  t.equal(await within(outcome, 'an outcome'), 'deadline')
   t.ok(dialled().every((socket) => socket.destroyed))
   t.strictSame(
     backends.members(many).map(({ active }) => active),
@@ -126,7 +126,7 @@ t.test('waits for the first answer about a name, within its deadline, and for no
   await turns()
   t.equal(waiting.dialled().length, 0)
   waiting.clock.advance(10_000)
-  t.equal(await within(late.outcome, 'an outcome'), 'timeout')
+  t.equal(await within(late.outcome, 'an outcome'), 'deadline')
   const soon = waiting.dial()
   waiting.answers.get('backend')?.({ ips: ['127.0.0.1'] })
   t.type(await within(soon.outcome, 'a connection'), 'object')
