@@ -14,8 +14,8 @@ export const routerOptions = {
   check: boolean({ group, default: 'false', help: 'Check the configuration, say what is wrong with it, and end.' }),
   healthBindAddress: text({
     group,
-    default: '',
-    help: 'Address of /healthz, /readyz and /metrics. Empty: all addresses.',
+    default: '127.0.0.1',
+    help: 'Address of /healthz, /readyz and /metrics, which names every route. Empty: all addresses.',
   }),
   healthPort: integer({
     group,

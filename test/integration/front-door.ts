@@ -37,13 +37,7 @@ export async function startFrontDoor(
   write(config)
   const program = launch(t, {
     name: 'sni-router',
-    flags: [
-      `--config=${file}`,
-      `--ports-file=${portsFile}`,
-      '--health-bind-address=127.0.0.1',
-      '--health-port=0',
-      ...flags,
-    ],
+    flags: [`--config=${file}`, `--ports-file=${portsFile}`, '--health-port=0', ...flags],
   })
   await program.logged('serving')
   const ports = readPorts(portsFile)
