@@ -129,6 +129,13 @@ export function readConfig(given: Given): { readonly config: RouterConfig; reado
   })
   const limit = (key: DurationLimit, standardMs: number, leastMs?: number): number =>
     duration(limits[key], `/limits/${key}`, standardMs, leastMs)
+  const helloTimeoutMs = limit('helloTimeout', 5_000)
+  const dialTimeoutMs = limit('dialTimeout', 3_000)
+  const dialDeadlineMs = limit('dialDeadline', 10_000)
+  if (dialTimeoutMs > dialDeadlineMs) {
+    const most = `${formatDuration(dialDeadlineMs)}, the dialDeadline`
+    problems.push({ at: '/limits/dialTimeout', what: `expected at most ${most}, got ${formatDuration(dialTimeoutMs)}` })
+  }
   const check = given.healthCheck ?? {}
   const config: RouterConfig = {
     listen,
@@ -139,9 +146,9 @@ export function readConfig(given: Given): { readonly config: RouterConfig; reado
       pendingHellos,
       connectionsPerSource: limits.connectionsPerSource ?? Math.ceil(connections * SOURCE_SHARE),
       pendingHellosPerSource: limits.pendingHellosPerSource ?? Math.ceil(pendingHellos * SOURCE_SHARE),
-      helloTimeoutMs: limit('helloTimeout', 5_000),
-      dialTimeoutMs: limit('dialTimeout', 3_000),
-      dialDeadlineMs: limit('dialDeadline', 10_000),
+      helloTimeoutMs,
+      dialTimeoutMs,
+      dialDeadlineMs,
       idleTimeoutMs: limit('idleTimeout', 0, 0),
       halfClosedTimeoutMs: limit('halfClosedTimeout', 600_000),
     },

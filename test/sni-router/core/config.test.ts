@@ -135,6 +135,15 @@ t.test('says of each value that is none what was expected', async (t) => {
   t.match(problemsOf({ healthCheck: { interval: '99ms' } }), [/^\/healthCheck\/interval .*at least 100ms/])
 })
 
+t.test('gives one backend no more time than all together have', async (t) => {
+  const dial = (limits: NonNullable<Given['limits']>) => problemsOf({ limits })
+  t.strictSame(dial({ dialTimeout: '10s' }), [])
+  t.strictSame(dial({ dialTimeout: '10001ms' }), [
+    '/limits/dialTimeout expected at most 10s, the dialDeadline, got 10.001s',
+  ])
+  t.strictSame(dial({ dialDeadline: '2s' }), ['/limits/dialTimeout expected at most 2s, the dialDeadline, got 3s'])
+})
+
 t.test('says what clashes, and what to do', async (t) => {
   const [route] = base.routes
   const two = (other: object) =>
