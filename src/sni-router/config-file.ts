@@ -61,6 +61,8 @@ function placeOf(pointer: string): string {
     .replace(/\/(\d+)(?=\/|$)/g, '[$1]')
     .replace(/^\//, '')
     .replaceAll('/', '.')
+    .replaceAll('~1', '/')
+    .replaceAll('~0', '~')
   return place === '' ? '' : `${place}: `
 }
 

@@ -25,7 +25,7 @@ function problemOf({ instancePath, keyword, params, message, parentSchema, data 
     const unknown = String(params.additionalProperty)
     const known = Object.keys((parentSchema?.properties ?? {}) as object).join(', ')
     return {
-      at: `${instancePath}/${unknown}`,
+      at: `${instancePath}/${unknown.replaceAll('~', '~0').replaceAll('/', '~1')}`,
       what: `expected one of ${known}, got the key ${JSON.stringify(unknown)}`,
     }
   }

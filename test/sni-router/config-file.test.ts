@@ -31,6 +31,9 @@ t.test('says of each mistake its line, its place and what to do', async (t) => {
     /^f\.yaml:5: limits\.pending: expected one of connections, .* got the key "pending"$/,
     /^f\.yaml:4: limits\.connections: must be integer, got "many"$/,
   ])
+  t.match(problems(`${good}limits:\n  connections: 1\n  a/~1b: 1\n`), [
+    /^f\.yaml:5: limits\.a\/~1b: expected one of connections, .* got the key "a\/~1b"$/,
+  ])
   t.match(problems(`${good}default:\n  backends: [a:1]\n  proxyProtocol: v3\n`), [
     /^f\.yaml:5: default\.proxyProtocol: .*: none, v1, v2, got "v3"$/,
   ])
