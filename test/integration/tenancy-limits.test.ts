@@ -179,10 +179,13 @@ t.test('bytes: a cluster whose clients stall gives up its own largest connection
     socket.on('error', () => undefined)
     socket.once('readable', () => undefined) // that it notices its end; it reads nothing
   }
-  await figureBecomes(hub, 'culvert_server_forced_closes_total{reason="over_budget"}', 1).catch(() => undefined)
+  await eventually(
+    'some of its connections are given up', // several at once, it may be
+    () => figure(hub, 'culvert_server_forced_closes_total{reason="over_budget"}'),
+    (closes) => closes > 0,
+  )
   const used = await figure(hub, 'culvert_server_cluster_usage{cluster="flood",limit="buffered_bytes"}')
   t.ok(used > 0 && used <= 2 ** 20, `${used} bytes wait`)
-  t.ok((await figure(hub, 'culvert_server_forced_closes_total{reason="over_budget"}')) > 0)
   await echoOver(healthy, 'unharmed')
   for (const socket of [...stalled, healthy]) socket.destroy()
   await gone
