@@ -12,7 +12,6 @@ import { type Budget, createBudget } from '../tunnel/budget.ts'
 import {
   canUseLanes,
   EXTENSIONS_KEY,
-  type Extensions,
   offered,
   readExtensions,
   withoutLanes,
@@ -20,17 +19,17 @@ import {
 } from '../tunnel/extensions.ts'
 import { carryOverGrpc } from '../tunnel/grpc-stream.ts'
 import { createWindowOpener } from '../tunnel/http2-windows.ts'
-import type { Health } from '../tunnel/packet.ts'
 import { createSession } from '../tunnel/session.ts'
 import type { Session, SessionLimits } from '../tunnel/session-owner.ts'
 import { createAgentLanes } from './agent-lanes.ts'
+import { type AgentRecord, newRecord, recordBeat } from './core/agent-record.ts'
 import type { BegunMessages } from './core/begun-messages.ts'
 import type { PooledAgent } from './core/clusters.ts'
-import { type GrpcStatus, grpcStatus, unreadable } from './core/grpc-status.ts'
+import { brokenSession, type GrpcStatus, grpcStatus, unreadable } from './core/grpc-status.ts'
 import { hostsOf, type Identifiers } from './core/identifiers.ts'
 import type { LaneTokens } from './lane-tokens.ts'
 import type { ServerMetrics, StreamEnd } from './metrics.ts'
-import { createPolicyPush, type PushedPolicy } from './policy-push.ts'
+import { createPolicyPush } from './policy-push.ts'
 import { plainAddress } from './source.ts'
 import { stockClose } from './stock-close.ts'
 
@@ -40,9 +39,6 @@ const TICK_MS = 500
 const STOCK_PING_MS = 5_000
 /** How long a stream that was ended may take to bring its status out: milliseconds. */
 const END_GRACE_MS = 1_000
-
-/** Longest text of a heartbeat that is kept: characters. The agent wrote it, and it stays in memory until the next one. */
-const MAX_HEALTH_CHARS = 256
 
 export type AgentStreamOptions = {
   readonly serverId: string
@@ -67,23 +63,6 @@ export type AgentStreamDeps = {
   readonly audit?: Audit | undefined
   /** The hub's, of a cluster, as it is now; none: it says nothing. */
   readonly policy: (cluster: string) => Policy | undefined
-}
-
-/** The last that was heard of an agent: the one truth about "connected". */
-export type AgentRecord = {
-  readonly agentId: string
-  readonly principal: string
-  readonly remoteAddress: string
-  readonly connectedUnixMs: number
-  readonly extensions: readonly string[]
-  heardUnixMs: number
-  /** Of the last heartbeat; a stock agent has none. */
-  heartbeatSeq: number | undefined
-  roundTripMs: number | undefined
-  clockSkewMs: number | undefined
-  health: Health | undefined
-  /** The policy that was pushed last, and how the agent took it; none without one, or to an agent that takes none. */
-  policy: PushedPolicy | undefined
 }
 
 export type AgentStream = PooledAgent & {
@@ -149,11 +128,8 @@ export function serveAgentStream(
     },
     {
       broken(reason) {
-        if (reason === 'heartbeat-timeout')
-          end('UNAVAILABLE', 'nothing heard from the agent for too long', 'heartbeat_timeout')
-        else if (reason === 'peer-does-not-read')
-          end('RESOURCE_EXHAUSTED', 'the agent does not read what it has to be told', 'protocol_error')
-        else end('RESOURCE_EXHAUSTED', 'too many frames that mean nothing here', 'protocol_error')
+        const { status, message, how } = brokenSession(reason)
+        end(status, message, how)
       },
       violation: metrics.violation,
       ping: () =>
@@ -167,13 +143,7 @@ export function serveAgentStream(
         if (extensions.has('flow-control')) openWindows(session.path)
         metrics.roundTrip(ms)
       },
-      beat({ seq, sentUnixMs, health }) {
-        const now = clock.unixMs()
-        record.heartbeatSeq = seq
-        record.heardUnixMs = now
-        record.health = withoutLongTexts(health)
-        if (record.roundTripMs !== undefined) record.clockSkewMs = sentUnixMs + record.roundTripMs / 2 - now
-      },
+      beat: (beat) => recordBeat(record, beat, clock.unixMs()),
       policyAcknowledged: (answer) => policy.answered(answer),
       lanesWanted: (count) => canUseLanes(extensions) && lanes.wanted(count),
       laneDead: (lane) => lanes.dead(lane),
@@ -301,26 +271,4 @@ function pingStock(http: ServerHttp2Session, answered: (roundTripMs: number) => 
   http.ping((error, ms) => {
     if (!error) answered(ms)
   })
-}
-
-function newRecord(agent: NewAgent, extensions: Extensions, unixMs: number): AgentRecord {
-  return {
-    agentId: agent.agentId,
-    principal: agent.principal,
-    remoteAddress: agent.remoteAddress,
-    connectedUnixMs: unixMs,
-    extensions: [...extensions],
-    heardUnixMs: unixMs,
-    heartbeatSeq: undefined,
-    roundTripMs: undefined,
-    clockSkewMs: undefined,
-    health: undefined,
-    policy: undefined,
-  }
-}
-
-/** A text that is too long is left out: a piece of it would keep the whole in memory. */
-function withoutLongTexts(health: Health): Health {
-  const short = Object.entries(health).filter(([, figure]) => String(figure).length <= MAX_HEALTH_CHARS)
-  return Object.fromEntries(short)
 }

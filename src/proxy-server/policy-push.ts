@@ -4,14 +4,9 @@ import { pushedRules } from '../policy/core/authorise.ts'
 import { writeRules } from '../policy/core/read-rules.ts'
 import { type Policy, policyOf } from '../policy/policy.ts'
 import type { PolicyAnswer, Session } from '../tunnel/session-owner.ts'
+import type { PushedPolicy } from './core/agent-record.ts'
 import type { ServerMetrics } from './metrics.ts'
 
-/** What was pushed last, and how the agent took it; `reason`: why it did not, as the agent wrote it. */
-export type PushedPolicy = {
-  readonly version: string
-  readonly state: 'pushed' | 'accepted' | 'refused'
-  readonly reason?: string
-}
 export type PolicyPush = {
   /** Sends the policy as it is now, ahead of all dials that follow. */
   readonly push: () => void

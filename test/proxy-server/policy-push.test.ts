@@ -1,7 +1,8 @@
 import t from 'tap'
 import { readRules } from '../../src/policy/core/read-rules.ts'
 import { type Policy, policyOf, readPolicyText } from '../../src/policy/policy.ts'
-import { createPolicyPush, type PushedPolicy } from '../../src/proxy-server/policy-push.ts'
+import type { PushedPolicy } from '../../src/proxy-server/core/agent-record.ts'
+import { createPolicyPush } from '../../src/proxy-server/policy-push.ts'
 import { recordedLog } from '../platform/recorded-log.ts'
 import { recordedMetrics } from './recorded-metrics.ts'
 

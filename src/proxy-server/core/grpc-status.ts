@@ -1,5 +1,6 @@
 /** How a gRPC stream ends: a number and a sentence in the trailers. Pure. Source: gRPC over HTTP/2, "Responses". */
 import { TunnelError } from '../../platform/errors.ts'
+import type { SessionEvents } from '../../tunnel/session-owner.ts'
 
 const CODES = {
   OK: 0,
@@ -36,6 +37,26 @@ export type Unreadable = {
   readonly message: string
   readonly how: 'too_large' | 'protocol_error'
 }
+
+/** The status of an agent's stream whose session cannot go on. */
+export function brokenSession(reason: Parameters<SessionEvents['broken']>[0]): BrokenSession {
+  switch (reason) {
+    case 'heartbeat-timeout':
+      return { status: 'UNAVAILABLE', message: 'nothing heard from the agent for too long', how: 'heartbeat_timeout' }
+    case 'peer-does-not-read':
+      return exhausted('the agent does not read what it has to be told')
+    case 'too-many-unknown-frames':
+      return exhausted('too many frames that mean nothing here')
+  }
+}
+
+export type BrokenSession = {
+  readonly status: GrpcStatus
+  readonly message: string
+  readonly how: 'heartbeat_timeout' | 'protocol_error'
+}
+
+const exhausted = (message: string): BrokenSession => ({ status: 'RESOURCE_EXHAUSTED', message, how: 'protocol_error' })
 
 /** Why a request is no call of the one method of a port; there is no proto package. Source: grpc-go's texts. */
 export function unknownMethod(service: string, name: string, path = '', method = 'POST'): string | undefined {

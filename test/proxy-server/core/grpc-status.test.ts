@@ -1,6 +1,7 @@
 import t from 'tap'
 import { TunnelError } from '../../../src/platform/errors.ts'
 import {
+  brokenSession,
   grpcStatus,
   isGrpc,
   unknownEncoding,
@@ -65,6 +66,19 @@ t.test('and as it is what another fault says', async (t) => {
   t.strictSame(unreadable(new TunnelError('reset', 'too much')), { ...how, message: 'too much' })
   t.strictSame(unreadable(Object.assign(new Error('no'), { code: 'bad-frame' })), { ...how, message: 'no' })
   t.strictSame(unreadable('why'), { ...how, message: 'why' })
+})
+
+t.test('says why the session of an agent cannot go on, to its stream and to those who count', async (t) => {
+  t.strictSame(brokenSession('heartbeat-timeout'), {
+    status: 'UNAVAILABLE',
+    message: 'nothing heard from the agent for too long',
+    how: 'heartbeat_timeout',
+  })
+  const how = { status: 'RESOURCE_EXHAUSTED', how: 'protocol_error' }
+  const unread = 'the agent does not read what it has to be told'
+  t.strictSame(brokenSession('peer-does-not-read'), { ...how, message: unread })
+  const meaningless = 'too many frames that mean nothing here'
+  t.strictSame(brokenSession('too-many-unknown-frames'), { ...how, message: meaningless })
 })
 
 t.test('tells in the words of grpc-go a request that is no call of the method', async (t) => {
