@@ -8,16 +8,14 @@ import { certificateSeconds } from '../platform/certificate-expiry.ts'
 import { tlsProtocol } from '../platform/cipher-suites.ts'
 import type { Clock } from '../platform/clock.ts'
 import type { Log } from '../platform/log.ts'
-import { type Watch, watchTexts } from '../platform/watched.ts'
 import { authorise } from '../policy/core/authorise.ts'
-import { loadPolicy, MAX_POLICY_BYTES, type Policy } from '../policy/policy.ts'
 import { createBudget } from '../tunnel/budget.ts'
-import { PAUSE_SHARE } from '../tunnel/stock-backlog.ts'
 import { type AgentListener, createAgentListener } from './agent-listener.ts'
-import type { AgentStream, AgentStreamDeps } from './agent-stream.ts'
+import type { AgentStream } from './agent-stream.ts'
+import { agentStreamOptions } from './agent-stream-options.ts'
 import { auditDials } from './audited-dialing.ts'
 import { createClusterMetrics } from './cluster-metrics.ts'
-import { type ClusterSockets, createClusterSockets } from './cluster-sockets.ts'
+import type { ClusterSockets } from './cluster-sockets.ts'
 import { BEGUN_BYTES, createBegunMessages } from './core/begun-messages.ts'
 import { type Clusters, createClusters } from './core/clusters.ts'
 import type { FleetFact } from './core/fleet-feed.ts'
@@ -27,23 +25,19 @@ import { watchCrlFiles } from './crl-files.ts'
 import { createDialNumbers } from './dial-numbers.ts'
 import { createDialing } from './dialing.ts'
 import { watchDials } from './draining.ts'
-import type { Enrolment, EnrolmentDeps } from './enrolment.ts'
-import { createEnrolmentMetrics } from './enrolment-metrics.ts'
 import { createFleetFacts } from './fleet-facts.ts'
 import type { FrontendListener } from './frontend-listener.ts'
+import { openFrontendSockets, withSockets } from './frontend-sockets.ts'
 import { createFrontend } from './frontends.ts'
-import { openKubernetes, type ServerKubernetes } from './kubernetes.ts'
-import { createKubernetesMetrics } from './kubernetes-metrics.ts'
+import type { ServerKubernetes } from './kubernetes.ts'
 import { createLaneTokens } from './lane-tokens.ts'
 import { createServerMetrics, type Port, type ServerMetrics } from './metrics.ts'
+import { type OptionalParts, openOptionalParts } from './optional-parts.ts'
 import type { ServerOptions } from './options.ts'
 import { createRevocationMetrics } from './revocation-metrics.ts'
 import { createStanding, type Standing } from './standing.ts'
-import type { Tenants, TenantsDeps } from './tenants.ts'
 import { watchTlsPorts } from './tls-ports.ts'
 
-/** Between two looks at the policy: milliseconds. */
-const LOOK_MS = 5_000
 const EVERYTHING = { kind: 'allowed' } as const
 
 export type ServingDeps = {
@@ -86,7 +80,7 @@ export async function openServing(options: ServerOptions, deps: ServingDeps): Pr
   const processBudget = createBudget(options.processBufferBytes)
   const sum = (read: (agent: AgentStream) => number): number =>
     clusters.all().reduce((total, agent) => total + read(agent), 0)
-  let enrolment: Enrolment | undefined
+  let parts: OptionalParts | undefined
   const { metrics, registry } = createServerMetrics({
     agents: () => clusters.all().length,
     backends: clusters.backends,
@@ -100,12 +94,12 @@ export async function openServing(options: ServerOptions, deps: ServingDeps): Pr
           'server-ca-cert': tlsPorts.material('frontend').ca,
           'cluster-cert': tlsPorts.material('agent').cert,
           'cluster-ca-cert': tlsPorts.material('agent').ca,
-          'enrolment-ca-cert': enrolment?.authority(),
+          'enrolment-ca-cert': parts?.enrolment?.authority(),
         },
         clock.unixMs(),
       ),
     tlsAlarms: tlsPorts.alarms,
-    policyAlarm: () => policy?.alarm() !== undefined,
+    policyAlarm: () => parts?.policyAlarm() ?? false,
   })
   createClusterMetrics(registry, clusters)
   createRevocationMetrics(registry, crlFiles)
@@ -122,26 +116,18 @@ export async function openServing(options: ServerOptions, deps: ServingDeps): Pr
       }),
     )
   const standings: Record<Port, Standing> = { agent: standingOf('agent'), frontend: standingOf('frontend') }
-  enrolment = await openEnrolmentIfAsked(options, {
-    clock,
-    log,
-    registry,
-    audit,
-    material: () => tlsPorts.material('agent'),
-  })
-  if (enrolment) opened.use(enrolment)
-  const pushPolicies = (): void => {
-    for (const agent of clusters.all()) agent.pushPolicy()
-  }
-  const policy = watchPolicy(options, deps, pushPolicies)
-  if (policy) opened.use(policy)
-  const kubernetes = await openKubernetes(options, { clock, log, metrics: createKubernetesMetrics(registry) })
-  if (kubernetes) opened.use(kubernetes)
-  const tenants = await openTenantsOf(options, { clock, log, registry, processBudget, clusters })
-  if (tenants) opened.use(tenants)
-  tenants?.onChange(pushPolicies)
-  const policyOf = (cluster: string): Policy | undefined =>
-    tenants ? tenants.directory().get(cluster)?.policy : policy?.current()
+  parts = opened.use(
+    await openOptionalParts(options, {
+      clock,
+      log,
+      registry,
+      audit,
+      processBudget,
+      clusters,
+      material: () => tlsPorts.material('agent'),
+    }),
+  )
+  const { enrolment, kubernetes, tenants, policyOf } = parts
   const trustDomain = options.trustDomain === '' ? undefined : options.trustDomain
   const protocol = tlsProtocol(options.tlsMinVersion, options.cipherSuites)
   const common = { protocol, trustDomain, ...(tenants && { tenants }) }
@@ -167,7 +153,17 @@ export async function openServing(options: ServerOptions, deps: ServingDeps): Pr
       maxHeaderListBytes: options.maxHeaderListBytes,
       ...(kubernetes?.authenticate && { authenticate: kubernetes.authenticate }),
     },
-    { ...agentStreamDeps(options, deps, metrics, processBudget), policy: policyOf },
+    {
+      options: agentStreamOptions(options),
+      clock,
+      log,
+      metrics,
+      processBudget,
+      begun: createBegunMessages(Math.max(BEGUN_BYTES, options.maxMessageBytes)),
+      laneTokens: createLaneTokens(clock),
+      audit,
+      policy: policyOf,
+    },
     {
       connected(agent) {
         clusters.add(agent.cluster, agent)
@@ -214,7 +210,10 @@ export async function openServing(options: ServerOptions, deps: ServingDeps): Pr
       unread: createUnreadBytes(createBudget(options.processBufferBytes, processBudget), clock.after),
     },
   )
-  const sockets = tenants && deps.hasSockets ? opened.use(openSockets(options, deps, tenants, tcp, metrics)) : undefined
+  const sockets =
+    tenants && deps.hasSockets
+      ? opened.use(openFrontendSockets(options, tcp, { clock, log, tenants, metrics }))
+      : undefined
   const frontend = sockets ? withSockets(tcp, sockets) : tcp
   frontend.server.maxConnections = options.maxFrontendConnections
   frontend.server.on('drop', metrics.frontendDropped)
@@ -243,117 +242,5 @@ export async function openServing(options: ServerOptions, deps: ServingDeps): Pr
       for (const agent of clusters.all()) agent.end('UNAVAILABLE', 'the server is shutting down', 'shutdown')
     },
     [Symbol.dispose]: () => disposables.dispose(),
-  }
-}
-
-async function openEnrolmentIfAsked(
-  options: ServerOptions,
-  { registry, ...deps }: Omit<EnrolmentDeps, 'metrics'> & { readonly registry: Registry },
-): Promise<Enrolment | undefined> {
-  if (options.enrolmentCaCert === '') return undefined
-  const { openEnrolment } = await import('./enrolment.ts')
-  return openEnrolment(options, { ...deps, metrics: createEnrolmentMetrics(registry) })
-}
-
-/** @throws TunnelError `bad-option` with every problem of the file, one per line */
-function watchPolicy(
-  { agentPolicyFile }: ServerOptions,
-  { clock, log }: ServingDeps,
-  changed: () => void,
-): Watch<Policy> | undefined {
-  if (agentPolicyFile === '') return undefined
-  const source = { flag: '--agent-policy-file', path: agentPolicyFile, maxBytes: MAX_POLICY_BYTES }
-  return watchTexts(source, (files) => loadPolicy(files, 'hub'), {
-    clock,
-    intervalMs: LOOK_MS,
-    changed({ version }) {
-      log.info({ version }, 'policy changed')
-      changed()
-    },
-    broken: (error) => log.error({ reason: error.message }, 'policy is broken, the one before stays in force'),
-    mended: () => log.info({}, 'policy is good again'),
-  })
-}
-
-function openSockets(
-  options: ServerOptions,
-  { clock, log }: ServingDeps,
-  tenants: Tenants,
-  frontend: FrontendListener,
-  metrics: ServerMetrics,
-): ClusterSockets {
-  const sockets = createClusterSockets({
-    clock,
-    log,
-    directory: tenants.directory,
-    deleteExisting: options.deleteExistingUdsFile,
-    allowHalfOpen: options.mode === 'http-connect',
-    pauseOnConnect: false,
-    take(socket, entrance) {
-      if (frontend.count() < options.maxFrontendConnections) return frontend.take(socket, entrance)
-      metrics.frontendDropped()
-      socket.destroy()
-    },
-  })
-  tenants.onChange(() => void sockets.follow())
-  return sockets
-}
-
-/** The sockets close when the frontend does. */
-function withSockets(frontend: FrontendListener, sockets: ClusterSockets): FrontendListener {
-  return {
-    ...frontend,
-    dismissIdle() {
-      sockets[Symbol.dispose]()
-      frontend.dismissIdle()
-    },
-  }
-}
-
-/** The clusters of a server of many. */
-async function openTenantsOf(
-  options: ServerOptions,
-  { clusters, ...deps }: Omit<TenantsDeps, 'connections'> & { readonly clusters: Clusters<AgentStream> },
-): Promise<Tenants | undefined> {
-  if (options.tenancy === 'single') return undefined
-  const { openTenants } = await import('./tenants.ts')
-  const connections = (cluster: string): number =>
-    clusters.of(cluster).reduce((total, { session }) => total + session.connectionCount(), 0)
-  return openTenants(options, { ...deps, connections })
-}
-
-function agentStreamDeps(
-  options: ServerOptions,
-  { clock, log, audit }: ServingDeps,
-  metrics: ServerMetrics,
-  processBudget: ReturnType<typeof createBudget>,
-): Omit<AgentStreamDeps, 'policy'> {
-  return {
-    options: {
-      serverId: options.serverId,
-      serverCount: options.serverCount,
-      maxMessageBytes: options.maxMessageBytes,
-      heartbeatTimeoutMs: options.heartbeatTimeoutMs,
-      maxLanes: options.maxLanesPerAgent,
-      streamBufferBytes: options.streamBufferBytes,
-      limits: {
-        pendingDials: options.maxPendingDialsPerStream,
-        connections: options.maxConnectionsPerStream,
-        unknownFramesPerMinute: options.unknownFramesPerMinute,
-        stock: {
-          connectionBytes: options.connectionBufferBytes,
-          streamBytes: options.streamBufferBytes * PAUSE_SHARE,
-          slowBytes: options.slowConsumerBytes,
-          slowMs: options.slowConsumerTimeMs,
-        },
-      },
-    },
-    clock,
-    log,
-    metrics,
-    processBudget,
-    begun: createBegunMessages(Math.max(BEGUN_BYTES, options.maxMessageBytes)),
-    laneTokens: createLaneTokens(clock),
-    audit,
   }
 }
