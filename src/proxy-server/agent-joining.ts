@@ -1,0 +1,168 @@
+/**
+ * A call on the agent port on its way to being an agent: it passes what its headers must say, whose it is, and what its identity
+ * and its cluster may hold, in this order, and is an agent then until it goes. Who does not pass is told why.
+ * Source: docs/protocol.md sections 1 and 9.
+ */
+import type { ServerHttp2Session, ServerHttp2Stream } from 'node:http2'
+import type { TLSSocket } from 'node:tls'
+import type { Judgement } from '../kubernetes/core/token-review.ts'
+import { EXTENSIONS_KEY } from '../tunnel/extensions.ts'
+import { openSessionWindow, STREAM_WINDOW_BYTES } from '../tunnel/http2-windows.ts'
+import type { AgentAdmission } from './agent-admission.ts'
+import type { AgentRefusal, AgentRefusals } from './agent-refusals.ts'
+import {
+  type AgentStream,
+  type AgentStreamDeps,
+  type AgentStreamEvents,
+  type NewAgent,
+  serveAgentStream,
+} from './agent-stream.ts'
+import type { AgentTenants } from './agent-tenants.ts'
+import type { Admission } from './core/admission.ts'
+import { noAgentCall, type RequestHead } from './core/agent-call.ts'
+import { countIdentifiers } from './core/identifiers.ts'
+import { createHoldings, type HoldingLimits } from './core/identity-holdings.ts'
+import { readRegistration, valuesOf } from './core/registration.ts'
+
+/** Longest id that is logged of an agent which nobody knows: characters. */
+const MAX_SHOWN_CHARS = 100
+
+export type AgentJoiningOptions = HoldingLimits & {
+  readonly maxHeaderListBytes: number
+  /**
+   * Where agents show a token instead of a certificate: says whose it is. The values are those of `authorization`, all that
+   * came; the signal is aborted when the agent goes away.
+   */
+  readonly authenticate?: (values: readonly string[], gone: AbortSignal) => Promise<Judgement>
+}
+
+export type AgentJoiningDeps = {
+  readonly admission: AgentAdmission
+  readonly refusals: AgentRefusals
+  /** On a server of many clusters. */
+  readonly tenants: AgentTenants | undefined
+  readonly streams: AgentStreamDeps
+}
+
+export type AgentJoiningEvents = AgentStreamEvents & {
+  /** @param certified whose certificate its connection was made with */
+  readonly connected: (agent: AgentStream, http: ServerHttp2Session, certified: string) => void
+}
+
+/** The first stream of a connection. */
+export type AgentCall = {
+  readonly socket: TLSSocket
+  readonly http: ServerHttp2Session
+  readonly stream: ServerHttp2Stream
+}
+
+export type AgentJoining = {
+  readonly join: (call: AgentCall, head: RequestHead) => void
+  /** No new agents from now on: they are told UNAVAILABLE. */
+  readonly close: () => void
+}
+
+export function createAgentJoining(
+  options: AgentJoiningOptions,
+  { admission, refusals, tenants, streams: deps }: AgentJoiningDeps,
+  events: AgentJoiningEvents,
+): AgentJoining {
+  const holdings = createHoldings(options)
+  let open = true
+
+  /** What is made here lives as long as the agent, and must not hold the headers. */
+  function join(call: AgentCall, head: RequestHead): void {
+    const { socket, stream } = call
+    const { rawHeaders } = head
+    const noCall = noAgentCall(head, options.maxHeaderListBytes)
+    if (noCall) return turnAway(call, noCall)
+    const byCertificate = admission.ofSocket(socket)
+    if (byCertificate.kind === 'refused') {
+      admission.forbidden(byCertificate)
+      const why = byCertificate.unmapped ? 'unmapped' : 'unauthenticated'
+      const text = `client certificate not accepted: ${byCertificate.cause}`
+      return turnAway(call, { why, status: 'UNAUTHENTICATED', text })
+    }
+    const registration = readRegistration(rawHeaders, EXTENSIONS_KEY)
+    if (registration.kind === 'refused') {
+      return turnAway(call, { why: 'metadata', status: 'UNKNOWN', text: registration.text })
+    }
+    const agent = {
+      ...registration,
+      cluster: byCertificate.cluster,
+      certified: byCertificate.principal,
+      remoteAddress: socket.remoteAddress ?? '',
+    }
+    if (!options.authenticate) {
+      return admitAs(byCertificate.principal, call, agent, () => admission.ofSocket(socket))
+    }
+    const gone = new AbortController()
+    stream.once('close', () => gone.abort())
+    void options.authenticate(valuesOf(rawHeaders, 'authorization'), gone.signal).then((judgement) => {
+      if (stream.destroyed) return
+      if (judgement.kind === 'refused') {
+        return turnAway(call, { why: 'unauthenticated', status: 'UNKNOWN', text: judgement.text }, agent)
+      }
+      const { username } = judgement
+      const ofUser = (): Admission => tenants?.ofUser(username) ?? byCertificate
+      const its = ofUser()
+      if (its.kind === 'admitted') return admitAs(username, call, { ...agent, cluster: its.cluster }, ofUser)
+      admission.forbidden(its)
+      turnAway(call, { why: 'unmapped', status: 'UNAUTHENTICATED', text: its.cause }, agent)
+    })
+  }
+
+  function admitAs(principal: string, call: AgentCall, agent: Omit<NewAgent, 'principal'>, now: () => Admission): void {
+    const { http, stream } = call
+    if (!open) {
+      return turnAway(call, { why: 'shutdown', status: 'UNAVAILABLE', text: 'the server is shutting down' })
+    }
+    const named = countIdentifiers(agent.identifiers)
+    const over = holdings.over(principal, named)
+    if (over !== undefined) return turnAway(call, { why: 'too_many', status: 'RESOURCE_EXHAUSTED', text: over })
+    const obstacle = tenants?.obstacle({ ...agent, principal })
+    if (obstacle) return turnAway(call, obstacle, agent)
+    const letGo = holdings.hold(principal, named)
+    if (options.authenticate) openWindows(http)
+    const itsDeps = tenants?.depsOf(agent.cluster, deps) ?? deps
+    let state: 'new' | 'known' | 'gone' = 'new'
+    let leave: (() => void) | undefined
+    const served = serveAgentStream(http, stream, { ...agent, principal }, itsDeps, {
+      draining: events.draining,
+      gone(leaving, how) {
+        letGo()
+        leave?.()
+        if (state === 'known') events.gone(leaving, how)
+        state = 'gone'
+      },
+    })
+    if (hasGone()) return // what it is sent at its beginning may already be too much for the budget
+    leave = tenants?.join(served, principal, now)
+    state = 'known'
+    events.connected(served, http, agent.certified)
+    served.pushPolicy() // behind all the rest: it may be what ends the stream
+
+    function hasGone(): boolean {
+      return state === 'gone'
+    }
+  }
+
+  /** @param agent whose id, as it calls itself, is told with it */
+  function turnAway({ http, stream }: AgentCall, refusal: AgentRefusal, agent?: { readonly agentId: string }): void {
+    refusals.refuse(stream, refusal, agent && { agent: agent.agentId.slice(0, MAX_SHOWN_CHARS) })
+    refusals.lastWords(http)
+  }
+
+  return {
+    join,
+    close() {
+      open = false
+    },
+  }
+}
+
+/** Who has shown who it is may send as fast as its path allows; nobody else can have us hold more than HTTP/2's least. */
+function openWindows(http: ServerHttp2Session): void {
+  http.settings({ initialWindowSize: STREAM_WINDOW_BYTES })
+  openSessionWindow(http)
+}

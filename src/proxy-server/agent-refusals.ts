@@ -1,0 +1,63 @@
+/**
+ * Those whom the agent port turns away: each is told why, counted, audited, and warned of once in a while and not each time that
+ * it comes back.
+ */
+import type { ServerHttp2Session, ServerHttp2Stream } from 'node:http2'
+import type { TLSSocket } from 'node:tls'
+import type { Audit } from '../audit/record.ts'
+import type { Clock } from '../platform/clock.ts'
+import type { Warnings } from '../platform/repeats.ts'
+import type { GrpcStatus } from './core/grpc-status.ts'
+import { refuseStream } from './grpc-refusal.ts'
+import type { ServerMetrics } from './metrics.ts'
+import { plainAddress } from './source.ts'
+
+/** Lets an answer reach an agent that is refused before the connection ends: milliseconds. */
+const REFUSAL_GRACE_MS = 1_000
+
+export type AgentRefusal = {
+  readonly why: Parameters<ServerMetrics['agentRefused']>[0]
+  readonly status: GrpcStatus
+  readonly text: string
+}
+
+export type AgentRefusals = {
+  /** Answers a call; what else there is on its connection stays. @param who as it calls itself, where it may be shown */
+  readonly refuse: (stream: ServerHttp2Stream, refusal: AgentRefusal, who?: { readonly agent?: string }) => void
+  /** Nothing more comes of this connection: it ends when the answer on it has had the time to arrive. */
+  readonly lastWords: (http: ServerHttp2Session) => void
+  /** Notes that a connection is ended without an answer. */
+  readonly hungUpOn: (socket: TLSSocket, reason: string) => void
+}
+
+export type AgentRefusalsDeps = {
+  readonly clock: Clock
+  readonly warnings: Warnings
+  readonly metrics: Pick<ServerMetrics, 'agentRefused'>
+  readonly audit?: Audit | undefined
+  /** Told of each that is answered. */
+  readonly refused:
+    | ((source: string | undefined, agent: string | undefined, why: string, reason: string) => void)
+    | undefined
+}
+
+export function createAgentRefusals(deps: AgentRefusalsDeps): AgentRefusals {
+  const { clock, warnings, metrics, audit } = deps
+  return {
+    refuse(stream, { why, status, text }, who = {}) {
+      metrics.agentRefused(why)
+      const remote = stream.session?.socket?.remoteAddress
+      audit?.({ event: 'agent', source: plainAddress(remote), ...who, verdict: 'refused', reason: text })
+      deps.refused?.(plainAddress(remote), who.agent, why, text)
+      warnings.warn(`${why} ${remote}`, { why, reason: text, remote, ...who }, 'agent refused')
+      refuseStream(stream, status, text)
+    },
+    lastWords(http) {
+      http.close()
+      clock.after(REFUSAL_GRACE_MS, () => http.destroy())
+    },
+    hungUpOn(socket, reason) {
+      audit?.({ event: 'agent', source: plainAddress(socket.remoteAddress), verdict: 'refused', reason })
+    },
+  }
+}
