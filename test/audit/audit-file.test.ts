@@ -11,11 +11,10 @@ import {
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { type AuditFile, type AuditFileDeps, openAuditFile } from '../../src/audit/audit-file.ts'
+import { eventually } from '../integration/deadline.ts'
 import { manualClock } from '../platform/manual-clock.ts'
 import { recordedLog } from '../platform/recorded-log.ts'
 import { verdictOn } from './chains.ts'
-
-const DEADLINE_MS = 10_000
 
 type Line = { readonly seq: number; readonly event: string; readonly [name: string]: unknown }
 
@@ -29,13 +28,6 @@ const problems = (...paths: string[]): string[] =>
   verdictOn(paths.map((path) => readFileSync(path))).problems.map(({ what }) => what)
 
 const eventsOf = (path: string): string[] => linesOf(path).map(({ event }) => event)
-
-async function eventually(what: string, test: () => boolean): Promise<void> {
-  for (const endMs = performance.now() + DEADLINE_MS; !test(); ) {
-    if (performance.now() > endMs) throw new Error(`waited too long: ${what}`)
-    await new Promise((resolve) => setTimeout(resolve, 1))
-  }
-}
 
 type Setup = {
   readonly path: string
@@ -128,7 +120,7 @@ t.test('goes on in a new file when told that the one before was moved away', asy
   const { path, open, log } = setup(t)
   const file = open()
   file.record({ event: 'agent' })
-  await eventually('the line is written', () => file.state().written === 2)
+  await eventually('the line is written', () => file.state().written === 2, Boolean)
   file.reopen()
   t.notOk(existsSync(`${path}.1`), 'nothing was moved')
   renameSync(path, `${path}.1`)
@@ -145,7 +137,7 @@ t.test('goes on in a new file when told that the one before was moved away', asy
 t.test('notices by itself within 5 s that the file was moved away', async (t) => {
   const { path, open, clock } = setup(t)
   const file = open()
-  await eventually('the line is written', () => file.state().written === 1)
+  await eventually('the line is written', () => file.state().written === 1, Boolean)
   renameSync(path, `${path}.1`)
   clock.advance(5_000)
   t.ok(existsSync(path))
@@ -156,7 +148,7 @@ t.test('notices by itself within 5 s that the file was moved away', async (t) =>
 t.test('stays in the file that was moved away while there is something else in its place', async (t) => {
   const { path, open, log } = setup(t)
   const file = open()
-  await eventually('the line is written', () => file.state().written === 1)
+  await eventually('the line is written', () => file.state().written === 1, Boolean)
   renameSync(path, `${path}.1`)
   writeFileSync(path, 'something else\n')
   file.reopen()
@@ -191,14 +183,14 @@ t.test('keeps lines while the disk is full, and writes them when it is not', asy
   const disk = smallDisk(300)
   const file = open({ write: disk.write })
   for (let count = 0; count < 10; count++) file.record({ event: 'dial', destination: `10.0.0.${count}:443` })
-  await eventually('the alarm', () => file.state().alarm === 'ENOSPC')
+  await eventually('the alarm', () => file.state().alarm === 'ENOSPC', Boolean)
   t.equal(file.state().written, 0)
   clock.advance(1_000)
-  await eventually('another attempt', () => clock.waiting() === 2)
+  await eventually('another attempt', () => clock.waiting() === 2, Boolean)
   t.strictSame(log.messages('error'), ['the audit log cannot be written: its lines wait in memory'], 'told once')
   disk.room = 1e9
   clock.advance(1_000)
-  await eventually('all is written', () => file.state().alarm === undefined)
+  await eventually('all is written', () => file.state().alarm === undefined, Boolean)
   await file.close()
   t.equal(linesOf(path).length, 12)
   t.strictSame(problems(path), [])
@@ -212,10 +204,10 @@ t.test('loses what is over its limit, counts it, and the chain says so', async (
   for (let count = 0; count < 100; count++) file.record({ event: 'dial', destination: `10.0.0.${count}:443` })
   const { lost } = file.state()
   t.ok(lost > 80 && lost < 100, String(lost))
-  await eventually('the alarm', () => file.state().alarm === 'ENOSPC')
+  await eventually('the alarm', () => file.state().alarm === 'ENOSPC', Boolean)
   disk.room = 1e9
   clock.advance(1_000)
-  await eventually('all is written', () => file.state().alarm === undefined)
+  await eventually('all is written', () => file.state().alarm === undefined, Boolean)
   file.record({ event: 'end' })
   await file.close()
   const lines = linesOf(path)
@@ -229,13 +221,13 @@ t.test('leaves no half line behind when the file is moved away while the disk is
   const disk = smallDisk(300)
   const file = open({ write: disk.write })
   file.record({ event: 'dial' })
-  await eventually('the alarm', () => file.state().alarm === 'ENOSPC')
+  await eventually('the alarm', () => file.state().alarm === 'ENOSPC', Boolean)
   t.equal(statSync(path).size, 300)
   renameSync(path, `${path}.1`)
   file.reopen()
   disk.room = 1e9
   clock.advance(1_000)
-  await eventually('all is written', () => file.state().alarm === undefined)
+  await eventually('all is written', () => file.state().alarm === undefined, Boolean)
   await file.close()
   t.strictSame(eventsOf(`${path}.1`), ['started'])
   t.strictSame(eventsOf(path), ['dial', 'stopped'])
@@ -255,7 +247,7 @@ t.test('does not wait for ever for a disk that hangs', async (t) => {
   const { open, clock, log } = setup(t)
   const file = open({ write: () => undefined })
   const closed = file.close()
-  await eventually('a write is under way', () => clock.waiting() > 0)
+  await eventually('a write is under way', () => clock.waiting() > 0, Boolean)
   clock.advance(2_000)
   await closed
   t.match(log.lines.at(-1), { message: 'lines of the audit log are lost' })

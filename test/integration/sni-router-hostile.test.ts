@@ -177,17 +177,23 @@ t.test('the limit of a route and that of all are kept, and room is given back', 
   await join(hello)
 })
 
+/** A client whose backend is dialled without end, as far as the router's limits go. */
+async function startDial(t: Test) {
+  const stuck = await stuckTarget(t)
+  const limits = { dialTimeout: '5m', dialDeadline: '5m' }
+  const router = await startFrontDoor(t, {
+    routes: routeTo(stuck.address),
+    limits,
+    healthCheck: { interval: '1h', timeout: '1ms' },
+  })
+  const client = await connectRaw(t, router.port)
+  client.write(hello)
+  return { stuck, router, client }
+}
+
 for (const how of ['end', 'resetAndDestroy'] as const) {
   t.test(`the dial of a client that leaves by ${how} is given up at once`, async (t) => {
-    const stuck = await stuckTarget(t)
-    const limits = { dialTimeout: '5m', dialDeadline: '5m' }
-    const router = await startFrontDoor(t, {
-      routes: routeTo(stuck.address),
-      limits,
-      healthCheck: { interval: '1h', timeout: '1ms' },
-    })
-    const client = await connectRaw(t, router.port)
-    client.write(hello)
+    const { stuck, router, client } = await startDial(t)
     await eventually(
       'it is dialled',
       () => dialsUnderWay(stuck.port).length,
@@ -205,15 +211,7 @@ for (const how of ['end', 'resetAndDestroy'] as const) {
 }
 
 t.test('what a client sends while its backend is dialled is bounded, and arrives', async (t) => {
-  const stuck = await stuckTarget(t)
-  const limits = { dialTimeout: '5m', dialDeadline: '5m' }
-  const router = await startFrontDoor(t, {
-    routes: routeTo(stuck.address),
-    limits,
-    healthCheck: { interval: '1h', timeout: '1ms' },
-  })
-  const client = await connectRaw(t, router.port)
-  client.write(hello)
+  const { stuck, router, client } = await startDial(t)
   const early = Buffer.alloc(32 * 2 ** 20, 'early')
   client.write(early)
   await eventually(
