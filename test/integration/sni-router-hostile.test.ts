@@ -1,6 +1,6 @@
 /** Clients of the front door that mean no good, or are unlucky: each costs little, for a while, and nobody else anything. */
 import { connect, type Socket } from 'node:net'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { alpn, extension, helloRecords, nodeHello, serverName } from '../sni-router/hellos.ts'
 import { readBytes } from './client.ts'
 import { event, eventually, within } from './deadline.ts'
@@ -211,7 +211,7 @@ for (const how of ['end', 'resetAndDestroy'] as const) {
 }
 
 t.test('what a client sends while its backend is dialled is bounded, and arrives', async (t) => {
-  const { stuck, router, client } = await startDial(t)
+  const { stuck, client } = await startDial(t)
   const early = Buffer.alloc(32 * 2 ** 20, 'early')
   client.write(early)
   await eventually(
