@@ -61,6 +61,8 @@ export type EnrolmentDeps = {
   /** Of the agent port: what agents are to know the hub by, and must have been issued by. */
   readonly material: () => TlsMaterial
   readonly audit?: Audit | undefined
+  /** Whether a cluster is one of this hub; none: it does not say which are. */
+  readonly knows?: ((cluster: string) => boolean) | undefined
 }
 
 type Refused = Extract<EnrolmentAnswer, { kind: 'refused' }>
@@ -71,11 +73,13 @@ const TOKEN_REFUSALS = {
   used: refused('used-token', 'the join token has been used before: each lets one agent in, once'),
   expired: refused('expired-token', 'the join token has expired: make a new one'),
 } as const
+const unknownCluster = (cluster: string): Refused =>
+  refused('not-accepted', `the cluster ${cluster} is not one of this hub`)
 const BUSY = refused('busy', 'too many ask for certificates at once: try again later')
 
 /** @throws TunnelError `bad-option` with every mistake in the files, one per line */
 export function openEnrolment(options: ServerOptions, deps: EnrolmentDeps): Enrolment {
-  const { clock, log, metrics, material } = deps
+  const { clock, log, metrics, material, knows = () => true } = deps
   const files = {
     cert: { flag: '--enrolment-ca-cert', path: options.enrolmentCaCert },
     key: { flag: '--enrolment-ca-key', path: options.enrolmentCaKey },
@@ -119,6 +123,7 @@ export function openEnrolment(options: ServerOptions, deps: EnrolmentDeps): Enro
     const found = findToken(folder, id, secret, clock.unixMs())
     if (found.kind !== 'good') return TOKEN_REFUSALS[found.kind]
     const { cluster, name } = found.token
+    if (!knows(cluster)) return unknownCluster(cluster)
     // Made before the token is used up, so that a request that is no good costs no token, and given only if that worked.
     const certificate = await issue({ role: 'agent', cluster, name }, readSigningRequest(request))
     if (!useToken(folder, id)) return TOKEN_REFUSALS.used
@@ -140,6 +145,7 @@ export function openEnrolment(options: ServerOptions, deps: EnrolmentDeps): Enro
     if (identity.role !== 'agent' || !before) {
       return refused('not-accepted', `the certificate names no agent of the trust domain ${trustDomain}`)
     }
+    if (!knows(identity.cluster)) return unknownCluster(identity.cluster)
     const nowMs = clock.now()
     for (const [who, ms] of renewed) {
       if (ms + RENEWAL_INTERVAL_MS > nowMs) break

@@ -49,8 +49,6 @@ export type OptionalPartsDeps = {
 export async function openOptionalParts(options: ServerOptions, deps: OptionalPartsDeps): Promise<OptionalParts> {
   const { clock, log, registry, clusters } = deps
   using opened = new DisposableStack()
-  const enrolment = await openEnrolmentIfAsked(options, deps)
-  if (enrolment) opened.use(enrolment)
   const pushPolicies = (): void => {
     for (const agent of clusters.all()) agent.pushPolicy()
   }
@@ -61,6 +59,9 @@ export async function openOptionalParts(options: ServerOptions, deps: OptionalPa
   const tenants = await openTenantsIfMany(options, deps)
   if (tenants) opened.use(tenants)
   tenants?.onChange(pushPolicies)
+  const knows = tenants && ((cluster: string): boolean => tenants.directory().get(cluster) !== undefined)
+  const enrolment = await openEnrolmentIfAsked(options, deps, knows)
+  if (enrolment) opened.use(enrolment)
   const disposables = opened.move()
   return {
     enrolment,
@@ -75,10 +76,12 @@ export async function openOptionalParts(options: ServerOptions, deps: OptionalPa
 async function openEnrolmentIfAsked(
   options: ServerOptions,
   { clock, log, registry, audit, material }: OptionalPartsDeps,
+  knows: ((cluster: string) => boolean) | undefined,
 ): Promise<Enrolment | undefined> {
   if (options.enrolmentCaCert === '') return undefined
   const { openEnrolment } = await import('./enrolment.ts')
-  return openEnrolment(options, { clock, log, metrics: createEnrolmentMetrics(registry), audit, material })
+  const metrics = createEnrolmentMetrics(registry)
+  return openEnrolment(options, { clock, log, metrics, audit, material, knows })
 }
 
 /** @throws TunnelError `bad-option` with every problem of the file, one per line */

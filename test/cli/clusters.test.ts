@@ -19,13 +19,18 @@ const ENTRY = fileURLToPath(new URL('../../src/cli/culvert.ts', import.meta.url)
 const DEADLINE_MS = 30_000
 
 type Ended = { readonly code: number | string | null | undefined; readonly stdout: string; readonly stderr: string }
-type Clusters = (...argv: string[]) => Promise<Ended>
+type Run = (...argv: string[]) => Promise<Ended>
 
-function clustersIn(folder: string): Clusters {
+const clustersIn =
+  (folder: string): Run =>
+  (...argv) =>
+    culvertIn(folder)('clusters', ...argv)
+
+function culvertIn(folder: string): Run {
   return (...argv) =>
     new Promise((resolve) => {
       const options = { cwd: folder, timeout: DEADLINE_MS }
-      execFile(process.execPath, [ENTRY, 'clusters', ...argv], options, (error, stdout, stderr) =>
+      execFile(process.execPath, [ENTRY, ...argv], options, (error, stdout, stderr) =>
         resolve({ code: error === null ? 0 : error.code, stdout, stderr }),
       )
     })
@@ -174,6 +179,20 @@ t.test('keeps the mode of a file, and a link to it', async (t) => {
   t.match(await clustersIn(folder)('add', 'b'), { code: 0 })
   t.equal(readFileSync(join(folder, 'real/c.yaml'), 'utf8'), 'id: a\n---\nid: b\n')
   t.equal(statSync(join(folder, 'real/c.yaml')).mode & 0o777, 0o600)
+})
+
+t.test('a join token is made for a cluster that is listed only, where the list is given', async (t) => {
+  const folder = t.testdir({ 'clusters.yaml': 'id: eu-1\n' })
+  const culvert = culvertIn(folder)
+  t.match(await culvert('pki', 'init', '--trust-domain=hub.example'), { code: 0 })
+  const create = ['token', 'create', '--clusters=clusters.yaml', '--cluster']
+  t.match(await culvert(...create, 'eu1'), {
+    code: 1,
+    stdout: '',
+    stderr: 'culvert token create: clusters.yaml: there is no cluster eu1: did you mean eu-1?\n',
+  })
+  t.notOk(existsSync(join(folder, 'pki/join-tokens')), 'no token was made')
+  t.match(await culvert(...create, 'eu-1'), { code: 0, stderr: '' })
 })
 
 t.test('shows help for itself and for each command, with examples', async (t) => {

@@ -314,6 +314,31 @@ t.test(
   },
 )
 
+t.test('nobody joins, or renews in, a cluster that the hub does not list', together, async (t) => {
+  const pki = await makePki(t)
+  const folder = temporaryFolder(t)
+  const [clusters, auditLog] = [join(folder, 'clusters.yaml'), join(folder, 'audit.log')]
+  writeFileSync(clusters, 'id: eu-2\n')
+  const tenancy = ['--tenancy=multi', `--clusters=${clusters}`, '--trust-domain=hub.example']
+  const hub = await startHub(t, [...tenancy, `--audit-log-file=${auditLog}`], pki)
+  const token = await tokenOf(hub)
+  const refused = joinWith(t, hub.agentPort, token)
+  t.match(await refused.ended, { code: 1 })
+  t.match(spoken(refused), /gave no certificate: the cluster eu-1 is not one of this hub/)
+  t.equal(await figure(hub, enrolments('join', 'not_accepted')), 1)
+  const reason = 'the cluster eu-1 is not one of this hub'
+  t.match(await auditHas(auditLog, { event: 'certificate', reason }), [{ rule: 'join', verdict: 'refused' }])
+  const renew = writeRequest({ kind: 'renew', request: newRequest() })
+  const agent = await pki.issue('of-eu-1', { identity: { role: 'agent', cluster: 'eu-1', name: 'a' } })
+  t.match(await converse(hub, renew, agent), { kind: 'refused', why: 'not-accepted', reason })
+
+  writeFileSync(clusters, 'id: eu-2\n---\nid: eu-1\n')
+  await hub.logged('clusters changed')
+  const joined = joinWith(t, hub.agentPort, token)
+  await joined.logged('connected')
+  t.match(await converse(hub, renew, agent), { kind: 'issued' })
+})
+
 t.test('a thief who has renewed what he stole is out when that is revoked', together, async (t) => {
   const pki = await makePki(t)
   await updateList(pki.folder, pki.authority, { serials: [], lifetimeMs: 3_600_000, nowUnixMs: Date.now() })
