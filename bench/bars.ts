@@ -71,6 +71,13 @@ export const bars: readonly Bar[] = [
     must: value(1.5),
     goal: value(1.1),
   }),
+  ...[
+    'bulk download, 1 connection',
+    'bulk download, 8 connections',
+    'bulk upload, 1 connection',
+    'bulk upload, 8 connections',
+  ].map((subject) => bar('front-door', subject, 'rate', { peer: 'ours+router', must: least(0.85) })),
+  bar('front-door', 'CONNECT, request, close, 16 at a time, TLS', 'rate', { peer: 'ours+router', must: least(0.7) }),
   ...['TLS', 'Unix socket'].map((kind) =>
     bar('workers', `32 at a time, ${kind}, by workers`, 'rate', { peer: '2 workers', must: least(1.2) }),
   ),

@@ -2,6 +2,7 @@
 import { parseArgs } from 'node:util'
 import { culvert } from './peers/culvert.ts'
 import { floor } from './peers/floor.ts'
+import { throughHaproxy } from './peers/haproxy.ts'
 import { konnectivity } from './peers/konnectivity.ts'
 import { pair } from './peers/pair.ts'
 import type { Peer } from './peers/peer.ts'
@@ -40,13 +41,14 @@ const ours = pair('ours', 'proxy-server and proxy-agent of this checkout', culve
 const stock = pair(STOCK, 'konnectivity v0.36.0 server and agent', konnectivity.server, konnectivity.agent)
 const oursWithStock = pair('ours+stock', 'our server, konnectivity’s agent', culvert.server, konnectivity.agent)
 const stockWithOurs = pair('stock+ours', 'konnectivity’s server, our agent', konnectivity.server, culvert.agent)
-const knownPeers = [ours, stock, oursWithStock, stockWithOurs, floor, throughRouter]
+const knownPeers = [ours, stock, oursWithStock, stockWithOurs, floor, throughRouter, throughHaproxy]
 const teams: Readonly<Record<Lineup, Team>> = {
   pair: { peers: [ours, stock], reference: 1 },
   mixed: { peers: [ours, stock, oursWithStock, stockWithOurs], reference: 1 },
   bulk: { peers: [ours, stock, oursWithStock, stockWithOurs, floor], reference: 1 },
   workers: { peers: [withWorkers(1), withWorkers(2)], reference: 0 },
   tenants: { peers: [withClusters], reference: 0 },
+  'front-door': { peers: [ours, throughRouter, throughHaproxy], reference: 0 },
 }
 const COMPARE = 'compare'
 const SOAK = 'soak'
@@ -171,7 +173,7 @@ A commit is a branch, a tag or a hash; ${AS_IT_IS} is this checkout as it is. Th
   --quick               the questions of a first look, in less than three minutes
   --only <name,…>       some questions: ${names(scenarios)}
   --peers <name,…>      for all questions; default ours,stock, in a full run the others too where they tell something:
-${knownPeers.map(({ name, what }) => `                          ${name.padEnd(11)} ${what}`).join('\n')}
+${knownPeers.map(({ name, what }) => `                          ${name.padEnd(12)} ${what}`).join('\n')}
                         the same one twice shows how much of a difference is noise
   --rounds <number>     default ${quickEffort.rounds} (quick), ${fullEffort.rounds} (full); fewer for stalled readers and memory
   --minutes <number>    of a soak, default ${SOAK_MINUTES}

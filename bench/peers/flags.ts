@@ -36,10 +36,11 @@ export function agentFlags({ certificates, places }: PeerStart, agentPort: numbe
   ]
 }
 
-/** Where the load connects. */
-export function frontendOf({ frontend, folder, certificates }: PeerStart, port: number): Frontend {
+/** Where the load connects. @param servername what it asks for; absent: nothing */
+export function frontendOf({ frontend, folder, certificates }: PeerStart, port: number, servername?: string): Frontend {
   if (frontend !== 'tls') return { kind: frontend, path: socketIn(folder) }
-  return { kind: 'tls', host: '127.0.0.1', port, ca: certificates.ca, ...certificates.client }
+  const asked = servername === undefined ? {} : { servername }
+  return { kind: 'tls', host: '127.0.0.1', port, ca: certificates.ca, ...certificates.client, ...asked }
 }
 
 function socketIn(folder: string): string {

@@ -8,6 +8,8 @@ export type RunningServer = RunningProgram & {
   /** Of the frontend; 0 on a Unix socket. */
   readonly port: number
   readonly agentPort: number
+  /** By which agents and clients ask for it; absent: by its address. */
+  readonly hubName?: string
   readonly healthPort: number
   readonly isReady: () => Promise<boolean>
 }
@@ -36,11 +38,11 @@ export function pair(name: string, what: string, serverEnd: ServerEnd, agentEnd:
     async start(how) {
       await using stack = new AsyncDisposableStack()
       const server = stack.use(await serverEnd.start(how))
-      const agent = stack.use(await agentEnd.start(how, server.agentPort))
+      const agent = stack.use(await agentEnd.start(askingFor(server.hubName, how), server.agentPort))
       await untilReady(server, serverEnd.name, server.isReady)
       const running = stack.move()
       return {
-        frontend: frontendOf(how, server.port),
+        frontend: frontendOf(how, server.port, server.hubName),
         agentPort: server.agentPort,
         certificates: how.certificates,
         server: server.pid,
@@ -53,4 +55,9 @@ export function pair(name: string, what: string, serverEnd: ServerEnd, agentEnd:
       }
     },
   }
+}
+
+function askingFor(address: string | undefined, how: PeerStart): PeerStart {
+  if (address === undefined) return how
+  return { ...how, places: { ...how.places, hub: { ...how.places.hub, address } } }
 }

@@ -5,6 +5,7 @@ import { bulkUpload } from './bulk-upload.ts'
 import { clusters } from './clusters.ts'
 import { connectRate } from './connect-rate.ts'
 import { floodingCluster } from './flooding-cluster.ts'
+import { frontDoor } from './front-door.ts'
 import { grpcBulk } from './grpc-bulk.ts'
 import { grpcFrontend } from './grpc-frontend.ts'
 import { idleMemory } from './idle-memory.ts'
@@ -30,6 +31,7 @@ export const scenarios: readonly Scenario[] = [
   idleMemory,
   clusters,
   floodingCluster,
+  frontDoor,
   workers,
   wan,
 ]

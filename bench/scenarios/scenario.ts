@@ -41,10 +41,11 @@ export type WanPath = { readonly roundTripMs: number; readonly loss: number }
  *   bulk      these, and two plain TLS pipes
  *   workers   instead: our server with one worker, and with two
  *   tenants   instead: our server with many clusters
+ *   front-door  instead: ours without a front door, behind our router, behind HAProxy
  */
-export type Lineup = 'pair' | 'mixed' | 'bulk' | 'workers' | 'tenants'
+export type Lineup = 'pair' | 'mixed' | 'bulk' | 'workers' | 'tenants' | 'front-door'
 /** Those that bring peers of their own, whatever the command line says. */
-export const ownLineups: readonly (Lineup | undefined)[] = ['workers', 'tenants']
+export const ownLineups: readonly (Lineup | undefined)[] = ['workers', 'tenants', 'front-door']
 
 export type Scenario = {
   readonly name: string

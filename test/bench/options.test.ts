@@ -78,6 +78,7 @@ t.test('asks in a full run who else tells something, question by question', asyn
   t.strictSame(names(read.options, 'bulk'), ['ours', 'stock', 'ours+stock', 'stock+ours', 'floor'])
   t.strictSame(names(read.options, 'workers'), ['1 worker', '2 workers'])
   t.strictSame(names(read.options, 'tenants'), ['many clusters'])
+  t.strictSame(names(read.options, 'front-door'), ['ours', 'ours+router', 'ours+haproxy'])
   t.ok(read.options.scenarios.some(({ name }) => name === 'wan'))
 })
 
@@ -88,7 +89,7 @@ t.test('leaves what takes long out of a quick run, unless it is named', async (t
   }
   t.notOk(asked('--quick').includes('wan'))
   t.strictSame(asked('--quick', '--only', 'wan,clusters'), ['wan', 'clusters'])
-  for (const own of ['workers', 'flooding-cluster']) {
+  for (const own of ['workers', 'flooding-cluster', 'front-door']) {
     t.notOk(asked('compare', 'main', '.').includes(own), 'which has peers of its own')
   }
 })

@@ -10,10 +10,12 @@ import { culvert } from '../../bench/peers/culvert.ts'
 import { floor } from '../../bench/peers/floor.ts'
 import { pair } from '../../bench/peers/pair.ts'
 import type { Peer } from '../../bench/peers/peer.ts'
+import { throughRouter } from '../../bench/peers/router.ts'
 import { withClusters } from '../../bench/peers/tenants.ts'
 import { oneMachine } from '../../bench/places.ts'
 import { clusters } from '../../bench/scenarios/clusters.ts'
 import { floodingCluster } from '../../bench/scenarios/flooding-cluster.ts'
+import { frontDoor } from '../../bench/scenarios/front-door.ts'
 import { grpcBulk } from '../../bench/scenarios/grpc-bulk.ts'
 import { grpcFrontend } from '../../bench/scenarios/grpc-frontend.ts'
 import { messageSizes } from '../../bench/scenarios/message-sizes.ts'
@@ -25,7 +27,15 @@ const ours = pair('ours', 'this checkout', culvert.server, culvert.agent)
 const effort: Effort = {
   ...quickEffort,
   ...{ rounds: 1, stalledRounds: 1, memoryRounds: 1, warmUpMs: 20, windowMs: 500 },
-  ...{ grpcConnections: [2], transfers: [20], clusters: [5], steadyMs: 1_000, stalledReaders: [0] },
+  ...{
+    bulkConnections: [2],
+    dialsAtOnce: [2],
+    grpcConnections: [2],
+    transfers: [20],
+    clusters: [5],
+    steadyMs: 1_000,
+    stalledReaders: [0],
+  },
 }
 const folder = mkdtempSync(join(tmpdir(), 'culvert-scenarios-test-'))
 const certificates = await makeCertificates(folder)
@@ -73,6 +83,15 @@ t.test('a cluster that floods is answered, and its neighbour goes on', async (t)
   t.ok(Number(p99) > 0)
   t.ok(Number(ratio) > 0, `${ratio} times`)
   t.ok(Number(perSecond) > 0, `${perSecond} dials a second`)
+})
+
+t.test('bulk both ways and CONNECTs pass a front door', async (t) => {
+  const results = await ask(frontDoor, throughRouter)
+  t.strictSame(
+    results.map(({ subject }) => subject.label),
+    ['bulk download, 2 connections', 'bulk upload, 2 connections', 'CONNECT, request, close, 2 at a time, TLS'],
+  )
+  for (const result of results) t.ok(Number(readings(result).rate) > 0, result.subject.label)
 })
 
 t.test('nobody who stalls is the first point of the isolation graph', async (t) => {

@@ -1,7 +1,7 @@
 /** The HAProxy configuration of docs/front-door.md, as it is there but for addresses, carries a tunnel with its lanes. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
 import { type AddressInfo, createServer } from 'node:net'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
@@ -10,9 +10,7 @@ import { event } from '../integration/deadline.ts'
 import { handshake } from '../integration/front-door.ts'
 import { closedPort } from '../integration/target.ts'
 import { AGENTS_NAME, startNamedServer, tunnelThrough } from '../integration/through-front-door.ts'
-
-const document = readFileSync(join(import.meta.dirname, '../../docs/front-door.md'), 'utf8')
-const [, configuration = ''] = /^```haproxy\n([\s\S]*?)^```$/m.exec(document) ?? []
+import { haproxyConfig } from '../programs/haproxy.ts'
 
 /** HAProxy on a port that it inherits, so that it is any free one and accepts from the start. @returns the port */
 async function startHaproxy(t: Test, text: string): Promise<number> {
@@ -34,18 +32,14 @@ async function startHaproxy(t: Test, text: string): Promise<number> {
 
 t.test('HAProxy carries a tunnel by name and protocol, and refuses other names', async (t) => {
   const server = await startNamedServer(t)
-  const places: Readonly<Record<string, string>> = {
-    ':443': 'fd@3',
-    'proxy-server-eu-1.culvert.svc:8091': `127.0.0.1:${server.agentPort}`,
-    'proxy-server-eu-1.culvert.svc:8090': `127.0.0.1:${server.frontendPort}`,
-    'proxy-server-eu-2.culvert.svc:8091': await closedPort(),
-    'proxy-server-eu-2.culvert.svc:8090': await closedPort(),
-    'eu-1.hub.example': AGENTS_NAME,
-  }
-  const text = Object.entries(places).reduce((whole, [from, to]) => {
-    t.ok(whole.includes(from), `the document has ${from}`)
-    return whole.replaceAll(from, to)
-  }, configuration)
+  const text = haproxyConfig({
+    listen: 'fd@3',
+    name: AGENTS_NAME,
+    clusters: [
+      { agents: `127.0.0.1:${server.agentPort}`, frontends: `127.0.0.1:${server.frontendPort}` },
+      { agents: await closedPort(), frontends: await closedPort() },
+    ],
+  })
   const port = await startHaproxy(t, text)
   await tunnelThrough(t, server, port, AGENTS_NAME)
   await t.rejects(handshake(t, port, { servername: 'other.example' }))

@@ -1,0 +1,51 @@
+/** HAProxy as the front door, by the configuration of docs/front-door.md: what those have who had one before. */
+import { writeFileSync } from 'node:fs'
+import { connect } from 'node:net'
+import { join } from 'node:path'
+import { freePort } from '../../test/programs/free-port.ts'
+import { haproxyConfig, hasHaproxy } from '../../test/programs/haproxy.ts'
+import { startProgram, untilReady } from '../processes.ts'
+import { Skipped } from '../skipped.ts'
+import { type Behind, type Door, HUB_NAME, NOBODY, through } from './front-door.ts'
+import type { PeerStart } from './peer.ts'
+
+const NAME = 'haproxy'
+
+export const throughHaproxy = through('ours+haproxy', 'ours, all connections over TLS through HAProxy', startHaproxy)
+
+async function startHaproxy({ folder, places }: PeerStart, { agents, clients }: Behind): Promise<Door> {
+  if (!(await hasHaproxy())) throw new Skipped('haproxy is not installed')
+  const [config, port] = [join(folder, 'haproxy.cfg'), await freePort()]
+  const text = haproxyConfig({
+    listen: `${places.hub.address}:${port}`,
+    name: HUB_NAME,
+    clusters: [
+      { agents, frontends: clients },
+      { agents: NOBODY, frontends: NOBODY },
+    ],
+  })
+  writeFileSync(config, text)
+  await using stack = new AsyncDisposableStack()
+  const program = stack.use(
+    startProgram({
+      name: NAME,
+      place: places.hub,
+      command: NAME,
+      args: ['-db', '-f', config],
+      logFile: join(folder, `${NAME}.log`),
+      graceMs: 0, // at SIGTERM it would wait for what is open
+    }),
+  )
+  await untilReady(program, NAME, () => accepts(places.hub.address, port))
+  stack.move()
+  return { ...program, port }
+}
+
+function accepts(host: string, port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ host, port })
+    socket.once('connect', () => resolve(true))
+    socket.once('error', () => resolve(false))
+    socket.once('connect', () => socket.destroy())
+  })
+}
