@@ -7,6 +7,7 @@ import type { LookupAddress } from 'node:dns'
 import { connect, type OnReadOpts, type Socket, type TcpNetConnectOpts } from 'node:net'
 import { type Clock, systemClock } from '../platform/clock.ts'
 import { TunnelError } from '../platform/errors.ts'
+import { keepAlive } from '../platform/keep-alive.ts'
 import type { DialTarget, RefusedDial } from './core/gate.ts'
 import {
   addressErrorText,
@@ -58,7 +59,6 @@ export const systemNetwork = (lookup: Lookup): Network => ({ clock: systemClock,
 
 const STAGGER_MS = 250
 const MAX_ADDRESSES = 16 // of one name
-const KEEP_ALIVE_MS = 15_000 // as Go's dialer, which a stock agent uses
 
 /**
  * Until the promise settles, `signal` ends the dial at once and closes every socket of it; afterwards it means nothing here.
@@ -154,10 +154,9 @@ function race(
       port,
       allowHalfOpen: true,
       noDelay: true,
-      keepAlive: true,
-      keepAliveInitialDelay: KEEP_ALIVE_MS,
       ...(onread && { onread }),
     })
+    keepAlive(socket)
     attempts.set(socket, address)
     socket.on('error', failed)
     socket.once('connect', () => {

@@ -25,7 +25,6 @@ import { listenOnFrontendSocket, listenOnPorts } from './ports.ts'
 import { AUDIT_METRICS, type ServerDeps } from './run.ts'
 import { createTeamMetrics, metricsOfTeam } from './team-metrics.ts'
 import { fleetOfTeam, profilesOfTeam } from './team-routes.ts'
-import { KEEP_ALIVE_MS } from './tls-listener.ts'
 import { leaseIds } from './worker-options.ts'
 import { createWorkerTeam, type WorkerTeam } from './worker-team.ts'
 
@@ -86,7 +85,7 @@ export async function runWorkers(options: ServerOptions, deps: WorkersDeps): Pro
   using adminPort = createAdminPort(options, routes, { clock, log, badProbe, cutOff, audit: audit?.record })
   const { server: admin } = adminPort
   const agentPort = acceptFor(team, 'agent', {})
-  const frontend = acceptFor(team, 'frontend', { allowHalfOpen: true, keepAlive: options.udsName === '' })
+  const frontend = acceptFor(team, 'frontend', { allowHalfOpen: true })
   using sockets = await socketsOf(options, deps, team)
   const servers = [agentPort, health, admin, frontend]
   try {
@@ -117,8 +116,8 @@ export async function runWorkers(options: ServerOptions, deps: WorkersDeps): Pro
 }
 
 /** Whoever is accepted is handed over unread. */
-function acceptFor(team: WorkerTeam, port: Port, options: { allowHalfOpen?: boolean; keepAlive?: boolean }): Server {
-  const settings = { pauseOnConnect: true, noDelay: true, keepAliveInitialDelay: KEEP_ALIVE_MS, ...options }
+function acceptFor(team: WorkerTeam, port: Port, options: { allowHalfOpen?: boolean }): Server {
+  const settings = { pauseOnConnect: true, noDelay: true, ...options }
   return createServer(settings, (connection: Socket) => {
     connection.on('error', () => undefined)
     team.give({ port, connection })

@@ -6,6 +6,7 @@ import { constants } from 'node:crypto'
 import type { Socket } from 'node:net'
 import { createServer, type Server, type TLSSocket } from 'node:tls'
 import type { TlsProtocol } from '../platform/cipher-suites.ts'
+import { keepAlive } from '../platform/keep-alive.ts'
 import type { TlsMaterial } from '../platform/tls-material.ts'
 import type { PeerCertificate } from './core/admission.ts'
 import type { Standing } from './standing.ts'
@@ -15,9 +16,6 @@ import type { Standing } from './standing.ts'
  * nobody honours. Renegotiation is the peer's way to make us work.
  */
 export const SECURE_OPTIONS = constants.SSL_OP_NO_TICKET | constants.SSL_OP_NO_RENEGOTIATION
-
-/** Silence after which the kernel asks an accepted connection whether it is still there; as Go's listeners: milliseconds. */
-export const KEEP_ALIVE_MS = 15_000
 
 export type TlsListenerOptions = {
   readonly material: TlsMaterial
@@ -62,11 +60,10 @@ export function createTlsListener(options: TlsListenerOptions): TlsListener {
     rejectUnauthorized: false, // with true Node hangs up without a word
     handshakeTimeout: handshakeTimeoutMs,
     noDelay: true,
-    keepAlive: true, // a client whose machine is gone says nothing more, and an idle tunnel sends it nothing
-    keepAliveInitialDelay: KEEP_ALIVE_MS,
   })
   const accepted = new Map<string, Accepted>() // until their handshakes are done
   server.on('connection', (raw) => {
+    keepAlive(raw) // a client whose machine is gone says nothing more, and an idle tunnel sends it nothing
     const path = pathOf(raw)
     const closed = (): void => {
       if (accepted.get(path)?.raw === raw) accepted.delete(path)

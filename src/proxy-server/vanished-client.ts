@@ -6,8 +6,8 @@ import { Buffer } from 'node:buffer'
 import type { Socket } from 'node:net'
 import type { Clock } from '../platform/clock.ts'
 
-/** Between two looks: milliseconds. The kernel finds out within 25 s that a machine is gone. */
-const LOOK_MS = 30_000
+/** Between two looks: milliseconds. The kernel finds out within 13 s that a machine is gone (`platform/keep-alive.ts`). */
+const LOOK_MS = 1_000
 const nothing = Buffer.alloc(0)
 
 /** Disposing it looks no more. */

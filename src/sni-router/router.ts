@@ -17,7 +17,7 @@ import { createGroups, sourceOf } from './core/sources.ts'
 import { newTally, type RouterMetrics, type RouteTally } from './metrics.ts'
 
 /** Between two looks at whether clients and backends are still there: milliseconds. */
-const LOOK_MS = 5_000
+const LOOK_MS = 2_000
 /** Backends of which a repeated failure is remembered, so that it is told once a minute. */
 const MAX_WARNED = 1_000
 

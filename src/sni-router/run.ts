@@ -3,13 +3,14 @@ import { createServer, type Server } from 'node:net'
 import { type Clock, elapsed } from '../platform/clock.ts'
 import { createEndpoints } from '../platform/endpoints.ts'
 import { healthRoutes } from '../platform/health.ts'
+import { keepAlive } from '../platform/keep-alive.ts'
 import { listen } from '../platform/listen.ts'
 import type { Log } from '../platform/log.ts'
 import { writePortsFile } from '../platform/ports-file.ts'
 import { aborted, type Shutdown } from '../platform/shutdown.ts'
 import { createBackends } from './backends.ts'
 import { watchConfig } from './config-file.ts'
-import { KEEP_ALIVE_MS, systemConnect } from './connecting.ts'
+import { systemConnect } from './connecting.ts'
 import type { ListenRule } from './core/config.ts'
 import { createRouterMetrics } from './metrics.ts'
 import { createNames } from './names.ts'
@@ -101,10 +102,10 @@ export async function runRouter(
 }
 
 function openServer(router: Router, index: number): Server {
-  return createServer(
-    { allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS },
-    (socket) => router.take(socket, index),
-  )
+  return createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
+    keepAlive(socket)
+    router.take(socket, index)
+  })
 }
 
 const listenBy = (server: Server, { address, port }: ListenRule, index: number): Promise<number> =>

@@ -1,0 +1,119 @@
+/**
+ * Machines that are gone without a word, which iptables plays by dropping what comes from one end of one connection: whoever is at the
+ * other end notices within 15 s, where it waits as where it does not read, and breaks what hangs on it. A gap of six seconds breaks
+ * nothing. Without a cluster, on the loopback interface.
+ */
+import { execFileSync } from 'node:child_process'
+import type { Socket } from 'node:net'
+import t, { type Test } from 'tap'
+import { makePki } from '../integration/certificates.ts'
+import { echoOver, endOf, openTunnel } from '../integration/client.ts'
+import { event, eventually, within } from '../integration/deadline.ts'
+import { AGENT, figureBecomes, SERVER } from '../integration/figures.ts'
+import { connectRaw, nextBackend, startFrontDoor } from '../integration/front-door.ts'
+import { echo, idle, listenTarget } from '../integration/target.ts'
+import { startTunnel } from '../integration/tunnel.ts'
+import { nodeHello } from '../sni-router/hellos.ts'
+
+const NOTICED_MS = 15_000
+const GAP_MS = 6_000
+/** More than the kernel and the tunnel keep for a target that takes nothing. */
+const FLOOD_BYTES = 32 * 1024 * 1024
+const waiting = { buffered: true }
+
+t.jobs = 5
+const pki = await makePki(t)
+
+/** What this end of a connection sends arrives no more, until the returned function is called. */
+function vanish(t: Test, { localPort, remotePort }: Socket): () => void {
+  const rule = ['INPUT', '-i', 'lo', '-p', 'tcp', '--sport', `${localPort}`, '--dport', `${remotePort}`, '-j', 'DROP']
+  let dropping = true
+  const iptables = (what: '-I' | '-D'): void => void execFileSync('iptables', ['-w', what, ...rule])
+  const restore = (): void => {
+    if (dropping) iptables('-D')
+    dropping = false
+  }
+  iptables('-I')
+  t.teardown(restore)
+  return restore
+}
+
+t.test('a client on whose tunnel nothing moves', waiting, async (t) => {
+  const { server } = await startTunnel(t, { pki })
+  const target = await listenTarget(t, echo)
+  const accepted = target.next()
+  const client = await openTunnel(server, target.address)
+  await echoOver(client, 'before')
+  const ends = endOf(await accepted)
+  client.on('error', () => undefined)
+  vanish(t, client)
+  await within(ends, 'the target is told', NOTICED_MS)
+  await figureBecomes(server, `${SERVER}established_connections`, 0)
+})
+
+t.test('a client that is not read, because its target takes nothing', waiting, async (t) => {
+  const { server } = await startTunnel(t, { pki })
+  const target = await listenTarget(t, idle)
+  const client = await openTunnel(server, target.address)
+  client.on('error', () => undefined)
+  client.write(Buffer.alloc(FLOOD_BYTES))
+  await eventually(
+    'it is read no more',
+    () => [client.writableLength, client.bytesWritten].join(),
+    (() => {
+      let [last, same] = ['', 0]
+      return (now: string) => {
+        same = now === last ? same + 1 : 0
+        last = now
+        return same === 50
+      }
+    })(),
+  )
+  vanish(t, client)
+  await figureBecomes(server, `${SERVER}established_connections`, 0, NOTICED_MS)
+})
+
+t.test('a target on whose connection nothing moves', waiting, async (t) => {
+  const { server, agent } = await startTunnel(t, { pki })
+  const target = await listenTarget(t, echo)
+  const accepted = target.next()
+  const client = await openTunnel(server, target.address)
+  await echoOver(client, 'before')
+  vanish(t, await accepted)
+  await within(endOf(client), 'the client is told', NOTICED_MS)
+  await figureBecomes(agent, `${AGENT}open_endpoint_connections`, 0)
+})
+
+t.test('a client of the front door, and a backend', waiting, async (t) => {
+  const target = await listenTarget(t, echo)
+  const routes = [{ name: 'a', hosts: ['a.example'], backends: [target.address] }]
+  const router = await startFrontDoor(t, { routes })
+  const hello = await nodeHello({ servername: 'a.example' })
+  const join = async (): Promise<readonly [Socket, Socket]> => {
+    const reached = nextBackend(target)
+    const client = await connectRaw(t, router.port)
+    client.write(hello)
+    const backend = await reached()
+    await event(client, 'data')
+    return [client, backend]
+  }
+  const [gone, itsBackend] = await join()
+  const [itsClient, goneBackend] = await join()
+  const both = Promise.all([endOf(itsBackend), endOf(itsClient)])
+  vanish(t, gone)
+  vanish(t, goneBackend)
+  await within(both, 'the other ends are told', NOTICED_MS)
+  await figureBecomes(router, 'culvert_router_clients', 0)
+})
+
+t.test('a client that is away for six seconds keeps its tunnel', waiting, async (t) => {
+  const { server } = await startTunnel(t, { pki })
+  const target = await listenTarget(t, echo)
+  const client = await openTunnel(server, target.address)
+  await echoOver(client, 'before')
+  const restore = vanish(t, client)
+  await new Promise((resolve) => setTimeout(resolve, GAP_MS)) // no wait for a state: this is how long it is away
+  restore()
+  await echoOver(client, 'after')
+  client.destroy()
+})
