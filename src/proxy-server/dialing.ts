@@ -10,7 +10,7 @@ import type { Int64 } from '../tunnel/packet.ts'
 import type { AgentStream } from './agent-stream.ts'
 import type { Clusters } from './core/clusters.ts'
 import type { DialFailure } from './core/dial-response.ts'
-import { dialOver, MAX_HELD_DIALS, OVER_LIMIT_MS, type OverLimit, type Tenant } from './core/tenant.ts'
+import { dialOver, type OverLimit, type Tenant } from './core/tenant.ts'
 import type { ServerMetrics } from './metrics.ts'
 import type { Source } from './source.ts'
 import type { Tenants } from './tenants.ts'
@@ -75,25 +75,8 @@ export function createDialing(deps: DialDeps): Dialing {
 
   function refuseLater(tenant: Tenant, over: OverLimit, waiter: Waiter): () => void {
     const failure = { kind: 'cluster-limit', status: over.status, text: over.text } as const
-    if (tenant.heldDials >= MAX_HELD_DIALS) {
-      waiter.failed(failure)
-      return () => {}
-    }
-    tenant.heldDials++
-    let held = true
-    const letGo = (): boolean => {
-      if (held) tenant.heldDials--
-      const was = held
-      held = false
-      return was
-    }
-    const later = clock.after(OVER_LIMIT_MS, () => {
-      if (letGo()) waiter.failed(failure)
-    })
-    return () => {
-      letGo()
-      later[Symbol.dispose]()
-    }
+    const later = clock.after(tenant.nextRefusal(clock.now()), () => waiter.failed(failure))
+    return () => later[Symbol.dispose]()
   }
 
   function dial(cluster: string, principal: string, address: string, waiter: Waiter, wanted?: Wanted): () => void {

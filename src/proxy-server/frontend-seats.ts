@@ -6,15 +6,15 @@ import type { Socket } from 'node:net'
 import type { Audit, AuditRecord } from '../audit/record.ts'
 import type { Clock } from '../platform/clock.ts'
 import type { Admission } from './core/admission.ts'
-import { clientOver, MAX_TOLD, OVER_LIMIT_MS, type OverLimit, sessionOver, type Tenant } from './core/tenant.ts'
+import { clientOver, MAX_TOLD, type OverLimit, sessionOver, type Tenant } from './core/tenant.ts'
 import type { UnreadBytes } from './core/unread.ts'
 import { sourceOf } from './source.ts'
 import type { Tenants } from './tenants.ts'
 
 type Admitted = Extract<Admission, { readonly kind: 'admitted' }>
 
-/** A client that has its cluster, and more than that may have. */
-export type Full = { readonly kind: 'full' } & OverLimit
+/** A client that has its cluster, and more than that may have. @property afterMs when it is to be told: milliseconds from now */
+export type Full = { readonly kind: 'full'; readonly afterMs: number } & OverLimit
 
 export type Seat<Deps> = {
   readonly admission: Admission | Full
@@ -62,9 +62,9 @@ export function createSeats<Deps extends SeatDeps>(
     }
   })
 
-  function hangUpLater(socket: Socket): undefined {
+  function hangUpLater(socket: Socket, afterMs: number): undefined {
     socket.on('error', () => undefined)
-    const later = deps.clock.after(OVER_LIMIT_MS, () => socket.destroy())
+    const later = deps.clock.after(afterMs, () => socket.destroy())
     socket.once('close', () => later[Symbol.dispose]())
     return undefined
   }
@@ -89,12 +89,13 @@ export function createSeats<Deps extends SeatDeps>(
         const { cluster, principal } = admission
         tell({ cluster, principal, source: sourceOf(socket) }, over)
       }
-      if (over && tenant.told >= MAX_TOLD) return hangUpLater(socket)
+      const afterMs = over ? tenant.nextRefusal(deps.clock.now()) : 0
+      if (over && tenant.told >= MAX_TOLD) return hangUpLater(socket, afterMs)
       const counted = over ? 'told' : what
       tenant[counted]++
       members.set(socket, { admission, cutOff })
       return {
-        admission: over ? { kind: 'full', ...over } : admission,
+        admission: over ? { kind: 'full', afterMs, ...over } : admission,
         deps: depsFor(tenant),
         leave() {
           tenant[counted]--

@@ -22,7 +22,6 @@ import {
 import type { Admission } from './core/admission.ts'
 import { answer, established, type Failure } from './core/answers.ts'
 import { readConnectHead } from './core/connect-head.ts'
-import { OVER_LIMIT_MS } from './core/tenant.ts'
 import type { UnreadBytes } from './core/unread.ts'
 import type { Dialing } from './dialing.ts'
 import type { Full } from './frontend-seats.ts'
@@ -116,7 +115,7 @@ export function serveFrontend(
   socket.on('pause', () => clientPaused(frontend))
   socket.on('resume', () => watchUnread(frontend, false))
   if (admission.kind === 'refused') refuse(frontend, { kind: 'forbidden', cause: admission.cause })
-  if (admission.kind === 'full') refuseLater(frontend, { ...admission, kind: 'cluster-limit' })
+  if (admission.kind === 'full') refuseLater(frontend, { ...admission, kind: 'cluster-limit' }, admission.afterMs)
   return frontend
 }
 
@@ -268,11 +267,11 @@ function headRefused({ socket, admission, deps }: Frontend, why: HeadRefusal): v
 }
 
 /** What it sends meanwhile is dropped. */
-function refuseLater(frontend: Frontend, failure: Failure): void {
+function refuseLater(frontend: Frontend, failure: Failure, afterMs: number): void {
   const { socket, deps } = frontend
   endDeadline(frontend)
   frontend.state = 'refused'
-  frontend.deadline = deps.clock.after(OVER_LIMIT_MS, () => {
+  frontend.deadline = deps.clock.after(afterMs, () => {
     frontend.deadline = undefined
     refuse(frontend, failure)
   })

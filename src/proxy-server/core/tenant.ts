@@ -5,6 +5,7 @@
 import type { ClusterLimits } from '../../clusters/cluster.ts'
 import { type TakeToken, tokenBucket } from '../../platform/token-bucket.ts'
 import { type Budget, createBudget } from '../../tunnel/budget.ts'
+import { type NextRefusal, refusalPace } from './refusal-pace.ts'
 import { createUnreadBytes, type UnreadBytes } from './unread.ts'
 
 /** As metrics name it. */
@@ -20,13 +21,6 @@ export type OverLimit = {
 
 /** Clients over the limit that are told so at the same time; others are hung up on. */
 export const MAX_TOLD = 100
-/**
- * How long whoever is over a limit waits for that answer, or for the hang-up: milliseconds. Who asks again at once cannot ask, and have
- * us shake hands, more often than that: a cluster that floods would else take the processor from all others.
- */
-export const OVER_LIMIT_MS = 1_000
-/** Dials that wait for it; others are answered at once, as each costs memory. */
-export const MAX_HELD_DIALS = 1_000
 
 export type Tenant = {
   readonly id: string
@@ -39,8 +33,8 @@ export type Tenant = {
   /** Clients that are being told of the limit. */
   told: number
   pendingDials: number
-  /** Dials over a limit that wait for their answer. */
-  heldDials: number
+  /** Of clients and dials over a limit; each that waits is one of its clients, or one that is being hung up on. */
+  readonly nextRefusal: NextRefusal
   takeDial: TakeToken
   /** Of all that waits for its agents and clients. */
   readonly budget: Budget
@@ -68,7 +62,7 @@ export function createTenant(id: string, limits: ClusterLimits, { processBudget,
     sessions: 0,
     told: 0,
     pendingDials: 0,
-    heldDials: 0,
+    nextRefusal: refusalPace(),
     takeDial: tokenBucket(limits.dialsPerSecond, 1_000),
     budget,
     unread: createUnreadBytes(createBudget(Number.POSITIVE_INFINITY, budget), after), // the cluster's limit is theirs
