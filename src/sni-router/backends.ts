@@ -9,7 +9,11 @@ import type { Connect } from './connecting.ts'
 import { type Target, targetText } from './core/config.ts'
 import { type Health, type HealthRule, judged, unknownHealth } from './core/health.ts'
 import { checkOnce } from './health-check.ts'
-import type { WatchName } from './names.ts'
+import type { Answer, WatchName } from './names.ts'
+import { createTurns } from './turns.ts'
+
+/** Checks under way at once: each has a descriptor, of which clients need most. */
+export const MAX_CHECKS = 256
 
 export type Member = {
   readonly ip: string
@@ -31,16 +35,26 @@ export type Backends = Disposable & {
   /** By a client's connection. */
   readonly tried: (member: Member, result: 'ok' | 'failed') => void
 }
-type Deps = { readonly clock: Clock; readonly log: Log; readonly watchName: WatchName; readonly connect: Connect }
+type Deps = {
+  readonly clock: Clock
+  readonly log: Log
+  readonly watchName: WatchName
+  readonly connect: Connect
+  /** From 0 to 1, so that checks do not come all at once. */
+  readonly random: () => number
+}
 type Pool = Disposable & {
   readonly members: Map<string, Checked>
   /** Who waits for the first answer about its name; undefined: that has come, or it is an address. */
   waiting: Set<() => void> | undefined
+  /** Lookups and checks in the rhythm of the rule as it is now. */
+  readonly restart: () => void
 }
-type Checked = Disposable & { readonly member: Member }
+type Checked = Disposable & { readonly member: Member; readonly restart: () => void }
 
-export function createBackends({ clock, log, watchName, connect }: Deps): Backends {
+export function createBackends({ clock, log, watchName, connect, random }: Deps): Backends {
   const pools = new Map<string, Pool>()
+  const turns = createTurns(MAX_CHECKS)
   let rule: HealthRule = { intervalMs: 5_000, timeoutMs: 2_000, fall: 2, rise: 1 }
 
   function judge(member: Member, result: 'ok' | 'failed'): void {
@@ -58,30 +72,48 @@ export function createBackends({ clock, log, watchName, connect }: Deps): Backen
       reachedMs: Number.NEGATIVE_INFINITY,
     }
     let next: Disposable | undefined // a check, or the wait for the next
-    const later = (): void => {
-      next = clock.after(rule.intervalMs, look)
+    const after = (ms: number): void => {
+      next = clock.after(ms, look)
+    }
+    const restart = (): void => {
+      next?.[Symbol.dispose]()
+      after(random() * rule.intervalMs) // it is taken for well until then
     }
     const look = (): void => {
       const isInUse = member.health.state === 'up' && clock.now() - member.reachedMs < rule.intervalMs
-      if (isInUse) return later()
-      next = checkOnce(member, rule.timeoutMs, { clock, connect }, (result) => {
-        judge(member, result)
-        later()
+      if (isInUse) return after(rule.intervalMs)
+      next = turns((done) => {
+        const check = checkOnce(member, rule.timeoutMs, { clock, connect }, (result) => {
+          done()
+          judge(member, result)
+          after(rule.intervalMs)
+        })
+        const giveUp = (): void => {
+          check[Symbol.dispose]()
+          done()
+        }
+        return { [Symbol.dispose]: giveUp }
       })
     }
-    look()
-    return { member, [Symbol.dispose]: () => next?.[Symbol.dispose]() }
+    restart()
+    return { member, restart, [Symbol.dispose]: () => next?.[Symbol.dispose]() }
   }
 
   function open({ host, port }: Target): Pool {
     const members = new Map<string, Checked>()
     if (isIP(host) !== 0) {
-      members.set(host, checked(host, port))
-      return { members, waiting: undefined, [Symbol.dispose]: () => disposeAll(members.values()) }
+      const only = checked(host, port)
+      members.set(host, only)
+      return { members, waiting: undefined, restart: only.restart, [Symbol.dispose]: only[Symbol.dispose] }
     }
     const pool: Pool = {
       members,
       waiting: new Set(),
+      restart() {
+        watch[Symbol.dispose]()
+        watch = look()
+        for (const known of members.values()) known.restart()
+      },
       [Symbol.dispose]() {
         watch[Symbol.dispose]()
         disposeAll(members.values())
@@ -89,30 +121,30 @@ export function createBackends({ clock, log, watchName, connect }: Deps): Backen
       },
     }
     let failed = false
-    const watch = watchName(
-      host,
-      () => rule.intervalMs,
-      (answer) => {
-        if ('error' in answer) {
-          if (!failed) log.warn({ host, err: answer.error }, 'backend has no address now: those it had stay in use')
-        } else {
-          if (failed) log.info({ host }, 'backend has addresses again')
-          for (const [ip, known] of members) {
-            if (answer.ips.includes(ip)) continue
-            members.delete(ip)
-            known[Symbol.dispose]()
-          }
-          for (const ip of answer.ips) if (!members.has(ip)) members.set(ip, checked(ip, port))
-        }
-        failed = 'error' in answer
-        answered(pool)
-      },
-    )
+    const look = (): Disposable => watchName(host, () => rule.intervalMs, told)
+    let watch = look()
     return pool
+
+    function told(answer: Answer): void {
+      if ('error' in answer) {
+        if (!failed) log.warn({ host, err: answer.error }, 'backend has no address now: those it had stay in use')
+      } else {
+        if (failed) log.info({ host }, 'backend has addresses again')
+        for (const [ip, known] of members) {
+          if (answer.ips.includes(ip)) continue
+          members.delete(ip)
+          known[Symbol.dispose]()
+        }
+        for (const ip of answer.ips) if (!members.has(ip)) members.set(ip, checked(ip, port))
+      }
+      failed = 'error' in answer
+      answered(pool)
+    }
   }
 
   return {
     use(targets, newRule) {
+      const isOtherPace = newRule.intervalMs !== rule.intervalMs
       rule = newRule
       const wanted = new Map(targets.map((target) => [targetText(target), target]))
       for (const [key, pool] of pools) {
@@ -120,6 +152,7 @@ export function createBackends({ clock, log, watchName, connect }: Deps): Backen
         pools.delete(key)
         pool[Symbol.dispose]()
       }
+      if (isOtherPace) for (const pool of pools.values()) pool.restart()
       for (const [key, target] of wanted) if (!pools.has(key)) pools.set(key, open(target))
     },
     nextAnswer(targets, call) {

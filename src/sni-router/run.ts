@@ -53,7 +53,10 @@ export async function runRouter(
     backends: () => router.backendStates(),
     configAlarm: () => config.alarm() !== undefined,
   })
-  using backends = createBackends({ clock, log, watchName: createNames(clock), connect: systemConnect })
+  using backends = createBackends({
+    ...{ clock, log, watchName: createNames(clock), connect: systemConnect },
+    random: Math.random,
+  })
   using router = createRouter(config.current(), { clock, log, metrics, backends, connect: systemConnect })
 
   let isListening = false

@@ -2,7 +2,7 @@
 import { Socket } from 'node:net'
 import t, { type Test } from 'tap'
 import type { Clock } from '../../src/platform/clock.ts'
-import { createBackends } from '../../src/sni-router/backends.ts'
+import { createBackends, MAX_CHECKS } from '../../src/sni-router/backends.ts'
 import type { Target } from '../../src/sni-router/core/config.ts'
 import type { Answer, WatchName } from '../../src/sni-router/names.ts'
 import { manualClock } from '../platform/manual-clock.ts'
@@ -13,15 +13,20 @@ const to = (host: string): Target => ({ host, port: 1 })
 const [A, B, C] = [to('10.0.0.1'), to('10.0.0.2'), to('10.0.0.3')]
 const error = new Error('refused')
 
-/** @param earlyMs how much too early a timer fires */
-function setup(t: Test, earlyMs = 0) {
+/**
+ * @param earlyMs how much too early a timer fires
+ * @param random the part of the interval after which the first check comes
+ */
+function setup(t: Test, { earlyMs = 0, random = 0 } = {}) {
   const time = manualClock()
   const clock: Clock = { ...time, after: (ms, run) => time.after(ms - earlyMs, run) }
   const log = recordedLog()
   const answers = new Map<string, (answer: Answer) => void>()
-  const watchName: WatchName = (name, _interval, told) => {
+  const paces: [string, number][] = []
+  const watchName: WatchName = (name, intervalMs, told) => {
     answers.set(name, told)
-    return { [Symbol.dispose]: () => void answers.delete(name) }
+    paces.push([name, intervalMs()])
+    return { [Symbol.dispose]: () => void (answers.get(name) === told && answers.delete(name)) }
   }
   const checks: { readonly ip: string; readonly socket: Socket }[] = []
   const connect = ({ ip }: { readonly ip: string }): Socket => {
@@ -29,35 +34,42 @@ function setup(t: Test, earlyMs = 0) {
     checks.push({ ip, socket })
     return socket
   }
-  const backends = createBackends({ clock, log, watchName, connect })
+  const backends = createBackends({ clock, log, watchName, connect, random: () => random })
   t.teardown(() => backends[Symbol.dispose]())
   const ipsOf = (...targets: Target[]) => backends.members(targets).map(({ ip }) => ip)
-  return { time, log, answers, checks, backends, ipsOf }
+  return { time, log, answers, paces, checks, backends, ipsOf }
 }
 
-t.test('checks an address at once and a while after each result, and says what becomes of it', async (t) => {
-  const { time, log, checks, backends } = setup(t)
-  backends.use([A], rule)
-  const [member] = backends.members([A])
-  t.equal(checks.length, 1)
-  checks[0]?.socket.emit('error', error)
-  t.ok(checks[0]?.socket.destroyed)
-  time.advance(4_999)
-  t.equal(checks.length, 1)
-  time.advance(1)
-  t.equal(checks.length, 2)
-  t.equal(member?.health.state, 'up')
-  time.advance(2_000) // nothing answers
-  t.equal(member?.health.state, 'down')
-  time.advance(5_000)
-  checks[2]?.socket.emit('connect')
-  t.equal(member?.health.state, 'up')
-  t.strictSame(log.messages('info'), ['backend is down', 'backend is up again'])
-})
+t.test(
+  'checks an address after a part of the interval and a while after each result, and says what becomes of it',
+  async (t) => {
+    const { time, log, checks, backends } = setup(t, { random: 0.25 })
+    backends.use([A], rule)
+    time.advance(1_249)
+    t.equal(checks.length, 0, 'not all backends at once')
+    time.advance(1)
+    const [member] = backends.members([A])
+    t.equal(checks.length, 1)
+    checks[0]?.socket.emit('error', error)
+    t.ok(checks[0]?.socket.destroyed)
+    time.advance(4_999)
+    t.equal(checks.length, 1)
+    time.advance(1)
+    t.equal(checks.length, 2)
+    t.equal(member?.health.state, 'up')
+    time.advance(2_000) // nothing answers
+    t.equal(member?.health.state, 'down')
+    time.advance(5_000)
+    checks[2]?.socket.emit('connect')
+    t.equal(member?.health.state, 'up')
+    t.strictSame(log.messages('info'), ['backend is down', 'backend is up again'])
+  },
+)
 
 t.test('a check that succeeded takes the place of none, however early a timer fires', async (t) => {
-  const { time, checks, backends } = setup(t, 0.5)
+  const { time, checks, backends } = setup(t, { earlyMs: 0.5 })
   backends.use([A], rule)
+  time.advance(0)
   for (let count = 1; count <= 3; count++) {
     t.equal(checks.length, count)
     checks.at(-1)?.socket.emit('connect')
@@ -68,6 +80,7 @@ t.test('a check that succeeded takes the place of none, however early a timer fi
 t.test('a backend that clients reach is not checked; one that has failed them, or is down, is', async (t) => {
   const { time, checks, backends } = setup(t)
   backends.use([A], { ...rule, rise: 2 })
+  time.advance(0)
   const member = backends.members([A])[0]!
   checks[0]?.socket.emit('connect')
   time.advance(4_000)
@@ -80,8 +93,9 @@ t.test('a backend that clients reach is not checked; one that has failed them, o
   t.equal(checks.length, 2, 'the last one did not get there')
   checks[1]?.socket.emit('error', error)
   t.equal(member.health.state, 'down', 'a client and a check')
+  time.advance(1_000)
   backends.tried(member, 'ok')
-  time.advance(5_000)
+  time.advance(4_000)
   t.equal(checks.length, 3, 'once is not enough')
   checks[2]?.socket.emit('connect')
   t.equal(member.health.state, 'up')
@@ -96,10 +110,12 @@ t.test('the addresses of a name come and go with its answers, and stay while the
   const tell = (answer: Answer): void => answers.get('backend')?.(answer)
   t.equal(checks.length, 0)
   tell({ ips: ['10.0.0.1', '10.0.0.2'] })
+  time.advance(0)
   const stays = backends.members([name])[1]
   for (let count = 0; count < 2; count++) tell({ error })
   t.strictSame(ipsOf(name), ['10.0.0.1', '10.0.0.2'])
   tell({ ips: ['10.0.0.3', '10.0.0.2'] })
+  time.advance(0)
   t.strictSame(ipsOf(name), ['10.0.0.2', '10.0.0.3'])
   t.equal(backends.members([name])[0], stays, 'with what is known of it')
   t.strictSame(
@@ -123,8 +139,10 @@ t.test('the addresses of a name come and go with its answers, and stay while the
 t.test('other targets keep what stays and end what goes', async (t) => {
   const { time, answers, checks, backends, ipsOf } = setup(t)
   backends.use([A, B, to('backend')], rule)
+  time.advance(0)
   const [stays] = backends.members([A])
   backends.use([A, C, to('other')], rule)
+  time.advance(0)
   t.equal(backends.members([A])[0], stays)
   t.strictSame(ipsOf(A, B, C), ['10.0.0.1', '10.0.0.3'])
   t.strictSame([...answers.keys()], ['other'])
@@ -174,4 +192,40 @@ t.test('tells who waits for a name that is not asked for any more', async (t) =>
   t.strictSame(told, [])
   backends[Symbol.dispose]()
   t.strictSame(told, ['nothing to wait for'])
+})
+
+t.test('checks so many at once and no more, and gives the place of who goes to the next', async (t) => {
+  const { time, checks, backends } = setup(t)
+  const all = Array.from({ length: MAX_CHECKS + 3 }, (_, index) => ({ host: '10.0.0.1', port: index + 1 }))
+  backends.use(all, rule)
+  time.advance(0)
+  t.equal(checks.length, MAX_CHECKS)
+  checks[0]?.socket.emit('connect')
+  checks[1]?.socket.emit('error', error)
+  t.equal(checks.length, MAX_CHECKS + 2)
+  backends.use([...all.slice(0, 2), ...all.slice(3)], rule)
+  t.ok(checks[2]?.socket.destroyed)
+  t.equal(checks.length, MAX_CHECKS + 3)
+})
+
+t.test('takes up another interval at once, for names as well, and keeps what is known', async (t) => {
+  const { time, answers, paces, checks, backends } = setup(t, { random: 0.5 })
+  const [name, hour] = [to('backend'), 3_600_000]
+  backends.use([A, name], { ...rule, intervalMs: hour })
+  answers.get('backend')?.({ ips: ['10.0.0.2'] })
+  time.advance(hour / 2)
+  for (const { socket } of checks) socket.emit('connect')
+  const members = backends.members([A, name])
+  backends.use([A, name], { ...rule, fall: 3 })
+  t.strictSame(backends.members([A, name]), members)
+  t.strictSame(paces, [
+    ['backend', hour],
+    ['backend', rule.intervalMs],
+  ])
+  time.advance(2_499)
+  t.equal(checks.length, 2)
+  time.advance(1)
+  t.equal(checks.length, 4)
+  backends.use([A, name], rule)
+  t.equal(paces.length, 2, 'the interval is the same')
 })

@@ -32,10 +32,9 @@ function setup(t: Test, targets: readonly Target[]) {
     t.teardown(() => socket.destroy())
     return socket
   }
-  const backends: Backends = createBackends({ clock, log: recordedLog(), watchName, connect: open })
+  const backends: Backends = createBackends({ clock, log: recordedLog(), watchName, connect: open, random: () => 1 })
   t.teardown(() => backends[Symbol.dispose]())
   backends.use(targets, rule)
-  const checks = sockets.length
   const dial = () => {
     const missed: string[] = []
     const { promise, resolve } = Promise.withResolvers<Socket | string>()
@@ -51,7 +50,7 @@ function setup(t: Test, targets: readonly Target[]) {
     )
     return { dialing, outcome: promise, missed }
   }
-  return { clock, answers, backends, dial, dialled: () => sockets.slice(checks) }
+  return { clock, answers, backends, dial, dialled: () => sockets }
 }
 const portOf = (address: string): Target => ({ host: '127.0.0.1', port: Number(address.split(':')[1]) })
 const turns = async (): Promise<void> => {

@@ -87,6 +87,58 @@ t.test('tells nothing more once it is disposed of', async (t) => {
   t.equal(asked.length, 1, 'what waited is not begun')
 })
 
+t.test('names that hung the last time have half of the places at most', async (t) => {
+  const [clock, { asked, resolve }] = [manualClock(), standIn()]
+  const watch = createNames(clock, resolve, 4)
+  const names = (): string => asked.map(({ name }) => name).join('')
+  for (const name of ['a', 'b', 'c', 'd'])
+    watch(
+      name,
+      () => 10,
+      () => undefined,
+    )
+  t.equal(names(), 'abcd')
+  clock.advance(1_000)
+  asked[3]!.resolve([])
+  await turn()
+  clock.advance(1)
+  for (const one of asked.slice(0, 2)) one.resolve([])
+  asked[2]!.reject(new Error('no answer'))
+  await turn()
+  clock.advance(10)
+  t.equal(names(), 'abcddab', 'the last is in time, two of the others have their places')
+  asked[4]!.resolve([])
+  await turn()
+  clock.advance(10)
+  t.equal(names(), 'abcddabd', 'there is room for who answers')
+  asked[5]!.resolve([])
+  await turn()
+  t.equal(names(), 'abcddabdc')
+})
+
+t.test('who is disposed of while it waits takes no place of those that hung', async (t) => {
+  const [clock, { asked, resolve }] = [manualClock(), standIn()]
+  const watch = createNames(clock, resolve, 1)
+  const started = ['hung', 'other'].map((name) =>
+    watch(
+      name,
+      () => 10,
+      () => undefined,
+    ),
+  )
+  clock.advance(1_001)
+  asked[0]!.resolve([])
+  await turn()
+  clock.advance(10) // it is due again, and waits behind the other in both lines
+  t.equal(asked.length, 2)
+  started[0]![Symbol.dispose]()
+  clock.advance(1_001)
+  asked[1]!.resolve([])
+  await turn()
+  clock.advance(10)
+  t.equal(asked.length, 3, 'the other has hung as well, and has its place')
+})
+
 t.test("asks the machine's own resolver, for all addresses", async (t) => {
   t.match((await systemResolve('localhost')).join(), /127\.0\.0\.1|::1/)
   await t.rejects(systemResolve('none.invalid'))

@@ -26,7 +26,7 @@ export async function startRouter(
   const [clock, log] = [manualClock(), recordedLog()]
   const state = { clients: () => 0, tallies: () => new Map(), backends: () => [], configAlarm: () => false }
   const { metrics } = createRouterMetrics(state)
-  const backends = createBackends({ clock, log, watchName: noAnswer, connect: systemConnect })
+  const backends = createBackends({ clock, log, watchName: noAnswer, connect: systemConnect, random: Math.random })
   const router = createRouter(config, { clock, log, metrics, backends, connect: systemConnect })
   const server = createServer({ allowHalfOpen: true }, (socket) => router.take(socket, 0))
   server.listen(0, '127.0.0.1')
