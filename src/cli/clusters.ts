@@ -16,8 +16,11 @@ const group: CommandGroup = {
     'culvert clusters add eu-2 --server-name eu-2.hub.example',
     'culvert clusters validate',
     'proxy-server --tenancy=multi --clusters clusters.yaml ...',
-    'culvert clusters --watch    # who is connected to it: "culvert status --help"',
+    'culvert clusters -o wide    # without a command: who is connected to it; "culvert status --help"',
+    'culvert clusters --watch',
   ],
+  otherwise: (word) =>
+    `for one cluster of a running hub: "culvert status ${word}"; of the file: "culvert clusters show ${word}"`,
 }
 
 /** @returns the exit code */

@@ -13,6 +13,8 @@ export type CommandGroup = {
   readonly commands: Readonly<Record<string, Command>>
   /** What the help of the group ends with: a heading, and below it examples. */
   readonly examples: readonly [heading: string, ...lines: string[]]
+  /** What somebody may have meant who gave a word that is no command. */
+  readonly otherwise?: (word: string) => string
 }
 
 /** @returns the exit code */
@@ -27,6 +29,7 @@ export async function runGroup(group: CommandGroup, argv: readonly string[]): Pr
   if (command === undefined) {
     const kind = name?.startsWith('-') ? 'flag' : 'command'
     console.error(`${program}: ${name === undefined ? 'no command given' : `unknown ${kind} ${JSON.stringify(name)}`}`)
+    if (name !== undefined && group.otherwise) console.error(group.otherwise(name))
     console.error(`expected one of ${Object.keys(commands).join(', ')}; "${program} --help" says more`)
     return 1
   }

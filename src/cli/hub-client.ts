@@ -21,8 +21,8 @@ export type HubOptions = {
 }
 
 export type Hub = {
-  /** @throws TunnelError when it cannot be reached, or answers anything but 200 */
-  readonly ask: (path: string) => Promise<string>
+  /** undefined: 404. @throws TunnelError when it cannot be reached, or answers anything else but 200 */
+  readonly ask: (path: string) => Promise<string | undefined>
   /** Until the connection ends, or the signal. */
   readonly follow: (path: string, lastId: string | undefined, event: (event: ServerEvent) => void) => Promise<void>
 }
@@ -41,7 +41,7 @@ export function connectHub(options: HubOptions): Hub {
     const request = send(new URL(path, url), { ...tls, headers: { ...authorization, ...headers }, agent: false })
     request.setTimeout(ANSWER_MS, () => request.destroy(new Error(`no answer within ${ANSWER_MS / 1_000} s`)))
     request.once('error', (cause) => {
-      reject(new TunnelError('no-answer', `could not ask ${url}: ${cause.message}`, { cause }))
+      reject(new TunnelError('no-answer', `could not ask ${url}: ${reasonOf(cause)}`, { cause }))
     })
     request.once('response', resolve)
     request.end()
@@ -58,17 +58,23 @@ export function connectHub(options: HubOptions): Hub {
     return text
   }
 
-  async function answerTo(path: string, headers: Record<string, string> = {}): Promise<IncomingMessage> {
-    const response = await open(path, headers)
-    if (response.statusCode === 200) return response
+  async function refusalOf(response: IncomingMessage): Promise<TunnelError> {
     const [said = ''] = (await textOf(response)).split('\n')
-    throw new TunnelError('no-answer', `${url} answers ${response.statusCode}: ${said.slice(0, 200)}`)
+    const hint = response.statusCode === 401 ? ': give it by --token-file' : ''
+    return new TunnelError('no-answer', `${url} answers ${response.statusCode}: ${said.slice(0, 200)}${hint}`)
   }
 
   return {
-    ask: async (path) => textOf(await answerTo(path)),
+    async ask(path) {
+      const response = await open(path, {})
+      if (response.statusCode === 200) return textOf(response)
+      const refusal = await refusalOf(response) // which reads what is left of it
+      if (response.statusCode === 404) return undefined
+      throw refusal
+    },
     async follow(path, lastId, event) {
-      const response = await answerTo(path, lastId === undefined ? {} : { 'Last-Event-ID': lastId })
+      const response = await open(path, lastId === undefined ? {} : { 'Last-Event-ID': lastId })
+      if (response.statusCode !== 200) throw await refusalOf(response)
       response.setTimeout(SILENCE_MS, () => response.destroy(new Error('the hub says nothing')))
       response.setEncoding('utf8')
       const read = eventReader()
@@ -76,3 +82,20 @@ export function connectHub(options: HubOptions): Hub {
     },
   }
 }
+
+/** What went wrong, and what to do about it. */
+function reasonOf({ code = '', message }: NodeJS.ErrnoException): string {
+  if (/wrong version number/.test(message)) return 'it does not speak TLS: try http://'
+  const [text = ''] = message.split('\n')
+  const [, hint] = HINTS.find(([codes]) => codes.test(code)) ?? []
+  return hint === undefined ? text : `${text}: ${hint}`
+}
+
+const HINTS: readonly (readonly [codes: RegExp, hint: string])[] = [
+  [
+    /^(ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH)$/,
+    'is proxy-server there, and is that its --admin-port? Another one is given by --server',
+  ],
+  [/^(ECONNRESET|HPE_.*)$/, 'if that is the admin port, it may speak TLS: try https://'],
+  [/^(UNABLE_TO_.*|SELF_SIGNED_.*|DEPTH_ZERO_.*)$/, 'name the CA that issued its certificate by --ca-cert'],
+]

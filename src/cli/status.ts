@@ -1,22 +1,22 @@
 /** `culvert status`: the clusters of a running hub, and what changes, from its admin port. */
 import { stringify } from 'yaml'
-import { systemClock } from '../platform/clock.ts'
+import { nearNames } from '../clusters/near-names.ts'
+import { type Clock, systemClock } from '../platform/clock.ts'
 import { commandHelp, type Given, type Help, readLine } from '../platform/command-line.ts'
 import { TunnelError } from '../platform/errors.ts'
-import type { ServerEvent } from './event-stream.ts'
-import { fleetTable, printable, type SeenCluster } from './fleet-table.ts'
+import { fleetTable, type SeenCluster } from './fleet-table.ts'
+import { type Screen, watchLines, watchScreen } from './fleet-watch.ts'
 import { connectHub, type Hub } from './hub-client.ts'
 
 const FORMATS = ['text', 'wide', 'json', 'yaml']
-/** Before a hub that went away is asked again: milliseconds. */
-const AGAIN_MS = 2_000
 
 const line: Help = {
   usage: '[cluster] [flags]',
   summary: 'Show which clusters are connected to a running hub.',
   about: [
-    'Asks the admin port of proxy-server. Exit code 0: it answered; 1: it did not, or there is no such cluster. With --watch each',
-    'change is a line, until you end it; a hub that is restarted is followed again.',
+    'Asks the admin port of proxy-server. Exit code 0: it answered; 1: it did not, or there is no such cluster. With --watch a',
+    'terminal shows the table as it is now, with the last changes, until you end it. Written to a file or another program, and with',
+    '-o json or yaml, each change is a line or a document of its own. A hub that is restarted is followed again.',
   ],
   flags: {
     server: {
@@ -30,12 +30,12 @@ const line: Help = {
     'ca-cert': { takes: 'file', help: 'CA of the certificate that the port shows.' },
     cert: { takes: 'file', help: 'Certificate to show, of --admin-ca-cert.' },
     key: { takes: 'file', help: 'Its private key.' },
-    watch: { short: 'w', help: 'Go on, and tell each change as it comes.' },
+    watch: { short: 'w', help: 'Go on, and show what changes.' },
     output: {
       takes: 'format',
       short: 'o',
       default: 'text',
-      help: 'text, wide, json or yaml.',
+      help: 'text; wide, with round trips, versions and reasons; json or yaml.',
       problem: (text) => (FORMATS.includes(text) ? undefined : 'text, wide, json or yaml'),
     },
   },
@@ -59,6 +59,10 @@ export async function status(argv: readonly string[], program = 'culvert status'
     console.error('"culvert status --help" says more')
     return 1
   }
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error
+    process.exit(0) // who read this has had enough, as `head` has
+  })
   try {
     const hub = connectHub({
       url: given.value('server') ?? '',
@@ -85,60 +89,64 @@ function mistakes(given: Given): string[] {
 }
 
 async function show(hub: Hub, given: Given): Promise<void> {
-  const [id] = given.words
-  const path = id === undefined ? '/v1/clusters' : `/v1/clusters/${encodeURIComponent(id)}`
-  const answer = await hub.ask(path)
   const format = given.value('output')
-  if (format === 'json') return void process.stdout.write(answer)
-  if (format === 'yaml') return void process.stdout.write(stringify(JSON.parse(answer)))
-  const value = JSON.parse(answer) as SeenCluster & { clusters: SeenCluster[] }
-  const clusters = id === undefined ? value.clusters : [value]
-  console.log(fleetTable(clusters, systemClock.unixMs(), format === 'wide').join('\n'))
+  const answer = await read(hub, given)
+  if (format === 'json') process.stdout.write(answer)
+  else if (format === 'yaml') process.stdout.write(stringify(JSON.parse(answer)))
+  else console.log(tableOf(answer, given).join('\n'))
 }
 
-type Told = { readonly time: string; readonly type: string; readonly [field: string]: unknown }
-
-type Snapshot = { readonly clusters: readonly { id: string; state: string; since: string; reason: string }[] }
-
-async function watch(hub: Hub, given: Given, program: string): Promise<void> {
+/** @throws TunnelError `no-answer`, with the names of others, when the cluster is not there */
+async function read(hub: Hub, given: Given): Promise<string> {
   const [id] = given.words
-  const asJson = given.value('output') === 'json'
-  let lastId: string | undefined // none: it was not reached yet
-  let isAway = false
-
-  function tell(told: Told): void {
-    if (id !== undefined && told.cluster !== id) return
-    console.log(asJson ? JSON.stringify(told) : changeLine(told))
-  }
-
-  function heard({ id: eventId, type, data }: ServerEvent): void {
-    if (type !== 'snapshot') tell(JSON.parse(data) as Told)
-    else if (lastId === undefined) {
-      for (const { id: cluster, state, since, reason } of (JSON.parse(data) as Snapshot).clusters) {
-        tell({ time: since, type: state, cluster, reason })
-      }
-    }
-    lastId = eventId ?? lastId
-    isAway = false
-  }
-
-  for (;;) {
-    const failure = await hub.follow('/v1/events', lastId, heard).then(
-      () => undefined,
-      (error: Error) => error,
+  const answer = await hub.ask(id === undefined ? ALL : `${ALL}/${encodeURIComponent(id)}`)
+  if (answer !== undefined) return answer
+  const all = await hub.ask(ALL)
+  if (id === undefined || all === undefined) {
+    throw new TunnelError(
+      'no-answer',
+      `${given.value('server')} knows of no clusters: is it the admin port of a proxy-server?`,
     )
-    if (lastId === undefined && failure) throw failure
-    if (!isAway) console.error(`${program}: ${failure?.message ?? 'the hub ended the connection'}; asking again`)
-    isAway = true
-    await new Promise((resolve) => setTimeout(resolve, AGAIN_MS))
   }
+  const ids = (JSON.parse(all) as { clusters: SeenCluster[] }).clusters.map((cluster) => cluster.id)
+  throw new TunnelError(
+    'no-answer',
+    `no agent of a cluster ${JSON.stringify(id)} has been there: ${nearNames(id, ids)}`,
+  )
 }
 
-function changeLine({ time, type, cluster, agent, source, reason }: Told): string {
-  const who = [agent !== undefined && `agent ${agent}`, source !== undefined && `from ${source}`]
-    .filter(Boolean)
-    .join(' ')
-  return printable(
-    `${time}  ${type.padEnd(11)}  ${String(cluster ?? '-')}  ${String(reason)}${who === '' ? '' : ` (${who})`}`,
-  )
+const ALL = '/v1/clusters'
+
+function tableOf(answer: string, given: Given): string[] {
+  const value = JSON.parse(answer) as SeenCluster & { clusters: SeenCluster[] }
+  const clusters = given.words.length === 0 ? value.clusters : [value]
+  return fleetTable(clusters, systemClock.unixMs(), given.value('output') === 'wide')
+}
+
+function watch(hub: Hub, given: Given, program: string): Promise<never> {
+  const [id] = given.words
+  const format = given.value('output')
+  const isTable = format !== 'json' && format !== 'yaml'
+  if (isTable && process.stdout.isTTY) {
+    return watchScreen(hub, id, awake, terminal, async () => tableOf(await read(hub, given), given))
+  }
+  return watchLines(hub, id, awake, {
+    format: isTable ? 'text' : format,
+    print: (text) => console.log(text),
+    complain: (problem) => console.error(`${program}: ${problem}`),
+  })
+}
+
+/** Keeps the process alive: there is nothing but waiting while a hub is away. */
+const awake: Clock = {
+  ...systemClock,
+  after(ms, run) {
+    const timer = setTimeout(run, ms)
+    return { [Symbol.dispose]: () => clearTimeout(timer) }
+  },
+}
+
+const terminal: Screen = {
+  write: (text) => void process.stdout.write(text),
+  size: () => ({ columns: process.stdout.columns, rows: process.stdout.rows }),
 }

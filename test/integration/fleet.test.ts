@@ -148,7 +148,15 @@ t.test('culvert status shows the clusters in every form', async (t) => {
     code: 1,
     stderr: /^culvert clusters: could not ask/,
   })
-  t.match(await status(url, 'nowhere'), { code: 1, stderr: /answers 404: no agent of such a cluster has been here\n$/ })
+  t.match(await status(url, 'defualt'), {
+    code: 1,
+    stderr: /^culvert status: no agent of a cluster "defualt" has been there: did you mean default\?\n$/,
+  })
+  t.match(await status(`--server=http://127.0.0.1:${server.healthPort}`), {
+    code: 1,
+    stderr: /knows of no clusters: is it the admin port of a proxy-server\?\n$/,
+  })
+  t.match(await culvert('clusters', 'eu-1'), { code: 1, stderr: /"culvert status eu-1"/ })
   t.match(await status('--server=http://127.0.0.1:1'), { code: 1, stderr: /could not ask http:\/\/127\.0\.0\.1:1/ })
   t.match(await status('--server=nonsense', '--cert=x', 'a', 'b'), {
     code: 1,
@@ -191,4 +199,23 @@ t.test('culvert status --watch tells each change, and goes on when the hub is ba
   await has(/Z {2}lost {9}default {2}lost \(agent a-1\)$/)
   server.signal('SIGKILL')
   await has(/asking again$/)
+})
+
+t.test('culvert clusters --watch ends quietly when nobody reads on', async (t) => {
+  const server = await startServer(t, { pki })
+  const agent = await startAgent(t, server, { flags: ['--agent-id=a-1'] })
+  const argv = ['clusters', '--watch', '-o', 'yaml', `--server=http://127.0.0.1:${server.adminPort}`]
+  const child = spawn(process.execPath, [ENTRY, ...argv], { stdio: 'pipe' })
+  t.teardown(() => child.kill('SIGKILL'))
+  let complaints = ''
+  child.stderr.on('data', (bytes: Buffer) => {
+    complaints += bytes.toString()
+  })
+  const ended = event<number>(child, 'exit')
+  const said = await event<Buffer>(child.stdout, 'data')
+  t.match(said.toString(), /^---\ntime: .*\ntype: established\ncluster: default\nreason: an agent is connected\n$/)
+  child.stdout.destroy()
+  agent.signal('SIGTERM')
+  t.equal(await ended, 0)
+  t.equal(complaints, '')
 })

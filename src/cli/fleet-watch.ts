@@ -1,0 +1,153 @@
+/**
+ * `culvert status --watch`: on a terminal the table, kept as it is now; elsewhere, and as json or yaml, each change as it comes. A
+ * hub that goes away is asked again until it is back.
+ */
+import { stringify } from 'yaml'
+import { type Clock, elapsed } from '../platform/clock.ts'
+import type { ServerEvent } from './event-stream.ts'
+import { CLEAR, type Size, screenOf } from './fleet-screen.ts'
+import { printable } from './fleet-table.ts'
+import type { Hub } from './hub-client.ts'
+
+/** Before a hub that went away is asked again, and between two looks at the table: milliseconds. */
+const AGAIN_MS = 2_000
+/** From a change to the next look: milliseconds. Many at once are one look. */
+const SOON_MS = 200
+/** Changes that a screen can show. */
+const MAX_CHANGES = 50
+
+type Told = { readonly time: string; readonly type: string; readonly [field: string]: unknown }
+type Snapshot = { readonly clusters: readonly { id: string; state: string; since: string; reason: string }[] }
+
+type Following = {
+  /** @param isNew or else how it stood when we came */
+  readonly tell: (told: Told, isNew: boolean) => void
+  /** The hub is away. */
+  readonly away: (why: string) => void
+  readonly back: () => void
+}
+
+/** Never ends but by what it throws, when the hub cannot be reached at first. @param id the only cluster to tell of */
+async function follow(hub: Hub, id: string | undefined, clock: Clock, following: Following): Promise<never> {
+  let lastId: string | undefined // none: it was not reached yet
+  let isAway = false
+
+  function tell(told: Told, isNew: boolean): void {
+    if (id === undefined || told.cluster === id) following.tell(told, isNew)
+  }
+
+  function heard({ id: eventId, type, data }: ServerEvent): void {
+    if (isAway) following.back()
+    isAway = false
+    if (type !== 'snapshot') tell(JSON.parse(data) as Told, true)
+    else if (lastId === undefined) {
+      for (const { id: cluster, state, since, reason } of (JSON.parse(data) as Snapshot).clusters) {
+        tell({ time: since, type: state, cluster, reason }, false)
+      }
+    }
+    lastId = eventId ?? lastId
+  }
+
+  for (;;) {
+    const failure = await hub.follow('/v1/events', lastId, heard).then(
+      () => undefined,
+      (error: Error) => error,
+    )
+    if (lastId === undefined && failure) throw failure
+    if (!isAway) following.away(failure?.message ?? 'the hub ended the connection')
+    isAway = true
+    await elapsed(clock, AGAIN_MS)
+  }
+}
+
+export type Lines = {
+  readonly format: 'text' | 'json' | 'yaml'
+  readonly print: (text: string) => void
+  readonly complain: (problem: string) => void
+}
+
+export function watchLines(hub: Hub, id: string | undefined, clock: Clock, lines: Lines): Promise<never> {
+  const { format, print, complain } = lines
+  return follow(hub, id, clock, {
+    tell: (told) => print(FORMS[format](told)),
+    away: (why) => complain(`${why}; asking again`),
+    back: () => undefined,
+  })
+}
+
+const FORMS: Readonly<Record<Lines['format'], (told: Told) => string>> = {
+  text: changeLine,
+  json: (told) => JSON.stringify(told),
+  yaml: (told) => `---\n${stringify(told).trimEnd()}`,
+}
+
+export type Screen = { readonly write: (text: string) => void; readonly size: () => Size }
+
+/** @param table the lines of it, asked for anew */
+export function watchScreen(
+  hub: Hub,
+  id: string | undefined,
+  clock: Clock,
+  screen: Screen,
+  table: () => Promise<readonly string[]>,
+): Promise<never> {
+  let shown: readonly string[] = []
+  let changes: readonly string[] = []
+  let away: string | undefined
+  let problem: string | undefined
+  let next: Disposable | undefined // none: it is being asked
+  let isSoon = false
+
+  function draw(): void {
+    const why = away ?? problem
+    const notice = why && `${printable(why)}; asking again`
+    screen.write(screenOf({ table: shown, changes, notice }, screen.size()))
+  }
+
+  async function look(): Promise<void> {
+    next = undefined
+    isSoon = false
+    try {
+      shown = await table()
+      problem = undefined
+    } catch (error) {
+      problem = (error as Error).message
+    }
+    next = clock.after(AGAIN_MS, look)
+    draw()
+  }
+
+  function lookSoon(): void {
+    if (!next || isSoon) return
+    isSoon = true
+    next[Symbol.dispose]()
+    next = clock.after(SOON_MS, look)
+  }
+
+  const following = follow(hub, id, clock, {
+    tell(told, isNew) {
+      if (isNew) changes = [...changes, changeLine(told)].slice(-MAX_CHANGES)
+      lookSoon()
+    },
+    away(why) {
+      away = why
+      draw()
+    },
+    back() {
+      away = undefined
+      lookSoon()
+    },
+  })
+  screen.write(CLEAR)
+  void look()
+  return following
+}
+
+function changeLine({ time, type, cluster, agent, source, reason }: Told): string {
+  const who = [agent !== undefined && `agent ${agent}`, source !== undefined && `from ${source}`]
+    .filter(Boolean)
+    .join(' ')
+  return printable(
+    `${time}  ${type.padEnd(11)}  ${String(cluster ?? '-')}  ${String(reason)}${who === '' ? '' : ` (${who})`}`,
+  )
+}
