@@ -22,7 +22,7 @@ const TRUE = ['1', 't', 'T', 'TRUE', 'true', 'True']
 export function readIdentifiers(text: string): ReadIdentifiers {
   const problem = queryProblem(text)
   if (problem !== undefined) return { problem }
-  const query = new URLSearchParams(text)
+  const query = new URLSearchParams(`&${text}`) // at the very beginning it would pass over a question mark
   const all = (key: string): string[] => [...new Set(query.getAll(key))].filter((value) => value !== '')
   return {
     identifiers: {

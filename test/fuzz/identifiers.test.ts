@@ -1,0 +1,4 @@
+import { fuzz } from './minute.ts'
+import { identifiers } from './targets/identifiers.ts'
+
+fuzz(identifiers)
