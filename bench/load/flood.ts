@@ -17,10 +17,13 @@ export async function flood(job: FloodJob): Promise<{ readonly perSecond: number
   const endMs = performance.now() + job.windowMs
   let answered = 0
   const dial = async (): Promise<void> => {
-    while (performance.now() < endMs) {
-      const tunnel = await openTunnel(job.frontend, job.target, job.deadlineMs, nobody).catch(() => undefined)
+    for (;;) {
+      const leftMs = endMs - performance.now()
+      if (leftMs <= 0) return
+      const patienceMs = Math.min(job.deadlineMs, leftMs)
+      const tunnel = await openTunnel(job.frontend, job.target, patienceMs, nobody).catch(() => undefined)
       tunnel?.close()
-      answered++
+      if (performance.now() < endMs) answered++
     }
   }
   await Promise.all(Array.from({ length: job.atOnce }, dial))
