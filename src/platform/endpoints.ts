@@ -2,6 +2,7 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { SecureContextOptions, TlsOptions } from 'node:tls'
+import { goOn, type Reader } from './going-on.ts'
 
 /** An import would look at each name that the module exports, and so load the client of `fetch`: 4 MiB that stay. */
 const { createServer, STATUS_CODES } = process.getBuiltinModule('node:http')
@@ -14,8 +15,6 @@ export type Answer = {
   /** The answer goes on: the body is only its beginning. */
   readonly reader?: (reader: Reader) => void
 }
-/** Who reads an answer that goes on. One that does not read, so that more than `readerBytes` wait, is hung up on. */
-export type Reader = { readonly write: (text: string) => void }
 export type Asked = {
   readonly method: string
   readonly path: string
@@ -32,7 +31,7 @@ export type Asked = {
   readonly gone: AbortSignal
 }
 export type Route = (asked: Asked) => Answer | Promise<Answer>
-/** By path; one that ends with a slash is for all below it. A route answers every method: some health checks ask by OPTIONS. */
+/** By path; one that ends with a slash and an asterisk is for all right below it. A route answers every method: some health checks ask by OPTIONS. */
 export type Routes = Readonly<Record<string, Route>>
 /** Why a request was not even looked at. */
 export type Refusal = 'malformed' | 'too-large' | 'slow' | 'foreign-host'
@@ -54,8 +53,10 @@ export const endpointLimits = {
   /** From the first byte of a request to its last. */
   requestTimeoutMs: 30_000,
   connections: 256,
-  /** That wait for one who reads an answer which goes on. */
+  /** That wait for one who reads an answer which goes on, besides its beginning. */
   readerBytes: 262_144,
+  /** In which such a reader takes nothing of what waits. */
+  stallMs: 30_000,
   /** Between two requests of one connection. Prometheus keeps its own for 5 minutes: who asks is to be the one who closes. */
   idleMs: 600_000,
   /** Connections kept between requests; of more, the one that has waited longest is closed. */
@@ -90,8 +91,8 @@ export function createEndpoints(
   server.on('request', (request, response) => {
     noteRequest(request, response)
     answerTo(request, response).then(
-      (answer) => send(request, response, answer, limits.readerBytes),
-      () => send(request, response, { status: 500, body: 'could not be put together\n' }, limits.readerBytes),
+      (answer) => send(request, response, answer, limits),
+      () => send(request, response, { status: 500, body: 'could not be put together\n' }, limits),
     )
   })
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
@@ -113,7 +114,7 @@ export function createEndpoints(
     const [path = '', query] = target.split('?', 2)
     const said = refusal(path, request)
     if (said !== undefined) return said
-    const route = Object.hasOwn(routes, path) ? routes[path] : routes[path.slice(0, path.lastIndexOf('/') + 1)]
+    const route = Object.hasOwn(routes, path) ? routes[path] : routes[`${path.slice(0, path.lastIndexOf('/'))}/*`]
     if (route === undefined) return notFound
     const gone = new AbortController()
     response.once('close', () => gone.abort())
@@ -187,7 +188,7 @@ function send(
   request: IncomingMessage,
   response: ServerResponse,
   { status, body, headers, reader }: Answer,
-  readerBytes: number,
+  limits: typeof endpointLimits,
 ): void {
   const hasBody = request.headers['transfer-encoding'] !== undefined || Number(request.headers['content-length']) > 0
   if (hasBody) response.shouldKeepAlive = false // it is not read: the connection ends with the answer
@@ -197,13 +198,7 @@ function send(
     ...headers,
   })
   if (!reader) return void response.end(body)
-  response.write(body)
-  reader({
-    write(text) {
-      if (response.writableLength + text.length > readerBytes) response.destroy()
-      else response.write(text)
-    },
-  })
+  reader(goOn(response, body, limits))
 }
 
 /** Whether gzip is named, or all codings are, and not with a weight of zero. Source: RFC 9110 section 12.5.3. */

@@ -1,6 +1,7 @@
 /** `/v1/events`: changes of the fleet as server-sent events (WHATWG HTML, section 9.2), to a bounded number of readers. */
 import type { Clock } from '../platform/clock.ts'
-import { onlyRead, type Reader, type Route } from '../platform/endpoints.ts'
+import { onlyRead, type Route } from '../platform/endpoints.ts'
+import type { Reader } from '../platform/going-on.ts'
 import { type ClusterStanding, createFleetFeed, type FleetEvent, type FleetFact } from './core/fleet-feed.ts'
 
 /** Events that a reader who comes back can have: the last ones. Of refusals, which strangers can cause, fewer, and apart. */

@@ -19,7 +19,7 @@ export function fleetRoutes(read: (gone: AbortSignal) => ShownFleet | Promise<Sh
   }
   return {
     [PATH]: onlyRead(async (asked) => json(await all(asked))),
-    [`${PATH}/`]: onlyRead(async (asked) => {
+    [`${PATH}/*`]: onlyRead(async (asked) => {
       const id = asked.path.slice(PATH.length + 1)
       const cluster = (await all(asked)).clusters.find((cluster) => cluster.id === id)
       return cluster ? json(cluster) : { status: 404, body: 'no agent of such a cluster has been here\n' }

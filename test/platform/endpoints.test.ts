@@ -7,10 +7,10 @@ import {
   endpointLimits,
   moved,
   onlyRead,
-  type Reader,
   type Refusal,
   type Routes,
 } from '../../src/platform/endpoints.ts'
+import type { Reader } from '../../src/platform/going-on.ts'
 import { listen } from '../../src/platform/listen.ts'
 import { makePki } from '../integration/certificates.ts'
 import { eventually, within } from '../integration/deadline.ts'
@@ -310,15 +310,16 @@ t.test('holds no more connections than its limit', async (t) => {
   t.match(await say(`GET /healthz HTTP/1.1\r\nHost: x\r\n${close}\r\n`), /^HTTP\/1\.1 200 /, 'and there is room again')
 })
 
-t.test('a route that ends with a slash is for all below it, and gets the path', async (t) => {
+t.test('a route that ends with an asterisk is for all right below it, and gets the path', async (t) => {
   const below: Routes = {
-    '/v1/clusters/': ({ path }) => ({ status: 200, body: path }),
+    '/v1/clusters/*': ({ path }) => ({ status: 200, body: path }),
     '/v1/clusters': () => ({ status: 200, body: 'all' }),
+    '/debug/': () => ({ status: 200, body: 'index' }),
   }
   const { say } = await setup(t, {}, undefined, below)
   t.match(await say(`GET /v1/clusters/eu-1 HTTP/1.1\r\nHost: x\r\n${close}\r\n`), /\r\n\r\n\/v1\/clusters\/eu-1$/)
   t.match(await say(`GET /v1/clusters HTTP/1.1\r\nHost: x\r\n${close}\r\n`), /\r\n\r\nall$/)
-  for (const path of ['/v1/clusters/eu-1/x', '/v1/', '/', '/constructor', '/__proto__/x']) {
+  for (const path of ['/v1/clusters/eu-1/x', '/v1/', '/', '/constructor', '/__proto__/x', '/debug/nonsense']) {
     t.match(await say(`GET ${path} HTTP/1.1\r\nHost: x\r\n${close}\r\n`), /^HTTP\/1\.1 404 /, path)
   }
 })
