@@ -7,7 +7,7 @@ import type { Socket } from 'node:net'
 import type { Clock } from '../platform/clock.ts'
 
 /** Between two looks: milliseconds. The kernel finds out within 13 s that a machine is gone (`platform/keep-alive.ts`). */
-const LOOK_MS = 1_000
+const LOOK_MS = 2_000
 const nothing = Buffer.alloc(0)
 
 /** Disposing it looks no more. */

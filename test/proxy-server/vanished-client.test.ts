@@ -85,7 +85,7 @@ for (const transport of TRANSPORTS) {
     await eventually(
       'the end',
       () => {
-        clock.advance(1_000)
+        clock.advance(2_000)
         return served.closed
       },
       (closed) => closed,
@@ -99,7 +99,7 @@ for (const transport of TRANSPORTS) {
     const got: Buffer[] = []
     client.on('data', (chunk: Buffer) => got.push(chunk))
     served.write('one')
-    for (let look = 0; look < 10; look++) clock.advance(1_000)
+    for (let look = 0; look < 10; look++) clock.advance(2_000)
     served.write(' two')
     await eventually(
       'its bytes',
@@ -110,7 +110,7 @@ for (const transport of TRANSPORTS) {
     t.equal(clock.waiting(), 1, 'one look is ahead')
     served.removeAllListeners('data')
     served.on('data', () => undefined).resume()
-    clock.advance(1_000)
+    clock.advance(2_000)
     t.equal(clock.waiting(), 0, 'none, once it is read')
   })
 
@@ -124,7 +124,7 @@ for (const transport of TRANSPORTS) {
     served.end('that was all')
     await event(client, 'end')
     for (let look = 0; look < 3; look++) {
-      clock.advance(1_000)
+      clock.advance(2_000)
       await new Promise((resolve) => setImmediate(resolve))
     }
     t.strictSame([broke, served.destroyed], [undefined, false])
