@@ -8,6 +8,8 @@ export type AuditEvent =
   | 'frontend'
   /** A certificate was asked for, by a join token or to follow another one. */
   | 'certificate'
+  /** A peer that was let in broke the protocol. */
+  | 'violation'
   /** Somebody is connected no longer whose certificate is not good any more. */
   | 'cut-off'
   /** A server was reached by this agent, and its stream ended. */
@@ -38,6 +40,8 @@ export type AuditRecord = {
   readonly outcome?: 'connected' | 'failed' | 'finished' | 'reset' | undefined
   readonly by?: 'peer' | 'self' | 'tunnel' | undefined
   readonly reason?: string | undefined
+  /** How many like it were not told since the last that was. */
+  readonly repeated?: number | undefined
   readonly bytesToTarget?: number | undefined
   readonly bytesFromTarget?: number | undefined
   readonly durationMs?: number | undefined

@@ -4,6 +4,7 @@
  */
 import { type ClientHttp2Session, connect as connectHttp2 } from 'node:http2'
 import type { Audit } from '../audit/record.ts'
+import { createRepeatedAudit } from '../audit/repeated.ts'
 import { type BackoffLimits, backoffMs } from '../platform/backoff.ts'
 import type { Clock } from '../platform/clock.ts'
 import { TunnelError } from '../platform/errors.ts'
@@ -75,6 +76,7 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
   let ticker: NodeJS.Timeout | undefined
   let openedMs: number | undefined
   let audit: Audit | undefined
+  let auditOften: Audit | undefined
   let lose = (_reason: string): void => {}
   const ours = options.lanes === 0 ? withoutLanes : offered
   const over = new AbortController()
@@ -186,9 +188,15 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
     if (ended) return // too late
     deadline[Symbol.dispose]()
     const answer = readServerAnswer(rawHeaders, EXTENSIONS_KEY)
-    if (answer.kind === 'refused') return end(answer.text)
+    if (answer.kind === 'refused') {
+      deps.audit?.({ event: 'server', destination: authority, verdict: 'refused', reason: answer.text })
+      return end(answer.text)
+    }
     serverId = answer.serverId
-    if (deps.audit) audit = auditedBy(deps.audit, serverPrincipal(socket))
+    if (deps.audit) {
+      audit = auditedBy(deps.audit, serverPrincipal(socket))
+      auditOften = createRepeatedAudit(audit, clock)
+    }
     log = log.child({ server_id: serverId })
     const extensions = readExtensions(answer.extensions, ours)
     serve(extensions)
@@ -232,7 +240,16 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
       },
       {
         broken: (why) => end(WHY_BROKEN[why] ?? why),
-        violation: metrics.violation,
+        violation(kind) {
+          metrics.violation(kind)
+          auditOften?.({
+            event: 'violation',
+            server: serverId,
+            destination: authority,
+            verdict: 'refused',
+            reason: kind,
+          })
+        },
         ping: (number) => carrier?.whenSent(() => pingStock(http, made, number, clock)),
         roundTrip(ms) {
           roundTripMs = ms

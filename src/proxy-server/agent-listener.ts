@@ -20,7 +20,9 @@ import type { AgentStream, AgentStreamDeps, AgentStreamEvents } from './agent-st
 import { createAgentTenants } from './agent-tenants.ts'
 import type { PeerCertificate } from './core/admission.ts'
 import { createHandshakeGate } from './handshake-gate.ts'
+import { isNoHttp2 } from './http2-errors.ts'
 import { takeLane } from './lane-listener.ts'
+import { plainAddress } from './source.ts'
 import type { Standing } from './standing.ts'
 import type { Tenants } from './tenants.ts'
 import { createTlsListener } from './tls-listener.ts'
@@ -71,7 +73,7 @@ export function createAgentListener(
   deps: AgentStreamDeps,
   events: AgentListenerEvents,
 ): AgentListener {
-  const { clock, log, metrics, audit } = deps
+  const { clock, log, metrics, audit, auditOften } = deps
   const { authenticate, standing } = options
   const warnings = createWarnings(log, clock, MAX_WARNED)
   const tenants = options.tenants && createAgentTenants(options.tenants, options.trustDomain)
@@ -84,7 +86,7 @@ export function createAgentListener(
     },
     { tenants: options.tenants, agentTenants: tenants, metrics },
   )
-  const refusals = createAgentRefusals({ clock, warnings, metrics, audit, refused: events.refused })
+  const refusals = createAgentRefusals({ clock, warnings, metrics, audit, auditOften, refused: events.refused })
   const certificates = createAgentCertificates({ standing, admission: admission.ofPeer, clock, log, warnings })
   const joining = createAgentJoining(
     options,
@@ -107,8 +109,9 @@ export function createAgentListener(
     handshakeTimeoutMs: options.handshakeTimeoutMs,
     halfOpen: false,
     connected,
-    failed(why, error) {
+    failed(why, error, source) {
       metrics.handshakeFailed('agent', why)
+      refusals.noHandshake(why, source)
       log.debug({ err: error }, 'TLS handshake on the agent port failed')
     },
   })
@@ -117,7 +120,10 @@ export function createAgentListener(
     waitMs: options.handshakeTimeoutMs,
     clock,
     admit: tls.take,
-    turnedAway: () => metrics.handshakeFailed('agent', 'too_many'),
+    turnedAway({ remoteAddress }) {
+      metrics.handshakeFailed('agent', 'too_many')
+      refusals.noHandshake('too many', plainAddress(remoteAddress))
+    },
   })
 
   function connected(socket: TLSSocket): void {
@@ -132,7 +138,12 @@ export function createAgentListener(
       maxSessionMemory: SESSION_MEMORY_MIB,
     })
     if (!authenticate) openSessionWindow(http)
-    http.on('error', (error) => log.debug({ err: error }, 'agent HTTP/2 error'))
+    http.on('error', (error) => {
+      log.debug({ err: error }, 'agent HTTP/2 error')
+      if (streams > 0 || !isNoHttp2(error)) return // a stream that breaks with its connection says so itself
+      metrics.agentRefused('malformed')
+      refusals.hungUpOn(socket, 'no HTTP/2')
+    })
     const deadline = clock.after(options.streamTimeoutMs, () => {
       metrics.agentRefused('slow')
       refusals.hungUpOn(socket, 'no stream in time')

@@ -11,6 +11,7 @@ import type { GrpcStatus } from './core/grpc-status.ts'
 import { refuseStream } from './grpc-refusal.ts'
 import type { ServerMetrics } from './metrics.ts'
 import { plainAddress } from './source.ts'
+import { noHandshake } from './strangers.ts'
 
 /** Lets an answer reach an agent that is refused before the connection ends: milliseconds. */
 const REFUSAL_GRACE_MS = 1_000
@@ -28,6 +29,8 @@ export type AgentRefusals = {
   readonly lastWords: (http: ServerHttp2Session) => void
   /** Notes that a connection is ended without an answer. */
   readonly hungUpOn: (socket: TLSSocket, reason: string) => void
+  /** Notes that one came to nothing before anybody was known by it. */
+  readonly noHandshake: (why: 'failed' | 'slow' | 'too many', source: string | undefined) => void
 }
 
 export type AgentRefusalsDeps = {
@@ -35,6 +38,8 @@ export type AgentRefusalsDeps = {
   readonly warnings: Warnings
   readonly metrics: Pick<ServerMetrics, 'agentRefused'>
   readonly audit?: Audit | undefined
+  /** For those of whom there may be any number. */
+  readonly auditOften?: Audit | undefined
   /** Told of each that is answered. */
   readonly refused:
     | ((source: string | undefined, agent: string | undefined, why: string, reason: string) => void)
@@ -42,7 +47,7 @@ export type AgentRefusalsDeps = {
 }
 
 export function createAgentRefusals(deps: AgentRefusalsDeps): AgentRefusals {
-  const { clock, warnings, metrics, audit } = deps
+  const { clock, warnings, metrics, audit, auditOften } = deps
   return {
     refuse(stream, { why, status, text }, who = {}) {
       metrics.agentRefused(why)
@@ -58,6 +63,9 @@ export function createAgentRefusals(deps: AgentRefusalsDeps): AgentRefusals {
     },
     hungUpOn(socket, reason) {
       audit?.({ event: 'agent', source: plainAddress(socket.remoteAddress), verdict: 'refused', reason })
+    },
+    noHandshake(why, source) {
+      auditOften?.(noHandshake('agent', why, source))
     },
   }
 }

@@ -27,6 +27,7 @@ import type { BegunMessages } from './core/begun-messages.ts'
 import type { PooledAgent } from './core/clusters.ts'
 import { brokenSession, type GrpcStatus, grpcStatus, unreadable } from './core/grpc-status.ts'
 import { hostsOf, type Identifiers } from './core/identifiers.ts'
+import { isNoHttp2 } from './http2-errors.ts'
 import type { LaneTokens } from './lane-tokens.ts'
 import type { ServerMetrics, StreamEnd } from './metrics.ts'
 import { createPolicyPush } from './policy-push.ts'
@@ -61,6 +62,8 @@ export type AgentStreamDeps = {
   readonly begun: BegunMessages
   readonly laneTokens: LaneTokens
   readonly audit?: Audit | undefined
+  /** For what a peer may do as often as it likes. */
+  readonly auditOften?: Audit | undefined
   /** The hub's, of a cluster, as it is now; none: it says nothing. */
   readonly policy: (cluster: string) => Policy | undefined
 }
@@ -131,7 +134,10 @@ export function serveAgentStream(
         const { status, message, how } = brokenSession(reason)
         end(status, message, how)
       },
-      violation: metrics.violation,
+      violation(kind) {
+        metrics.violation(kind)
+        deps.auditOften?.({ event: 'violation', ...whoIs(agent), verdict: 'refused', reason: kind })
+      },
       ping: () =>
         pingStock(http, (ms) => {
           session.heard(clock.now())
@@ -237,7 +243,10 @@ export function serveAgentStream(
   const tick = (): void => session.tick(clock.now(), clock.unixMs())
   const ticker = setInterval(tick, TICK_MS)
   tick()
-  stream.on('error', (error) => log.debug({ err: error }, 'agent stream error'))
+  stream.on('error', (error) => {
+    log.debug({ err: error }, 'agent stream error')
+    if (isNoHttp2(error)) ending ??= 'protocol_error'
+  })
   stream.on('end', carrier.end)
   stream.once('close', () => {
     clearInterval(ticker)

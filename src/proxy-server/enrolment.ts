@@ -35,7 +35,7 @@ import { tokenBucket } from '../platform/token-bucket.ts'
 import { admit, type PeerCertificate } from './core/admission.ts'
 import type { EnrolmentMetrics } from './enrolment-metrics.ts'
 import type { ServerOptions } from './options.ts'
-import { sourceOf } from './source.ts'
+import { plainAddress, sourceOf } from './source.ts'
 
 /** From the handshake to the end of the request, and as long again for who does not take the answer: milliseconds. */
 const TIMEOUT_MS = 10_000
@@ -61,6 +61,8 @@ export type EnrolmentDeps = {
   /** Of the agent port: what agents are to know the hub by, and must have been issued by. */
   readonly material: () => TlsMaterial
   readonly audit?: Audit | undefined
+  /** For those of whom there may be any number. */
+  readonly auditOften?: Audit | undefined
   /** Whether a cluster is one of this hub; none: it does not say which are. */
   readonly knows?: ((cluster: string) => boolean) | undefined
 }
@@ -187,16 +189,23 @@ export function openEnrolment(options: ServerOptions, deps: EnrolmentDeps): Enro
     }
   }
 
+  function noRequest({ remoteAddress }: TLSSocket, reason: string): void {
+    const source = plainAddress(remoteAddress)
+    deps.auditOften?.({ event: 'certificate', source, rule: 'none', verdict: 'refused', reason })
+  }
+
   function serve(socket: TLSSocket, peer: PeerCertificate): void {
     const whose = peer.present && peer.error === undefined ? 'known' : 'unknown'
     if (underWay[whose] >= MAX_AT_ONCE) {
       metrics.enrolled('none', 'too_many')
+      noRequest(socket, 'too many at once')
       return void socket.destroy()
     }
     underWay[whose]++
     let state: 'asking' | 'answering' | 'over' = 'asking'
     let deadline = clock.after(TIMEOUT_MS, () => {
       metrics.enrolled('none', 'slow')
+      noRequest(socket, 'no request in time')
       socket.destroy()
     })
     const end = (kind: 'join' | 'renewal' | 'none', answer: EnrolmentAnswer): void => {

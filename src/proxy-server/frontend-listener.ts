@@ -7,6 +7,7 @@ import { dismissIdle, type Frontend, type FrontendDeps, isIdle, serveFrontend } 
 import { createFrontendAdmission, type Entrance } from './frontend-admission.ts'
 import { createSeats } from './frontend-seats.ts'
 import type { Standing } from './standing.ts'
+import { noHandshake } from './strangers.ts'
 import type { Tenants } from './tenants.ts'
 import { createTlsListener } from './tls-listener.ts'
 
@@ -74,8 +75,9 @@ export function createFrontendListener(
       handshakeTimeoutMs: options.handshakeTimeoutMs,
       halfOpen: true,
       connected: (socket, raw) => serve(socket, raw, admission.overTls(socket)),
-      failed(why, error) {
+      failed(why, error, source) {
         metrics.handshakeFailed('frontend', why)
+        deps.auditOften?.(noHandshake('frontend', why, source))
         log.debug({ err: error }, 'TLS handshake on the frontend failed')
       },
     })

@@ -53,6 +53,8 @@ export type FrontendDeps = {
   readonly metrics: ServerMetrics
   readonly unread: UnreadBytes
   readonly audit?: Audit | undefined
+  /** For what anybody may do as often as he likes. */
+  readonly auditOften?: Audit | undefined
 }
 
 /** Thousands may be open and idle: what is known of each is here, what it does are plain functions. */

@@ -21,8 +21,10 @@ import type { FrontendListener, FrontendListenerOptions } from './frontend-liste
 import { createSeats, type Full } from './frontend-seats.ts'
 import { type GrpcFrontend, type GrpcFrontendDeps, serveGrpcFrontend } from './grpc-frontend.ts'
 import { refuseStream } from './grpc-refusal.ts'
+import { isNoHttp2 } from './http2-errors.ts'
 import type { HeadRefusal } from './metrics.ts'
-import { sourceOf } from './source.ts'
+import { type Source, sourceOf } from './source.ts'
+import { noHandshake, noRoom } from './strangers.ts'
 import { createTlsListener } from './tls-listener.ts'
 
 /**
@@ -37,8 +39,6 @@ const SESSION_MEMORY_MIB = 1024
 const STREAM_RESETS = 1_000_000
 /** From accepting a connection to the client's first SETTINGS: milliseconds. */
 const PREFACE_TIMEOUT_MS = 10_000
-/** nghttp2's word for bytes that are no HTTP/2, and Node's for frames that say nothing, by the thousand. */
-const NO_HTTP2: ReadonlySet<string> = new Set(['ERR_HTTP2_ERROR', 'ERR_HTTP2_TOO_MANY_INVALID_FRAMES'])
 /** How long a client whose certificate is not accepted may stay and be told so: milliseconds. */
 const REFUSED_MS = 10_000
 /**
@@ -84,6 +84,7 @@ export function createGrpcFrontendListener(
     socket.on('error', (error) => log.debug({ err: error }, 'frontend connection error'))
     if (sessions.size >= options.maxCalls) {
       metrics.frontendDropped()
+      deps.auditOften?.(noRoom(socket))
       return void socket.destroy()
     }
     if (!seats) return join(socket, admission, deps)
@@ -108,7 +109,7 @@ export function createGrpcFrontendListener(
       after: clock.after,
     })
     const preface = clock.after(PREFACE_TIMEOUT_MS, () => {
-      metrics.headRefused('slow')
+      noHead(socket, admission, 'slow')
       http.destroy()
     })
     const refused = admission.kind !== 'admitted' ? clock.after(REFUSED_MS, () => http.destroy()) : undefined
@@ -131,7 +132,7 @@ export function createGrpcFrontendListener(
 
     http.once('remoteSettings', () => preface[Symbol.dispose]())
     http.on('error', (error: NodeJS.ErrnoException) => {
-      if (NO_HTTP2.has(error.code ?? '')) metrics.headRefused('malformed')
+      if (isNoHttp2(error)) noHead(socket, admission, 'malformed')
       log.debug({ err: error }, 'frontend HTTP/2 error')
     })
     http.on('stream', (stream, headers, _flags, rawHeaders) => {
@@ -149,6 +150,20 @@ export function createGrpcFrontendListener(
     if (state === 'dismissed') http.close()
   }
 
+  function noHead(socket: Source | undefined, admission: Admission | Full, why: HeadRefusal): void {
+    metrics.headRefused(why)
+    if (admission.kind !== 'admitted') return // which has its line already
+    const { cluster, principal } = admission
+    deps.audit?.({
+      event: 'frontend',
+      cluster,
+      principal,
+      source: socket && sourceOf(socket),
+      verdict: 'refused',
+      reason: why,
+    })
+  }
+
   function serve(
     { lost, turns, admission, deps: itsDeps }: Joined,
     stream: ServerHttp2Stream,
@@ -156,12 +171,7 @@ export function createGrpcFrontendListener(
     rawHeaders: readonly string[],
   ): void {
     const refuse = (status: GrpcStatus, message: string, why: HeadRefusal, httpStatus?: number): void => {
-      metrics.headRefused(why)
-      if (admission.kind === 'admitted') {
-        const { cluster, principal } = admission
-        const source = stream.session?.socket && sourceOf(stream.session.socket)
-        deps.audit?.({ event: 'frontend', cluster, principal, source, verdict: 'refused', reason: why })
-      }
+      noHead(stream.session?.socket, admission, why)
       refuseStream(stream, status, message, httpStatus)
     }
     if (headerListBytes(rawHeaders) > options.maxHeaderListBytes) {
@@ -184,6 +194,8 @@ export function createGrpcFrontendListener(
     if (state === 'dismissed') return refuse('UNAVAILABLE', 'the server is shutting down', 'shutdown')
     if (calls.size >= options.maxCalls) {
       metrics.frontendDropped()
+      const { cluster, principal } = admission
+      deps.auditOften?.({ ...noRoom(stream.session?.socket ?? {}), cluster, principal })
       return refuseStream(stream, 'RESOURCE_EXHAUSTED', `the limit of ${options.maxCalls} calls is reached`)
     }
     const seat = seats?.call(admission.cluster)
@@ -211,8 +223,9 @@ export function createGrpcFrontendListener(
       handshakeTimeoutMs: options.handshakeTimeoutMs,
       halfOpen: false,
       connected: (socket) => connected(socket, admission.overTls(socket)),
-      failed(why, error) {
+      failed(why, error, source) {
         metrics.handshakeFailed('frontend', why)
+        deps.auditOften?.(noHandshake('frontend', why, source))
         log.debug({ err: error }, 'TLS handshake on the frontend failed')
       },
     })

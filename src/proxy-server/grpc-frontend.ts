@@ -21,7 +21,7 @@ import type { UnreadBytes } from './core/unread.ts'
 import type { Dialing } from './dialing.ts'
 import { createCallSending } from './grpc-call-sending.ts'
 import { forcedReasons, type ServerMetrics } from './metrics.ts'
-import { sourceOf } from './source.ts'
+import { plainAddress, sourceOf } from './source.ts'
 
 /**
  * A client notes its connection in another thread than the one that reads: bytes of the target right behind DIAL_RSP may
@@ -55,6 +55,8 @@ export type GrpcFrontendDeps = {
   readonly metrics: ServerMetrics
   readonly unread: UnreadBytes
   readonly audit?: Audit | undefined
+  /** For what anybody may do as often as he likes. */
+  readonly auditOften?: Audit | undefined
 }
 
 export type GrpcFrontend = {
@@ -121,6 +123,8 @@ export function serveGrpcFrontend(
     later: (callback) => process.nextTick(callback),
     violation(kind) {
       metrics.clientViolation(kind)
+      const source = plainAddress(stream.session?.socket?.remoteAddress)
+      deps.auditOften?.({ event: 'violation', cluster, principal, source, verdict: 'refused', reason: kind })
       violations++
       if (violations <= options.maxViolations || state !== 'open') return
       fault = 'ResourceExhausted'

@@ -12,7 +12,7 @@ export type HandshakeGateOptions = {
   readonly waitMs: number
   readonly clock: Clock
   readonly admit: (socket: Socket) => void
-  readonly turnedAway: () => void
+  readonly turnedAway: (socket: Socket) => void
 }
 
 /** Returns a function that takes each accepted connection, unread. */
@@ -35,7 +35,7 @@ export function createHandshakeGate(options: HandshakeGateOptions): (socket: Soc
 
   return (socket) => {
     if (waiting.size >= mostWaiting) {
-      turnedAway()
+      turnedAway(socket)
       socket.destroy()
       return
     }

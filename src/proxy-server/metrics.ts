@@ -84,6 +84,7 @@ export type ServerMetrics = {
       | 'too_many'
       | 'unauthenticated'
       | 'metadata'
+      | 'malformed'
       | 'unknown_method'
       | 'encoding'
       | 'second_stream'

@@ -38,6 +38,7 @@ export type OptionalPartsDeps = {
   readonly log: Log
   readonly registry: Registry
   readonly audit: Audit | undefined
+  readonly auditOften: Audit | undefined
   readonly processBudget: Budget
   /** Those who are connected: they are told of a policy that changes. */
   readonly clusters: Clusters<AgentStream>
@@ -75,13 +76,13 @@ export async function openOptionalParts(options: ServerOptions, deps: OptionalPa
 
 async function openEnrolmentIfAsked(
   options: ServerOptions,
-  { clock, log, registry, audit, material }: OptionalPartsDeps,
+  { clock, log, registry, audit, auditOften, material }: OptionalPartsDeps,
   knows: ((cluster: string) => boolean) | undefined,
 ): Promise<Enrolment | undefined> {
   if (options.enrolmentCaCert === '') return undefined
   const { openEnrolment } = await import('./enrolment.ts')
   const metrics = createEnrolmentMetrics(registry)
-  return openEnrolment(options, { clock, log, metrics, audit, material, knows })
+  return openEnrolment(options, { clock, log, metrics, audit, auditOften, material, knows })
 }
 
 /** @throws TunnelError `bad-option` with every problem of the file, one per line */

@@ -4,6 +4,7 @@
  */
 import type { Registry } from 'prom-client'
 import type { Audit } from '../audit/record.ts'
+import { createRepeatedAudit } from '../audit/repeated.ts'
 import { certificateSeconds } from '../platform/certificate-expiry.ts'
 import { tlsProtocol } from '../platform/cipher-suites.ts'
 import type { Clock } from '../platform/clock.ts'
@@ -36,6 +37,7 @@ import { type OptionalParts, openOptionalParts } from './optional-parts.ts'
 import type { ServerOptions } from './options.ts'
 import { createRevocationMetrics } from './revocation-metrics.ts'
 import { createStanding, type Standing } from './standing.ts'
+import { noRoom } from './strangers.ts'
 import { watchTlsPorts } from './tls-ports.ts'
 
 const EVERYTHING = { kind: 'allowed' } as const
@@ -71,6 +73,7 @@ export type Serving = Disposable & {
 /** @throws TunnelError `bad-option` with every mistake in files, one per line */
 export async function openServing(options: ServerOptions, deps: ServingDeps): Promise<Serving> {
   const { clock, log, audit, agentsChanged = () => undefined } = deps
+  const auditOften = audit && createRepeatedAudit(audit, clock)
   using opened = new DisposableStack()
   const tlsPorts = opened.use(watchTlsPorts(options, clock, log))
   const crlFiles = opened.use(
@@ -122,6 +125,7 @@ export async function openServing(options: ServerOptions, deps: ServingDeps): Pr
       log,
       registry,
       audit,
+      auditOften,
       processBudget,
       clusters,
       material: () => tlsPorts.material('agent'),
@@ -162,6 +166,7 @@ export async function openServing(options: ServerOptions, deps: ServingDeps): Pr
       begun: createBegunMessages(Math.max(BEGUN_BYTES, options.maxMessageBytes)),
       laneTokens: createLaneTokens(clock),
       audit,
+      auditOften,
       policy: policyOf,
     },
     {
@@ -207,6 +212,7 @@ export async function openServing(options: ServerOptions, deps: ServingDeps): Pr
       log,
       metrics,
       audit,
+      auditOften,
       unread: createUnreadBytes(createBudget(options.processBufferBytes, processBudget), clock.after),
     },
   )
@@ -216,7 +222,10 @@ export async function openServing(options: ServerOptions, deps: ServingDeps): Pr
       : undefined
   const frontend = sockets ? withSockets(tcp, sockets) : tcp
   frontend.server.maxConnections = options.maxFrontendConnections
-  frontend.server.on('drop', metrics.frontendDropped)
+  frontend.server.on('drop', (dropped) => {
+    metrics.frontendDropped()
+    auditOften?.(noRoom(dropped ?? {}))
+  })
   for (const [port, { renew }] of Object.entries({ agent: agents, frontend }) as [
     Port,
     Pick<AgentListener, 'renew'>,

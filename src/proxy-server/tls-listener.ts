@@ -9,6 +9,7 @@ import type { TlsProtocol } from '../platform/cipher-suites.ts'
 import { keepAlive } from '../platform/keep-alive.ts'
 import type { TlsMaterial } from '../platform/tls-material.ts'
 import type { PeerCertificate } from './core/admission.ts'
+import { plainAddress } from './source.ts'
 import type { Standing } from './standing.ts'
 
 /**
@@ -31,7 +32,8 @@ export type TlsListenerOptions = {
    * `raw` is the connection under it.
    */
   readonly connected: (socket: TLSSocket, raw: Socket) => void
-  readonly failed: (why: 'failed' | 'slow', error: Error) => void
+  /** @param source address of who came, as far as it is still known */
+  readonly failed: (why: 'failed' | 'slow', error: Error, source: string | undefined) => void
 }
 
 export type TlsListener = {
@@ -81,7 +83,11 @@ export function createTlsListener(options: TlsListenerOptions): TlsListener {
     options.connected(socket, raw)
   })
   server.on('tlsClientError', (error: NodeJS.ErrnoException, socket) => {
-    options.failed(error.code === 'ERR_TLS_HANDSHAKE_TIMEOUT' ? 'slow' : 'failed', error)
+    options.failed(
+      error.code === 'ERR_TLS_HANDSHAKE_TIMEOUT' ? 'slow' : 'failed',
+      error,
+      plainAddress(socket.remoteAddress),
+    )
     socket.destroy()
   })
   return {
