@@ -6,6 +6,7 @@ import { Counter, collectDefaultMetrics, Histogram, Registry } from 'prom-client
 import type { Refusal } from '../platform/endpoints.ts'
 import { createStreamFigures, type StreamEndCode } from '../platform/stream-figures.ts'
 import { labelledGauge, labelValue, type MergedAs, tallyCounter, tallyGauge } from '../platform/tallies.ts'
+import type { Authorisation } from '../policy/core/authorise.ts'
 import type { ByteCount } from '../tunnel/endpoint.ts'
 import { createPacketCount, type PacketCount } from '../tunnel/packet.ts'
 import type { Violation } from '../tunnel/violations.ts'
@@ -52,6 +53,8 @@ export type ServerMetrics = {
   readonly dialRefused: (limit: 'frontend' | 'stream') => void
   /** A dial that the hub's policy denies, or that only an agent could judge, where none takes policies. */
   readonly dialDenied: (why: 'policy' | 'unjudged') => void
+  /** The hub's policy was asked about a dial. @param ms that it took to say so */
+  readonly dialJudged: (verdict: Authorisation['kind'], ms: number) => void
   /** How an agent took the policy that was pushed to it. */
   readonly policyAnswered: (state: 'accepted' | 'refused') => void
   readonly connectionEnded: (ms: number, how: 'finished' | 'reset') => void
@@ -221,6 +224,13 @@ export function createServerMetrics(state: ServerState): { metrics: ServerMetric
     buckets: [0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5],
     registers,
   })
+  const judgeSeconds = new Histogram({
+    name: 'culvert_server_policy_decision_seconds',
+    help: 'Time to judge a dial by the policy, by verdict.',
+    labelNames: ['verdict'],
+    buckets: [0.00001, 0.0001, 0.001, 0.01, 0.1],
+    registers,
+  })
   const dialFailures = counter(`${PREFIX}dial_failure_count`, 'Dials that failed, by reason.', ['reason'])
   const refusedDials = counter('culvert_server_refused_dials_total', 'Dials over a limit, by limit.', ['limit'])
   const deniedDials = counter('culvert_server_denied_dials_total', 'Dials that the policy denies, by why.', ['why'])
@@ -250,6 +260,7 @@ export function createServerMetrics(state: ServerState): { metrics: ServerMetric
     dialSucceeded: (ms) => dialSeconds.observe(ms / 1000),
     dialFailed: (reason) => dialFailures.inc({ reason }),
     dialRefused: (limit) => refusedDials.inc({ limit }),
+    dialJudged: (verdict, ms) => judgeSeconds.observe({ verdict: labelValue(verdict) }, ms / 1000),
     dialDenied: (why) => deniedDials.inc({ why }),
     policyAnswered: (state) => policyAnswers.inc({ state }),
     connectionEnded(ms, how) {

@@ -9,7 +9,6 @@ import { certificateSeconds } from '../platform/certificate-expiry.ts'
 import { tlsProtocol } from '../platform/cipher-suites.ts'
 import type { Clock } from '../platform/clock.ts'
 import type { Log } from '../platform/log.ts'
-import { authorise } from '../policy/core/authorise.ts'
 import { createBudget } from '../tunnel/budget.ts'
 import { type AgentListener, createAgentListener } from './agent-listener.ts'
 import type { AgentStream } from './agent-stream.ts'
@@ -30,6 +29,7 @@ import { createFleetFacts } from './fleet-facts.ts'
 import type { FrontendListener } from './frontend-listener.ts'
 import { openFrontendSockets, withSockets } from './frontend-sockets.ts'
 import { createFrontend } from './frontends.ts'
+import { createJudging } from './judging.ts'
 import type { ServerKubernetes } from './kubernetes.ts'
 import { createLaneTokens } from './lane-tokens.ts'
 import { createServerMetrics, type Port, type ServerMetrics } from './metrics.ts'
@@ -39,8 +39,6 @@ import { createRevocationMetrics } from './revocation-metrics.ts'
 import { createStanding, type Standing } from './standing.ts'
 import { noRoom } from './strangers.ts'
 import { watchTlsPorts } from './tls-ports.ts'
-
-const EVERYTHING = { kind: 'allowed' } as const
 
 export type ServingDeps = {
   readonly clock: Clock
@@ -189,10 +187,7 @@ export async function openServing(options: ServerOptions, deps: ServingDeps): Pr
   )
   const plain = createDialing({
     clusters,
-    authorise(cluster, principal, address) {
-      const own = policyOf(cluster)
-      return own === undefined ? EVERYTHING : authorise(own.rules, principal, address)
-    },
+    authorise: createJudging({ policyOf, clock, metrics }),
     clock,
     metrics,
     random: Math.random,

@@ -60,6 +60,8 @@ t.test('addresses and names are denied by the server, 403, without an agent', as
   t.match(await askFor(server, `0x7f000001:${port}`), { status: 403, reason: /no name or address with a port/ })
   t.match(await askFor(server, target.address), { status: 500 }, 'allowed, but there is no agent')
   t.equal(await figure(server, 'culvert_server_denied_dials_total{why="policy"}'), 4)
+  t.equal(await figure(server, 'culvert_server_policy_decision_seconds_count{verdict="denied"}'), 4)
+  t.equal(await figure(server, 'culvert_server_policy_decision_seconds_count{verdict="allowed"}'), 1)
 })
 
 t.test('a name that resolves to a denied address is denied by the agent', async (t) => {
