@@ -79,7 +79,7 @@ export function enrol(
     lookup: hub.lookup,
     ...material,
     ...hub.protocol,
-    ALPNProtocols: [...hub.alpn, ENROLMENT_ALPN],
+    ALPNProtocols: [...hub.alpn, ENROLMENT_ALPN, 'h2'], // a front door that knows agents by h2 routes this alike
     // Without a CA of its own an agent that joins looks at the hub's certificate by itself, below.
     rejectUnauthorized: material.ca !== undefined,
     ...(isIP(hub.host) === 0 && { servername: hub.host }),
@@ -120,8 +120,7 @@ export function enrol(
   }
 
   socket.once('secureConnect', () => {
-    if (socket.alpnProtocol !== ENROLMENT_ALPN)
-      return fail(new TunnelError('forbidden', 'the server gives no certificates'))
+    if (socket.alpnProtocol !== ENROLMENT_ALPN) return fail(givesNone())
     readLines(socket, MAX_HUB_LINE_BYTES, {
       line: (text) => (state === 'waiting' ? hello(text) : answered(text)),
       failed: fail,
@@ -173,8 +172,8 @@ const isWithin = (from: Date, to: Date, unixMs: number): boolean => from.getTime
 
 /** TLS's word for a server that knows none of the protocols that were offered. */
 function nameError(error: NodeJS.ErrnoException): Error {
-  if (error.code !== 'ERR_SSL_TLSV1_ALERT_NO_APPLICATION_PROTOCOL') return error
-  return new TunnelError('forbidden', 'the server gives no certificates: it needs --enrolment-ca-cert', {
-    cause: error,
-  })
+  return error.code === 'ERR_SSL_TLSV1_ALERT_NO_APPLICATION_PROTOCOL' ? givesNone(error) : error
 }
+
+const givesNone = (cause?: Error): TunnelError =>
+  new TunnelError('forbidden', 'the server gives no certificates: it needs --enrolment-ca-cert', { cause })

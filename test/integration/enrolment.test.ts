@@ -29,8 +29,10 @@ import { type Leaf, makePki, type Pki, saveLeaf, temporaryFolder } from './certi
 import { echoOver, openTunnel } from './client.ts'
 import { event, within } from './deadline.ts'
 import { fetchFrom, figure, figureBecomes } from './figures.ts'
+import { startFrontDoor } from './front-door.ts'
 import { launch, type Program } from './program.ts'
 import { echo, listenTarget } from './target.ts'
+import { AGENTS_NAME } from './through-front-door.ts'
 import { type Server, startServer } from './tunnel.ts'
 import { openWireAgent } from './wire-agent.ts'
 
@@ -65,7 +67,13 @@ type Joining = Program & {
   readonly files: Record<'token' | 'cert' | 'key' | 'ca' | 'ports', string>
 }
 
-function joinWith(t: Test, agentPort: number, token: string | undefined, folder = temporaryFolder(t)): Joining {
+function joinWith(
+  t: Test,
+  agentPort: number,
+  token: string | undefined,
+  folder = temporaryFolder(t),
+  more: readonly string[] = [],
+): Joining {
   const file = (name: string): string => join(folder, name)
   const files = {
     token: file('token'),
@@ -86,6 +94,7 @@ function joinWith(t: Test, agentPort: number, token: string | undefined, folder 
     '--health-server-port=0',
     '--admin-server-port=0',
     '--sync-interval=50ms',
+    ...more,
   ]
   return { ...launch(t, { name: 'proxy-agent', flags }), folder, files }
 }
@@ -379,6 +388,23 @@ t.test('what comes faster than it may is told to come again', together, async (t
   t.match(await converse(hub, writeRequest({ kind: 'renew', request: newRequest() }), hub.pki.agent), {
     kind: 'issued',
   })
+})
+
+t.test('an agent joins and renews through a front door that knows agents by h2', together, async (t) => {
+  const made = await makePki(t)
+  const named = { identity: { role: 'server', id: 'hub-0' }, dnsNames: [AGENTS_NAME] } as const
+  const pki = { ...made, server: await made.issue('front', named) }
+  const hub = await startHub(t, ['--enrolment-lifetime=10s'], pki)
+  const router = await startFrontDoor(t, {
+    routes: [
+      { name: 'agents', hosts: [AGENTS_NAME], alpn: ['h2'], backends: [`127.0.0.1:${hub.agentPort}`] },
+      { name: 'frontends', hosts: [AGENTS_NAME], backends: [`127.0.0.1:${hub.frontendPort}`] },
+    ],
+  })
+  const flags = [`--proxy-server-host=${AGENTS_NAME}`]
+  const agent = joinWith(t, router.port, await tokenOf(hub), temporaryFolder(t), flags)
+  await agent.logged('connected')
+  await figureBecomes(hub, enrolments('renewal', 'issued'), 1)
 })
 
 t.test(
