@@ -7,7 +7,7 @@ import { mkdir, readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { kwokFolder, program } from '../programs/programs.ts'
 import { AGGREGATED_API_PORT } from './aggregated-api.ts'
-import { kubeconfigFor } from './kubectl.ts'
+import { API_PORT, kubeconfigFor } from './kubectl.ts'
 import { type Network, NODE_ADDRESS, POD_RANGE } from './network.ts'
 import { NODE } from './objects.ts'
 import type { Pki } from './pki.ts'
@@ -47,11 +47,18 @@ export async function startTargets({ cell }: Network, { kubernetes }: Pki, folde
   ])
 }
 
-export async function startKubelet({ cell }: Network, pki: Pki, folder: string, files: PodFiles): Promise<Running> {
+/** @param apiPort of the kube-apiserver whose kubelet it is */
+export async function startKubelet(
+  { cell }: Network,
+  pki: Pick<Pki, 'kubernetes'>,
+  folder: string,
+  files: PodFiles,
+  apiPort: number = API_PORT,
+): Promise<Running> {
   const kubeconfig = join(folder, 'kwok.kubeconfig')
   const pods = join(folder, 'kwok.json')
   await Promise.all([
-    writeFile(kubeconfig, kubeconfigFor(pki), { mode: 0o600 }),
+    writeFile(kubeconfig, kubeconfigFor(pki, apiPort), { mode: 0o600 }),
     writeFile(pods, podConfiguration(files)),
     writeFile(files.log, ''),
     writeFile(files.console, ''),

@@ -2,11 +2,11 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { program } from '../programs/programs.ts'
-import { type Egress, egressConfiguration } from './egress.ts'
+import { type Egress, egressConfiguration, type Way } from './egress.ts'
 import { API_PORT } from './kubectl.ts'
 import { HUB_ADDRESS, type Network } from './network.ts'
 import type { Pki } from './pki.ts'
-import { type Running, start } from './process.ts'
+import { type Running, start, withHosts } from './process.ts'
 import { ready } from './ready.ts'
 
 const READY_MS = 60_000
@@ -34,20 +34,31 @@ export async function startEtcd({ hub }: Network, folder: string): Promise<Runni
   return etcd
 }
 
+/** What one of several kube-apiservers beside one etcd needs of its own. */
+export type Place = {
+  readonly port: number
+  readonly etcdPrefix?: string
+  readonly way?: Way
+  /** A file in the place of /etc/hosts. */
+  readonly hosts?: string
+}
+
 export async function startApiServer(
   version: KubeApiServerVersion,
   egress: Egress,
   { hub }: Network,
   pki: Pki,
   folder: string,
+  { port, etcdPrefix = '/registry', way, hosts }: Place = { port: API_PORT },
 ): Promise<Running> {
   const { kubernetes } = pki
   const egressFile = join(folder, 'egress-selector.yaml')
-  await writeFile(egressFile, await egressConfiguration(egress, pki, folder))
+  await writeFile(egressFile, await egressConfiguration(egress, pki, folder, way))
   const flags: Record<string, string> = {
     'egress-selector-config-file': egressFile,
     'etcd-servers': ETCD,
-    'secure-port': String(API_PORT),
+    'etcd-prefix': etcdPrefix,
+    'secure-port': String(port),
     'advertise-address': HUB_ADDRESS,
     'tls-cert-file': kubernetes.server.cert,
     'tls-private-key-file': kubernetes.server.key,
@@ -65,10 +76,11 @@ export async function startApiServer(
     'enable-aggregator-routing': 'true', // straight to the endpoints: no kube-proxy runs in the cell
   }
   const command = [
+    ...(hosts === undefined ? [] : withHosts(hosts)),
     await program(kubeApiServers[version]),
     ...Object.entries(flags).map(([name, value]) => `--${name}=${value}`),
   ]
   const apiServer = start({ name: 'kube-apiserver', namespace: hub, folder, command })
-  await apiServer.until(ready(hub, `https://${HUB_ADDRESS}:${API_PORT}/readyz`, READY_MS))
+  await apiServer.until(ready(hub, `https://${HUB_ADDRESS}:${port}/readyz`, READY_MS))
   return apiServer
 }

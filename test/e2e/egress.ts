@@ -41,15 +41,29 @@ export function frontendSocket(folder: string): string {
   return join(folder, 'frontend.sock')
 }
 
+/** Where kube-apiserver finds proxy-server's frontend over TCP. */
+export type Way = {
+  readonly url: string
+  /** Asked for in place of the host of the URL. kube-apiserver 1.33 does not know it. */
+  readonly tlsServerName?: string
+}
+const straight: Way = { url: `https://${HUB_ADDRESS}:${FRONTEND_PORT}` }
+
 /** The sample with this run's host and paths. @throws Error when a place of the sample was not found */
-export async function egressConfiguration(egress: Egress, { tunnel }: Pki, folder: string): Promise<string> {
+export async function egressConfiguration(
+  egress: Egress,
+  { tunnel }: Pick<Pki, 'tunnel'>,
+  folder: string,
+  { url, tlsServerName }: Way = straight,
+): Promise<string> {
   const { sample, transport } = egressModes[egress]
+  const serverName = tlsServerName === undefined ? '' : `\n${' '.repeat(12)}tlsServerName: ${tlsServerName}`
   const places =
     transport === 'uds'
       ? [['/run/culvert/proxy-server.sock', frontendSocket(folder)]]
       : [
-          ['https://proxy-server.example.internal:8090', `https://${HUB_ADDRESS}:${FRONTEND_PORT}`],
-          ['/etc/kubernetes/pki/culvert/ca.crt', tunnel.ca.cert],
+          ['https://proxy-server.example.internal:8090', url],
+          ['/etc/kubernetes/pki/culvert/ca.crt', `${tunnel.ca.cert}${serverName}`],
           ['/etc/kubernetes/pki/culvert/apiserver.crt', tunnel.apiserver.cert],
           ['/etc/kubernetes/pki/culvert/apiserver.key', tunnel.apiserver.key],
         ]

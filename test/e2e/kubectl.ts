@@ -22,11 +22,16 @@ export type Kubectl = {
   follow(...args: readonly string[]): ChildProcess
 }
 
-/** @param hub the network namespace that it runs in; @param folder keeps its configuration and cache */
-export async function makeKubectl(hub: string, pki: Pki, folder: string): Promise<Kubectl> {
+/** @param hub the network namespace that it runs in; @param folder keeps its configuration and cache; @param apiPort kube-apiserver's */
+export async function makeKubectl(
+  hub: string,
+  { kubernetes }: Pick<Pki, 'kubernetes'>,
+  folder: string,
+  apiPort: number = API_PORT,
+): Promise<Kubectl> {
   const path = await program('kubectl')
   const kubeconfig = join(folder, 'admin.kubeconfig')
-  await writeFile(kubeconfig, kubeconfigFor(pki), { mode: 0o600 })
+  await writeFile(kubeconfig, kubeconfigFor({ kubernetes }, apiPort), { mode: 0o600 })
   const env = { ...process.env, KUBECONFIG: kubeconfig, KUBECACHEDIR: join(folder, 'kubectl-cache') }
 
   const follow = (args: readonly string[], signal?: AbortSignal): ChildProcess =>
@@ -63,7 +68,7 @@ export async function makeKubectl(hub: string, pki: Pki, folder: string): Promis
 }
 
 /** For kubectl in the hub and kwok in the cell: both reach kube-apiserver by the hub's address. */
-export function kubeconfigFor({ kubernetes }: Pki): string {
+export function kubeconfigFor({ kubernetes }: Pick<Pki, 'kubernetes'>, apiPort: number = API_PORT): string {
   return JSON.stringify({
     apiVersion: 'v1',
     kind: 'Config',
@@ -71,7 +76,7 @@ export function kubeconfigFor({ kubernetes }: Pki): string {
     clusters: [
       {
         name: 'cell',
-        cluster: { server: `https://${HUB_ADDRESS}:${API_PORT}`, 'certificate-authority': kubernetes.ca.cert },
+        cluster: { server: `https://${HUB_ADDRESS}:${apiPort}`, 'certificate-authority': kubernetes.ca.cert },
       },
     ],
     users: [

@@ -3,13 +3,13 @@
  *
  *   hub 10.77.0.1 ── veth ── 10.77.0.2 cell, where all of 10.88.0.0/16 is local
  *
- * The hub has no route to 10.88.0.0/16, and the cell drops every connection that is opened from the hub. kube-apiserver
+ * Or a hub with several cells, all with the addresses of 10.88.0.0/16; only those on the wire differ. The hub has no route to 10.88.0.0/16, and the cell drops every connection that is opened from the hub. kube-apiserver
  * refuses to proxy to loopback addresses, which is why the cluster needs addresses of its own.
  *
  * The names carry the id of the process that made them: runs do not collide, and what a killed run left behind is known.
  */
 import { execFileSync } from 'node:child_process'
-import { readdirSync, rmSync } from 'node:fs'
+import { readdirSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
@@ -25,21 +25,61 @@ export type Network = { readonly hub: string; readonly cell: string }
 
 /** Makes both namespaces; they and `folderOf(process.pid)*` belong to this process until `removeAllOf(process.pid)`. */
 export function makeNetwork(): Network {
-  const hub = `${nameOf(process.pid)}-hub`
-  const cell = `${nameOf(process.pid)}-cell`
-  for (const namespace of [hub, cell]) {
-    ip('netns', 'add', namespace)
-    ip('-n', namespace, 'link', 'set', 'lo', 'up')
-  }
+  const hub = makeNamespace('hub')
+  const cell = makeNamespace('cell')
   ip('link', 'add', 'to-cell', 'netns', hub, 'type', 'veth', 'peer', 'name', 'to-hub', 'netns', cell)
   ip('-n', hub, 'address', 'add', `${HUB_ADDRESS}/24`, 'dev', 'to-cell')
-  ip('-n', cell, 'address', 'add', `${CELL_ADDRESS}/24`, 'dev', 'to-hub')
   ip('-n', hub, 'link', 'set', 'to-cell', 'up')
+  joinHub(cell, CELL_ADDRESS)
+  return { hub, cell }
+}
+
+/** The same with one hub and `cells` cells, up to 200. In the hub their wires meet in a bridge, which has the hub's address. */
+export function makeNetworks(cells: number): Network[] {
+  const hub = makeNamespace('hub')
+  ip('-n', hub, 'link', 'add', 'cells', 'type', 'bridge')
+  ip('-n', hub, 'address', 'add', `${HUB_ADDRESS}/24`, 'dev', 'cells')
+  ip('-n', hub, 'link', 'set', 'cells', 'up')
+  return Array.from({ length: cells }, (_, index) => {
+    const cell = makeNamespace(`cell-${index}`)
+    const wire = `to-cell-${index}`
+    ip('link', 'add', wire, 'netns', hub, 'type', 'veth', 'peer', 'name', 'to-hub', 'netns', cell)
+    ip('-n', hub, 'link', 'set', wire, 'master', 'cells', 'up')
+    joinHub(cell, `10.77.0.${2 + index}`)
+    return { hub, cell }
+  })
+}
+
+/** From here on everything between the cell and its hub is dropped without a word, or goes through again. */
+export function silence({ cell }: Network, silent: boolean): void {
+  for (const [chain, device] of [
+    ['INPUT', '-i'],
+    ['OUTPUT', '-o'],
+  ] as const) {
+    const rule = silent ? ['-I', chain, '1'] : ['-D', chain]
+    ip('netns', 'exec', cell, 'iptables', ...rule, device, 'to-hub', '-j', 'DROP')
+  }
+}
+
+/** What `readlink /proc/self/ns/net` says in that namespace, and in no other. */
+export function placeOf(namespace: string): string {
+  return `net:[${statSync(join('/run/netns', namespace)).ino}]`
+}
+
+function makeNamespace(name: string): string {
+  const namespace = `${nameOf(process.pid)}-${name}`
+  ip('netns', 'add', namespace)
+  ip('-n', namespace, 'link', 'set', 'lo', 'up')
+  return namespace
+}
+
+/** The cell's end of the wire: it takes no connection that is opened from there. */
+function joinHub(cell: string, address: string): void {
+  ip('-n', cell, 'address', 'add', `${address}/24`, 'dev', 'to-hub')
   ip('-n', cell, 'link', 'set', 'to-hub', 'up')
   ip('-n', cell, 'route', 'add', 'local', CLUSTER_RANGE, 'dev', 'lo')
   const dropNew = ['-A', 'INPUT', '-i', 'to-hub', '-m', 'conntrack', '--ctstate', 'NEW', '-j', 'DROP']
   ip('netns', 'exec', cell, 'iptables', ...dropNew)
-  return { hub, cell }
 }
 
 /** What a temporary folder of this process is called, but for the random end. */

@@ -44,6 +44,11 @@ const AGGREGATED_API_HOST = 'things.default.svc'
 const WEBHOOK_HOST = 'gate.default.svc'
 
 export async function makePki(folder: string, tunnelBy: Issuer): Promise<Pki> {
+  const kubernetes = await makeKubernetesPki(folder)
+  return { kubernetes, tunnel: await (tunnelBy === 'culvert' ? tunnelByCulvert(folder) : tunnelByOpenssl(folder)) }
+}
+
+export async function makeKubernetesPki(folder: string): Promise<Pki['kubernetes']> {
   // The machine's own configuration would make every certificate a CA.
   writeFileSync(join(folder, 'openssl.cnf'), '[req]\ndistinguished_name = subject\n[subject]\n')
   const kubernetesCa = await issue(folder, 'kubernetes-ca', '/CN=kubernetes-ca')
@@ -52,18 +57,15 @@ export async function makePki(folder: string, tunnelBy: Issuer): Promise<Pki> {
   const hubNames = `IP:${HUB_ADDRESS},IP:127.0.0.1,IP:10.96.0.1,DNS:kubernetes`
   const kubeletNames = [NODE_ADDRESS, ...MORE_NODE_ADDRESSES].map((address) => `IP:${address}`).join(',')
   return {
-    kubernetes: {
-      ca: kubernetesCa,
-      server: await kubernetes('kube-apiserver', '/CN=kube-apiserver', hubNames),
-      admin: await kubernetes('admin', '/O=system:masters/CN=admin'),
-      proxyServer: await kubernetes('proxy-server-client', '/CN=system:konnectivity-server'),
-      kubelet: await kubernetes('kubelet', '/O=system:nodes/CN=system:node:cell', kubeletNames),
-      kubeletClient: await kubernetes('kubelet-client', '/O=system:masters/CN=kubelet-client'),
-      aggregatedApi: await kubernetes('aggregated-api', '/CN=things', `DNS:${AGGREGATED_API_HOST}`),
-      webhook: await kubernetes('webhook', '/CN=gate', `DNS:${WEBHOOK_HOST}`),
-      serviceAccount: await kubernetes('service-account', '/CN=service-account'),
-    },
-    tunnel: await (tunnelBy === 'culvert' ? tunnelByCulvert(folder) : tunnelByOpenssl(folder)),
+    ca: kubernetesCa,
+    server: await kubernetes('kube-apiserver', '/CN=kube-apiserver', hubNames),
+    admin: await kubernetes('admin', '/O=system:masters/CN=admin'),
+    proxyServer: await kubernetes('proxy-server-client', '/CN=system:konnectivity-server'),
+    kubelet: await kubernetes('kubelet', '/O=system:nodes/CN=system:node:cell', kubeletNames),
+    kubeletClient: await kubernetes('kubelet-client', '/O=system:masters/CN=kubelet-client'),
+    aggregatedApi: await kubernetes('aggregated-api', '/CN=things', `DNS:${AGGREGATED_API_HOST}`),
+    webhook: await kubernetes('webhook', '/CN=gate', `DNS:${WEBHOOK_HOST}`),
+    serviceAccount: await kubernetes('service-account', '/CN=service-account'),
   }
 }
 

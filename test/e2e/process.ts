@@ -55,6 +55,14 @@ export function start({ name, namespace, command, folder, env }: Launch): Runnin
   }
 }
 
+/**
+ * What goes before a command that is to find host names in `file`. Whoever enters a network namespace by `ip netns exec` has
+ * mounts of its own, which end with it.
+ */
+export function withHosts(file: string): string[] {
+  return ['sh', '-c', 'mount --bind "$0" /etc/hosts && exec "$@"', file]
+}
+
 function lastOf(logFile: string): string {
   return `end of ${logFile}:\n${readFileSync(logFile, 'utf8').slice(-SHOWN_LOG_BYTES)}`
 }

@@ -2,10 +2,12 @@
  * What runs in the pods of the cell: an HTTP server on 9100 and a TCP echo on 9200, on every address of the cell.
  *
  *   GET /hello              says on which address it was reached
- *   GET /metrics            says the same to Prometheus
+ *   GET /place              says in which network namespace it runs, as `placeOf` (network.ts) does
+ *   GET /metrics            says the same as /hello to Prometheus
  *   GET /metrics/closing    the same, and closes the connection, as exporters do that know no better
  *   GET /bytes/<n>          n bytes of `patternOf`
  */
+import { readlinkSync } from 'node:fs'
 import { createServer as createHttpServer } from 'node:http'
 import { createServer } from 'node:net'
 import { Readable } from 'node:stream'
@@ -38,6 +40,7 @@ if (import.meta.main) {
   const http = createHttpServer((request, response) => {
     const [, bytes] = /^\/bytes\/(\d+)$/.exec(request.url ?? '') ?? []
     if (request.url === '/hello') response.end(`hello from ${request.socket.localAddress}\n`)
+    else if (request.url === '/place') response.end(readlinkSync('/proc/self/ns/net'))
     else if (request.url?.startsWith('/metrics') === true) {
       response.setHeader('content-type', 'text/plain; version=0.0.4')
       if (request.url === '/metrics/closing') response.setHeader('connection', 'close')
