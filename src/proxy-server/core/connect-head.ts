@@ -66,6 +66,7 @@ export function readConnectHead(bytes: Buffer, limitBytes: number): ConnectHead 
   const request = readRequestLine(first.text)
   if (request.kind === 'refused') return request
   let hosts = 0
+  let lengths = 0
   let next = first.next
   for (let fields = 0; ; fields++) {
     const line = readLine(seen, next, limitBytes)
@@ -77,6 +78,8 @@ export function readConnectHead(bytes: Buffer, limitBytes: number): ConnectHead 
     if (field.kind === 'refused') return field
     if (field.name === 'host') hosts++
     if (hosts > 1) return refused(400, 'repeated-host', 'more than one Host field')
+    if (field.name === 'content-length') lengths++
+    if (lengths > 1) return refused(400, 'body', 'more than one Content-Length field')
   }
 }
 

@@ -56,7 +56,7 @@ export const connectHead: Target = {
     hold(different === undefined, () => different ?? '')
     if (ours.kind === 'connect') {
       writtenAgain(ours)
-      const theirs = await nodeReads(bytes)
+      const theirs = await nodeReads(withKnownVersion(bytes))
       const early = bytes.subarray(ours.headBytes).toString('latin1')
       const isSame = theirs !== 'nothing' && theirs.address === ours.address && theirs.early === early
       hold(isSame, () => JSON.stringify({ ours, theirs }))
@@ -87,6 +87,15 @@ function writtenAgain({ address, host, port, version, headBytes }: Connect): voi
   const split = splitAddress(address)
   const isAlike = split.kind === 'host and port' && split.host === host && split.port === String(port)
   hold(isAlike, () => `taken apart it is ${JSON.stringify(split)}`)
+}
+
+/** RFC 9110 section 2.5: HTTP/1.9 is read as HTTP/1.1. Node refuses it, Go and we do not. */
+function withKnownVersion(bytes: Buffer): Buffer {
+  const end = bytes.indexOf('\r\n')
+  return Buffer.concat([
+    Buffer.from(bytes.toString('latin1', 0, end).replace(/[2-9]$/, '1'), 'latin1'),
+    bytes.subarray(end),
+  ])
 }
 
 /** What Node's HTTP server makes of the bytes: the target and the data behind the head. */

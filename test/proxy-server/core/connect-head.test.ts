@@ -95,6 +95,7 @@ const bad: readonly (readonly [name: string, head: string, status: number, why: 
   ['a body', 'CONNECT a:80 HTTP/1.1\r\nContent-Length: 5\r\n', 400, 'body'],
   ['an empty Content-Length', 'CONNECT a:80 HTTP/1.1\r\nContent-Length:\r\n', 400, 'body'],
   ['a list of lengths', 'CONNECT a:80 HTTP/1.1\r\nContent-Length: 0, 0\r\n', 400, 'body'],
+  ['two lengths', 'CONNECT a:80 HTTP/1.1\r\nContent-Length: 0\r\nContent-Length: 0\r\n', 400, 'body'],
   ['a length behind a wide space', 'CONNECT a:80 HTTP/1.1\r\nContent-Length: \xa00\r\n', 400, 'body'],
   ['two Hosts', 'CONNECT a:80 HTTP/1.1\r\nHost: a\r\nhost: a\r\n', 400, 'repeated-host'],
 ]
