@@ -2,11 +2,11 @@
  * The file that a chain is appended to. Nobody waits for it: lines are kept within a limit while it cannot be written, what
  * comes on top of that is counted, and the chain says how many lines it lacks. docs/adr/0030 has the reasons.
  */
-import { closeSync, fstatSync, fsyncSync, ftruncateSync, write } from 'node:fs'
+import { close as closeFile, fsync, ftruncate, write } from 'node:fs'
 import type { Clock } from '../platform/clock.ts'
 import type { Log } from '../platform/log.ts'
 import { seal } from './core/chain.ts'
-import { isSameFile, openFirst, openNext } from './opening.ts'
+import { lookAt, type Next, openFirst, openNext } from './opening.ts'
 import { type AuditRecord, fieldsOf } from './record.ts'
 import { sha256 } from './sha256.ts'
 
@@ -22,7 +22,7 @@ export type AuditFileState = {
   /** Lines that are in the file. */
   readonly written: number
   readonly lost: number
-  /** Why lines wait, or go to a file that was moved away; undefined when they do not. */
+  /** Why lines wait, go to a file that was moved away, or to one that is not ours alone; undefined when they do not. */
   readonly alarm: string | undefined
 }
 
@@ -56,7 +56,8 @@ const writeToFile: Write = (file, bytes, done) => write(file, bytes, done)
 export function openAuditFile(path: string, deps: AuditFileDeps): AuditFile {
   const { clock, log, maxHeldBytes = MAX_HELD_BYTES, write: writeTo = writeToFile } = deps
   const first = openFirst(path)
-  let { file, head } = first
+  let { file, place, head } = first
+  let size = place.size // by what was written
   let held: string[] = [] // lines
   let heldBytes = 0 // theirs, and those of the batch
   let batch: { readonly bytes: Buffer; readonly lines: number; done: number } | undefined // lines that are being written
@@ -65,11 +66,13 @@ export function openAuditFile(path: string, deps: AuditFileDeps): AuditFile {
   let lostSince = 0 // since the chain last said so
   let failing: string | undefined
   let misplaced: string | undefined
+  let isShared = false // it is not as long as what was written
   let scheduled: Disposable | undefined
   let isWriting = false
-  let lookWanted = false
+  let looking: 'no' | 'once' | 'again' = 'no'
+  let next: Next | undefined // opened, and to be gone on in as soon as nothing is being written
   let finished: (() => void) | undefined
-  let looking = clock.after(LOOK_MS, look)
+  let nextLook = clock.after(LOOK_MS, lookRegularly)
 
   function append(fields: Readonly<Record<string, unknown>>): void {
     const sealed = seal(head, { time: new Date(clock.unixMs()).toISOString(), ...fields }, sha256)
@@ -86,6 +89,7 @@ export function openAuditFile(path: string, deps: AuditFileDeps): AuditFile {
   }
 
   function flush(): void {
+    if (isWriting) return // whose end comes back here
     scheduled?.[Symbol.dispose]() // what a write has brought on is under way with it
     scheduled = undefined
     if (batch === undefined) {
@@ -99,11 +103,14 @@ export function openAuditFile(path: string, deps: AuditFileDeps): AuditFile {
 
   function wrote(error: NodeJS.ErrnoException | null, count: number): void {
     isWriting = false
-    if (batch && !error) batch.done += count
-    if (lookWanted) reopen()
-    if (error) return failed(error.code ?? error.message)
-    if (batch && batch.done >= batch.bytes.length) batchDone(batch.lines)
-    flush()
+    if (error) failed(error.code ?? error.message)
+    else {
+      if (batch) batch.done += count
+      size += count
+      if (batch && batch.done >= batch.bytes.length) batchDone(batch.lines)
+    }
+    if (next) goOnInNext(next)
+    else if (!error) flush()
   }
 
   function batchDone(lines: number): void {
@@ -122,33 +129,68 @@ export function openAuditFile(path: string, deps: AuditFileDeps): AuditFile {
     scheduled = clock.after(RETRY_MS, flush)
   }
 
-  function look(): void {
-    looking = clock.after(LOOK_MS, look)
-    reopen()
+  function lookRegularly(): void {
+    nextLook = clock.after(LOOK_MS, lookRegularly)
+    void look()
   }
 
-  function reopen(): void {
-    lookWanted = isWriting
-    if (isWriting) return // the end of the write comes first
+  /** Never throws. */
+  async function look(): Promise<void> {
+    const isUnderWay = looking !== 'no'
+    looking = isUnderWay ? 'again' : 'once' // it may have been moved since it was looked at
+    if (isUnderWay) return
     try {
-      if (!isSameFile(path, file)) goOnIn(openNext(path))
+      const least = size
+      const there = await lookAt(path)
+      if (there?.ino === place.ino && there.dev === place.dev) checkSize(there.size, least)
+      else if (!next) next = await openNext(path)
       misplaced = undefined
     } catch (error) {
-      const { message } = error as Error
-      if (misplaced !== message) log.error({ path, reason: message }, 'the audit log cannot be opened anew')
-      misplaced = message
+      cannotMove((error as Error).message)
     }
+    const isWanted = (looking as string) === 'again'
+    looking = 'no'
+    if (next && finished) closeFile(next.file, ignore)
+    else if (next && !isWriting) goOnInNext(next)
+    if (isWanted && !finished) void look()
   }
 
-  function goOnIn(next: number): void {
+  function cannotMove(reason: string): void {
+    if (misplaced !== reason) log.error({ path, reason }, 'the audit log cannot be opened anew')
+    misplaced = reason
+  }
+
+  /** @param least what was written when it was asked for */
+  function checkSize(found: number, least: number): void {
+    const most = size + (isWriting && batch ? batch.bytes.length - batch.done : 0)
+    if (isShared || (found >= least && found <= most)) return
+    isShared = true
+    log.error({ path, bytes: found, written: size }, SHARED)
+  }
+
+  /** A line that is half in the old file goes to the next one, whole. */
+  function goOnInNext({ file: to, place: there }: Next): void {
+    next = undefined
     const torn = batch ? batch.done - (batch.bytes.lastIndexOf('\n', batch.done - 1) + 1) : 0
-    if (batch && torn > 0) {
-      ftruncateSync(file, fstatSync(file).size - torn) // the line goes to the next file, whole
-      batch.done -= torn
+    const moveOn = (error: Error | null): void => {
+      isWriting = false
+      if (error) {
+        closeFile(to, ignore)
+        cannotMove(error.message)
+        return flush()
+      }
+      if (batch) batch.done -= torn
+      closeFile(file, ignore)
+      file = to
+      place = there
+      size = there.size
+      isShared = false
+      log.info({ path }, 'audit log opened anew')
+      flush()
     }
-    closeSync(file)
-    file = next
-    log.info({ path }, 'audit log opened anew')
+    if (torn === 0) return moveOn(null)
+    isWriting = true
+    ftruncate(file, size - torn, moveOn)
   }
 
   append({
@@ -169,25 +211,29 @@ export function openAuditFile(path: string, deps: AuditFileDeps): AuditFile {
       if (lostSince > 0) sayLost()
       append(fieldsOf(entry))
     },
-    reopen,
-    state: () => ({ written, lost, alarm: failing ?? misplaced }),
+    reopen: () => void look(),
+    state: () => ({ written, lost, alarm: failing ?? misplaced ?? (isShared ? SHARED : undefined) }),
     async close() {
-      looking[Symbol.dispose]()
+      nextLook[Symbol.dispose]()
       append({ event: 'stopped' })
       await new Promise<void>((resolve) => {
         clock.after(CLOSE_MS, resolve)
-        finished = resolve
-        if (!isWriting) flush()
+        let isEnding = false
+        finished = () => {
+          if (isEnding) return
+          isEnding = true
+          fsync(file, () => closeFile(file, () => resolve())) // a disk that is broken was told of before
+        }
+        flush()
       })
       const left = held.length + (batch?.lines ?? 0) + lostSince
       if (left > 0) log.error({ path, lines: left }, 'lines of the audit log are lost')
-      if (isWriting) return // the file is the write's
-      try {
-        fsyncSync(file)
-      } catch {
-        // it takes what it can; a disk that is broken was told of before
-      }
-      closeSync(file)
     },
   }
 }
+
+/** Of closing a file: nobody can do anything about it. */
+const ignore = (): void => undefined
+
+const SHARED =
+  'the audit log is not as long as what was written to it: another program writes to it, too, or it was cut'

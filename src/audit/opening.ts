@@ -1,5 +1,17 @@
 /** Opens the file of a chain, and finds where the chain goes on: behind the last line of the file, or of the one before it. */
-import { closeSync, constants, fstatSync, ftruncateSync, openSync, readSync, statSync } from 'node:fs'
+import {
+  close,
+  closeSync,
+  constants,
+  fstat,
+  fstatSync,
+  ftruncateSync,
+  open as openFile,
+  openSync,
+  readSync,
+  stat,
+} from 'node:fs'
+import { promisify } from 'node:util'
 import { TunnelError } from '../platform/errors.ts'
 import { BEGINNING, type Head, MAX_LINE_BYTES, open } from './core/chain.ts'
 import { sha256 } from './sha256.ts'
@@ -7,7 +19,15 @@ import { sha256 } from './sha256.ts'
 /** Only its owner reads who went where. */
 const MODE = 0o600
 
-export type First = { readonly file: number; readonly head: Head; readonly tornBytes: number }
+/** What tells a file from another one that has its name now. */
+export type Place = { readonly ino: number; readonly dev: number; readonly size: number }
+export type First = {
+  readonly file: number
+  readonly place: Place
+  readonly head: Head
+  readonly tornBytes: number
+}
+export type Next = Pick<First, 'file' | 'place'>
 
 /**
  * For a program that starts. A chain goes on where the file ends, or else where the one before it does, by the name that
@@ -16,11 +36,12 @@ export type First = { readonly file: number; readonly head: Head; readonly tornB
  * @throws TunnelError `bad-option` when it cannot be used, or ends with something else
  */
 export function openFirst(path: string): First {
-  const { file, size } = openAppending(path)
+  const { file, ino, dev, size } = openAppending(path)
   try {
     const { head, tornBytes } = size > 0 ? readLastLine(file, size, path) : NO_LINE
     if (tornBytes > 0) ftruncateSync(file, size - tornBytes)
-    return { file, head: head ?? headOfFileBefore(`${path}.1`) ?? BEGINNING, tornBytes }
+    const place = { ino, dev, size: size - tornBytes }
+    return { file, place, head: head ?? headOfFileBefore(`${path}.1`) ?? BEGINNING, tornBytes }
   } catch (cause) {
     closeSync(file)
     throw cause instanceof TunnelError ? cause : unusable(path, cause)
@@ -45,33 +66,54 @@ function headOfFileBefore(path: string): Head | undefined {
   }
 }
 
-/** For a program that goes on, when its file was moved away. @throws TunnelError `bad-option` */
-export function openNext(path: string): number {
-  const { file, size } = openAppending(path)
-  if (size === 0) return file
-  closeSync(file)
-  throw new TunnelError('bad-option', 'another file, with something in it, has taken its place')
+/**
+ * For a program that goes on, when its file was moved away. What hangs, as a file system may, holds nobody up.
+ *
+ * @throws TunnelError `bad-option`
+ */
+export async function openNext(path: string): Promise<Next> {
+  let file: number | undefined
+  try {
+    file = await promisify(openFile)(path, FLAGS, MODE)
+    const about = await promisify(fstat)(file)
+    if (!about.isFile()) throw noFile(path)
+    const { ino, dev, size } = about
+    if (size > 0) throw new TunnelError('bad-option', 'another file, with something in it, has taken its place')
+    return { file, place: { ino, dev, size } }
+  } catch (cause) {
+    if (file !== undefined) close(file, () => undefined)
+    throw cause instanceof TunnelError ? cause : unusable(path, cause)
+  }
+}
+
+/** What has the name now; undefined: nothing. @throws what `node:fs` does */
+export async function lookAt(path: string): Promise<Place | undefined> {
+  try {
+    const { ino, dev, size } = await promisify(stat)(path)
+    return { ino, dev, size }
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    throw cause
+  }
 }
 
 /** O_NONBLOCK: never waits for a reader, should the path be a pipe. */
-function openAppending(path: string): { readonly file: number; readonly size: number } {
+const FLAGS = constants.O_RDWR | constants.O_CREAT | constants.O_APPEND | constants.O_NONBLOCK
+
+function openAppending(path: string): Place & { readonly file: number } {
   try {
-    const { O_RDWR, O_CREAT, O_APPEND, O_NONBLOCK } = constants
-    const file = openSync(path, O_RDWR | O_CREAT | O_APPEND | O_NONBLOCK, MODE)
+    const file = openSync(path, FLAGS, MODE)
     const about = fstatSync(file)
-    if (about.isFile()) return { file, size: about.size }
+    if (about.isFile()) return { file, ino: about.ino, dev: about.dev, size: about.size }
     closeSync(file)
   } catch (cause) {
     throw unusable(path, cause)
   }
-  throw new TunnelError('bad-option', `could not use the audit log ${path}: it is no regular file`)
+  throw noFile(path)
 }
 
-export function isSameFile(path: string, file: number): boolean {
-  const there = statSync(path, { throwIfNoEntry: false })
-  const open = fstatSync(file)
-  return there !== undefined && there.ino === open.ino && there.dev === open.dev
-}
+const noFile = (path: string): TunnelError =>
+  new TunnelError('bad-option', `could not use the audit log ${path}: it is no regular file`)
 
 const unusable = (path: string, cause: unknown): TunnelError =>
   new TunnelError('bad-option', `could not use the audit log ${path}: ${(cause as NodeJS.ErrnoException).code}`, {

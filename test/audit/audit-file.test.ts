@@ -1,13 +1,4 @@
-import {
-  existsSync,
-  readFileSync,
-  renameSync,
-  statSync,
-  symlinkSync,
-  truncateSync,
-  write,
-  writeFileSync,
-} from 'node:fs'
+import { readFileSync, renameSync, statSync, symlinkSync, truncateSync, write, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { type AuditFile, type AuditFileDeps, openAuditFile } from '../../src/audit/audit-file.ts'
@@ -122,9 +113,13 @@ t.test('goes on in a new file when told that the one before was moved away', asy
   file.record({ event: 'agent' })
   await eventually('the line is written', () => file.state().written === 2, Boolean)
   file.reopen()
-  t.notOk(existsSync(`${path}.1`), 'nothing was moved')
   renameSync(path, `${path}.1`)
-  file.reopen()
+  file.reopen() // though it is being looked at
+  await eventually(
+    'the new file is there',
+    () => log.messages('info'),
+    (told) => told.length === 1,
+  )
   file.record({ event: 'agent-end' })
   await file.close()
   t.strictSame(eventsOf(`${path}.1`), ['started', 'agent'])
@@ -135,13 +130,18 @@ t.test('goes on in a new file when told that the one before was moved away', asy
 })
 
 t.test('notices by itself within 5 s that the file was moved away', async (t) => {
-  const { path, open, clock } = setup(t)
+  const { path, open, clock, log } = setup(t)
   const file = open()
   await eventually('the line is written', () => file.state().written === 1, Boolean)
   renameSync(path, `${path}.1`)
   clock.advance(5_000)
-  t.ok(existsSync(path))
+  await eventually(
+    'the new file is there',
+    () => log.messages('info'),
+    (told) => told.length === 1,
+  )
   await file.close()
+  t.strictSame(eventsOf(path), ['stopped'])
   t.strictSame(problems(`${path}.1`, path), [])
 })
 
@@ -152,14 +152,78 @@ t.test('stays in the file that was moved away while there is something else in i
   renameSync(path, `${path}.1`)
   writeFileSync(path, 'something else\n')
   file.reopen()
+  await eventually(
+    'the alarm',
+    () => file.state().alarm,
+    (alarm) => /something in it/.test(alarm ?? ''),
+  )
   file.reopen()
-  t.strictSame(log.messages('error'), ['the audit log cannot be opened anew'], 'once')
-  t.match(file.state().alarm, /something in it/)
+  file.reopen()
+  file.record({ event: 'agent' })
+  await eventually('the line is written', () => file.state().written === 2, Boolean)
   writeFileSync(path, '')
   file.reopen()
-  t.equal(file.state().alarm, undefined)
+  await eventually(
+    'no alarm',
+    () => file.state().alarm,
+    (alarm) => alarm === undefined,
+  )
+  t.strictSame(log.messages('error'), ['the audit log cannot be opened anew'], 'once')
   await file.close()
+  t.strictSame(eventsOf(`${path}.1`), ['started', 'agent'])
   t.strictSame(problems(`${path}.1`, path), [])
+})
+
+t.test(
+  'raises an alarm when somebody else writes to the file, or cuts it, until it goes on in another one',
+  async (t) => {
+    const cases = [
+      ['writes', (path: string) => writeFileSync(path, 'x', { flag: 'a' })],
+      ['cuts', (path: string) => truncateSync(path, 10)],
+    ] as const
+    for (const [what, act] of cases) {
+      const { path, open, log, clock } = setup(t)
+      const file = open()
+      for (let count = 2; count < 5; count++) {
+        file.record({ event: 'agent', reason: what })
+        await eventually('the line is written', () => file.state().written === count, Boolean)
+        file.reopen()
+      }
+      t.equal(file.state().alarm, undefined, 'its own lines are none of it')
+      act(path)
+      clock.advance(5_000)
+      await eventually(
+        'the alarm',
+        () => file.state().alarm,
+        (alarm) => /another program writes to it/.test(alarm ?? ''),
+      )
+      file.reopen()
+      renameSync(path, `${path}.1`)
+      file.reopen()
+      await eventually(
+        'no alarm',
+        () => file.state().alarm,
+        (alarm) => alarm === undefined,
+      )
+      t.equal(log.messages('error').length, 1, `${what}: told once`)
+      await file.close()
+    }
+  },
+)
+
+t.test('two programs with one file: the first one notices', async (t) => {
+  const { open } = setup(t)
+  const first = open()
+  await eventually('the line is written', () => first.state().written === 1, Boolean)
+  const second = open()
+  await eventually('the line is written', () => second.state().written === 1, Boolean)
+  first.reopen()
+  await eventually('the alarm', () => first.state().alarm, Boolean)
+  first.record({ event: 'agent' })
+  await eventually('the line is written', () => first.state().written === 2, Boolean)
+  second.reopen()
+  await eventually('the alarm', () => second.state().alarm, Boolean)
+  await Promise.all([first.close(), second.close()])
 })
 
 /** A disk that is full from some byte on; `room` bytes are left. */
@@ -217,7 +281,7 @@ t.test('loses what is over its limit, counts it, and the chain says so', async (
 })
 
 t.test('leaves no half line behind when the file is moved away while the disk is full', async (t) => {
-  const { path, open, clock } = setup(t)
+  const { path, open, clock, log } = setup(t)
   const disk = smallDisk(300)
   const file = open({ write: disk.write })
   file.record({ event: 'dial' })
@@ -225,6 +289,7 @@ t.test('leaves no half line behind when the file is moved away while the disk is
   t.equal(statSync(path).size, 300)
   renameSync(path, `${path}.1`)
   file.reopen()
+  await eventually('the new file is there', () => log.messages('info').includes('audit log opened anew'), Boolean)
   disk.room = 1e9
   clock.advance(1_000)
   await eventually('all is written', () => file.state().alarm === undefined, Boolean)
