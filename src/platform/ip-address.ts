@@ -13,6 +13,16 @@ export function ipBytes(text: string): readonly number[] | undefined {
   return MAPPED_PREFIX.every((byte, index) => bytes[index] === byte) ? bytes.slice(12) : bytes
 }
 
+/** Whoever has one IPv6 address has the whole /64 of it: bytes. */
+const NETWORK_BYTES = 8
+
+/** The same for all addresses that are one source of connections: an IPv4 address, or an IPv6 /64. */
+export function sourceOf(ip: string): string {
+  const bytes = ipBytes(ip.replace(/%.*$/, '')) // Node gives link-local peers with their zone
+  if (bytes === undefined) return ip
+  return bytes.slice(0, bytes.length === 4 ? 4 : NETWORK_BYTES).join('.')
+}
+
 const MAPPED_PREFIX = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff]
 
 function ipv4Bytes(text: string): number[] | undefined {

@@ -4,6 +4,7 @@
  */
 import type { Socket } from 'node:net'
 import type { Clock } from '../platform/clock.ts'
+import { sourceOf } from '../platform/ip-address.ts'
 import type { Log } from '../platform/log.ts'
 import { createWarnings } from '../platform/repeats.ts'
 import { reset } from '../tunnel/endpoint.ts'
@@ -13,7 +14,7 @@ import type { Connect } from './connecting.ts'
 import { isWithin } from './core/address.ts'
 import type { Route, RouterConfig } from './core/config.ts'
 import { routeTable } from './core/routes.ts'
-import { createGroups, sourceOf } from './core/sources.ts'
+import { createGroups } from './core/sources.ts'
 import { newTally, type RouterMetrics, type RouteTally } from './metrics.ts'
 
 /** Between two looks at whether clients and backends are still there: milliseconds. */

@@ -1,6 +1,6 @@
 import { isIP } from 'node:net'
 import t from 'tap'
-import { ipBytes } from '../../src/platform/ip-address.ts'
+import { ipBytes, sourceOf } from '../../src/platform/ip-address.ts'
 import { createRandom } from './random.ts'
 
 const hex = (text: string): string | undefined => {
@@ -42,4 +42,13 @@ t.test('agrees with node:net on 40,000 near misses', async (t) => {
   }
   t.strictSame(wrong, [])
   t.ok(addresses > 1000, `saw ${addresses} addresses`)
+})
+
+t.test('a source is an IPv4 address or an IPv6 network of 64 bits, however it is written', async (t) => {
+  t.equal(sourceOf('::ffff:192.0.2.1'), sourceOf('192.0.2.1'))
+  t.not(sourceOf('192.0.2.1'), sourceOf('192.0.2.2'))
+  t.equal(sourceOf('2001:db8:0:1::1'), sourceOf('2001:db8:0:1:ffff:ffff:ffff:ffff'))
+  t.not(sourceOf('2001:db8:0:1::1'), sourceOf('2001:db8:0:2::1'))
+  t.equal(sourceOf('fe80::1%eth0'), sourceOf('fe80::2'))
+  t.equal(sourceOf('what is none'), 'what is none')
 })

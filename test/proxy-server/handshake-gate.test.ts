@@ -1,6 +1,6 @@
 import { Socket } from 'node:net'
 import t from 'tap'
-import { createHandshakeGate } from '../../src/proxy-server/handshake-gate.ts'
+import { createHandshakeGate, LONGEST_WAIT_MS, MOST_AT_ONCE } from '../../src/proxy-server/handshake-gate.ts'
 import { manualClock } from '../platform/manual-clock.ts'
 
 function setup(perSecond: number, waitMs: number) {
@@ -16,9 +16,10 @@ function setup(perSecond: number, waitMs: number) {
   })
   const sockets: Socket[] = []
   /** Some connections at once; those that a gate holds are told by their index. */
-  const come = (count: number): void => {
+  const come = (count: number, from = '192.0.2.1'): void => {
     for (let index = 0; index < count; index++) {
       const socket = new Socket()
+      Object.defineProperty(socket, 'remoteAddress', { value: from })
       sockets.push(socket)
       take(socket)
     }
@@ -29,12 +30,25 @@ function setup(perSecond: number, waitMs: number) {
 
 const upTo = (count: number): number[] => Array.from({ length: count }, (_, index) => index)
 
-t.test('admits who comes when there is room at once, in the order of arrival', async (t) => {
+t.test('admits a few that come when there is room at once, in the order of arrival', async (t) => {
   const { clock, come, inside } = setup(200, 10_000)
-  come(200)
-  t.strictSame(inside(), upTo(200))
+  come(MOST_AT_ONCE)
+  t.strictSame(inside(), upTo(MOST_AT_ONCE))
   t.equal(clock.waiting(), 0)
 })
+
+t.test(
+  'begins no more in one turn, also when the turn before took long, and all of its rate in a second',
+  async (t) => {
+    const { clock, come, inside } = setup(200, 10_000)
+    come(200)
+    t.equal(inside().length, MOST_AT_ONCE)
+    clock.advance(500)
+    t.equal(inside().length, 2 * MOST_AT_ONCE, 'a turn of half a second')
+    for (let turn = 0; turn < 180; turn++) clock.advance(5)
+    t.strictSame(inside(), upTo(200))
+  },
+)
 
 t.test('admits the others at its rate, first come, first served', async (t) => {
   const { clock, come, inside, turnedAway } = setup(10, 10_000)
@@ -64,11 +78,56 @@ t.test('admits nobody ahead of those who wait, even when a token has just come b
 
 t.test('a clock that jumps lets in what the rate allows, no more', async (t) => {
   const { clock, come, inside } = setup(10, 10_000)
-  come(60)
-  clock.advance(3_600_000)
+  come(30)
+  clock.advance(LONGEST_WAIT_MS - 100)
   t.equal(inside().length, 20)
   clock.advance(100)
   t.equal(inside().length, 21)
+})
+
+t.test(
+  'turns away who has waited so long that the peer has given up, and takes no turns of others for it',
+  async (t) => {
+    const { clock, come, sockets, inside, turnedAway } = setup(10, 10_000)
+    come(20)
+    clock.advance(3_600_000)
+    t.strictSame([inside().length, turnedAway.length], [10, 10])
+    t.ok(sockets[19]?.destroyed)
+    come(9)
+    t.equal(inside().length, 19)
+  },
+)
+
+t.test('nobody waits until an agent asks a second time beside the first', async (t) => {
+  const { come, inside, turnedAway } = setup(200, 10_000)
+  come(2_000)
+  t.equal(turnedAway.length, 2_000 - MOST_AT_ONCE - (200 * LONGEST_WAIT_MS) / 1000)
+  t.equal(inside().length, MOST_AT_ONCE)
+})
+
+t.test('sources take turns, so nobody waits for all that another source sends', async (t) => {
+  const { clock, come, inside } = setup(10, 10_000)
+  come(25)
+  come(2, '192.0.2.2')
+  come(1, '2001:db8::1')
+  come(1, '2001:db8::2') // of the same network
+  for (let turn = 0; turn < 6; turn++) clock.advance(100)
+  t.strictSame(inside().slice(10), [10, 25, 27, 11, 26, 28])
+})
+
+t.test('a source that sends without end takes no place from others: of too many, its newest goes', async (t) => {
+  const { clock, come, sockets, inside, turnedAway } = setup(10, 2_000)
+  come(30)
+  t.strictSame(turnedAway, [])
+  come(1, '192.0.2.2')
+  t.ok(sockets[29]?.destroyed, 'the newest of the source that has most')
+  t.notOk(sockets[30]?.destroyed)
+  come(1)
+  t.ok(sockets[31]?.destroyed)
+  t.equal(turnedAway.length, 2)
+  clock.advance(100)
+  clock.advance(100)
+  t.strictSame(inside().slice(10), [10, 30])
 })
 
 t.test('turns away at once whoever would wait for longer than a peer does', async (t) => {

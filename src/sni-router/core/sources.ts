@@ -1,17 +1,4 @@
-/**
- * Who belongs to which source of connections, so that one source can be given its share and no more. Pure. An IPv6 source is a /64:
- * whoever has one address there has them all.
- */
-import { ipBytes } from '../../platform/ip-address.ts'
-
-const NETWORK_BYTES = 8
-
-/** The same for all addresses of one source. */
-export function sourceOf(ip: string): string {
-  const bytes = ipBytes(ip.replace(/%.*$/, '')) // Node gives link-local peers with their zone
-  if (bytes === undefined) return ip
-  return bytes.slice(0, bytes.length === 4 ? 4 : NETWORK_BYTES).join('.')
-}
+/** Members of sources of connections, so that one source can be given its share and no more. Pure. */
 
 export type Groups<Member> = {
   /** One that is in a group already moves, and counts as the newest there. */
