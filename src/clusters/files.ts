@@ -3,13 +3,14 @@ import { randomBytes } from 'node:crypto'
 import {
   closeSync,
   existsSync,
+  fchownSync,
   fsyncSync,
   openSync,
   realpathSync,
   renameSync,
   rmSync,
   statSync,
-  writeSync,
+  writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
 import { TunnelError } from '../platform/errors.ts'
@@ -68,11 +69,13 @@ function checked(files: readonly FileText[]): readonly Cluster[] {
 function writeWhole({ path, text }: FileText): void {
   const there = existsSync(path)
   const file = there ? realpathSync(path) : path
+  const before = there ? statSync(file) : undefined
   const beside = `${file}.${randomBytes(6).toString('hex')}.new`
   try {
-    const descriptor = openSync(beside, 'wx', there ? statSync(file).mode & 0o777 : FILE_MODE)
+    const descriptor = openSync(beside, 'wx', before ? before.mode & 0o777 : FILE_MODE)
     try {
-      writeSync(descriptor, text)
+      if (before && isRoot()) fchownSync(descriptor, before.uid, before.gid) // or the server could not read it
+      writeFileSync(descriptor, text) // all of it, or an error
       fsyncSync(descriptor)
     } finally {
       closeSync(descriptor)
@@ -83,3 +86,5 @@ function writeWhole({ path, text }: FileText): void {
     throw new TunnelError('bad-option', `${path}: cannot be written: ${(cause as Error).message}`, { cause })
   }
 }
+
+const isRoot = (): boolean => process.getuid?.() === 0

@@ -82,7 +82,7 @@ const PATTERN_WORDS: Readonly<Record<string, string>> = {
   id: 'a DNS label such as eu-1',
   names: 'a name such as DNS:agent.example or URI:spiffe://other.example/agent',
   serverNames: 'a host name in lower case such as eu-1.hub.example',
-  socket: 'an absolute path',
+  socket: 'an absolute path without //, /./ and /../',
   bufferedBytes: 'a size such as 64MiB',
 }
 

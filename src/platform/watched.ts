@@ -31,7 +31,12 @@ export type WatchEvents<T> = {
   /** The alarm is over. */
   readonly mended: () => void
 }
-export type WatchOptions<T> = WatchEvents<T> & { readonly clock: Clock; readonly intervalMs: number }
+export type WatchOptions<T> = WatchEvents<T> & {
+  readonly clock: Clock
+  readonly intervalMs: number
+  /** In use from the start where the files are broken then; none: they must be good. */
+  readonly instead?: T | undefined
+}
 export type Watch<T> = Disposable & {
   readonly current: () => T
   /** Why the files on disk are not what is in use; undefined when they are. */
@@ -72,16 +77,16 @@ function withoutThrowing<T>(path: string, load: () => Loaded<T>): Loaded<T> {
 
 /**
  * @param isSame whether what was read says nothing new
- * @throws TunnelError `bad-option` with every problem, one per line, when `look` finds some at the start
+ * @throws TunnelError `bad-option` with every problem, one per line, when `look` finds some at the start and nothing is there instead
  */
 export function watchLoaded<T>(
   look: () => Loaded<T>,
   isSame: (a: T, b: T) => boolean,
-  { clock, intervalMs, changed, broken, mended }: WatchOptions<T>,
+  { clock, intervalMs, instead, changed, broken, mended }: WatchOptions<T>,
 ): Watch<T> {
   const first = look()
-  if (!first.ok) throw errorOf(first.problems)
-  let current = first.value
+  if (!first.ok && instead === undefined) throw errorOf(first.problems)
+  let current = first.ok ? first.value : (instead as T)
   let last: Loaded<T> = first
   let alarm: TunnelError | undefined
   let timer: Disposable

@@ -17,7 +17,7 @@ import {
   type NewAgent,
   serveAgentStream,
 } from './agent-stream.ts'
-import type { AgentTenants } from './agent-tenants.ts'
+import type { AgentTenants, Obstacle } from './agent-tenants.ts'
 import type { Admission } from './core/admission.ts'
 import { noAgentCall, type RequestHead } from './core/agent-call.ts'
 import { countIdentifiers } from './core/identifiers.ts'
@@ -76,7 +76,8 @@ export function createAgentJoining(
     const { rawHeaders } = head
     const noCall = noAgentCall(head, options.maxHeaderListBytes)
     if (noCall) return turnAway(call, noCall)
-    const byCertificate = admission.ofSocket(socket)
+    const peer = { ...admission.peerOf(socket) } // its texts: to read them anew for each agent takes its time
+    const byCertificate = admission.ofPeer(peer)
     if (byCertificate.kind === 'refused') {
       admission.forbidden(byCertificate)
       const why = byCertificate.unmapped ? 'unmapped' : 'unauthenticated'
@@ -94,7 +95,7 @@ export function createAgentJoining(
       remoteAddress: socket.remoteAddress ?? '',
     }
     if (!options.authenticate) {
-      return admitAs(byCertificate.principal, call, agent, () => admission.ofSocket(socket))
+      return admitAs(byCertificate.principal, call, agent, () => admission.ofPeer(peer))
     }
     const gone = new AbortController()
     stream.once('close', () => gone.abort())
@@ -104,7 +105,7 @@ export function createAgentJoining(
         return turnAway(call, { why: 'unauthenticated', status: 'UNKNOWN', text: judgement.text }, agent)
       }
       const { username } = judgement
-      const ofUser = (): Admission => tenants?.ofUser(username) ?? byCertificate
+      const ofUser = (): Admission => tenants?.ofUser(username, peer) ?? byCertificate
       const its = ofUser()
       if (its.kind === 'admitted') return admitAs(username, call, { ...agent, cluster: its.cluster }, ofUser)
       admission.forbidden(its)
@@ -121,7 +122,7 @@ export function createAgentJoining(
     const over = holdings.over(principal, named)
     if (over !== undefined) return turnAway(call, { why: 'too_many', status: 'RESOURCE_EXHAUSTED', text: over })
     const obstacle = tenants?.obstacle({ ...agent, principal })
-    if (obstacle) return turnAway(call, obstacle, agent)
+    if (obstacle) return meet(obstacle, call, agent)
     const letGo = holdings.hold(principal, named)
     if (options.authenticate) openWindows(http)
     const itsDeps = tenants?.depsOf(agent.cluster, deps) ?? deps
@@ -145,6 +146,25 @@ export function createAgentJoining(
     function hasGone(): boolean {
       return state === 'gone'
     }
+  }
+
+  function meet({ later, ...refusal }: Obstacle, call: AgentCall, agent: { readonly agentId: string }): void {
+    const { socket, http, stream } = call
+    if (later === undefined) return turnAway(call, refusal, agent)
+    if (later === 'hang-up') {
+      refusals.hungUpOn(socket, refusal.text)
+      return http.destroy()
+    }
+    const wait = deps.clock.after(later.afterMs, () => {
+      stream.off('close', gone)
+      later.isOver()
+      turnAway(call, refusal, agent)
+    })
+    const gone = (): void => {
+      wait[Symbol.dispose]()
+      later.isOver()
+    }
+    stream.once('close', gone)
   }
 
   /** @param agent whose id, as it calls itself, is told with it */

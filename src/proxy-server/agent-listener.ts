@@ -76,7 +76,7 @@ export function createAgentListener(
   const { clock, log, metrics, audit, auditOften } = deps
   const { authenticate, standing } = options
   const warnings = createWarnings(log, clock, MAX_WARNED)
-  const tenants = options.tenants && createAgentTenants(options.tenants, options.trustDomain)
+  const tenants = options.tenants && createAgentTenants(options.tenants, options.trustDomain, clock)
   const admission = createAgentAdmission(
     {
       material: options.material,

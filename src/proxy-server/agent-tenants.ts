@@ -1,8 +1,9 @@
 /** The agents of a server of many clusters: whose each is, within what its cluster may, and for as long as that stays so. */
+import type { Clock } from '../platform/clock.ts'
 import type { AgentStream, AgentStreamDeps } from './agent-stream.ts'
 import type { Admission, PeerCertificate } from './core/admission.ts'
 import type { GrpcStatus } from './core/grpc-status.ts'
-import { agentOver, type Tenant } from './core/tenant.ts'
+import { agentOver, joinOver, MAX_TOLD, type OverLimit, type Tenant } from './core/tenant.ts'
 import { admitAgent, admitUser } from './core/tenant-admission.ts'
 import type { Tenants } from './tenants.ts'
 
@@ -12,12 +13,20 @@ export type Obstacle = {
   readonly why: 'foreign_id' | 'cluster_limit' | 'unmapped'
   readonly status: GrpcStatus
   readonly text: string
+  /**
+   * It is to be told so that much later, in milliseconds; the caller says when it has been, or is gone. None: at once. It is hung up
+   * on instead where too many wait.
+   */
+  readonly later?: { readonly afterMs: number; readonly isOver: () => void } | 'hang-up'
 }
 
 export type AgentTenants = {
   readonly ofPeer: (peer: PeerCertificate) => Admission
-  /** @param user whose token TokenReview has found it to be */
-  readonly ofUser: (user: string) => Admission
+  /**
+   * @param user whose token TokenReview has found it to be
+   * @param peer its certificate, where the port asks for those as well
+   */
+  readonly ofUser: (user: string, peer: PeerCertificate) => Admission
   /** Why it cannot be one of its cluster's agents now. */
   readonly obstacle: (agent: Identified) => Obstacle | undefined
   readonly depsOf: (cluster: string, deps: AgentStreamDeps) => AgentStreamDeps
@@ -33,7 +42,11 @@ export type AgentTenants = {
 type Member = { readonly stream: AgentStream; readonly now: () => Admission }
 type Owner = { readonly principal: string; streams: number }
 
-export function createAgentTenants(tenants: Tenants, trustDomain: string | undefined): AgentTenants {
+export function createAgentTenants(
+  tenants: Tenants,
+  trustDomain: string | undefined,
+  clock: Pick<Clock, 'now'>,
+): AgentTenants {
   const members = new Set<Member>()
   const owners = new Map<string, Owner>() // by cluster and agent id
 
@@ -47,21 +60,35 @@ export function createAgentTenants(tenants: Tenants, trustDomain: string | undef
     }
   })
 
+  function limitedBy(cluster: string, { limit, text }: OverLimit): Obstacle {
+    tenants.refused(cluster, limit)
+    return { why: 'cluster_limit', status: 'RESOURCE_EXHAUSTED', text }
+  }
+
+  function laterFor(tenant: Tenant): NonNullable<Obstacle['later']> {
+    if (tenant.toldAgents >= MAX_TOLD) return 'hang-up'
+    tenant.toldAgents++
+    return {
+      afterMs: tenant.nextAgentRefusal(clock.now()),
+      isOver: () => void tenant.toldAgents--,
+    }
+  }
+
   return {
     ofPeer: (peer) => admitAgent({ ...peer, required: true }, trustDomain, tenants.directory()),
-    ofUser: (user) => admitUser(user, tenants.directory()),
+    ofUser: (user, peer) => admitUser(user, peer, trustDomain, tenants.directory()),
     obstacle({ cluster, principal, agentId }) {
       const tenant = tenants.get(cluster)
       if (!tenant) return { why: 'unmapped', status: 'UNAUTHENTICATED', text: 'its cluster has just been removed' }
+      const tooOften = joinOver(tenant, clock.now())
+      if (tooOften) return { ...limitedBy(cluster, tooOften), later: laterFor(tenant) }
       const owner = owners.get(keyOf(cluster, agentId))
       if (owner && owner.principal !== principal) {
         const text = 'an agent with this agent ID and another identity is connected'
         return { why: 'foreign_id', status: 'PERMISSION_DENIED', text }
       }
-      const over = agentOver(tenant)
-      if (!over) return undefined
-      tenants.refused(cluster, over.limit)
-      return { why: 'cluster_limit', status: 'RESOURCE_EXHAUSTED', text: over.text }
+      const over = agentOver(tenant, owner !== undefined)
+      return over && limitedBy(cluster, over)
     },
     depsOf(cluster, deps) {
       const tenant = tenants.get(cluster)
@@ -76,12 +103,17 @@ export function createAgentTenants(tenants: Tenants, trustDomain: string | undef
       members.add(member)
       owners.set(key, owner)
       owner.streams++
-      if (tenant) tenant.agents++
+      if (tenant) {
+        tenant.agentStreams++
+        if (owner.streams === 1) tenant.agents++
+      }
       return () => {
         members.delete(member)
         owner.streams--
         if (owner.streams === 0) owners.delete(key)
-        if (tenant) tenant.agents--
+        if (!tenant) return
+        tenant.agentStreams--
+        if (owner.streams === 0) tenant.agents--
       }
     },
   }

@@ -81,6 +81,10 @@ export function createDialing(deps: DialDeps): Dialing {
 
   function dial(cluster: string, principal: string, address: string, waiter: Waiter, wanted?: Wanted): () => void {
     const tenant = tenants?.get(cluster)
+    if (tenants && !tenant) {
+      waiter.failed({ kind: 'denied', text: `cluster ${cluster} has just been removed` })
+      return () => {}
+    }
     const who = tenant ? `${cluster} ${principal}` : principal // a user may be of several clusters
     if ((pending.get(who) ?? 0) >= deps.maxPendingPerFrontend) {
       metrics.dialRefused('frontend')

@@ -11,6 +11,9 @@ import type { UnreadBytes } from './core/unread.ts'
 import { sourceOf } from './source.ts'
 import type { Tenants } from './tenants.ts'
 
+/** Whoever was admitted a moment ago has no limits then, and gets nothing. */
+const REMOVED = 'its cluster has just been removed'
+
 type Admitted = Extract<Admission, { readonly kind: 'admitted' }>
 
 /** A client that has its cluster, and more than that may have. @property afterMs when it is to be told: milliseconds from now */
@@ -36,7 +39,7 @@ export type Seats<Deps> = {
     cutOff: () => void,
   ) => Seat<Deps> | undefined
   /** A call on a session that has a seat; the caller says when it is gone. */
-  readonly call: (cluster: string) => OverLimit | { readonly leave: () => void }
+  readonly call: (cluster: string) => Pick<OverLimit, 'text'> | { readonly leave: () => void }
 }
 
 export type SeatDeps = {
@@ -47,7 +50,7 @@ export type SeatDeps = {
 
 /** @param again what the admission of a client would be now */
 export function createSeats<Deps extends SeatDeps>(
-  tenants: Tenants,
+  tenants: Pick<Tenants, 'get' | 'refused' | 'onChange'>,
   deps: Deps,
   again: (socket: Socket) => Admission,
 ): Seats<Deps> {
@@ -82,7 +85,9 @@ export function createSeats<Deps extends SeatDeps>(
   return {
     take(socket, admission, what, cutOff) {
       const tenant = admission.kind === 'admitted' ? tenants.get(admission.cluster) : undefined
-      if (admission.kind !== 'admitted' || !tenant) return { admission, deps, leave: () => undefined }
+      if (admission.kind !== 'admitted') return { admission, deps, leave: () => undefined }
+      if (!tenant)
+        return { admission: { kind: 'refused', cause: REMOVED, unmapped: true }, deps, leave: () => undefined }
       const over = what === 'clients' ? clientOver(tenant) : sessionOver(tenant)
       if (over) {
         tenants.refused(tenant.id, over.limit)
@@ -105,7 +110,7 @@ export function createSeats<Deps extends SeatDeps>(
     },
     call(cluster) {
       const tenant = tenants.get(cluster)
-      if (!tenant) return { leave: () => undefined }
+      if (!tenant) return { text: REMOVED }
       const over = clientOver(tenant)
       if (over) {
         tenants.refused(cluster, over.limit)

@@ -22,6 +22,7 @@ import {
 import type { Admission } from './core/admission.ts'
 import { answer, established, type Failure } from './core/answers.ts'
 import { readConnectHead } from './core/connect-head.ts'
+import { SHORTEST_REFUSAL_MS } from './core/refusal-pace.ts'
 import type { UnreadBytes } from './core/unread.ts'
 import type { Dialing } from './dialing.ts'
 import type { Full } from './frontend-seats.ts'
@@ -116,7 +117,11 @@ export function serveFrontend(
   socket.on('close', () => clientClosed(frontend))
   socket.on('pause', () => clientPaused(frontend))
   socket.on('resume', () => watchUnread(frontend, false))
-  if (admission.kind === 'refused') refuse(frontend, { kind: 'forbidden', cause: admission.cause })
+  if (admission.kind === 'refused') {
+    const failure = { kind: 'forbidden', cause: admission.cause } as const
+    if (admission.unmapped) refuseLater(frontend, failure, SHORTEST_REFUSAL_MS)
+    else refuse(frontend, failure)
+  }
   if (admission.kind === 'full') refuseLater(frontend, { ...admission, kind: 'cluster-limit' }, admission.afterMs)
   return frontend
 }

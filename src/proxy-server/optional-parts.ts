@@ -7,7 +7,7 @@ import type { Audit } from '../audit/record.ts'
 import type { Clock } from '../platform/clock.ts'
 import type { Log } from '../platform/log.ts'
 import type { TlsMaterial } from '../platform/tls-material.ts'
-import { type Watch, watchTexts } from '../platform/watched.ts'
+import { type FileText, type Watch, watchTexts } from '../platform/watched.ts'
 import { loadPolicy, MAX_POLICY_BYTES, type Policy } from '../policy/policy.ts'
 import type { Budget } from '../tunnel/budget.ts'
 import type { AgentStream } from './agent-stream.ts'
@@ -42,6 +42,8 @@ export type OptionalPartsDeps = {
   readonly processBudget: Budget
   /** Those who are connected: they are told of a policy that changes. */
   readonly clusters: Clusters<AgentStream>
+  /** Texts of the clusters that other processes of this server have in use. */
+  readonly inUse: readonly FileText[] | undefined
   /** Of the agent port. */
   readonly material: () => TlsMaterial
 }
@@ -107,11 +109,11 @@ function watchPolicy(
 
 async function openTenantsIfMany(
   options: ServerOptions,
-  { clock, log, registry, processBudget, clusters }: OptionalPartsDeps,
+  { clock, log, registry, processBudget, clusters, inUse }: OptionalPartsDeps,
 ): Promise<Tenants | undefined> {
   if (options.tenancy === 'single') return undefined
   const { openTenants } = await import('./tenants.ts')
   const connections = (cluster: string): number =>
     clusters.of(cluster).reduce((total, { session }) => total + session.connectionCount(), 0)
-  return openTenants(options, { clock, log, registry, processBudget, connections })
+  return openTenants(options, { clock, log, registry, processBudget, connections, inUse })
 }

@@ -33,7 +33,7 @@ export type WorkerDeps = {
 export async function runWorker({ clock, orders, openLog, exit }: WorkerDeps): Promise<void> {
   orders.onLost(() => exit(1))
   const obeyed = obey(orders)
-  const { options, slot } = await obeyed.started
+  const { options, slot, inUse } = await obeyed.started
   const log = openLog(options, slot)
   try {
     const audit: Audit | undefined =
@@ -45,6 +45,7 @@ export async function runWorker({ clock, orders, openLog, exit }: WorkerDeps): P
       tell: (fact) => orders.report({ is: 'fleet', fact }),
       agentsChanged: () => reportState(),
       hasSockets: false,
+      inUse,
     })
     const reportState = (): void => {
       const { clusters } = serving

@@ -14,7 +14,6 @@ import { openProfiling } from '../platform/profiling-open.ts'
 import { aborted } from '../platform/shutdown.ts'
 import { createAdminPort, mayTellOfClusters } from './admin-port.ts'
 import { createFleetMetrics, withoutClusters } from './cluster-metrics.ts'
-import type { ClusterSockets } from './cluster-sockets.ts'
 import { fleetRoutes } from './fleet.ts'
 import { createFleet } from './fleet-events.ts'
 import { openKubernetes } from './kubernetes.ts'
@@ -26,6 +25,7 @@ import { AUDIT_METRICS, type ServerDeps } from './run.ts'
 import { createTeamMetrics, metricsOfTeam } from './team-metrics.ts'
 import { fleetOfTeam, profilesOfTeam } from './team-routes.ts'
 import { leaseIds } from './worker-options.ts'
+import type { WorkerSockets } from './worker-sockets.ts'
 import { createWorkerTeam, type WorkerTeam } from './worker-team.ts'
 
 /** Longest wait, after all else, for the API server to delete the leases; they expire by themselves: milliseconds. */
@@ -53,11 +53,13 @@ export async function runWorkers(options: ServerOptions, deps: WorkersDeps): Pro
   const { registry, badProbe, cutOff, workerCrashed } = createTeamMetrics(() => team.members())
   createAuditMetrics(registry, AUDIT_METRICS, audit)
   createFleetMetrics(registry, fleet)
+  let clusterSockets: WorkerSockets | undefined
   const team: WorkerTeam = createWorkerTeam(options, {
     ...deps,
     audit: audit?.record,
     tell: fleet.take,
     crashed: workerCrashed,
+    inUse: () => clusterSockets?.inUse(),
   })
   using kubernetes = await openKubernetes(
     { ...options, agentNamespace: '', authenticationAudience: '' }, // whose the tokens are is asked by the workers
@@ -87,6 +89,7 @@ export async function runWorkers(options: ServerOptions, deps: WorkersDeps): Pro
   const agentPort = acceptFor(team, 'agent', {})
   const frontend = acceptFor(team, 'frontend', { allowHalfOpen: true })
   using sockets = await socketsOf(options, deps, team)
+  clusterSockets = sockets
   const servers = [agentPort, health, admin, frontend]
   try {
     using _restart = deps.onHangup(team.restart)
@@ -129,7 +132,7 @@ async function socketsOf(
   options: ServerOptions,
   deps: WorkersDeps,
   team: WorkerTeam,
-): Promise<ClusterSockets | undefined> {
+): Promise<WorkerSockets | undefined> {
   if (options.tenancy === 'single') return undefined
   const { watchWorkerSockets } = await import('./worker-sockets.ts')
   return watchWorkerSockets(options, deps, (connection, entrance) => {

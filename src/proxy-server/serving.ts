@@ -9,6 +9,7 @@ import { certificateSeconds } from '../platform/certificate-expiry.ts'
 import { tlsProtocol } from '../platform/cipher-suites.ts'
 import type { Clock } from '../platform/clock.ts'
 import type { Log } from '../platform/log.ts'
+import type { FileText } from '../platform/watched.ts'
 import { createBudget } from '../tunnel/budget.ts'
 import { type AgentListener, createAgentListener } from './agent-listener.ts'
 import type { AgentStream } from './agent-stream.ts'
@@ -47,6 +48,8 @@ export type ServingDeps = {
   readonly agentsChanged?: () => void
   /** Whether this process accepts on Unix sockets of clusters; in a worker another one does, whose sockets it would take over. */
   readonly hasSockets: boolean
+  /** Texts of the clusters that other processes of this server have in use. */
+  readonly inUse?: readonly FileText[] | undefined
   /** What happens to streams of agents. */
   readonly tell: (fact: FleetFact) => void
   /** None: nothing is told. */
@@ -126,6 +129,7 @@ export async function openServing(options: ServerOptions, deps: ServingDeps): Pr
       auditOften,
       processBudget,
       clusters,
+      inUse: deps.inUse,
       material: () => tlsPorts.material('agent'),
     }),
   )

@@ -20,6 +20,7 @@ export type TenantState = {
 
 const LIMITS: readonly LimitName[] = [
   'agents',
+  'agent_joins',
   'clients',
   'sessions',
   'connections',

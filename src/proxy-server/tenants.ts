@@ -8,8 +8,8 @@ import { createDirectory, type Directory } from '../clusters/directory.ts'
 import { createClustersReader, MAX_CLUSTERS_BYTES } from '../clusters/read.ts'
 import type { Clock } from '../platform/clock.ts'
 import type { Log } from '../platform/log.ts'
-import { watchTexts } from '../platform/watched.ts'
-import type { Budget } from '../tunnel/budget.ts'
+import { type FileText, watchTexts } from '../platform/watched.ts'
+import { type Budget, removeBudget } from '../tunnel/budget.ts'
 import { createTenant, type LimitName, setLimits, type Tenant } from './core/tenant.ts'
 import type { Port } from './metrics.ts'
 import type { ServerOptions } from './options.ts'
@@ -35,11 +35,13 @@ export type TenantsDeps = {
   readonly log: Log
   readonly registry: Registry
   readonly processBudget: Budget
+  /** What other processes of this server have in use. */
+  readonly inUse?: readonly FileText[] | undefined
   /** Open connections of a cluster, for the metrics. */
   readonly connections: (cluster: string) => number
 }
 
-/** @throws TunnelError `bad-option` with every mistake in the files, one per line */
+/** @throws TunnelError `bad-option` with every mistake in the files, one per line, unless other processes have clusters in use */
 export function openTenants(options: ServerOptions, deps: TenantsDeps): Tenants {
   const { clock, log, processBudget } = deps
   const tenants = new Map<string, Tenant>()
@@ -54,28 +56,28 @@ export function openTenants(options: ServerOptions, deps: TenantsDeps): Tenants 
       if (known) setLimits(known, own)
       else tenants.set(id, createTenant(id, own, { processBudget, after: clock.after }))
     }
-    for (const id of tenants.keys()) {
+    for (const [id, { budget }] of tenants) {
       if (directory.get(id)) continue
       tenants.delete(id)
+      removeBudget(budget)
       metrics.forget(id)
     }
   }
 
-  const watch = watchTexts(
-    { flag: '--clusters', path: options.clusters, maxBytes: MAX_CLUSTERS_BYTES },
-    createClustersReader(),
-    {
-      clock,
-      intervalMs: LOOK_MS,
-      changed(clusters) {
-        use(clusters)
-        log.info({ clusters: clusters.length }, 'clusters changed')
-        for (const changed of changes) changed()
-      },
-      broken: (error) => log.error({ reason: error.message }, 'clusters are broken, the ones before stay in use'),
-      mended: () => log.info({}, 'clusters are good again'),
+  const read = createClustersReader()
+  const others = deps.inUse && read(deps.inUse) // first: from now on files without clusters are broken ones
+  const watch = watchTexts({ flag: '--clusters', path: options.clusters, maxBytes: MAX_CLUSTERS_BYTES }, read, {
+    instead: others?.ok ? others.value : undefined,
+    clock,
+    intervalMs: LOOK_MS,
+    changed(clusters) {
+      use(clusters)
+      log.info({ clusters: clusters.length }, 'clusters changed')
+      for (const changed of changes) changed()
     },
-  )
+    broken: (error) => log.error({ reason: error.message }, 'clusters are broken, the ones before stay in use'),
+    mended: () => log.info({}, 'clusters are good again'),
+  })
   const metrics = createTenantMetrics(deps.registry, {
     tenants: () => tenants.values(),
     connections: deps.connections,

@@ -4,6 +4,7 @@ import type { MetricObjectWithValues, MetricValue } from 'prom-client'
 import type { AuditRecord } from '../audit/record.ts'
 import type { Answer } from '../platform/endpoints.ts'
 import type { Level } from '../platform/log-routes.ts'
+import type { FileText } from '../platform/watched.ts'
 import type { FleetFact } from './core/fleet-feed.ts'
 import type { WorkerReport } from './core/worker-set.ts'
 import type { Entrance } from './frontend-admission.ts'
@@ -17,7 +18,13 @@ export const FIGURES_PATH = '/figures'
 
 export type Order =
   /** The first one. */
-  | { readonly do: 'start'; readonly options: ServerOptions; readonly slot: number }
+  | {
+      readonly do: 'start'
+      readonly options: ServerOptions
+      readonly slot: number
+      /** Of the clusters that the others have in use. */
+      readonly inUse?: readonly FileText[] | undefined
+    }
   /** The connection comes with it, numbered. */
   | { readonly do: 'take'; readonly port: Port; readonly number: number; readonly entrance?: Entrance }
   /** It comes behind that connection: whether or not it could be received, it is asked for `took`. */

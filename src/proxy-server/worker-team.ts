@@ -10,6 +10,7 @@ import type { Answer } from '../platform/endpoints.ts'
 import { TunnelError } from '../platform/errors.ts'
 import type { Log } from '../platform/log.ts'
 import type { LogSink } from '../platform/log-sink.ts'
+import type { FileText } from '../platform/watched.ts'
 import type { FleetFact } from './core/fleet-feed.ts'
 import { createHandOver } from './core/hand-over.ts'
 import { createWorkerSet, type Effect, type Worker } from './core/worker-set.ts'
@@ -34,6 +35,8 @@ export type TeamDeps = {
   /** Where the lines go that workers log. */
   readonly lines: LogSink
   readonly launch: (slot: number) => ChildProcess
+  /** The clusters in use, on a server of many. */
+  readonly inUse?: () => readonly FileText[] | undefined
   readonly crashed: () => void
   /** Where their records go. */
   readonly audit?: Audit | undefined
@@ -148,7 +151,12 @@ export function createWorkerTeam(options: ServerOptions, deps: TeamDeps): Worker
       final: false,
     })
     log.info({ ...about, pid: worker.pid }, 'worker started')
-    worker.order({ do: 'start', options: optionsOfWorker(options, options.workers, serverId), slot })
+    worker.order({
+      do: 'start',
+      options: optionsOfWorker(options, options.workers, serverId),
+      slot,
+      inUse: deps.inUse?.(),
+    })
   }
 
   function eventsOf(number: number, about: { readonly worker: number; readonly server_id: string }): WorkerEvents {

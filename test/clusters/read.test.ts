@@ -105,7 +105,7 @@ limits:
       'c.yaml:3: agents: expected one of subjects, names, users, got "subject"',
       'c.yaml:4: agents.names[0]: expected a name such as DNS:agent.example or URI:spiffe://other.example/agent, got "agent.example"',
       'c.yaml:6: frontends.serverNames[0]: expected a host name in lower case such as eu-1.hub.example, got "*.Hub"',
-      'c.yaml:7: frontends.socket: expected an absolute path, got "here.sock"',
+      'c.yaml:7: frontends.socket: expected an absolute path without //, /./ and /../, got "here.sock"',
       'c.yaml:9: limits.agents: expected at least 1, got 0',
       'c.yaml:10: limits.bufferedBytes: expected a size such as 64MiB, got "much"',
     ],
@@ -208,4 +208,21 @@ t.test('takes no clusters at all at the start only, as long as there were none',
   t.strictSame(readAgain(file('')), { ok: false, problems })
   t.strictSame(readAgain([]), { ok: false, problems }, 'and so the next time')
   t.match(readAgain(file('id: b\n')), { ok: true })
+})
+
+t.test('takes a socket only as its path is written shortest, so that two clusters never share one', async (t) => {
+  const read = (socket: string) => readClusters([{ path: 'c.yaml', text: `id: a\nfrontends: {socket: ${socket}}\n` }])
+  for (const socket of ['/run/a.sock', '/..a/.b', '/a']) t.match(read(socket), { ok: true }, socket)
+  for (const socket of [
+    '/run/./a.sock',
+    '//run/a.sock',
+    '/run//a.sock',
+    '/run/../a.sock',
+    '/run/..',
+    '/.',
+    '/',
+    '/run/',
+  ]) {
+    t.match(read(socket), { ok: false, problems: [/frontends\.socket: expected an absolute path/] }, socket)
+  }
 })

@@ -63,3 +63,16 @@ t.test('a socket that the clusters file gains is served by the workers', async (
   await hub.logged('clusters changed', WORKERS)
   t.match(await askFor({ ...hub, transport: 'uds', socketPath }, address), { status: 500 })
 })
+
+t.test('a worker that crashes while the clusters file is broken is replaced, with the clusters in use', async (t) => {
+  const hub = await startHub(t, () => 'id: eu-1\n', [`--workers=${WORKERS}`])
+  hub.write('id: EU\n')
+  await hub.logged('clusters are broken, the ones before stay in use', WORKERS)
+  for (const { pid } of hub.log.filter(({ msg }) => msg === 'worker started')) process.kill(Number(pid), 'SIGKILL')
+  await hub.logged('worker serving', 2 * WORKERS)
+  const own = await apiserverLeaf(hub, 'eu-1')
+  for (let turn = 0; turn < WORKERS; turn++) {
+    t.match(await askHub(hub, own, { address }), { status: 500, body: /No agent available/ }, 'known, without an agent')
+  }
+  await hub.logged('clusters are broken, the ones before stay in use', 2 * WORKERS)
+})

@@ -552,3 +552,11 @@ t.test('says that there is no agent where none is that could judge or not', asyn
   const world = setup([], { authorise: () => ({ kind: 'by-address' }) })
   t.strictSame(world.dial().outcomes, [{ kind: 'no-agent' }])
 })
+
+t.test('dials nothing for a cluster that has just been removed', async (t) => {
+  const a = testAgent('a')
+  const world = setup([a], { limits: {} })
+  const text = 'cluster eu-9 has just been removed'
+  t.strictSame(world.dial('user/alice', 'eu-9').outcomes, [{ kind: 'denied', text }])
+  clean(t, world, a)
+})

@@ -8,6 +8,7 @@ import type { AgentStream } from '../../src/proxy-server/agent-stream.ts'
 import type { Admission } from '../../src/proxy-server/core/admission.ts'
 import { answer, established } from '../../src/proxy-server/core/answers.ts'
 import type { DialFailure } from '../../src/proxy-server/core/dial-response.ts'
+import { SHORTEST_REFUSAL_MS } from '../../src/proxy-server/core/refusal-pace.ts'
 import type { Waiter } from '../../src/proxy-server/dialing.ts'
 import { dismissIdle, type Frontend, type FrontendOptions, serveFrontend } from '../../src/proxy-server/frontend.ts'
 import { eventually, within } from '../integration/deadline.ts'
@@ -598,4 +599,14 @@ t.test('a dial that succeeds while the client is going leaves no connection behi
   await over()
   t.equal(done(), 1)
   t.equal(target.session.connectionCount(), 0)
+})
+
+t.test('a client of no cluster is told so after a second, and costs no more handshakes than that', async (t) => {
+  const admission = { kind: 'refused', cause: 'it is of another cluster', unmapped: true } as const
+  const { clock, client, socket, gets } = await setup(t, { admission })
+  client.write(HEAD)
+  clock.advance(SHORTEST_REFUSAL_MS - 1)
+  t.notOk(socket.writableEnded, 'not yet')
+  clock.advance(1)
+  await gets('HTTP/1.1 403 Forbidden: client certificate not accepted: it is of another cluster')
 })

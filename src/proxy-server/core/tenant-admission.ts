@@ -25,10 +25,24 @@ export function admitFrontend(
   return admitPeer(peer, 'frontends', trustDomain, directory, asked)
 }
 
-/** An agent that has shown a token, by the user that TokenReview found. */
-export function admitUser(user: string, directory: Directory): Admission {
+/**
+ * An agent that has shown a token, by the user that TokenReview found. Where it must show a certificate as well, that one may name no
+ * cluster, but not another one.
+ */
+export function admitUser(
+  user: string,
+  peer: PeerCertificate,
+  trustDomain: string | undefined,
+  directory: Directory,
+): Admission {
   const cluster = directory.byAgentUser(user)
-  return cluster === undefined ? unmapped('the user of its token is of no cluster') : admitted(cluster, user)
+  if (cluster === undefined) return unmapped('the user of its token is of no cluster')
+  if (!peer.required) return admitted(cluster, user)
+  const verified = verify(peer, ROLES.agents, trustDomain)
+  if (verified.kind === 'refused') return verified
+  const vouched = [...vouchedFor(peer, verified.identity, 'agents', directory).keys()]
+  if (vouched.every((its) => its === cluster)) return admitted(cluster, user)
+  return unmapped('its certificate is of another cluster than the user of its token')
 }
 
 /** A client that came in by a Unix socket, whose permissions say who may use it. */

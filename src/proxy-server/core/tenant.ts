@@ -9,7 +9,14 @@ import { type NextRefusal, refusalPace } from './refusal-pace.ts'
 import { createUnreadBytes, type UnreadBytes } from './unread.ts'
 
 /** As metrics name it. */
-export type LimitName = 'agents' | 'clients' | 'sessions' | 'connections' | 'pending_dials' | 'dials_per_second'
+export type LimitName =
+  | 'agents'
+  | 'agent_joins'
+  | 'clients'
+  | 'sessions'
+  | 'connections'
+  | 'pending_dials'
+  | 'dials_per_second'
 
 /** A limit that was reached. */
 export type OverLimit = {
@@ -19,13 +26,26 @@ export type OverLimit = {
   readonly text: string
 }
 
-/** Clients over the limit that are told so at the same time; others are hung up on. */
+/** Clients over the limit that are told so at the same time, and agents; others are hung up on. */
 export const MAX_TOLD = 100
+/** In this time as many agents of a cluster may join as it may have, and as many at once: milliseconds. */
+export const JOINS_MS = 10_000
+/** Of a cluster that may have fewer agents. */
+const LEAST_JOINS = 20
+/** Streams for each agent that a cluster may have: one that comes back is there beside its dead one until that is found. */
+const STREAMS_EACH = 2
 
 export type Tenant = {
   readonly id: string
   limits: ClusterLimits
+  /** Each once, however many streams it has. */
   agents: number
+  agentStreams: number
+  /** Agents that wait to be told of the limit. */
+  toldAgents: number
+  takeJoin: TakeToken
+  /** Of agents over a limit. */
+  readonly nextAgentRefusal: NextRefusal
   /** CONNECT clients, or gRPC calls. */
   clients: number
   /** HTTP/2 connections of gRPC clients. */
@@ -58,6 +78,10 @@ export function createTenant(id: string, limits: ClusterLimits, { processBudget,
     id,
     limits,
     agents: 0,
+    agentStreams: 0,
+    toldAgents: 0,
+    takeJoin: joinsOf(limits),
+    nextAgentRefusal: refusalPace(),
     clients: 0,
     sessions: 0,
     told: 0,
@@ -71,6 +95,7 @@ export function createTenant(id: string, limits: ClusterLimits, { processBudget,
 
 /** From now on; what is over a lower limit stays. */
 export function setLimits(tenant: Tenant, limits: ClusterLimits): void {
+  if (limits.agents !== tenant.limits.agents) tenant.takeJoin = joinsOf(limits)
   if (limits.dialsPerSecond !== tenant.limits.dialsPerSecond) {
     tenant.takeDial = tokenBucket(limits.dialsPerSecond, 1_000)
   }
@@ -78,8 +103,17 @@ export function setLimits(tenant: Tenant, limits: ClusterLimits): void {
   tenant.budget.limitBytes = limits.bufferedBytes
 }
 
-export function agentOver({ id, agents, limits }: Tenant): OverLimit | undefined {
-  return agents < limits.agents ? undefined : over(id, 'agents', `${limits.agents} agents`)
+const joinsOf = ({ agents }: ClusterLimits): TakeToken => tokenBucket(Math.max(LEAST_JOINS, agents), JOINS_MS)
+
+/** Takes a token. Whoever joins again without end costs a handshake each time. */
+export function joinOver({ id, takeJoin }: Tenant, nowMs: number): OverLimit | undefined {
+  return takeJoin(nowMs) ? undefined : over(id, 'agent_joins', 'agents that join one after the other')
+}
+
+/** @param isThere whether that very agent has a stream */
+export function agentOver({ id, agents, agentStreams, limits }: Tenant, isThere: boolean): OverLimit | undefined {
+  const isOver = isThere ? agentStreams >= STREAMS_EACH * limits.agents : agents >= limits.agents
+  return isOver ? over(id, 'agents', `${limits.agents} agents`) : undefined
 }
 
 export function clientOver({ id, clients, limits }: Tenant): OverLimit | undefined {

@@ -116,9 +116,29 @@ t.test('takes a user where he is listed, and asks which where that is twice', as
 })
 
 t.test('knows tokens by their user, and sockets by their path', async (t) => {
-  t.strictSame(admitUser('sa:eu-1', directory), into('eu-1', 'sa:eu-1'))
-  t.match(admitUser('alice', directory), unmapped(/of no cluster/))
+  const none = { ...peer(''), required: false, present: false }
+  t.strictSame(admitUser('sa:eu-1', none, 'hub.example', directory), into('eu-1', 'sa:eu-1'))
+  t.match(admitUser('alice', none, 'hub.example', directory), unmapped(/of no cluster/))
   t.strictSame(admitSocket('/eu-1.sock', 'eu-1', directory), into('eu-1', 'cluster/eu-1/unix-socket'))
   t.match(admitSocket('/eu-1.sock', 'eu-2', directory), unmapped(/of no cluster/))
   t.match(admitSocket('/old.sock', 'eu-1', directory), unmapped(/of no cluster/))
 })
+
+t.test(
+  'takes a user only with a certificate that says the same cluster, or none, where one is asked for',
+  async (t) => {
+    const user = (names?: string, subject = 'CN=x'): Admission =>
+      admitUser('sa:eu-1', peer(subject, names), 'hub.example', directory)
+    const own = into('eu-1', 'sa:eu-1')
+    t.strictSame([user(), user(uri('/cluster/eu-1/agent/a1')), user(undefined, 'O=x, CN=agent')], [own, own, own])
+    for (const names of [
+      uri('/cluster/eu-2/agent/a1'),
+      uri('/cluster/eu-9/agent/a1'),
+      'URI:spiffe://other.example/agent',
+      `DNS:agent.example, ${uri('/cluster/eu-2/agent/a1')}`,
+    ]) {
+      t.match(user(names), unmapped('its certificate is of another cluster than the user of its token'), names)
+    }
+    t.match(user(uri('/cluster/eu-1/apiserver')), { kind: 'refused', cause: /this port is for agent certificates/ })
+  },
+)

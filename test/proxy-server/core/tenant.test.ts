@@ -4,6 +4,7 @@ import {
   clientOver,
   createTenant,
   dialOver,
+  joinOver,
   sessionOver,
   setLimits,
 } from '../../../src/proxy-server/core/tenant.ts'
@@ -23,14 +24,48 @@ t.test('is over a limit at the limit, and says which', async (t) => {
   tenant.agents = 1
   tenant.clients = 2
   tenant.sessions = 2
-  for (const over of [agentOver, clientOver, sessionOver]) t.equal(over(tenant), undefined)
+  t.equal(agentOver(tenant, false), undefined)
+  for (const over of [clientOver, sessionOver]) t.equal(over(tenant), undefined)
   tenant.agents = 2
   tenant.clients = 3
   tenant.sessions = 3
-  t.strictSame(agentOver(tenant), { limit: 'agents', status: 503, text: 'cluster eu-1 is at its limit of 2 agents' })
+  const text = 'cluster eu-1 is at its limit of 2 agents'
+  t.strictSame(agentOver(tenant, false), { limit: 'agents', status: 503, text })
   t.match(clientOver(tenant), { limit: 'clients', text: /3 clients/ })
   t.match(sessionOver(tenant), { limit: 'sessions', text: /3 HTTP\/2 connections/ })
 })
+
+t.test('an agent that is there may come again beside its old stream, within twice the limit', async (t) => {
+  const { tenant } = setup({ agents: 2 })
+  tenant.agents = 2
+  tenant.agentStreams = 3
+  t.equal(agentOver(tenant, true), undefined)
+  t.match(agentOver(tenant, false), { limit: 'agents' })
+  tenant.agentStreams = 4
+  t.match(agentOver(tenant, true), { limit: 'agents' })
+})
+
+t.test(
+  'agents join as often as there may be of them, at once and in ten seconds, and twenty times at least',
+  async (t) => {
+    const joins = (limits: object, nowMs: number, { tenant, full } = setup(limits)) => {
+      let joined = 0
+      while (!joinOver(tenant, nowMs)) joined++
+      return { joined, tenant, full }
+    }
+    t.equal(joins({ agents: 1 }, 0).joined, 20)
+    const { joined, ...world } = joins({ agents: 100 }, 0)
+    t.equal(joined, 100)
+    t.strictSame(joinOver(world.tenant, 0), {
+      limit: 'agent_joins',
+      status: 503,
+      text: 'cluster eu-1 is at its limit of agents that join one after the other',
+    })
+    t.equal(joins({}, 5_000, { ...setup(), ...world }).joined, 50)
+    setLimits(world.tenant, { ...world.full, agents: 30 })
+    t.equal(joins({}, 5_000, { ...setup(), ...world }).joined, 30, 'of the new limit')
+  },
+)
 
 t.test('counts dials under way as the connections that they may become', async (t) => {
   const { tenant } = setup({ connections: 5, pendingDials: 3 })
@@ -55,7 +90,7 @@ t.test('follows limits that change, and what is over stays', async (t) => {
   tenant.agents = 3
   t.equal(dialOver(tenant, 0, 0), undefined)
   setLimits(tenant, { ...full, agents: 2, bufferedBytes: 7 })
-  t.match(agentOver(tenant), { limit: 'agents' })
+  t.match(agentOver(tenant, false), { limit: 'agents' })
   t.equal(tenant.budget.limitBytes, 7)
   t.match(dialOver(tenant, 0, 0), { status: 429 }, 'a change of something else gives no tokens')
   setLimits(tenant, { ...full, dialsPerSecond: 10 })
