@@ -1,5 +1,6 @@
 /** Whether a leaf certificate is what it should be: issued by the CA, in time, for this role, with this key. Pure. */
 import type { KeyObject, X509Certificate } from 'node:crypto'
+import { chainTo } from './chain.ts'
 import { type PeerIdentity, type Role, readIdentity } from './identity.ts'
 import { USAGES } from './usage.ts'
 
@@ -10,28 +11,28 @@ export type Expected = {
   readonly name?: string | undefined
 }
 
-/** @returns every cause for which the certificate would be refused; none when it is good */
+/**
+ * @param brought intermediate CAs, as they stand behind the leaf in its file
+ * @returns every cause for which the certificate would be refused; none when it is good
+ */
 export function checkLeaf(
   leaf: X509Certificate,
   authorities: readonly X509Certificate[],
   key: KeyObject | undefined,
   expected: Expected,
   nowUnixMs: number,
+  brought: readonly X509Certificate[] = [],
 ): readonly string[] {
-  const issuer = authorities.find((authority) => isIssuer(authority, leaf))
+  const chain = chainTo(leaf, authorities, brought)
   const identity = readIdentity(leaf.subjectAltName, expected.trustDomain)
   return [
     leaf.ca ? 'is a CA certificate where one of a server, agent, apiserver or user was expected' : undefined,
-    issuer === undefined ? 'was not issued by this CA' : inTime('the CA', issuer, nowUnixMs),
+    ...(chain ? chain.slice(1).map((issuer) => inTime('the CA', issuer, nowUnixMs)) : ['was not issued by this CA']),
     inTime('the certificate', leaf, nowUnixMs),
     key !== undefined && !leaf.checkPrivateKey(key) ? 'the key does not belong to the certificate' : undefined,
     ...identityProblems(identity, expected),
     usageProblem(identity, leaf),
   ].filter((problem) => problem !== undefined)
-}
-
-function isIssuer(authority: X509Certificate, leaf: X509Certificate): boolean {
-  return authority.ca && leaf.checkIssued(authority) && leaf.verify(authority.publicKey)
 }
 
 function inTime(who: string, { validFromDate, validToDate }: X509Certificate, nowUnixMs: number): string | undefined {

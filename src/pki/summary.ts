@@ -27,8 +27,8 @@ export function summarize(
   const { subjectAltName, validFromDate, validToDate } = certificate
   const names = alternativeNames(subjectAltName ?? '') ?? []
   return {
-    subject: printable(certificate.subject),
-    issuer: printable(certificate.issuer),
+    subject: nameOf(certificate.subject),
+    issuer: nameOf(certificate.issuer),
     serialNumber: certificate.serialNumber.toLowerCase(),
     names: names.map(({ kind, value }) => printable(`${kind}:${value}`)),
     // A CA's own URI has no path; only a leaf has an identity.
@@ -79,6 +79,9 @@ function authorityText(subjectAltName: string | undefined): string {
   const trustDomain = readTrustDomain(subjectAltName)
   return trustDomain === undefined ? 'CA' : `CA of ${trustDomain}`
 }
+
+/** Node gives undefined for an empty one, whatever its types say. */
+const nameOf = (name: string | undefined): string => printable(name ?? '')
 
 function printable(text: string): string {
   return text.replaceAll('\n', ', ').replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, '?')

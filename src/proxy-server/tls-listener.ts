@@ -113,7 +113,9 @@ export function peerCertificate(socket: TLSSocket, required: boolean, standing?:
     present: certificate !== undefined,
     error: !required ? undefined : socket.authorized ? standing?.refusal(socket) : codeOf(error),
     get subject() {
-      return certificate?.subject.replaceAll('\n', ', ') ?? ''
+      // Node has none for a certificate with a name in its extensions only, whatever its types say.
+      const subject: string | undefined = certificate?.subject
+      return subject?.replaceAll('\n', ', ') ?? ''
     },
     subjectAltName: certificate?.subjectAltName,
   }

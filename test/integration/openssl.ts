@@ -12,7 +12,14 @@ export type OpenSslCa = {
   /** What a leaf of it has to bring along: nothing for a root. */
   readonly above: string
   readonly issue: (name: string, names: string, days?: number) => Leaf
-  readonly intermediate: (name: string) => OpenSslCa
+  /** With these extensions and no others. @param subject none: an empty one */
+  readonly certify: (
+    name: string,
+    extensions: string,
+    options?: { readonly subject?: string; readonly kind?: KeyKind },
+  ) => Leaf
+  /** @param extensions instead of those that let it issue anything */
+  readonly intermediate: (name: string, extensions?: string, kind?: KeyKind) => OpenSslCa
   readonly revoke: (leaf: Pick<Leaf, 'certFile'>) => void
   /** The list as it stands, in PEM. @param section of the configuration with its extensions */
   readonly list: (seconds?: number) => string
@@ -55,14 +62,26 @@ function caOf(folder: string, name: string, kind: KeyKind, above: string): OpenS
     `[ca]\ndefault_ca=this\n[this]\ndatabase=${base}/index.txt\ncrlnumber=${base}/crlnumber\ndefault_md=${kind === 'ed25519' ? 'default' : 'sha384'}\n`,
   )
   const authority = ['-config', config, '-cert', own.cert, '-keyfile', own.key]
-  const sign = (leaf: string, extensions: string, days: number): void => {
+  const sign = (
+    leaf: string,
+    extensions: string,
+    days: number,
+    subject = `/O=Elsewhere/CN=${leaf}`,
+    its = kind,
+  ): void => {
     const { key, cert } = filesOf(folder, leaf)
     const [request, extensionFile] = [join(base, `${leaf}.csr`), join(base, `${leaf}.ext`)]
     writeFileSync(extensionFile, extensions)
-    const made = [...KEYS[kind], '-nodes', '-keyout', key, '-out', request, '-subj', `/O=Elsewhere/CN=${leaf}`]
+    const made = [...KEYS[its], '-nodes', '-keyout', key, '-out', request, '-subj', subject]
     openssl('req', '-config', join(folder, 'req.cnf'), ...made)
     const signed = ['-in', request, '-CA', own.cert, '-CAkey', own.key, '-CAcreateserial', '-out', cert]
     openssl('x509', '-req', ...signed, '-days', String(days), '-extfile', extensionFile)
+  }
+  const withChain = (leaf: string): Leaf => {
+    const { cert, key } = filesOf(folder, leaf)
+    const chain = readFileSync(cert, 'utf8') + above
+    writeFileSync(cert, chain)
+    return { cert: chain, key: readFileSync(key, 'utf8'), certFile: cert, keyFile: key }
   }
   return {
     name,
@@ -71,14 +90,19 @@ function caOf(folder: string, name: string, kind: KeyKind, above: string): OpenS
     above,
     issue(leaf, names, days = 7) {
       sign(leaf, `subjectAltName=${names}\nextendedKeyUsage=clientAuth,serverAuth\n`, days)
-      const { cert, key } = filesOf(folder, leaf)
-      const chain = readFileSync(cert, 'utf8') + above
-      writeFileSync(cert, chain)
-      return { cert: chain, key: readFileSync(key, 'utf8'), certFile: cert, keyFile: key }
+      return withChain(leaf)
     },
-    intermediate(below) {
-      sign(below, 'basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign,cRLSign\n', 20)
-      return caOf(folder, below, kind, readFileSync(filesOf(folder, below).cert, 'utf8') + above)
+    certify(leaf, extensions, { subject = '/', kind: its = kind } = {}) {
+      sign(leaf, extensions, 7, subject, its)
+      return withChain(leaf)
+    },
+    intermediate(
+      below,
+      extensions = 'basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign,cRLSign\n',
+      its = kind,
+    ) {
+      sign(below, extensions, 20, undefined, its)
+      return caOf(folder, below, its, readFileSync(filesOf(folder, below).cert, 'utf8') + above)
     },
     revoke: ({ certFile }) => openssl('ca', ...authority, '-revoke', certFile),
     list(seconds = 3_600) {

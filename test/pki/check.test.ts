@@ -1,4 +1,5 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import type { Name } from '@peculiar/x509'
 import t from 'tap'
 import { createAuthority } from '../../src/pki/authority.ts'
@@ -13,7 +14,9 @@ import {
 import { checkLeaf, type Expected } from '../../src/pki/check.ts'
 import { issueLeaf } from '../../src/pki/leaf.ts'
 import { DAY_MS } from '../../src/pki/lifetime.ts'
+import { splitCertificates } from '../../src/pki/pem.ts'
 import { x509 } from '../../src/pki/x509.ts'
+import { openSslCa } from '../integration/openssl.ts'
 import { leafWithNames } from './hostile.ts'
 
 const NOW = Date.UTC(2030, 0, 1)
@@ -34,6 +37,20 @@ t.test('finds nothing wrong with what is as expected', async (t) => {
   t.strictSame(check({}), [])
   t.strictSame(check({ trustDomain, role: 'agent', cluster: 'eu-1', name: 'a1' }), [])
   t.strictSame(checkLeaf(leaf, authorities, createPrivateKey(agent.keyPem), {}, NOW), [])
+})
+
+t.test('goes over the intermediate CAs that stand behind the leaf, and looks at their dates', async (t) => {
+  const root = openSslCa(t)
+  const below = root.intermediate('below')
+  const [end, ...brought] = splitCertificates(below.issue('end', 'DNS:x').cert).map((pem) => new X509Certificate(pem))
+  const top = [new X509Certificate(readFileSync(root.certFile))]
+  const now = Date.now()
+  t.strictSame(checkLeaf(end!, top, undefined, {}, now, brought), [])
+  t.strictSame(checkLeaf(end!, top, undefined, {}, now), ['was not issued by this CA'])
+  t.match(checkLeaf(end!, top, undefined, {}, now + 25 * DAY_MS, brought), [
+    /^the CA expired at /,
+    /^the certificate expired at /,
+  ])
 })
 
 t.test('finds a leaf that the CA did not issue, although the names agree', async (t) => {

@@ -14,7 +14,8 @@ export const verify: Command = {
   summary: 'Check a certificate against its CA, its key and what it should be.',
   about: [
     'Checks that the CA issued it, that both are in time, that the key belongs to it, and that its identity is well-formed and',
-    'the expected one. Every cause for a refusal is reported; the exit code is then 1. The first certificate of the file counts.',
+    'the expected one. Every cause for a refusal is reported; the exit code is then 1. The first certificate of the file counts, those',
+    'behind it are the intermediate CAs above it.',
   ],
   flags: {
     ca: {
@@ -49,7 +50,7 @@ export const verify: Command = {
     ]
     if (found.length > 0 || file === undefined) return { kind: 'refused', problems: found }
     const authorities = readCertificates(given.value('ca') ?? join(dirname(file), `${AUTHORITY_NAME}.crt`))
-    const [leaf] = readCertificates(file)
+    const [leaf, ...brought] = readCertificates(file)
     const keyFile = given.value('key') ?? keyBeside(file)
     const key = keyFile === undefined ? undefined : readPrivateKey(keyFile)
     const trustDomain = given.value('trust-domain') ?? readTrustDomain(authorities[0].subjectAltName)
@@ -60,7 +61,7 @@ export const verify: Command = {
       cluster: given.value('cluster'),
       name: given.value('name'),
     }
-    const causes = checkLeaf(leaf, authorities, key, expected, nowUnixMs)
+    const causes = checkLeaf(leaf, authorities, key, expected, nowUnixMs, brought)
     const { identity, ...summary } = summarize(leaf, nowUnixMs, trustDomain)
     const kind = causes.length > 0 ? 'failed' : 'done'
     if (given.value('output') === 'json') {

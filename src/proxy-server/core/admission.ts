@@ -45,7 +45,7 @@ export type Refused = Extract<Admission, { readonly kind: 'refused' }>
 export function admit(peer: PeerCertificate, roles: readonly Role[], trustDomain: string | undefined): Admission {
   if (!peer.required) return admitted('anonymous') // what nobody has verified says nothing
   const verified = verify(peer, roles, trustDomain)
-  return verified.kind === 'refused' ? verified : admitted(principalOf(verified.identity, peer.subject))
+  return verified.kind === 'refused' ? verified : admitted(principalOf(verified.identity, subjectOf(peer)))
 }
 
 /** Of a port that asks for certificates. */
@@ -69,6 +69,10 @@ export function verify(
 const admitted = (principal: string): Admission => ({ kind: 'admitted', cluster: DEFAULT_CLUSTER, principal })
 const refused = (cause: string): Refused => ({ kind: 'refused', cause })
 const article = (role: string): string => (role === 'user' || role === 'server' ? `a ${role}` : `an ${role}`)
+
+/** Who has none is told from others by its names. */
+export const subjectOf = ({ subject, subjectAltName = '' }: PeerCertificate): string =>
+  subject === '' ? subjectAltName : subject
 
 export function principalOf(identity: PeerIdentity, subject: string): string {
   switch (identity.role) {

@@ -6,7 +6,7 @@ import { canonicalName } from '../../clusters/cluster.ts'
 import type { Directory, Side } from '../../clusters/directory.ts'
 import { alternativeNames } from '../../pki/alternative-names.ts'
 import type { PeerIdentity, Role } from '../../pki/identity.ts'
-import { type Admission, type PeerCertificate, principalOf, type Refused, verify } from './admission.ts'
+import { type Admission, type PeerCertificate, principalOf, type Refused, subjectOf, verify } from './admission.ts'
 
 const ROLES: Readonly<Record<Side, readonly Role[]>> = { agents: ['agent'], frontends: ['apiserver', 'user'] }
 
@@ -79,7 +79,7 @@ function admitPeer(
   if (found === undefined) return unmapped('it names no cluster of this server')
   return admitted(
     found,
-    identity.role === 'none' ? `cluster/${found}/${by ?? peer.subject}` : principalOf(identity, ''),
+    identity.role === 'none' ? `cluster/${found}/${by ?? subjectOf(peer)}` : principalOf(identity, ''),
   )
 }
 

@@ -23,6 +23,12 @@ t.test('takes a certificate without a URI as the reference takes it, by its subj
   )
 })
 
+t.test('tells those without a subject from each other by their names', async (t) => {
+  const peer = { ...verified, subject: '', subjectAltName: 'DNS:a.example' }
+  t.strictSame(admit(peer, ['agent'], 'hub.example'), admitted('DNS:a.example'))
+  t.strictSame(admit({ ...peer, subjectAltName: undefined }, ['agent'], 'hub.example'), admitted(''))
+})
+
 t.test('takes a certificate whose role is one of those that the port is for', async (t) => {
   const peers = [
     [agentUri, ['agent'], 'cluster/eu-1/agent/a1'],
