@@ -1,7 +1,7 @@
 /**
- * What a set of revocation lists says of a chain of certificates. A list counts for the CA that has signed it, which is looked
- * for by name and found by its key: two CAs of one name, as in a rotation, do not share their lists. Who has renewed is revoked
- * with the whole family.
+ * What a set of revocation lists says of a chain of certificates. A list counts for the CA that has signed it, known by its key:
+ * two CAs of one name, as in a rotation, do not share their lists, and one that writes its name in another way than its
+ * certificate does, which is one name to TLS, has its own. Who has renewed is revoked with the whole family.
  */
 import type { X509Certificate } from 'node:crypto'
 import { namesOf } from './chain.ts'
@@ -15,8 +15,10 @@ export type Revocations = {
   readonly endUnixMs: number | undefined
   /** Certificates on the lists. */
   readonly count: number
-  /** Names of CAs, in the lists' own form, that are none of `authorities`: perhaps those of an intermediate. */
+  /** Lists that none of `authorities` has signed: perhaps those of an intermediate, perhaps of use to nobody. */
   readonly strangers: number
+  /** The last list of each CA: when it was signed, by the fingerprint of the CA. */
+  readonly signedUnixMs: ReadonlyMap<string, number>
 }
 
 export type LoadedRevocations =
@@ -29,12 +31,20 @@ export type LoadedRevocations =
  */
 export function createRevocations(crls: readonly Crl[], authorities: readonly X509Certificate[]): LoadedRevocations {
   const known = authorities.map((authority) => ({ authority, name: namesOf(authority).subject }))
+  const signedUnixMs = new Map<string, number>()
   let strangers = 0
   for (const [index, crl] of crls.entries()) {
     const named = known.filter(({ name }) => name === crl.issuer)
-    if (named.length === 0) strangers++
-    else if (!named.some(({ authority }) => isSignedBy(crl, authority.publicKey))) {
-      const who = named[0]?.authority.subject.replaceAll('\n', ', ')
+    const others = known.filter(({ name }) => name !== crl.issuer)
+    const signer = [...named, ...others].find(({ authority }) => isSignedBy(crl, authority.publicKey))
+    const [first] = named
+    if (signer) {
+      const { fingerprint256 } = signer.authority
+      signedUnixMs.set(fingerprint256, Math.max(crl.thisUpdateUnixMs, signedUnixMs.get(fingerprint256) ?? 0))
+    } else if (!first) strangers++
+    else {
+      const name: string | undefined = first.authority.subject
+      const who = name?.replaceAll('\n', ', ') ?? 'a CA of no name'
       return {
         ok: false,
         problem: `list number ${index + 1} is in the name of ${who}, whose signature it does not have`,
@@ -44,12 +54,12 @@ export function createRevocations(crls: readonly Crl[], authorities: readonly X5
   const ends = crls.flatMap(({ nextUpdateUnixMs }) => nextUpdateUnixMs ?? [])
   const find = (chain: readonly X509Certificate[]): X509Certificate | undefined =>
     chain.find((certificate, index) => {
-      const { issuer, serial } = namesOf(certificate)
+      const { serial } = namesOf(certificate)
       const key = (chain[index + 1] ?? certificate).publicKey // the last has signed itself
       const family = index === 0 ? statedFamily(certificate) : undefined
       const isListed = ({ serials }: Crl): boolean =>
         serials.has(serial) || (family !== undefined && serials.has(family))
-      return crls.some((crl) => crl.issuer === issuer && isListed(crl) && isSignedBy(crl, key))
+      return crls.some((crl) => isListed(crl) && isSignedBy(crl, key))
     })
   return {
     ok: true,
@@ -58,6 +68,7 @@ export function createRevocations(crls: readonly Crl[], authorities: readonly X5
       endUnixMs: ends.length > 0 ? Math.min(...ends) : undefined,
       count: crls.reduce((sum, { serials }) => sum + serials.size, 0),
       strangers,
+      signedUnixMs,
     },
   }
 }

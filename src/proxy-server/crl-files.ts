@@ -32,6 +32,8 @@ export type CrlFiles = Disposable & {
   readonly endSeconds: () => Record<string, number>
   /** By flag: certificates that are revoked. */
   readonly counts: () => Record<string, number>
+  /** By flag: lists of CAs that are not in the bundle, which count only for who brings such a CA along. */
+  readonly strangers: () => Record<string, number>
 }
 
 type CrlOptions = Pick<ServerOptions, 'serverCrlFile' | 'clusterCrlFile'>
@@ -57,6 +59,7 @@ export function watchCrlFiles(
   }
   for (const file of filesOf(options)) {
     const { port, flag } = file
+    let before: Revocations | undefined
     try {
       const watch = watchLoaded(
         createLook(file, () => tlsPorts.material(port).ca ?? ''),
@@ -67,6 +70,10 @@ export function watchCrlFiles(
           changed(revocations) {
             log.info({ flag, revoked: revocations.count }, 'revocation lists changed')
             warnOfStrangers(flag, revocations)
+            if (isOlder(revocations, before)) {
+              log.warn({ flag }, 'a revocation list is older than the one before: who was only on that is let in again')
+            }
+            before = revocations
             changed(port)
           },
           broken: (error) =>
@@ -77,6 +84,7 @@ export function watchCrlFiles(
       files.push({ ...file, watch: opened.use(watch), expired: false })
       log.info({ flag, revoked: watch.current().count }, 'revocation lists are in use')
       warnOfStrangers(flag, watch.current())
+      before = watch.current()
     } catch (error) {
       if (!(error instanceof TunnelError)) throw error
       problems.push(error.message)
@@ -123,6 +131,7 @@ export function watchCrlFiles(
         return endUnixMs === undefined ? undefined : Math.floor((endUnixMs - clock.unixMs()) / 1000)
       }),
     counts: () => byFlag(({ watch }) => watch.current().count),
+    strangers: () => byFlag(({ watch }) => watch.current().strangers),
     [Symbol.dispose]: () => disposables.dispose(),
   }
 }
@@ -135,28 +144,35 @@ function filesOf({ serverCrlFile, clusterCrlFile }: CrlOptions): File[] {
   return files.filter(({ path }) => path !== '')
 }
 
-/** Says the same again for the same bytes and the same CAs. */
+/** Says the same again for the same bytes and the same CAs, also of what is broken: to parse a long list takes its time. */
 function createLook({ flag, path }: File, authorities: () => string): () => Loaded<Revocations> {
   let last: { readonly bytes: Buffer; readonly ca: string; readonly loaded: Loaded<Revocations> } | undefined
+  const broken = (why: string): Loaded<Revocations> => ({ ok: false, problems: [`${flag}: ${path}: ${why}`] })
+
+  function load(bytes: Buffer, ca: string): Loaded<Revocations> {
+    try {
+      const trusted = splitCertificates(ca).map((pem) => new X509Certificate(pem))
+      const loaded = createRevocations(readCrls(bytes), trusted)
+      return loaded.ok ? { ok: true, value: loaded.revocations } : broken(loaded.problem)
+    } catch (cause) {
+      return broken(cause instanceof TunnelError ? cause.message : reason(cause))
+    }
+  }
+
   return () => {
     try {
       const [bytes, ca] = [readBytes(path), authorities()]
-      if (last?.ca === ca && last.bytes.equals(bytes)) return last.loaded
-      const loaded = createRevocations(
-        readCrls(bytes),
-        splitCertificates(ca).map((pem) => new X509Certificate(pem)),
-      )
-      const outcome: Loaded<Revocations> = loaded.ok
-        ? { ok: true, value: loaded.revocations }
-        : { ok: false, problems: [`${flag}: ${path}: ${loaded.problem}`] }
-      last = { bytes, ca, loaded: outcome }
-      return outcome
+      if (last?.ca !== ca || !last.bytes.equals(bytes)) last = { bytes, ca, loaded: load(bytes, ca) }
+      return last.loaded
     } catch (cause) {
-      const why = cause instanceof TunnelError ? cause.message : reason(cause)
-      return { ok: false, problems: [`${flag}: ${path}: ${why}`] }
+      return broken(cause instanceof TunnelError ? cause.message : reason(cause))
     }
   }
 }
+
+/** Of one CA; somebody may have put a copy back. */
+const isOlder = (now: Revocations, before: Revocations | undefined): boolean =>
+  [...now.signedUnixMs].some(([authority, unixMs]) => unixMs < (before?.signedUnixMs.get(authority) ?? 0))
 
 function readBytes(path: string): Buffer {
   const file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)

@@ -45,7 +45,12 @@ function serverRegistry(): Registry {
   createFleetMetrics(registry, { standings: () => new Map() })
   createTenantMetrics(registry, { tenants: () => [], connections: none, broken: () => false })
   createEnrolmentMetrics(registry)
-  createRevocationMetrics(registry, { broken: () => ({}), endSeconds: () => ({}), counts: () => ({}) })
+  createRevocationMetrics(registry, {
+    broken: () => ({}),
+    endSeconds: () => ({}),
+    counts: () => ({}),
+    strangers: () => ({}),
+  })
   return registry
 }
 

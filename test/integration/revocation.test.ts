@@ -226,4 +226,8 @@ t.test('a list that counts for no CA of the bundle is warned of', together, asyn
   writeFileSync(file, openSslCa(t, 'stranger').list())
   const server = await startServer(t, { pki, flags: [`--cluster-crl-file=${file}`] })
   t.match(await server.logged('revocation lists are of CAs that are not in the bundle'), { of_unknown_cas: 1 })
+  const lists = 'culvert_server_crl_lists_of_unknown_cas{flag="cluster-crl-file"}'
+  t.equal(await figure(server, lists), 1)
+  writeFileSync(file, readFileSync(await revoke(pki)))
+  await figureBecomes(server, lists, 0)
 })

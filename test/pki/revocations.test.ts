@@ -1,9 +1,10 @@
 import { X509Certificate } from 'node:crypto'
-import { readFileSync } from 'node:fs'
+import { appendFileSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { type Authority, createAuthority } from '../../src/pki/authority.ts'
 import { readCrls } from '../../src/pki/crl.ts'
+import { familyOf } from '../../src/pki/family.ts'
 import { issueLeaf } from '../../src/pki/leaf.ts'
 import { plainSerial, readList, updateList } from '../../src/pki/revocation-list.ts'
 import { createRevocations } from '../../src/pki/revocations.ts'
@@ -39,6 +40,25 @@ t.test('a list counts for the CA that signed it, not for another of its name', a
   t.equal(find([theirs, both[1]!]), undefined)
   t.equal(find([await issue(authority!), both[0]!]), undefined)
   t.strictSame([count, endUnixMs, strangers], [2, NOW + HOUR, 0])
+})
+
+t.test("a list counts for the CA that signed it, however it writes that one's name", async (t) => {
+  const ours = await issue(authority!)
+  const crls = (await listOf(t, authority!, [serialOf(ours)])).map((crl) => ({ ...crl, issuer: '3000' }))
+  const loaded = createRevocations(crls, [certificate(twin!), certificate(authority!)])
+  if (!loaded.ok) throw new Error(loaded.problem)
+  t.equal(loaded.revocations.strangers, 0)
+  t.equal(loaded.revocations.find([ours, certificate(authority!)]), ours)
+})
+
+t.test('a list that has the number of a family revokes all who came of it', async (t) => {
+  const first = await issue(authority!)
+  const request = { identity: { role: 'user', name: 'a' } as const, nowUnixMs: NOW, family: familyOf(first) }
+  const later = certificate(await issueLeaf(authority!, request))
+  const loaded = createRevocations(await listOf(t, authority!, [serialOf(first)]), [certificate(authority!)])
+  if (!loaded.ok) throw new Error(loaded.problem)
+  t.not(serialOf(later), serialOf(first))
+  t.equal(loaded.revocations.find([later, certificate(authority!)]), later)
 })
 
 t.test('a list in the name of a CA that has not signed it takes the set with it', async (t) => {
@@ -94,6 +114,15 @@ t.test('never builds on a list that is not of its CA', async (t) => {
   await update(folder, twin!)
   await t.rejects(update(folder, authority!, ['01']), { code: 'bad-option', message: /is not the one list of this CA/ })
   t.equal(readList(folder, twin!)?.revoked.length, 0)
+  const [ours, theirs] = [t.testdir({ ours: {}, theirs: {} })].flatMap((base) => [
+    join(base, 'ours'),
+    join(base, 'theirs'),
+  ])
+  await update(ours!, authority!)
+  await update(theirs!, twin!)
+  const file = join(ours!, 'crl.pem')
+  appendFileSync(file, readFileSync(join(theirs!, 'crl.pem'))) // which would be lost
+  await t.rejects(update(ours!, authority!, ['01']), { code: 'bad-option', message: /is not the one list of this CA/ })
 })
 
 t.test('serial numbers as people write them', async (t) => {
