@@ -23,6 +23,7 @@ import { noAgentCall, type RequestHead } from './core/agent-call.ts'
 import { countIdentifiers } from './core/identifiers.ts'
 import { createHoldings, type HoldingLimits } from './core/identity-holdings.ts'
 import { readRegistration, valuesOf } from './core/registration.ts'
+import type { Standing } from './standing.ts'
 
 /** Longest id that is logged of an agent which nobody knows: characters. */
 const MAX_SHOWN_CHARS = 100
@@ -41,6 +42,8 @@ export type AgentJoiningDeps = {
   readonly refusals: AgentRefusals
   /** On a server of many clusters. */
   readonly tenants: AgentTenants | undefined
+  /** Of the certificates that connections were made with. */
+  readonly standing: Standing | undefined
   readonly streams: AgentStreamDeps
 }
 
@@ -64,7 +67,7 @@ export type AgentJoining = {
 
 export function createAgentJoining(
   options: AgentJoiningOptions,
-  { admission, refusals, tenants, streams: deps }: AgentJoiningDeps,
+  { admission, refusals, tenants, standing, streams: deps }: AgentJoiningDeps,
   events: AgentJoiningEvents,
 ): AgentJoining {
   const holdings = createHoldings(options)
@@ -114,7 +117,7 @@ export function createAgentJoining(
   }
 
   function admitAs(principal: string, call: AgentCall, agent: Omit<NewAgent, 'principal'>, now: () => Admission): void {
-    const { http, stream } = call
+    const { socket, http, stream } = call
     if (!open) {
       return turnAway(call, { why: 'shutdown', status: 'UNAVAILABLE', text: 'the server is shutting down' })
     }
@@ -130,6 +133,7 @@ export function createAgentJoining(
     let leave: (() => void) | undefined
     const served = serveAgentStream(http, stream, { ...agent, principal }, itsDeps, {
       draining: events.draining,
+      laneJoined: (lane) => standing?.follow(lane, socket),
       gone(leaving, how) {
         letGo()
         leave?.()

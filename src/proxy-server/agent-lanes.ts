@@ -19,6 +19,8 @@ export type AgentLanesDeps = {
   readonly tokens: LaneTokens
   /** Whose certificate the stream's connection showed: its lanes must show one of the same. */
   readonly principal: string
+  /** This one is about to carry the agent's. */
+  readonly joined: (lane: TLSSocket) => void
   /** Lanes that stand, and tokens that are out, together. */
   readonly most: number
   readonly clock: Clock
@@ -43,7 +45,7 @@ function destroy(standing: Standing, how: LaneEnd): void {
 }
 
 export function createAgentLanes(deps: AgentLanesDeps): AgentLanes {
-  const { session, tokens, principal, most, clock, log, metrics } = deps
+  const { session, tokens, principal, joined, most, clock, log, metrics } = deps
   const out = new Set<Disposable>() // tokens, the oldest first
   const lanes = new Map<ByteCarrier, Standing>()
   let last = 0 // a number is never used again: a MOVE to it may still be under way
@@ -86,6 +88,7 @@ export function createAgentLanes(deps: AgentLanesDeps): AgentLanes {
       },
     })
     lanes.set(lane, standing)
+    joined(socket)
     metrics.laneOpened()
     log.debug({ lane: index }, 'lane opened')
     socket.once('end', () => {

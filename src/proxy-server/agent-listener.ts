@@ -90,7 +90,7 @@ export function createAgentListener(
   const certificates = createAgentCertificates({ standing, admission: admission.ofPeer, clock, log, warnings })
   const joining = createAgentJoining(
     options,
-    { admission, refusals, tenants, streams: deps },
+    { admission, refusals, tenants, standing, streams: deps },
     {
       draining: events.draining,
       gone: events.gone,

@@ -105,7 +105,8 @@ export function serveAgentStream(
   stream: ServerHttp2Stream,
   agent: NewAgent,
   deps: AgentStreamDeps,
-  events: AgentStreamEvents,
+  /** @param laneJoined a further connection of the agent's */
+  events: AgentStreamEvents & { readonly laneJoined: (lane: TLSSocket) => void },
 ): AgentStream {
   const { options, clock, metrics } = deps
   const extensions = readExtensions(agent.extensions, options.maxLanes > 0 ? offered : withoutLanes)
@@ -234,6 +235,7 @@ export function serveAgentStream(
     session,
     tokens: deps.laneTokens,
     principal: agent.certified,
+    joined: events.laneJoined,
     most: options.maxLanes,
     clock,
     log,

@@ -43,6 +43,11 @@ export type Standing = Disposable & {
     leaf: X509Certificate,
     brought: readonly X509Certificate[],
   ) => CutOffCause | 'one of too many' | undefined
+  /**
+   * Another connection of whose the first one is, which was under way when that one's certificate was exchanged: it counts as made
+   * with the certificate of the first, where that is good for longer.
+   */
+  readonly follow: (socket: TLSSocket, first: TLSSocket) => void
   /** The CAs or the revocation lists are others. */
   readonly look: () => void
 }
@@ -161,6 +166,25 @@ export function createStanding({ port, authorities, revocations, clock, log, met
     holder.endUnixMs = endOf(holder.chain ?? [holder.leaf])
   }
 
+  function renew(sockets: readonly TLSSocket[], holder: Holder): ReturnType<Standing['renew']> {
+    if (!holder.chain) return 'untrusted'
+    if (holder.cause) return holder.cause
+    const live = sockets.filter((socket) => holderOf.get(socket)?.sockets.has(socket)) // the others have been cut off
+    const followed = followedBy(
+      holder,
+      live.flatMap((socket) => holderOf.get(socket) ?? []),
+    )
+    if (!followed) return 'one of too many'
+    holder.followed = followed
+    holders.set(holder.leaf.fingerprint256, holder)
+    for (const socket of live) {
+      holderOf.get(socket)?.sockets.delete(socket)
+      holder.sockets.add(socket)
+      holderOf.set(socket, holder)
+    }
+    return undefined
+  }
+
   function tick(): void {
     timer = clock.after(LOOK_MS, tick)
     look()
@@ -178,25 +202,10 @@ export function createStanding({ port, authorities, revocations, clock, log, met
       holder.sockets.add(socket)
       socket.once('close', () => holderOf.get(socket)?.sockets.delete(socket))
     },
-    renew(sockets, leaf, brought) {
-      const known = holders.get(leaf.fingerprint256)
-      const holder = known ?? newHolder(leaf, brought)
-      if (!holder.chain) return 'untrusted'
-      if (holder.cause) return holder.cause
-      const live = sockets.filter((socket) => holderOf.get(socket)?.sockets.has(socket)) // the others have been cut off
-      const followed = followedBy(
-        holder,
-        live.flatMap((socket) => holderOf.get(socket) ?? []),
-      )
-      if (!followed) return 'one of too many'
-      holder.followed = followed
-      holders.set(leaf.fingerprint256, holder)
-      for (const socket of live) {
-        holderOf.get(socket)?.sockets.delete(socket)
-        holder.sockets.add(socket)
-        holderOf.set(socket, holder)
-      }
-      return undefined
+    renew: (sockets, leaf, brought) => renew(sockets, holders.get(leaf.fingerprint256) ?? newHolder(leaf, brought)),
+    follow(socket, first) {
+      const [own, other] = [holderOf.get(socket), holderOf.get(first)]
+      if (own && other && other.endUnixMs > own.endUnixMs) renew([socket], other)
     },
     refusal(socket) {
       const cause = holderOf.get(socket)?.cause

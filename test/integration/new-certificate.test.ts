@@ -2,12 +2,14 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { TLSSocket } from 'node:tls'
+import { connect as connectTls, type TLSSocket } from 'node:tls'
 import t, { type Test } from 'tap'
 import { createAuthority } from '../../src/pki/authority.ts'
 import { NEW_CERTIFICATE_PATH, writeNewCertificate } from '../../src/pki/new-certificate.ts'
 import { provePossession } from '../../src/pki/possession.ts'
 import { updateList } from '../../src/pki/revocation-list.ts'
+import { offered, writeExtensions } from '../../src/tunnel/extensions.ts'
+import { LANE_ALPN, writeHello } from '../../src/tunnel/lane.ts'
 import { type Leaf, makePki } from './certificates.ts'
 import { event, within } from './deadline.ts'
 import { figure } from './figures.ts'
@@ -33,6 +35,7 @@ const relisted = (times: number) => {
   changes += times
   return strict.logged('revocation lists changed', changes)
 }
+const withoutHeartbeats = new Set([...offered].filter((name) => name !== 'heartbeat'))
 const a1 = { identity: { role: 'agent', cluster: 'eu-1', name: 'a1' } as const }
 
 async function show({ http }: WireAgent, body: string): Promise<{ readonly status: number; readonly text: string }> {
@@ -82,6 +85,38 @@ t.test('a connection lives on by a certificate that follows the one it was made 
   await within(ended, 'the other one ends with its certificate', 14_000)
   t.equal(agent.http.closed, false)
   t.equal(await figure(server, 'culvert_server_cut_off_connections_total{port="agent",why="expired"}'), 1)
+})
+
+t.test('a lane that was under way with the certificate before counts as made with the new one', async (t) => {
+  const short = await pki.issue('short-lane', { ...a1, lifetimeMs: 6_000 })
+  const extensions = writeExtensions(withoutHeartbeats)
+  const headers = { agentid: 'with-lanes', 'culvert-extensions': extensions }
+  const agent = await openWireAgent(t, server, { leaf: short, headers })
+  await agent.answer()
+  sockets.set(agent.http, rawSocket(agent))
+  const brief = await connected(t, await pki.issue('brief-lane', { ...a1, lifetimeMs: 6_000 }))
+  agent.send({ type: 'LANES_WANTED', count: 2 })
+  const tokens = [await agent.next('LANE_OFFER'), await agent.next('LANE_OFFER')].map(({ token }) => token)
+  const ca = pki.authority.certificatePem
+  const made = { host: '127.0.0.1', port: server.agentPort, ca, ...short, ALPNProtocols: [LANE_ALPN] }
+  const lanes = [connectTls(made), connectTls(made)]
+  for (const lane of lanes) {
+    t.teardown(() => lane.destroy())
+    lane.on('error', () => undefined)
+    await event(lane, 'secureConnect')
+  }
+  lanes[0]!.write(writeHello(tokens[0]!))
+  await event(lanes[0]!, 'data')
+  t.match(await show(agent, proved(agent, await pki.issue('long-lane', a1))), { status: 200 })
+  lanes[1]!.write(writeHello(tokens[1]!))
+  await event(lanes[1]!, 'data')
+  await event(brief.http, 'close')
+  t.strictSame(
+    lanes.map(({ destroyed }) => destroyed),
+    [false, false],
+  )
+  t.equal(await figure(server, 'culvert_server_open_lanes'), 2, 'both stand')
+  t.equal(agent.http.closed, false)
 })
 
 t.test('nothing else is taken, and the connection stays what it was', async (t) => {
