@@ -24,7 +24,11 @@ const LOOK_MS = 5_000
 /** Everything that tells of clusters is below this path. */
 const FLEET_PATH = '/v1/'
 
-export type AdminPort = Disposable & { readonly server: Server }
+export type AdminPort = Disposable & {
+  readonly server: Server
+  /** In use, by flag: PEM. */
+  readonly certificates: () => Record<string, string | undefined>
+}
 
 export type AdminPortDeps = {
   readonly clock: Clock
@@ -92,7 +96,11 @@ export function createAdminPort(
     if (certified && socket.authorized) standing?.hold(socket)
   })
   const disposables = opened.move()
-  return { server, [Symbol.dispose]: () => disposables.dispose() }
+  return {
+    server,
+    certificates: () => ({ 'admin-cert': watch?.current().cert, 'admin-ca-cert': watch?.current().ca }),
+    [Symbol.dispose]: () => disposables.dispose(),
+  }
 }
 
 const secure = ({ cert, key, ca }: TlsMaterial) => ({ cert, key, ca, secureOptions: SECURE_OPTIONS })

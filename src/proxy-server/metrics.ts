@@ -175,8 +175,7 @@ export function createServerMetrics(state: ServerState): { metrics: ServerMetric
   const paused: Partial<Record<'Proxy' | 'Connect', number>> = {}
   const pausedHelp = 'gRPC streams that are not read until what waits of them has been taken, by method.'
   gauges(`${PREFIX}full_receive_channels`, pausedHelp, 'service_method', () => paused)
-  const expiryHelp = 'Seconds until a certificate in use expires, by flag.'
-  gauges('culvert_server_certificate_expiry_seconds', expiryHelp, 'flag', state.certificateSeconds, 'min')
+  certificateGauge(registry, state.certificateSeconds)
   const brokenHelp = '1 while the TLS files of a port are broken and the ones before are in use.'
   const alarms = (): Record<string, number> =>
     Object.fromEntries(Object.entries(state.tlsAlarms()).map(([port, up]) => [port, up ? 1 : 0]))
@@ -329,4 +328,10 @@ export function probeCounter(registry: Registry): (why: Refusal) => void {
   const help = 'Unreadable requests on health and admin ports.'
   const probes = new Counter({ name, help, labelNames: ['why'], registers: [registry] })
   return (why) => probes.inc({ why: labelValue(why) })
+}
+
+/** @param seconds by flag, in this process */
+export function certificateGauge(registry: Registry, seconds: () => Record<string, number>): void {
+  const help = 'Seconds until a certificate in use expires, by flag.'
+  labelledGauge(registry, 'culvert_server_certificate_expiry_seconds', help, 'flag', seconds, 'min')
 }

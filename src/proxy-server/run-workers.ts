@@ -5,6 +5,7 @@
 import type { ChildProcess } from 'node:child_process'
 import { createServer, type Server, type Socket } from 'node:net'
 import { createAuditMetrics, openAudit } from '../audit/open-audit.ts'
+import { certificateSeconds } from '../platform/certificate-expiry.ts'
 import { elapsed } from '../platform/clock.ts'
 import { createEndpoints } from '../platform/endpoints.ts'
 import { healthRoutes, metricsRoute } from '../platform/health.ts'
@@ -18,7 +19,7 @@ import { fleetRoutes } from './fleet.ts'
 import { createFleet } from './fleet-events.ts'
 import { openKubernetes } from './kubernetes.ts'
 import { createKubernetesMetrics } from './kubernetes-metrics.ts'
-import type { Port } from './metrics.ts'
+import { certificateGauge, type Port } from './metrics.ts'
 import type { ServerOptions } from './options.ts'
 import { listenOnFrontendSocket, listenOnPorts } from './ports.ts'
 import { AUDIT_METRICS, type ServerDeps } from './run.ts'
@@ -86,6 +87,7 @@ export async function runWorkers(options: ServerOptions, deps: WorkersDeps): Pro
   }
   using adminPort = createAdminPort(options, routes, { clock, log, badProbe, cutOff, audit: audit?.record })
   const { server: admin } = adminPort
+  certificateGauge(registry, () => certificateSeconds(adminPort.certificates(), clock.unixMs()))
   const agentPort = acceptFor(team, 'agent', {})
   const frontend = acceptFor(team, 'frontend', { allowHalfOpen: true })
   using sockets = await socketsOf(options, deps, team)

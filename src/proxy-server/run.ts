@@ -8,7 +8,7 @@ import type { Log } from '../platform/log.ts'
 import { writePortsFile } from '../platform/ports-file.ts'
 import { openProfiling } from '../platform/profiling-open.ts'
 import { aborted, type Shutdown } from '../platform/shutdown.ts'
-import { createAdminPort, mayTellOfClusters } from './admin-port.ts'
+import { type AdminPort, createAdminPort, mayTellOfClusters } from './admin-port.ts'
 import { createFleetMetrics, withoutClusters } from './cluster-metrics.ts'
 import { drain } from './draining.ts'
 import { fleetOf, fleetRoutes } from './fleet.ts'
@@ -44,7 +44,15 @@ export async function runServer(options: ServerOptions, deps: ServerDeps): Promi
   await using audit = openAudit(options.auditLogFile, { clock, log, program: 'proxy-server' })
   using _hangup = audit && deps.onHangup(audit.reopen)
   using fleet = createFleet(clock)
-  using serving = await openServing(options, { clock, log, tell: fleet.take, audit: audit?.record, hasSockets: true })
+  let certificates: AdminPort['certificates'] = () => ({})
+  using serving = await openServing(options, {
+    clock,
+    log,
+    tell: fleet.take,
+    audit: audit?.record,
+    hasSockets: true,
+    certificates: () => certificates(),
+  })
   const { agents, frontend, clusters, kubernetes, metrics, registry } = serving
   createAuditMetrics(registry, AUDIT_METRICS, audit)
   createFleetMetrics(registry, fleet)
@@ -75,6 +83,7 @@ export async function runServer(options: ServerOptions, deps: ServerDeps): Promi
     audit: audit?.record,
   })
   const { server: admin } = adminPort
+  certificates = adminPort.certificates
   const agentPort = createServer({ pauseOnConnect: true, noDelay: true }, agents.take)
   const servers = [agentPort, health, admin, frontend.server]
   try {

@@ -50,6 +50,8 @@ export type ServingDeps = {
   readonly hasSockets: boolean
   /** Texts of the clusters that other processes of this server have in use. */
   readonly inUse?: readonly FileText[] | undefined
+  /** In use by other ports of this process, by flag: PEM. */
+  readonly certificates?: () => Record<string, string | undefined>
   /** What happens to streams of agents. */
   readonly tell: (fact: FleetFact) => void
   /** None: nothing is told. */
@@ -99,6 +101,7 @@ export async function openServing(options: ServerOptions, deps: ServingDeps): Pr
           'cluster-cert': tlsPorts.material('agent').cert,
           'cluster-ca-cert': tlsPorts.material('agent').ca,
           'enrolment-ca-cert': parts?.enrolment?.authority(),
+          ...deps.certificates?.(),
         },
         clock.unixMs(),
       ),

@@ -161,6 +161,15 @@ for (const flags of [[], ['--workers=2']]) {
     t.equal(kept?.destroyed, false)
     const metrics = await askTls(server, '/metrics', { leaf: alice! }, true)
     t.match(metrics, 'culvert_server_cut_off_connections_total{port="admin",why="revoked"} 1')
+    for (const [flag, least] of [
+      ['admin-cert', 300],
+      ['admin-ca-cert', 3_600],
+      ['cluster-cert', 300],
+    ] as const) {
+      const [, seconds] =
+        new RegExp(`certificate_expiry_seconds\\{flag="${flag}"\\} (\\d+)`).exec(String(metrics)) ?? []
+      t.ok(Number(seconds) > least * 86_400, `${flag} is good for ${seconds} s`)
+    }
   })
 }
 
