@@ -4,7 +4,7 @@ import { certificateSeconds } from '../platform/certificate-expiry.ts'
 import { tlsProtocol } from '../platform/cipher-suites.ts'
 import { type Clock, elapsed } from '../platform/clock.ts'
 import { createEndpoints } from '../platform/endpoints.ts'
-import { healthRoutes, movedMetricsRoute } from '../platform/health.ts'
+import { movedMetricsRoute } from '../platform/health.ts'
 import { listen } from '../platform/listen.ts'
 import { localNames } from '../platform/local-names.ts'
 import type { Log } from '../platform/log.ts'
@@ -24,6 +24,7 @@ import { createServerSet } from './core/server-set.ts'
 import { systemNetwork } from './dialer.ts'
 import type { Hub } from './enrolment.ts'
 import { createHealthReport } from './health.ts'
+import { type HealthPort, openHealthPort } from './health-port.ts'
 import { joinHub } from './join.ts'
 import { openLeaseCount } from './kubernetes.ts'
 import { createLeaseMetrics } from './kubernetes-metrics.ts'
@@ -66,7 +67,11 @@ export async function runAgent(options: AgentOptions, deps: AgentDeps): Promise<
   const lookups = createLookups()
   const hubs = options.joinTokenFile === '' ? [] : hubsOf(options, lookups, shutdown.drain)
   const files = { cert: options.agentCert, key: options.agentKey }
+  using opened = new DisposableStack()
+  let health: HealthPort | undefined
   if (hubs.length > 0) {
+    health = opened.use(await openHealthPort(options)) // a hub may be long away, and whoever looks after us must see us live
+    log.info({ health: health.port }, 'health port is open')
     const joining = { clock, log, random: Math.random, signal: shutdown.drain }
     await joinHub({ tokenFile: options.joinTokenFile, caFile: options.caCert, files, hubs }, joining)
     if (shutdown.drain.aborted) return
@@ -156,26 +161,21 @@ export async function runAgent(options: AgentOptions, deps: AgentDeps): Promise<
       },
     ],
   }
-  const health = createEndpoints(healthRoutes(readiness, registry), metrics.badProbe)
-  let healthPort = 0
   using profiling = await openProfiling(options, clock, shutdown.drain)
   const admin = createEndpoints(
-    { '/metrics': movedMetricsRoute(() => healthPort), ...profiling?.routes },
+    { '/metrics': movedMetricsRoute(() => health?.port ?? 0), ...profiling?.routes },
     metrics.badProbe,
     { mayBeCalled: localNames(options.adminBindAddress) },
   )
   try {
-    healthPort = await listen(health, {
-      flag: '--health-server-port',
-      host: options.healthServerHost,
-      port: options.healthServerPort,
-    })
+    health ??= opened.use(await openHealthPort(options))
+    health.serve(readiness, registry, metrics.badProbe)
     const adminPort = await listen(admin, {
       flag: '--admin-server-port',
       host: options.adminBindAddress,
       port: options.adminServerPort,
     })
-    const ports = { health: healthPort, admin: adminPort }
+    const ports = { health: health.port, admin: adminPort }
     using _portsFile = options.portsFile === '' ? undefined : writePortsFile(options.portsFile, ports)
     log.info({ ...ports, agent_id: options.agentId }, 'running')
     keeper.start()
@@ -185,9 +185,8 @@ export async function runAgent(options: AgentOptions, deps: AgentDeps): Promise<
     await Promise.race([drained, elapsed(clock, options.drainTimeoutMs), aborted(shutdown.now)])
   } finally {
     keeper.stop()
-    health.close()
+    health?.[Symbol.dispose]()
     admin.close()
-    health.closeAllConnections()
     admin.closeAllConnections()
   }
   await new Promise((resolve) => setTimeout(resolve, FAREWELL_MS))
