@@ -33,6 +33,20 @@ t.test('goes over an intermediate of the bundle to a root of it, and never ends 
   t.equal(chainTo(file(root.issue('other', 'DNS:x').certFile), [middle]), undefined)
 })
 
+t.test('takes nobody for a CA who is none, or has only the name of one', async (t) => {
+  const noIds = 'subjectKeyIdentifier=none\nauthorityKeyIdentifier=none\n' // by which OpenSSL would tell them apart before
+  const [root, twin] = [openSslCa(t), openSslCa(t)]
+  const plain = root.intermediate('plain', `basicConstraints=CA:FALSE\n${noIds}`)
+  const below = file(plain.certify('below', noIds).certFile)
+  const [top, middle, other] = [root, plain, twin].map(({ certFile }) => file(certFile))
+  t.ok(below.checkIssued(middle!) && below.verify(middle!.publicKey), 'it would be one')
+  t.equal(chainTo(below, [top!], [middle!]), undefined)
+  const leaf = file(root.certify('leaf', noIds).certFile)
+  t.ok(leaf.checkIssued(other!) && !leaf.verify(other!.publicKey), 'of the same name')
+  t.equal(chainTo(leaf, [other!]), undefined)
+  t.strictSame(fingerprints(chainTo(leaf, [other!, top!])), fingerprints([leaf, top!]))
+})
+
 t.test('passes over an issuer whose key cannot be decoded', async (t) => {
   const root = openSslCa(t)
   const below = root.intermediate('below')

@@ -25,6 +25,7 @@ t.test('refuses lengths that are too long, indefinite, or not the shortest', asy
     '02 02 05',
     '02 80 05',
     '02 81 05 00',
+    '02 81 01 05',
     '02 82 00 85',
     '02 85 01 00 00 00 00',
     '1f 01 00',

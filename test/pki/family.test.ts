@@ -36,6 +36,8 @@ t.test('a family is named by the serial number of its first, through all renewal
 })
 
 t.test('a number that others may have as well names no family', async (t) => {
+  const short = await issueLeafFor(authority, { identity, family: '01020304050607' }, publicKey)
+  t.equal(statedFamily(new X509Certificate(short)), undefined)
   const root = openSslCa(t)
   const der = Buffer.from(new X509Certificate(readFileSync(root.issue('leaf', 'DNS:x').certFile)).raw)
   t.match(familyOf(new X509Certificate(der)), /^[0-9a-f]{38,42}$/)
