@@ -1,6 +1,7 @@
 /**
  * The join tokens of a hub, one file each in a folder that its servers share: `<id>.json` until it is used, `<id>.used`
- * afterwards. Whoever renames the file first has used the token: that holds between processes and over restarts.
+ * afterwards. Whoever renames the file first has used the token: that holds between processes and over restarts. By which key
+ * is written into it then, so that the one agent whose answer was lost may ask again.
  */
 import { randomBytes } from 'node:crypto'
 import { closeSync, fsyncSync, mkdirSync, openSync, readdirSync, renameSync, rmSync, writeSync } from 'node:fs'
@@ -20,9 +21,19 @@ export type StoredToken = {
   readonly expiresUnixMs: number
   readonly state: 'unused' | 'used' | 'expired'
 }
+/** By whom a token was used. */
+export type Use = {
+  /** Of the public key: SHA-256 of its SPKI in hexadecimal. */
+  readonly key: string
+  /** Of the certificate that it was given (`family.ts`). */
+  readonly family: string
+}
 export type Found =
   | { readonly kind: 'good'; readonly token: StoredToken }
-  | { readonly kind: 'unknown' | 'used' | 'expired' }
+  /** @param by not known when the server ended just then; nor when the token would have expired */
+  | { readonly kind: 'used'; readonly token: StoredToken; readonly by: Use | undefined }
+  | { readonly kind: 'unknown' }
+  | { readonly kind: 'expired' }
 
 /** Longest file: bytes. */
 const MAX_FILE_BYTES = 4_096
@@ -30,7 +41,7 @@ const MAX_FILE_BYTES = 4_096
 const REMEMBERED_MS = 7 * 86_400_000
 const FILE = /^([a-z0-9]{12})\.(json|used)$/
 
-type Kept = { readonly token: StoredToken; readonly hash: string }
+type Kept = { readonly token: StoredToken; readonly hash: string; readonly by: Use | undefined }
 
 /** @throws TunnelError `bad-option` when the folder cannot be written to */
 export function storeToken(folder: string, { id, secret }: JoinToken, token: Omit<StoredToken, 'id' | 'state'>): void {
@@ -42,10 +53,18 @@ export function storeToken(folder: string, { id, secret }: JoinToken, token: Omi
     expires: new Date(expiresUnixMs).toISOString(),
     sha256: hashOfSecret(secret),
   })
-  const file = join(folder, `${id}.json`)
-  const fresh = `${file}.${randomBytes(6).toString('hex')}.new`
   try {
     mkdirSync(folder, { recursive: true, mode: 0o700 })
+    write(join(folder, `${id}.json`), text)
+  } catch (cause) {
+    throw new TunnelError('bad-option', `${folder}: cannot be written to: ${reason(cause)}`, { cause })
+  }
+}
+
+/** Whole, in the place of the one before. */
+function write(file: string, text: string): void {
+  const fresh = `${file}.${randomBytes(6).toString('hex')}.new`
+  try {
     const descriptor = openSync(fresh, 'wx', 0o600)
     try {
       writeSync(descriptor, `${text}\n`)
@@ -54,9 +73,8 @@ export function storeToken(folder: string, { id, secret }: JoinToken, token: Omi
       closeSync(descriptor)
     }
     renameSync(fresh, file)
-  } catch (cause) {
+  } finally {
     rmSync(fresh, { force: true })
-    throw new TunnelError('bad-option', `${folder}: cannot be written to: ${reason(cause)}`, { cause })
   }
 }
 
@@ -65,8 +83,9 @@ export function findToken(folder: string, id: string, secret: string, nowUnixMs:
   if (!isTokenId(id)) return { kind: 'unknown' }
   const kept = readToken(folder, `${id}.json`, nowUnixMs) ?? readToken(folder, `${id}.used`, nowUnixMs)
   if (!kept || !isSecretOf(secret, kept.hash)) return { kind: 'unknown' }
-  const { token } = kept
-  return token.state === 'unused' ? { kind: 'good', token } : { kind: token.state }
+  const { token, by } = kept
+  if (token.state === 'used') return { kind: 'used', token, by: token.expiresUnixMs > nowUnixMs ? by : undefined }
+  return token.state === 'unused' ? { kind: 'good', token } : { kind: 'expired' }
 }
 
 /**
@@ -75,9 +94,11 @@ export function findToken(folder: string, id: string, secret: string, nowUnixMs:
  * @returns false when somebody else was first
  * @throws TunnelError `bad-option` when the folder cannot be written to
  */
-export function useToken(folder: string, id: string): boolean {
+export function useToken(folder: string, id: string, by: Use): boolean {
+  const used = join(folder, `${id}.used`)
   try {
-    renameSync(join(folder, `${id}.json`), join(folder, `${id}.used`))
+    renameSync(join(folder, `${id}.json`), used)
+    noteUse(used, by)
     const descriptor = openSync(folder, 'r')
     try {
       fsyncSync(descriptor) // a token that comes back after a power failure would be used twice
@@ -88,6 +109,15 @@ export function useToken(folder: string, id: string): boolean {
   } catch (cause) {
     if (cause instanceof Error && 'code' in cause && cause.code === 'ENOENT') return false
     throw new TunnelError('bad-option', `${folder}: cannot be written to: ${reason(cause)}`, { cause })
+  }
+}
+
+/** What cannot be written down does not give the token back: it is used, by nobody who could come again. */
+function noteUse(file: string, by: Use): void {
+  try {
+    write(file, JSON.stringify({ ...JSON.parse(readSmallFile(file, MAX_FILE_BYTES)), by }))
+  } catch {
+    return
   }
 }
 
@@ -126,14 +156,20 @@ function filesOf(folder: string): readonly string[] {
 function readToken(folder: string, file: string, nowUnixMs: number): Kept | undefined {
   const [, id = '', ending] = FILE.exec(file) ?? []
   try {
-    const { cluster, name, created, expires, sha256 } = JSON.parse(readSmallFile(join(folder, file), MAX_FILE_BYTES))
+    const text = readSmallFile(join(folder, file), MAX_FILE_BYTES)
+    const { cluster, name, created, expires, sha256, by } = JSON.parse(text)
     const [createdUnixMs, expiresUnixMs] = [Date.parse(created), Date.parse(expires)]
     if (!isClusterId(String(cluster)) || !isIdentityName(String(name)) || !/^[0-9a-f]{64}$/.test(sha256))
       return undefined
     if (Number.isNaN(createdUnixMs) || Number.isNaN(expiresUnixMs)) return undefined
     const state = ending === 'used' ? 'used' : expiresUnixMs <= nowUnixMs ? 'expired' : 'unused'
-    return { token: { id, cluster, name, createdUnixMs, expiresUnixMs, state }, hash: sha256 }
+    return { token: { id, cluster, name, createdUnixMs, expiresUnixMs, state }, hash: sha256, by: readUse(by) }
   } catch {
     return undefined
   }
+}
+
+function readUse(by: unknown): Use | undefined {
+  const { key, family } = (by ?? {}) as Record<string, unknown>
+  return typeof key === 'string' && typeof family === 'string' ? { key, family } : undefined
 }

@@ -58,10 +58,20 @@ export function writeWhole(file: string, text: string, mode: number): void {
       closeSync(descriptor)
     }
     renameSync(fresh, file)
+    syncFolder(dirname(file)) // or, after a power failure, the key may be the new one and the certificate the old
   } catch (cause) {
     rmSync(fresh, { force: true })
     const code = cause instanceof Error && 'code' in cause ? String(cause.code) : String(cause)
     throw new TunnelError('bad-option', `${dirname(file)}: cannot be written to: ${code}`, { cause })
+  }
+}
+
+function syncFolder(folder: string): void {
+  const descriptor = openSync(folder, 'r')
+  try {
+    fsyncSync(descriptor)
+  } finally {
+    closeSync(descriptor)
   }
 }
 

@@ -5,8 +5,7 @@
  */
 import { X509Certificate } from 'node:crypto'
 import { isIP, type LookupFunction } from 'node:net'
-import { checkServerIdentity, connect, type TLSSocket } from 'node:tls'
-import { chainTo } from '../pki/chain.ts'
+import { connect, type TLSSocket } from 'node:tls'
 import {
   ENROLMENT_ALPN,
   type EnrolmentRefusal,
@@ -20,13 +19,12 @@ import {
 import { readIdentity } from '../pki/identity.ts'
 import { plainFingerprint } from '../pki/join-token.ts'
 import { splitCertificates } from '../pki/pem.ts'
-import { USAGES } from '../pki/usage.ts'
 import type { TlsProtocol } from '../platform/cipher-suites.ts'
 import type { Clock } from '../platform/clock.ts'
 import { TunnelError } from '../platform/errors.ts'
 import type { TlsMaterial } from '../platform/tls-material.ts'
 
-/** From the first SYN to the certificate: milliseconds. */
+/** Of one connection, from the first SYN to what it is for: milliseconds. */
 const TIMEOUT_MS = 15_000
 
 export type Hub = {
@@ -43,6 +41,8 @@ export type Enrolled = {
   readonly authority: string | undefined
 }
 
+export type EnrolDeps = { readonly clock: Clock; readonly signal: AbortSignal }
+
 /** A hub's "no". */
 export class EnrolmentRefused extends Error {
   readonly why: EnrolmentRefusal
@@ -53,26 +53,73 @@ export class EnrolmentRefused extends Error {
 }
 
 /**
+ * Who joins by a CA that it does not have yet asks the hub for it first, over a connection that is told nothing, and comes again.
+ * What verifies the hub before it hears of the token is TLS, with the CA of the token and no other.
+ *
  * @param material to renew: certificate, key and CA; to join: the CA, if there is one
  * @param pinned of the hub's CA, SHA-256 in lower-case hexadecimal: to join, the hub must have been certified by it
  * @throws EnrolmentRefused when the hub says no; TunnelError for everything else
  */
-export function enrol(
+export async function enrol(
   hub: Hub,
   request: EnrolmentRequest,
-  {
-    material,
-    pinned,
-    clock,
-    signal,
-  }: {
-    readonly material: TlsMaterial
-    readonly pinned?: string | undefined
-    readonly clock: Clock
-    readonly signal: AbortSignal
-  },
+  { material, pinned, ...deps }: EnrolDeps & { readonly material: TlsMaterial; readonly pinned?: string | undefined },
 ): Promise<Enrolled> {
-  const { promise, resolve, reject } = Promise.withResolvers<Enrolled>()
+  if (pinned === undefined) return { certificate: await ask(hub, request, material, deps), authority: undefined }
+  const authority = pinnedOf(material.ca ?? '', pinned) ?? (await learnAuthority(hub, material, pinned, deps))
+  return { certificate: await ask(hub, request, { ca: authority }, deps, notTheHub), authority: `${authority}\n` }
+}
+
+/** @param refuse what is said of a hub whose certificate is not good for this one; without it, it need not be one of a token */
+async function ask(
+  hub: Hub,
+  request: EnrolmentRequest,
+  material: TlsMaterial,
+  deps: EnrolDeps,
+  refuse?: (problem: string, cause?: Error) => Error,
+): Promise<string> {
+  let state: 'waiting' | 'asked' = 'waiting'
+  return converse(hub, material, deps, {
+    line(text, socket) {
+      if (state === 'waiting') {
+        authoritiesIn(text)
+        // Whoever the CA has certified as somebody else must not be able to collect tokens.
+        if (refuse && !isServer(socket)) throw refuse('its certificate is not for servers')
+        state = 'asked'
+        socket.write(writeRequest(request))
+        return undefined
+      }
+      const answer = readAnswer(text)
+      if (!answer) throw new TunnelError('malformed', 'the answer of the hub cannot be read')
+      if (answer.kind === 'refused') throw new EnrolmentRefused(answer.why, answer.reason)
+      return answer.certificate
+    },
+    unverified: (error) => refuse?.(problemOf(error), error) ?? error,
+  })
+}
+
+/** The CA of the fingerprint, in PEM. */
+function learnAuthority(hub: Hub, { ca }: TlsMaterial, pinned: string, deps: EnrolDeps): Promise<string> {
+  return converse(hub, ca === undefined ? {} : { ca }, deps, {
+    line(text) {
+      const pem = pinnedOf(authoritiesIn(text), pinned)
+      if (pem === undefined) throw notTheHub('its CA has another fingerprint')
+      return pem
+    },
+    unverified: (error) => error,
+  })
+}
+
+type Talk = {
+  /** Each line of the hub. @returns the end of the talk, undefined to go on. @throws what it fails with */
+  readonly line: (text: string, socket: TLSSocket) => string | undefined
+  /** TLS has found the hub's certificate to be no good. */
+  readonly unverified: (error: NodeJS.ErrnoException) => Error
+}
+
+/** Without a CA nobody is verified: for those who say nothing. */
+function converse(hub: Hub, material: TlsMaterial, { clock, signal }: EnrolDeps, talk: Talk): Promise<string> {
+  const { promise, resolve, reject } = Promise.withResolvers<string>()
   const socket = connect({
     host: hub.host,
     port: hub.port,
@@ -80,7 +127,6 @@ export function enrol(
     ...material,
     ...hub.protocol,
     ALPNProtocols: [...hub.alpn, ENROLMENT_ALPN, 'h2'], // a front door that knows agents by h2 routes this alike
-    // Without a CA of its own an agent that joins looks at the hub's certificate by itself, below.
     rejectUnauthorized: material.ca !== undefined,
     ...(isIP(hub.host) === 0 && { servername: hub.host }),
   })
@@ -93,40 +139,25 @@ export function enrol(
   )
   const aborted = (): void => fail(new TunnelError('reset', 'the program ends'))
   signal.addEventListener('abort', aborted, { once: true })
-  let authority: string | undefined
-  let state: 'waiting' | 'asked' = 'waiting'
 
-  function hello(text: string): void {
-    const authorities = readAuthorities(text)
-    if (authorities === undefined)
-      return fail(new TunnelError('malformed', 'what answers there speaks another language'))
-    if (pinned !== undefined) {
-      const checked = checkHub(socket, hub.host, authorities, pinned, clock.unixMs())
-      if ('problem' in checked) {
-        return fail(new TunnelError('forbidden', `the hub is not the one of the join token: ${checked.problem}`))
-      }
-      authority = checked.authority
+  function heard(text: string): void {
+    try {
+      const outcome = talk.line(text, socket)
+      if (outcome === undefined) return
+      resolve(outcome)
+      socket.destroy()
+    } catch (error) {
+      fail(error as Error)
     }
-    state = 'asked'
-    socket.write(writeRequest(request))
-  }
-
-  function answered(text: string): void {
-    const answer = readAnswer(text)
-    if (!answer) return fail(new TunnelError('malformed', 'the answer of the hub cannot be read'))
-    if (answer.kind === 'refused') return fail(new EnrolmentRefused(answer.why, answer.reason))
-    resolve({ certificate: answer.certificate, authority })
-    socket.destroy()
   }
 
   socket.once('secureConnect', () => {
     if (socket.alpnProtocol !== ENROLMENT_ALPN) return fail(givesNone())
-    readLines(socket, MAX_HUB_LINE_BYTES, {
-      line: (text) => (state === 'waiting' ? hello(text) : answered(text)),
-      failed: fail,
-    })
+    readLines(socket, MAX_HUB_LINE_BYTES, { line: heard, failed: fail })
   })
-  socket.on('error', (error) => fail(nameError(error)))
+  socket.on('error', (error: NodeJS.ErrnoException) =>
+    fail(socket.authorizationError ? talk.unverified(error) : nameError(error)),
+  )
   socket.once('close', () => {
     fail(new TunnelError('reset', 'the hub hung up'))
     timeout[Symbol.dispose]()
@@ -135,30 +166,14 @@ export function enrol(
   return promise
 }
 
-/** Whether the hub's certificate is one of the pinned CA, in time, for this host, and for a server. */
-function checkHub(
-  socket: TLSSocket,
-  host: string,
-  authorities: string,
-  pinned: string,
-  nowUnixMs: number,
-): { readonly authority: string } | { readonly problem: string } {
-  const leaf = socket.getPeerX509Certificate()
-  if (!leaf) return { problem: 'it shows no certificate' }
-  const pem = splitCertificates(authorities).find((one) => fingerprintOf(one) === pinned)
-  if (pem === undefined) return { problem: 'its CA has another fingerprint' }
-  const chain = chainTo(leaf, [new X509Certificate(pem)])
-  if (!chain) return { problem: 'its certificate was not issued by the CA of that fingerprint' }
-  const late = chain.find(({ validFromDate, validToDate }) => !isWithin(validFromDate, validToDate, nowUnixMs))
-  if (late) return { problem: `a certificate of it is valid from ${late.validFrom} to ${late.validTo} only` }
-  const misnamed = checkServerIdentity(host, socket.getPeerCertificate())
-  if (misnamed) return { problem: misnamed.message }
-  const { role } = readIdentity(leaf.subjectAltName, undefined)
-  const serves = leaf.keyUsage === undefined || leaf.keyUsage.includes(USAGES.serve.oid)
-  // Whoever the CA has certified as somebody else must not be able to collect tokens.
-  if (!serves || (role !== 'none' && role !== 'server')) return { problem: 'its certificate is not for servers' }
-  return { authority: `${pem}\n` }
+function authoritiesIn(text: string): string {
+  const authorities = readAuthorities(text)
+  if (authorities !== undefined) return authorities
+  throw new TunnelError('malformed', 'what answers there speaks another language')
 }
+
+const pinnedOf = (authorities: string, pinned: string): string | undefined =>
+  splitCertificates(authorities).find((pem) => fingerprintOf(pem) === pinned)
 
 function fingerprintOf(pem: string): string | undefined {
   try {
@@ -168,7 +183,28 @@ function fingerprintOf(pem: string): string | undefined {
   }
 }
 
-const isWithin = (from: Date, to: Date, unixMs: number): boolean => from.getTime() <= unixMs && unixMs <= to.getTime()
+function isServer(socket: TLSSocket): boolean {
+  const { role } = readIdentity(socket.getPeerX509Certificate()?.subjectAltName, undefined)
+  return role === 'none' || role === 'server'
+}
+
+const notTheHub = (problem: string, cause?: Error): TunnelError =>
+  new TunnelError('forbidden', `the hub is not the one of the join token: ${problem}`, { cause })
+
+/** Of a chain that does not end in the CA, in OpenSSL's words. */
+const FOREIGN = [
+  'DEPTH_ZERO_SELF_SIGNED_CERT',
+  'SELF_SIGNED_CERT_IN_CHAIN',
+  'UNABLE_TO_GET_ISSUER_CERT',
+  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
+  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+  'CERT_SIGNATURE_FAILURE',
+]
+
+const problemOf = ({ code = '', message }: NodeJS.ErrnoException): string =>
+  FOREIGN.includes(code)
+    ? 'its certificate was not issued by the CA of that fingerprint'
+    : `its certificate is no good: ${message}`
 
 /** TLS's word for a server that knows none of the protocols that were offered. */
 function nameError(error: NodeJS.ErrnoException): Error {

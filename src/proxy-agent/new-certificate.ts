@@ -19,7 +19,8 @@ export function showNewCertificate(
 ): void {
   if (http.destroyed || http.closed) return
   if (socket.destroyed) return // there is nothing left to prove it by; HTTP/2 will notice
-  const proof = provePossession(socket, new X509Certificate(cert), createPrivateKey(key))
+  const proof = proofOf(socket, cert, key)
+  if (!proof) return
   const request = http.request({ ':method': 'POST', ':path': NEW_CERTIFICATE_PATH, 'content-type': 'application/json' })
   let status = 0
   let said = ''
@@ -33,4 +34,13 @@ export function showNewCertificate(
   })
   request.once('close', () => done(status === 200 ? undefined : said.slice(0, MAX_SHOWN_CHARS) || 'no answer'))
   request.end(writeNewCertificate(cert, proof))
+}
+
+/** A connection that is just going may have no TLS left to prove anything by, and not know it yet. */
+function proofOf(socket: TLSSocket, cert: string, key: string): Buffer | undefined {
+  try {
+    return provePossession(socket, new X509Certificate(cert), createPrivateKey(key))
+  } catch {
+    return undefined
+  }
 }

@@ -3,6 +3,7 @@
  * picked up as any that are exchanged. Failures are tried again, with an alarm, as long as the certificate lives.
  */
 import { X509Certificate } from 'node:crypto'
+import { uriNames } from '../pki/alternative-names.ts'
 import { createSigningRequest } from '../pki/signing-request.ts'
 import type { Clock } from '../platform/clock.ts'
 import { TunnelError } from '../platform/errors.ts'
@@ -70,7 +71,7 @@ export function startRenewal(hubs: readonly Hub[], files: CredentialFiles, deps:
       const request = { kind: 'renew', request: createSigningRequest(key) } as const
       const enrolled = await enrol(hub, request, { material: tls.current(), clock, signal: over.signal })
       const certificate = take(enrolled, key)
-      if (certificate.subjectAltName !== before.subjectAltName) {
+      if (!isSameHolder(certificate, before)) {
         throw new TunnelError('forbidden', 'the hub gave a certificate in the name of somebody else')
       }
       storeCertificate(files, enrolled.certificate)
@@ -102,4 +103,10 @@ export function startRenewal(hubs: readonly Hub[], files: CredentialFiles, deps:
       timer[Symbol.dispose]()
     },
   }
+}
+
+/** Of the other names that a certificate may have had a hub gives none again. */
+function isSameHolder(one: X509Certificate, other: X509Certificate): boolean {
+  const [ours, theirs] = [one, other].map(({ subjectAltName }) => uriNames(subjectAltName ?? ''))
+  return ours !== undefined && ours.length > 0 && ours.join() === theirs?.join()
 }

@@ -3,7 +3,7 @@ import { Counter, type Registry } from 'prom-client'
 import type { EnrolmentRefusal } from '../pki/enrolment-wire.ts'
 import { labelValue } from '../platform/tallies.ts'
 
-export type EnrolmentOutcome = 'issued' | 'slow' | 'too_many' | EnrolmentRefusal
+export type EnrolmentOutcome = 'issued' | 'left' | 'slow' | 'too_many' | EnrolmentRefusal
 
 export type EnrolmentMetrics = {
   /** @param kind none: it never came to say what it wanted */

@@ -3,12 +3,9 @@
  * Who an agent is comes from the token or from the certificate that it shows, never from what it says. Source: docs/protocol.md
  * section 13; loaded only when a flag asks for it, since what signs certificates is slow to load.
  */
-import type { KeyObject } from 'node:crypto'
-import { X509Certificate } from 'node:crypto'
+import { createHash, X509Certificate } from 'node:crypto'
 import type { TLSSocket } from 'node:tls'
 import type { Audit, AuditRecord } from '../audit/record.ts'
-import type { Authority } from '../pki/authority.ts'
-import { signingKey } from '../pki/certificate.ts'
 import {
   type EnrolmentAnswer,
   type EnrolmentRequest,
@@ -16,12 +13,9 @@ import {
   readLines,
   readRequest,
   writeAnswer,
-  writeAuthorities,
 } from '../pki/enrolment-wire.ts'
 import { familyOf } from '../pki/family.ts'
-import { type Identity, readIdentity, readTrustDomain } from '../pki/identity.ts'
-import { issueLeafFor } from '../pki/leaf.ts'
-import { splitCertificates } from '../pki/pem.ts'
+import { readIdentity } from '../pki/identity.ts'
 import { readSigningRequest } from '../pki/signing-request.ts'
 import { identityText } from '../pki/summary.ts'
 import { findToken, useToken } from '../pki/token-store.ts'
@@ -29,20 +23,19 @@ import type { Clock } from '../platform/clock.ts'
 import { TunnelError } from '../platform/errors.ts'
 import type { Log } from '../platform/log.ts'
 import { createWarnings } from '../platform/repeats.ts'
-import { watchTlsFiles } from '../platform/tls-files.ts'
 import type { TlsMaterial } from '../platform/tls-material.ts'
 import { tokenBucket } from '../platform/token-bucket.ts'
 import { admit, type PeerCertificate } from './core/admission.ts'
+import { openIssuer } from './enrolment-issuer.ts'
 import type { EnrolmentMetrics } from './enrolment-metrics.ts'
+import { createPlaces } from './enrolment-places.ts'
 import type { ServerOptions } from './options.ts'
 import { plainAddress, sourceOf } from './source.ts'
 
 /** From the handshake to the end of the request, and as long again for who does not take the answer: milliseconds. */
 const TIMEOUT_MS = 10_000
-/** Enrolments under way at once, of those who show a good certificate and of the others each; more are hung up on. */
+/** Enrolments under way at once, of those who show a good certificate and of the others each: `enrolment-places.ts`. */
 const MAX_AT_ONCE = 200
-/** Between two looks at the CA's files: milliseconds. */
-const LOOK_MS = 5_000
 const MAX_WARNED = 1_000
 /** One identity renews once in this time at most, so that it cannot take the turns of the others: milliseconds. */
 const RENEWAL_INTERVAL_MS = 1_000
@@ -81,55 +74,35 @@ const BUSY = refused('busy', 'too many ask for certificates at once: try again l
 
 /** @throws TunnelError `bad-option` with every mistake in the files, one per line */
 export function openEnrolment(options: ServerOptions, deps: EnrolmentDeps): Enrolment {
-  const { clock, log, metrics, material, knows = () => true } = deps
-  const files = {
-    cert: { flag: '--enrolment-ca-cert', path: options.enrolmentCaCert },
-    key: { flag: '--enrolment-ca-key', path: options.enrolmentCaKey },
-  }
-  const watch = watchTlsFiles(files, {
-    clock,
-    intervalMs: LOOK_MS,
-    changed(changed) {
-      try {
-        authority = authorityOf(changed, options, material())
-        log.info({}, 'the CA of enrolment changed, new certificates are of it')
-      } catch (error) {
-        log.error(
-          { reason: (error as Error).message },
-          'the CA of enrolment cannot be used, the one before stays in use',
-        )
-      }
-    },
-    broken: (error) =>
-      log.error({ reason: error.message }, 'the CA of enrolment is broken, the one before stays in use'),
-    mended: () => log.info({}, 'the CA of enrolment is good again'),
-  })
-  let authority: Authority
-  try {
-    authority = authorityOf(watch.current(), options, material())
-  } catch (error) {
-    watch[Symbol.dispose]()
-    throw error
-  }
+  const { clock, log, metrics, knows = () => true } = deps
+  const issuer = openIssuer(options, deps)
   const joinTurn = tokenBucket(options.enrolmentsPerSecond, 1_000)
   const renewalTurn = tokenBucket(options.enrolmentsPerSecond, 1_000)
   const renewed = new Map<string, number>() // by identity: when, of the last second
   const warnings = createWarnings(log, clock, MAX_WARNED)
   /** Whoever has nothing to show must not be able to take the places of those who renew. */
-  const underWay = { known: 0, unknown: 0 }
+  const places = { known: createPlaces(MAX_AT_ONCE), unknown: createPlaces(MAX_AT_ONCE) }
 
   async function join({ id, secret, request }: Extract<EnrolmentRequest, { kind: 'join' }>): Promise<EnrolmentAnswer> {
     const folder = options.joinTokens
     if (folder === '') return refused('unknown-token', 'this hub takes no join tokens')
     if (!joinTurn(clock.now())) return BUSY
     const found = findToken(folder, id, secret, clock.unixMs())
-    if (found.kind !== 'good') return TOKEN_REFUSALS[found.kind]
+    if (found.kind === 'unknown' || found.kind === 'expired') return TOKEN_REFUSALS[found.kind]
+    const publicKey = readSigningRequest(request)
+    const key = createHash('sha256')
+      .update(publicKey.export({ type: 'spki', format: 'der' }))
+      .digest('hex')
+    const before = found.kind === 'used' ? found.by : undefined // who has not had its answer asks again with the same key
+    if (found.kind === 'used' && before?.key !== key) return TOKEN_REFUSALS.used
     const { cluster, name } = found.token
     if (!knows(cluster)) return unknownCluster(cluster)
     // Made before the token is used up, so that a request that is no good costs no token, and given only if that worked.
-    const certificate = await issue({ role: 'agent', cluster, name }, readSigningRequest(request))
-    if (!useToken(folder, id)) return TOKEN_REFUSALS.used
-    said('join', certificate, { token: id })
+    const more = before ? { family: before.family } : {}
+    const certificate = await issuer.issue({ role: 'agent', cluster, name }, publicKey, more)
+    const family = familyOf(new X509Certificate(certificate))
+    if (!before && !useToken(folder, id, { key, family })) return TOKEN_REFUSALS.used
+    said('join', certificate, { token: id, ...more })
     return { kind: 'issued', certificate }
   }
 
@@ -138,7 +111,7 @@ export function openEnrolment(options: ServerOptions, deps: EnrolmentDeps): Enro
     peer: PeerCertificate,
     before: X509Certificate | undefined,
   ): Promise<EnrolmentAnswer> {
-    const { trustDomain } = authority
+    const { trustDomain } = issuer.authority()
     const admission = admit({ ...peer, required: true }, ['agent'], trustDomain)
     if (admission.kind === 'refused') {
       return refused('not-accepted', `client certificate not accepted: ${admission.cause}`)
@@ -157,19 +130,14 @@ export function openEnrolment(options: ServerOptions, deps: EnrolmentDeps): Enro
     renewed.set(admission.principal, nowMs)
     const { cluster, name } = identity
     const family = familyOf(before)
-    const certificate = await issue({ role: 'agent', cluster, name }, readSigningRequest(request), { family })
+    const certificate = await issuer.issue({ role: 'agent', cluster, name }, readSigningRequest(request), { family })
     said('renewal', certificate, { follows: before.serialNumber.toLowerCase(), family })
     return { kind: 'issued', certificate }
   }
 
-  const issue = (identity: Identity, key: KeyObject, more: { readonly family?: string } = {}): Promise<string> => {
-    const { enrolmentLifetimeMs: lifetimeMs } = options
-    return issueLeafFor(authority, { identity, lifetimeMs, nowUnixMs: clock.unixMs(), ...more }, key)
-  }
-
   function said(kind: 'join' | 'renewal', pem: string, more: Readonly<Record<string, string>>): void {
     const certificate = new X509Certificate(pem)
-    const who = identityText(readIdentity(certificate.subjectAltName, authority.trustDomain))
+    const who = identityText(readIdentity(certificate.subjectAltName, issuer.authority().trustDomain))
     const serial = certificate.serialNumber.toLowerCase()
     log.info({ kind, who, serial, end: certificate.validToDate.toISOString(), ...more }, 'certificate issued')
   }
@@ -195,19 +163,22 @@ export function openEnrolment(options: ServerOptions, deps: EnrolmentDeps): Enro
   }
 
   function serve(socket: TLSSocket, peer: PeerCertificate): void {
-    const whose = peer.present && peer.error === undefined ? 'known' : 'unknown'
-    if (underWay[whose] >= MAX_AT_ONCE) {
-      metrics.enrolled('none', 'too_many')
-      noRequest(socket, 'too many at once')
-      return void socket.destroy()
-    }
-    underWay[whose]++
-    let state: 'asking' | 'answering' | 'over' = 'asking'
-    let deadline = clock.after(TIMEOUT_MS, () => {
-      metrics.enrolled('none', 'slow')
-      noRequest(socket, 'no request in time')
+    let state: 'silent' | 'asking' | 'answering' | 'over' = 'silent'
+    const hangUp = (why: 'too_many' | 'slow'): void => {
+      if (state !== 'over') {
+        metrics.enrolled('none', why)
+        noRequest(socket, why === 'slow' ? 'no request in time' : 'too many at once')
+      }
+      state = 'over'
       socket.destroy()
+    }
+    const place = places[peer.present && peer.error === undefined ? 'known' : 'unknown'].take({
+      address: socket.remoteAddress ?? '',
+      isBeingAnswered: () => state === 'answering',
+      turnedOut: () => hangUp('too_many'),
     })
+    if (!place) return hangUp('too_many')
+    let deadline = clock.after(TIMEOUT_MS, () => hangUp('slow'))
     const end = (kind: 'join' | 'renewal' | 'none', answer: EnrolmentAnswer): void => {
       state = 'over'
       const outcome = answer.kind === 'issued' ? 'issued' : answer.why
@@ -226,10 +197,14 @@ export function openEnrolment(options: ServerOptions, deps: EnrolmentDeps): Enro
       deadline = clock.after(TIMEOUT_MS, () => socket.destroy())
     }
     socket.once('close', () => {
-      underWay[whose]--
+      if (state === 'silent') metrics.enrolled('none', 'left') // who joins looks at the CAs first, and comes again
+      place[Symbol.dispose]()
       deadline[Symbol.dispose]()
     })
-    socket.write(writeAuthorities(authoritiesOf(material(), authority)))
+    socket.write(issuer.hello())
+    socket.once('data', () => {
+      if (state === 'silent') state = 'asking'
+    })
     readLines(socket, MAX_AGENT_LINE_BYTES, {
       line(text) {
         if (state !== 'asking') return
@@ -240,12 +215,17 @@ export function openEnrolment(options: ServerOptions, deps: EnrolmentDeps): Enro
         void answerTo(request, peer, socket.getPeerX509Certificate()).then((answer) => end(kind, answer))
       },
       failed(error) {
+        if (state === 'silent') socket.destroy()
         if (state === 'asking') end('none', refused('malformed', error.message))
       },
     })
   }
 
-  return { serve, authority: () => authority.certificatePem, [Symbol.dispose]: watch[Symbol.dispose] }
+  return {
+    serve,
+    authority: () => issuer.authority().certificatePem,
+    [Symbol.dispose]: issuer[Symbol.dispose],
+  }
 }
 
 /** Whose the certificate is, or why there is none. */
@@ -255,32 +235,4 @@ function decisionOf(answer: EnrolmentAnswer): Omit<AuditRecord, 'event'> {
   if (identity.role !== 'agent') return { verdict: 'allowed' }
   const { cluster, name } = identity
   return { cluster, principal: `cluster/${cluster}/agent/${name}`, verdict: 'allowed' }
-}
-
-/** Also those that the server's own certificate brings along, for an agent that knows the hub by one of them. */
-function authoritiesOf({ ca = '', cert = '' }: TlsMaterial, { certificatePem }: Authority): string {
-  return [
-    ...new Set([...splitCertificates(ca), ...splitCertificates(certificatePem), ...splitCertificates(cert).slice(1)]),
-  ].join('\n')
-}
-
-function authorityOf({ cert = '', key = '' }: TlsMaterial, options: ServerOptions, agentPort: TlsMaterial): Authority {
-  const flag = '--enrolment-ca-cert'
-  const [pem = ''] = splitCertificates(cert)
-  const certificate = new X509Certificate(pem)
-  const problem = (text: string): TunnelError =>
-    new TunnelError('bad-option', `${flag}: ${options.enrolmentCaCert} ${text}`)
-  if (!certificate.ca) throw problem('is not the certificate of a CA')
-  const trusted = splitCertificates(agentPort.ca ?? '').map((one) => new X509Certificate(one).fingerprint256)
-  if (!trusted.includes(certificate.fingerprint256)) {
-    throw problem('is not in --cluster-ca-cert: nobody with a certificate of it would be let in')
-  }
-  const named = readTrustDomain(certificate.subjectAltName)
-  const trustDomain = named ?? options.trustDomain
-  if (trustDomain === '') throw problem('names no trust domain: give it by --trust-domain')
-  if (options.trustDomain !== '' && options.trustDomain !== trustDomain) {
-    throw problem(`is of the trust domain ${trustDomain}, --trust-domain is ${options.trustDomain}`)
-  }
-  signingKey(key) // which only a P-256 key can be
-  return { trustDomain, certificatePem: certificate.toString(), keyPem: key }
 }

@@ -195,7 +195,7 @@ t.test('lists that are broken, forged or expired: the ones before count, and an 
   )
   const serials = [new X509Certificate(bad.cert).serialNumber.toLowerCase()]
   await updateList(pki.folder, pki.authority, { serials, lifetimeMs: 1_000, nowUnixMs: Date.now() - 60_000 })
-  await server.logged('a revocation list has expired and is used on')
+  await server.logged('a revocation list has expired and is used on', 2) // of both ports
   await refused()
   t.ok((await figure(server, 'culvert_server_crl_expiry_seconds{flag="server-crl-file"}')) < 0)
 })

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { createJoinToken } from '../../src/pki/join-token.ts'
@@ -7,6 +7,7 @@ import { findToken, listTokens, removeToken, storeToken, useToken } from '../../
 const NOW = Date.UTC(2030, 0, 1)
 const MINUTE = 60_000
 const DAY = 86_400_000
+const by = { key: 'ab'.repeat(32), family: '01'.repeat(16) }
 const about = { cluster: 'eu-1', name: 'a1', createdUnixMs: NOW, expiresUnixMs: NOW + 15 * MINUTE }
 const made = (folder: string, more: Partial<typeof about> = {}) => {
   const token = createJoinToken('00'.repeat(32))
@@ -26,15 +27,24 @@ t.test('lets in whoever has the secret, until the token is used, over, or taken 
   t.match(findToken(folder, '../../etc/pa', secret, NOW), { kind: 'unknown' })
   t.match(findToken(folder, id, secret, about.expiresUnixMs - 1), { kind: 'good' })
   t.match(findToken(folder, id, secret, about.expiresUnixMs), { kind: 'expired' })
-  t.ok(useToken(folder, id))
-  t.notOk(useToken(folder, id), 'once')
-  t.match(findToken(folder, id, secret, NOW), { kind: 'used' })
+  t.ok(useToken(folder, id, by))
+  t.notOk(useToken(folder, id, { ...by, key: 'cd'.repeat(32) }), 'once')
+  t.match(findToken(folder, id, secret, NOW), { kind: 'used', by })
+  t.equal(statSync(join(folder, `${id}.used`)).mode & 0o777, 0o600)
+  t.match(findToken(folder, id, secret, about.expiresUnixMs - 1), { kind: 'used', by })
+  t.match(findToken(folder, id, secret, about.expiresUnixMs), { kind: 'used', by: undefined }, 'by nobody afterwards')
   t.match(findToken(folder, id, createJoinToken('').secret, NOW), { kind: 'unknown' }, 'said to who knows it only')
   const other = made(folder)
   t.ok(removeToken(folder, other.id))
   t.match(findToken(folder, other.id, other.secret, NOW), { kind: 'unknown' })
-  t.notOk(useToken(folder, other.id))
+  t.notOk(useToken(folder, other.id, by))
   t.notOk(removeToken(folder, id), 'that was used')
+})
+
+t.test('an id leads to no file elsewhere, whatever is in it', async (t) => {
+  const folder = t.testdir({ tokens: {} })
+  const { id, secret } = made(folder)
+  t.match(findToken(join(folder, 'tokens'), `../${id}`, secret, NOW), { kind: 'unknown' })
 })
 
 t.test('keeps no secret, and for nobody else', async (t) => {
@@ -53,7 +63,7 @@ t.test('lists all, the last one on top, and forgets what has long been over', as
     made(folder, { createdUnixMs: NOW + 1 }),
     made(folder, { expiresUnixMs: NOW - 8 * DAY }),
   ]
-  useToken(folder, first.id)
+  useToken(folder, first.id, by)
   writeFileSync(join(folder, 'notes.txt'), 'x')
   for (const [id, text] of [
     ['b'.repeat(12), 'no json'],
@@ -72,4 +82,12 @@ t.test('lists all, the last one on top, and forgets what has long been over', as
   t.notOk(readdirSync(folder).includes(`${old.id}.json`))
   t.strictSame(listTokens(join(folder, 'missing'), NOW), [])
   t.match(findToken(folder, 'c'.repeat(12), second.secret, NOW), { kind: 'unknown' })
+})
+
+t.test('a token whose user was not written down was used by nobody who could come again', async (t) => {
+  const folder = t.testdir()
+  const { id, secret } = made(folder)
+  renameSync(join(folder, `${id}.json`), join(folder, `${id}.used`)) // the server ended then
+  t.match(findToken(folder, id, secret, NOW), { kind: 'used', by: undefined })
+  t.notOk(useToken(folder, id, by))
 })

@@ -8,7 +8,7 @@ import { createJoinToken, plainFingerprint, writeJoinToken } from '../join-token
 import { parseLifetime } from '../lifetime.ts'
 import { readCertificates } from '../pem.ts'
 import { writeSecretFile } from '../store.ts'
-import { storeToken } from '../token-store.ts'
+import { removeToken, storeToken } from '../token-store.ts'
 import { authorityFlag, DEFAULT_AUTHORITY, tokenFolderFlag, tokenFolderOf } from './flags.ts'
 
 /** A token is a door that stands open. */
@@ -59,6 +59,12 @@ export const create: Command = {
     const [authority] = readCertificates(given.value('ca') ?? DEFAULT_AUTHORITY)
     if (!authority.ca)
       return { kind: 'failed', lines: [], warnings: [`--ca: ${given.value('ca')} is not the certificate of a CA`] }
+    if (!authority.checkIssued(authority)) {
+      const warnings = [
+        `--ca: ${given.value('ca')} is an intermediate CA, and agents know a hub by the self-signed one above it`,
+      ]
+      return { kind: 'failed', lines: [], warnings }
+    }
     const out = given.value('out')
     if (out !== undefined && existsSync(out)) {
       return {
@@ -67,11 +73,17 @@ export const create: Command = {
         warnings: [`--out: ${out} is there already: name another file, or remove it`],
       }
     }
+    const folder = tokenFolderOf(given)
     const token = createJoinToken(plainFingerprint(authority.fingerprint256))
     const expiresUnixMs = nowUnixMs + ttlMs
     const text = writeJoinToken(token)
-    if (out !== undefined) writeSecretFile(out, `${text}\n`)
-    storeToken(tokenFolderOf(given), token, { cluster, name, createdUnixMs: nowUnixMs, expiresUnixMs })
+    storeToken(folder, token, { cluster, name, createdUnixMs: nowUnixMs, expiresUnixMs })
+    try {
+      if (out !== undefined) writeSecretFile(out, `${text}\n`)
+    } catch (error) {
+      removeToken(folder, token.id) // nobody has it
+      throw error
+    }
     if (out === undefined) return { kind: 'done', lines: [text] }
     return {
       kind: 'done',

@@ -1,5 +1,5 @@
 /** `culvert token`: what people type and see. */
-import { readFileSync, statSync } from 'node:fs'
+import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { createAuthority } from '../../../src/pki/authority.ts'
@@ -10,6 +10,7 @@ import { create } from '../../../src/pki/token-commands/create.ts'
 import { list } from '../../../src/pki/token-commands/list.ts'
 import { revoke } from '../../../src/pki/token-commands/revoke.ts'
 import { findToken } from '../../../src/pki/token-store.ts'
+import { openSslCa } from '../../integration/openssl.ts'
 import { problemsOf, run } from '../commands/command.ts'
 
 const NOW = Date.UTC(2030, 0, 1)
@@ -58,11 +59,30 @@ t.test('what makes no sense is refused', async (t) => {
   ])
   const leaf = writePair(folder, 'leaf', await issueLeaf(authority, {}), 'keep').certificateFile
   t.match(await run(create, [...flags, '--ca', leaf]), { kind: 'failed', warnings: [/is not the certificate of a CA/] })
+  const { certFile } = openSslCa(t).intermediate('below')
+  t.match(await run(create, [...flags, '--ca', certFile]), { kind: 'failed', warnings: [/is an intermediate CA/] })
   await t.rejects(run(create, ['--ca', join(folder, 'none')]), { code: 'bad-option', message: /no such file/ })
   t.match(await problemsOf(list, 'x'), [/unexpected/])
   t.match(await problemsOf(revoke), [/name the ids/])
   t.match(await problemsOf(revoke, '../etc'), [/is no id of a token/])
 })
+
+t.test('who cannot have both the token and its file has neither', async (t) => {
+  const { folder, flags, tokens } = hub(t)
+  const nowhere = join(leafFile(folder), 'token')
+  await t.rejects(run(create, [...flags, '--out', nowhere]), { code: 'bad-option', message: /cannot be written to/ })
+  t.strictSame(await linesOf(list, ['--tokens', tokens]), ['There are none.'])
+  const out = join(folder, 'token')
+  await t.rejects(run(create, [...flags, '--tokens', leafFile(folder), '--out', out]), { code: 'bad-option' })
+  t.notOk(existsSync(out))
+})
+
+/** No folder. */
+function leafFile(folder: string): string {
+  const file = join(folder, 'a-file')
+  writeFileSync(file, '')
+  return file
+}
 
 t.test('tokens are listed without their secrets, and taken back', async (t) => {
   const { flags, tokens } = hub(t)
