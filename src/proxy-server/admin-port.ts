@@ -79,6 +79,7 @@ export function createAdminPort(
     opened.use(
       createStanding({
         port: 'admin',
+        trustDomain: options.trustDomain || undefined,
         authorities: () => watch?.current().ca,
         revocations: () => crlFiles.current('frontend'),
         clock,

@@ -114,6 +114,7 @@ export async function openServing(options: ServerOptions, deps: ServingDeps): Pr
     opened.use(
       createStanding({
         port,
+        trustDomain: options.trustDomain || undefined,
         authorities: () => tlsPorts.material(port).ca,
         revocations: () => crlFiles.current(port),
         clock,

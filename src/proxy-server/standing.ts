@@ -7,10 +7,12 @@ import { X509Certificate } from 'node:crypto'
 import type { TLSSocket } from 'node:tls'
 import type { Audit } from '../audit/record.ts'
 import { chainTo } from '../pki/chain.ts'
+import { readIdentity } from '../pki/identity.ts'
 import { splitCertificates } from '../pki/pem.ts'
 import type { Revocations } from '../pki/revocations.ts'
 import type { Clock } from '../platform/clock.ts'
 import type { Log } from '../platform/log.ts'
+import { principalOf } from './core/admission.ts'
 import type { CutOffCause, Port, ServerMetrics } from './metrics.ts'
 import { sourceOf } from './source.ts'
 
@@ -54,6 +56,8 @@ export type Standing = Disposable & {
 
 export type StandingDeps = {
   readonly port: Port | 'admin'
+  /** As for `readIdentity`. */
+  readonly trustDomain?: string | undefined
   readonly authorities: () => string | undefined
   readonly revocations: () => Revocations | undefined
   readonly clock: Clock
@@ -81,7 +85,8 @@ type Holder = {
   readonly sockets: Set<TLSSocket>
 }
 
-export function createStanding({ port, authorities, revocations, clock, log, metrics, audit }: StandingDeps): Standing {
+export function createStanding(deps: StandingDeps): Standing {
+  const { port, trustDomain, authorities, revocations, clock, log, metrics, audit } = deps
   const holders = new Map<string, Holder>() // by fingerprint; one that is left is kept until the next look
   const holderOf = new WeakMap<TLSSocket, Holder>()
   let bundle = authorities()
@@ -126,13 +131,14 @@ export function createStanding({ port, authorities, revocations, clock, log, met
 
   function cutOff(holder: Holder, why: CutOffCause): void {
     holder.cause = why
-    const { subject, serialNumber } = holder.leaf
+    const { subject, subjectAltName, serialNumber } = holder.leaf
     const who = { subject: subject?.replaceAll('\n', ', '), serial: serialNumber.toLowerCase() }
+    const principal = principalOf(readIdentity(subjectAltName, trustDomain), who.subject ?? '')
     const connections = holder.sockets.size
     log.warn({ port, why, ...who, connections }, 'connections cut off: their certificate is no longer good')
     for (const socket of holder.sockets) {
       metrics.cutOff(port, why)
-      audit?.({ event: 'cut-off', principal: who.subject, source: sourceOf(socket), reason: `certificate ${why}` })
+      audit?.({ event: 'cut-off', principal, source: sourceOf(socket), reason: `certificate ${why}` })
       socket.destroy()
     }
   }

@@ -76,6 +76,8 @@ t.test('agents, lanes and clients that are revoked lose what is open; others go 
   t.equal(await figure(server, cutOff('agent', 'revoked')), 2)
   t.equal(await figure(server, cutOff('frontend', 'revoked')), 1)
   t.match(await auditHas(auditLog, { event: 'cut-off', reason: 'certificate revoked' }, 3), [{ source: String }])
+  await auditHas(auditLog, { event: 'cut-off', principal: /^cluster\/[^/]+\/agent\// }, 2)
+  await auditHas(auditLog, { event: 'cut-off', principal: 'user/mallory' }, 1)
   t.equal(await figure(server, 'culvert_server_revoked_certificates{flag="server-crl-file"}'), 2)
   const [said] = server.log.filter(({ msg, port }) => msg.startsWith('connections cut off') && port === 'agent')
   t.match(said, { why: 'revoked', subject: /culvert:agent/, connections: 2 })
