@@ -42,7 +42,7 @@ t.test('the credentials of a cluster open nothing under the name of another one:
     t.match(text, /is of another cluster than the server name that was asked for/)
   }
   t.equal(figureIn(await hub.metrics(), unmapped) - before, CLUSTERS)
-  const refused = await auditHas(hub.audit, { event: 'frontend', verdict: 'refused' }, CLUSTERS)
+  const reason = /another cluster than the server name/
+  const refused = await auditHas(hub.audit, { event: 'frontend', verdict: 'refused', reason }, CLUSTERS)
   t.equal(refused.length, CLUSTERS)
-  for (const { reason } of refused) t.match(reason, /another cluster than the server name/)
 })
