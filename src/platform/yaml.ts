@@ -55,6 +55,11 @@ export function readYaml(text: string, limits: YamlLimits): ReadYaml {
   const { name, maxBytes = MAX_YAML_BYTES, maxDepth = MAX_YAML_DEPTH } = limits
   const bytes = Buffer.byteLength(text)
   if (bytes > maxBytes) return { ok: false, problems: [`${name}: expected at most ${maxBytes} bytes, got ${bytes}`] }
+  const alone = text.search(/\r(?!\n)/) // a line break by the standard, and by JSON a blank; the parser has it in texts
+  if (alone >= 0) {
+    const line = text.slice(0, alone).split('\n').length
+    return { ok: false, problems: [`${name}:${line}: expected lines that end with LF or CR LF, got a CR alone`] }
+  }
   const lines = new LineCounter()
   const at = (offset: number, what: string): string => `${name}:${Math.max(lines.linePos(offset).line, 1)}: ${what}`
   try {

@@ -15,6 +15,8 @@ export const MAX_POLICY_BYTES = 1_048_576
 const VERSION_DIGITS = 12
 /** Keys are as long as whoever wrote them liked. */
 const MAX_PLACE_CHARS = 200
+/** Nor does a key say what a terminal does. */
+const UNSEEN = /[\p{Cc}\p{Cf}]/gu
 
 export const policyOf = (rules: Rules): Policy => ({ rules, version: versionOf(writeRules(rules)) })
 
@@ -79,7 +81,7 @@ export function readPushedPolicy(text: string): Loaded<Policy> {
 
 function problemText({ pointer, expected }: Problem): string {
   const place = pointer === '' ? '' : `${pointer.slice(1, MAX_PLACE_CHARS).replaceAll('/', '.')}: `
-  return `${place}expected ${expected}`
+  return `${place}expected ${expected}`.replace(UNSEEN, '?')
 }
 
 /** @param text as `writeRules` gives it */

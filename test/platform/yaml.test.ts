@@ -86,6 +86,13 @@ t.test('a large map takes no square of its size', { timeout: 20_000 }, async (t)
   t.equal(problems(`${keys}\nk7: 2`).length, 1)
 })
 
+t.test('a CR alone, which is a line break to some, is refused with its line', async (t) => {
+  t.strictSame(values('a: 1\r\nb: 2\r\n'), [{ a: 1, b: 2 }])
+  const expected = 'expected lines that end with LF or CR LF, got a CR alone'
+  for (const text of ['\rtrue', 'a: 1\rb: 2', '"\r"', '# c\r']) t.strictSame(problems(text), [`f.yaml:1: ${expected}`])
+  t.strictSame(problems('a: 1\r\n\nb\r: 2'), [`f.yaml:3: ${expected}`])
+})
+
 t.test('never throws, whatever it reads', async (t) => {
   const { below, pick } = createRandom(7)
   const parts = [

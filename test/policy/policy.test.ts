@@ -1,7 +1,7 @@
 import t from 'tap'
 import { MAX_PUSHED_BYTES } from '../../src/policy/core/authorise.ts'
 import { MAX_PROBLEMS } from '../../src/policy/core/read-rules.ts'
-import { loadPolicy, MAX_POLICY_BYTES, policyOf, readPolicyText } from '../../src/policy/policy.ts'
+import { loadPolicy, MAX_POLICY_BYTES, policyOf, readPolicyText, readPushedPolicy } from '../../src/policy/policy.ts'
 
 const problems = (text: string): readonly string[] => {
   const read = readPolicyText(text, 'p.yaml')
@@ -86,5 +86,14 @@ t.test('to the byte', async (t) => {
     const text = written([...names, last(over)])
     t.equal(text.length, MAX_PUSHED_BYTES + over)
     t.equal(readPolicyText(text, 'p', 'hub').ok, over === 0)
+  }
+})
+
+t.test('a key of a stranger does nothing to the terminal or the log that shows it', async (t) => {
+  const key = '\\u001b[2J\\u202e\\ufeffx'
+  for (const read of [readPolicyText(`{"${key}": 1}`, 'p.yaml'), readPushedPolicy(`{"${key}": 1, "rules": []}`)]) {
+    t.notOk(read.ok)
+    if (!read.ok) t.match(read.problems.join('\n'), /^[ -~]*\?\[2J\?\?x: expected [ -~]+$/m)
+    if (!read.ok) t.notMatch(read.problems.join('\n'), /[\p{Cc}\p{Cf}]/u)
   }
 })
