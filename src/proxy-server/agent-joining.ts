@@ -134,6 +134,7 @@ export function createAgentJoining(
     const served = serveAgentStream(http, stream, { ...agent, principal }, itsDeps, {
       draining: events.draining,
       laneJoined: (lane) => standing?.follow(lane, socket),
+      refusing: events.refusing,
       gone(leaving, how) {
         letGo()
         leave?.()

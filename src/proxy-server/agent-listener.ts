@@ -93,6 +93,7 @@ export function createAgentListener(
     { admission, refusals, tenants, standing, streams: deps },
     {
       draining: events.draining,
+      refusing: events.refusing,
       gone: events.gone,
       connected(agent, http, certified) {
         certificates.connected(agent, http, certified)

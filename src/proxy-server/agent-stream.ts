@@ -95,6 +95,8 @@ export type NewAgent = {
 export type AgentStreamEvents = {
   /** Once at most: the agent wants no new connections while there is another one. */
   readonly draining: (agent: AgentStream) => void
+  /** It cannot read the policy that it was pushed, and refuses every dial; or can read another one. */
+  readonly refusing: (agent: AgentStream) => void
   /** Once, before the dials of an ending stream are told. */
   readonly gone: (agent: AgentStream, how: StreamEnd) => void
 }
@@ -164,7 +166,18 @@ export function serveAgentStream(
   )
 
   const takes = extensions.has('policy')
-  const policy = createPolicyPush({ session, takes, policy: () => deps.policy(agent.cluster), record, metrics, log })
+  const policy = createPolicyPush({
+    session,
+    takes,
+    policy: () => deps.policy(agent.cluster),
+    record,
+    refusing(is) {
+      self.refusing = is
+      if (!left) events.refusing(self)
+    },
+    metrics,
+    log,
+  })
   const self: AgentStream = {
     agentId: agent.agentId,
     cluster: agent.cluster,
@@ -172,6 +185,7 @@ export function serveAgentStream(
     hosts: hostsOf(agent.identifiers),
     defaultRoute: agent.identifiers.defaultRoute,
     draining: false,
+    refusing: false,
     session,
     record,
     laneSockets: () => lanes.sockets(),

@@ -19,6 +19,8 @@ export type PolicyPushDeps = {
   /** The hub's; none: it says nothing. */
   readonly policy: () => Policy | undefined
   readonly record: { policy: PushedPolicy | undefined }
+  /** Whether the agent refuses every dial, as it cannot read the policy: told when that changes. */
+  readonly refusing: (is: boolean) => void
   readonly metrics: Pick<ServerMetrics, 'policyAnswered'>
   readonly log: Log
 }
@@ -28,7 +30,15 @@ const EVERYTHING = policyOf([{ verdict: 'allow', ranges: [], names: [], ports: [
 /** Longest reason that is kept: characters. */
 const MAX_REASON_CHARS = 256
 
-export function createPolicyPush({ session, takes, policy, record, metrics, log }: PolicyPushDeps): PolicyPush {
+export function createPolicyPush({
+  session,
+  takes,
+  policy,
+  record,
+  refusing,
+  metrics,
+  log,
+}: PolicyPushDeps): PolicyPush {
   return {
     push() {
       // What was pushed is in force until something else is: a policy that is gone is told as one that allows all.
@@ -36,6 +46,7 @@ export function createPolicyPush({ session, takes, policy, record, metrics, log 
       if (current === undefined || !takes) return
       const { version, text } = forAgents(current)
       if (version === record.policy?.version) return
+      if (record.policy?.state === 'refused') refusing(false) // it may be able to read this one
       record.policy = { version, state: 'pushed' }
       session.pushPolicy(version, text)
     },
@@ -44,6 +55,7 @@ export function createPolicyPush({ session, takes, policy, record, metrics, log 
       const state = accepted ? 'accepted' : 'refused'
       metrics.policyAnswered(state)
       record.policy = { version, state, ...(!accepted && { reason: reason.slice(0, MAX_REASON_CHARS) }) }
+      if (!accepted) refusing(true)
       if (accepted) log.info({ version }, 'agent took the policy')
       else log.error(record.policy, 'agent cannot read the policy, it dials nothing')
     },

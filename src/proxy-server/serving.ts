@@ -182,9 +182,10 @@ export async function openServing(options: ServerOptions, deps: ServingDeps): Pr
         agentsChanged()
       },
       draining(agent) {
-        clusters.drain(agent.cluster, agent)
+        clusters.changed(agent.cluster, agent)
         facts.draining(agent)
       },
+      refusing: (agent) => clusters.changed(agent.cluster, agent),
       refused: facts.refused,
       gone(agent, how) {
         clusters.remove(agent.cluster, agent)

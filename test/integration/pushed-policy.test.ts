@@ -10,7 +10,7 @@ import { eventually } from './deadline.ts'
 import { fetchFrom, figure } from './figures.ts'
 import { echo, listenTarget } from './target.ts'
 import { type Agent, type Server, startAgent, startServer } from './tunnel.ts'
-import { allExtensions, connectAgentPort, openStream, type WireAgent } from './wire-agent.ts'
+import { allExtensions, connectAgentPort, joinWireAgent, openStream, type WireAgent } from './wire-agent.ts'
 
 const pki = await makePki(t)
 const target = await listenTarget(t, echo)
@@ -129,6 +129,26 @@ t.test('both ends tell their audit logs what was denied, and by which rule', asy
   const denied = { event: 'dial', verdict: 'refused' }
   t.match(await auditHas(hub, denied), [{ destination: `127.0.0.1:${port}`, reason: /rule 2, deny 127\.0\.0\.0\/8/ }])
   t.match(await auditHas(cell, denied), [{ destination: `localhost:${port}`, reason: /policy of the server: rule 2/ }])
+})
+
+t.test('an agent that cannot read the policy is asked only when there is no other one', async (t) => {
+  const { server } = await start(t, 'rules: [{ allow: { cidr: 127.0.0.1 } }]')
+  const poor = await joinWireAgent(t, server, allExtensions)
+  const { version } = await poor.next('POLICY')
+  poor.send({ type: 'POLICY_ACK', version, accepted: 0, reason: 'of another time' })
+  await server.logged('agent cannot read the policy, it dials nothing')
+  const alone = askFor(server, target.address)
+  const { random } = await poor.next('DIAL_REQ')
+  poor.send({ type: 'DIAL_RSP', error: 'no policy that can be read', connectId: 0, random })
+  t.match(await alone, { status: 502, body: /no policy that can be read/ })
+  await startAgent(t, server)
+  await eventually(
+    'the other one is there',
+    () => fleetOf(server),
+    ({ clusters }) => clusters[0]?.agents.length === 2,
+  )
+  for (let dials = 0; dials < 12; dials++) await works(server, target.address)
+  t.equal(poor.received.filter(({ type }) => type === 'DIAL_REQ').length, 1, 'by lot it would have been asked again')
 })
 
 t.test('a policy that the budget has no room for ends the stream of its agent, and nothing else', async (t) => {

@@ -112,6 +112,7 @@ export async function agentPort(t: Test, options: AgentPortOptions = {}): Promis
     {
       connected: (stream) => connected.push(stream),
       draining: (stream) => draining.push(stream),
+      refusing: () => {},
       gone(stream) {
         gone.push(stream)
         options.whenGone?.(stream)

@@ -19,6 +19,7 @@ function stream(agentId: string, more: Partial<AgentStream['record']> = {}): Age
     hosts: hostsOf(identifiers),
     defaultRoute: false,
     draining: false,
+    refusing: false,
     session,
     laneSockets: () => [],
     judgesAddresses: true,

@@ -17,11 +17,13 @@ function setup(takes = true) {
   const sent: (readonly [version: string, rules: string])[] = []
   const record: { policy: PushedPolicy | undefined } = { policy: undefined }
   const metrics = recordedMetrics()
+  const refusing: boolean[] = []
   const push = createPolicyPush({
     session: { pushPolicy: (version, rules) => sent.push([version, rules]) },
     takes,
     policy: () => current,
     record,
+    refusing: (is) => refusing.push(is),
     metrics,
     log: recordedLog(),
   })
@@ -29,7 +31,7 @@ function setup(takes = true) {
     current = next
     push.push()
   }
-  return { push, set, sent, record, metrics }
+  return { push, set, sent, record, refusing, metrics }
 }
 
 t.test('says nothing without a policy, and nothing to an agent that takes none', async (t) => {
@@ -81,4 +83,19 @@ t.test('says nothing twice, and takes a policy that is gone back by one that all
     sent.slice(1).map(([, text]) => text),
     ['{"rules":[{"allow":{}}]}'],
   )
+})
+
+t.test('an agent refuses every dial from the policy that it cannot read to the next one', async (t) => {
+  const { push, set, sent, refusing } = setup()
+  const answer = (accepted: boolean): void => push.answered({ version: sent.at(-1)?.[0] ?? '', accepted, reason: '' })
+  set(policy({ allow: { cidr: '10.0.0.0/8' } }))
+  answer(false)
+  answer(false)
+  t.strictSame(refusing, [true])
+  set(policy({ allow: { cidr: '10.1.0.0/16' } }))
+  t.strictSame(refusing, [true, false])
+  answer(true)
+  set(policy({ allow: { cidr: '10.2.0.0/16' } }))
+  answer(true)
+  t.strictSame(refusing, [true, false])
 })

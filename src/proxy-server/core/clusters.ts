@@ -1,16 +1,18 @@
 /**
  * The agents that are connected, by cluster, and the choice of one for a dial. Pure.
  *
- * An agent that drains is the last resort: it is chosen when no strategy finds another one. Source: docs/protocol.md
- * section 7.
+ * An agent that drains is chosen when no strategy finds another one, and one that refuses every dial when none that drains is
+ * found either. Source: docs/protocol.md section 7.
  */
 import { type AgentIndex, createAgentIndex, type IndexedAgent } from './agent-index.ts'
 import type { Strategy } from './strategies.ts'
 
 /** What the choice needs to know of an agent's stream. */
 export type PooledAgent = IndexedAgent & {
-  /** It asked for no new connections while another agent has room. Whoever sets it says so by `drain`. */
+  /** It asked for no new connections while another agent has room. Whoever sets it says so by `changed`. */
   draining: boolean
+  /** It cannot read the policy that it was pushed, and dials nothing. Whoever sets it says so by `changed`. */
+  refusing: boolean
   /** Whether it takes the policy that is pushed, and so judges what names resolve to. */
   readonly judgesAddresses: boolean
 }
@@ -18,10 +20,10 @@ export type PooledAgent = IndexedAgent & {
 export type Clusters<A extends PooledAgent> = {
   readonly add: (cluster: string, agent: A) => void
   readonly remove: (cluster: string, agent: A) => void
-  /** The agent drains from now on. */
-  readonly drain: (cluster: string, agent: A) => void
+  /** Whether the agent drains, or refuses, is not as it was. */
+  readonly changed: (cluster: string, agent: A) => void
   /**
-   * An agent of the cluster, by the strategies in their order: one that does not drain, or else one that does.
+   * An agent of the cluster, by the strategies in their order: one that serves, or else one that drains, or one that refuses.
    *
    * @param address host:port of the target
    * @param random from 0 up to, not including, 1
@@ -49,7 +51,10 @@ type Pool<A> = {
   /** Those that judge addresses: in an index of their own, since a choice among all may find a hundred others first. */
   readonly judges: Choice<A>
 }
-type Choice<A> = { readonly available: AgentIndex<A>; readonly draining: AgentIndex<A> }
+/** By rank: who serves, who drains, who refuses. */
+type Choice<A> = readonly AgentIndex<A>[]
+const RANKS = 3
+const rankOf = ({ draining, refusing }: PooledAgent): number => (refusing ? 2 : draining ? 1 : 0)
 
 /** @param order at least one strategy */
 export function createClusters<A extends PooledAgent>(order: readonly Strategy[]): Clusters<A> {
@@ -59,7 +64,7 @@ export function createClusters<A extends PooledAgent>(order: readonly Strategy[]
   function poolOf(cluster: string): Pool<A> {
     const known = pools.get(cluster)
     if (known) return known
-    const choice = (): Choice<A> => ({ available: createAgentIndex<A>(order), draining: createAgentIndex<A>(order) })
+    const choice = (): Choice<A> => Array.from({ length: RANKS }, () => createAgentIndex<A>(order))
     const pool = { streams: new Set<A>(), all: choice(), judges: choice() }
     pools.set(cluster, pool)
     return pool
@@ -67,7 +72,7 @@ export function createClusters<A extends PooledAgent>(order: readonly Strategy[]
 
   const count = (strategy: Strategy): number => {
     let sum = 0
-    for (const { all } of pools.values()) sum += countEither(all.available, all.draining, strategy)
+    for (const { all } of pools.values()) sum += countAny(all, strategy)
     return sum
   }
 
@@ -75,26 +80,22 @@ export function createClusters<A extends PooledAgent>(order: readonly Strategy[]
     add(cluster, agent) {
       const pool = poolOf(cluster)
       pool.streams.add(agent)
-      for (const { available, draining } of choicesOf(pool, agent)) {
-        const index = agent.draining ? draining : available
-        index.add(agent)
-      }
+      for (const choice of choicesOf(pool, agent)) choice[rankOf(agent)]?.add(agent)
     },
     remove(cluster, agent) {
       const pool = pools.get(cluster)
       if (!pool?.streams.delete(agent)) return
-      for (const { available, draining } of choicesOf(pool, agent)) {
-        available.remove(agent)
-        draining.remove(agent)
-      }
+      for (const index of choicesOf(pool, agent).flat()) index.remove(agent)
       if (pool.streams.size === 0) pools.delete(cluster)
     },
-    drain(cluster, agent) {
+    changed(cluster, agent) {
       const pool = pools.get(cluster)
       if (!pool?.streams.has(agent)) return
-      for (const { available, draining } of choicesOf(pool, agent)) {
-        available.remove(agent)
-        draining.add(agent)
+      for (const choice of choicesOf(pool, agent)) {
+        for (const [rank, index] of choice.entries()) {
+          if (rank === rankOf(agent)) index.add(agent)
+          else index.remove(agent)
+        }
       }
     },
     pick: (cluster, address, random, except) => pickFrom(pools.get(cluster)?.all, address, random, except),
@@ -111,12 +112,19 @@ const choicesOf = <A extends PooledAgent>({ all, judges }: Pool<A>, { judgesAddr
   judgesAddresses ? [all, judges] : [all]
 
 function pickFrom<A>(from: Choice<A> | undefined, address: string, random: number, except?: A): A | undefined {
-  return from?.available.pick(address, random, except) ?? from?.draining.pick(address, random, except)
+  for (const index of from ?? []) {
+    const found = index.pick(address, random, except)
+    if (found) return found
+  }
+  return undefined
 }
 
-function countEither<A>(one: AgentIndex<A>, other: AgentIndex<A>, strategy: Strategy): number {
-  const counted = one.entries(strategy)
-  let sum = counted.size
-  for (const entry of other.entries(strategy).keys()) if (!counted.has(entry)) sum++
+/** What is in several, once. */
+function countAny<A>(choice: Choice<A>, strategy: Strategy): number {
+  const [first, ...others] = choice.map((index) => index.entries(strategy))
+  let sum = first?.size ?? 0
+  others.forEach((entries, at) => {
+    for (const entry of entries.keys()) if (![first, ...others.slice(0, at)].some((before) => before?.has(entry))) sum++
+  })
   return sum
 }

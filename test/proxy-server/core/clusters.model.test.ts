@@ -31,17 +31,19 @@ const ORDERS: readonly (readonly Strategy[])[] = [
   ['default', 'destHost'],
 ]
 
+const rankOf = ({ draining, refusing }: Agent): string => (refusing ? 'refuses' : draining ? 'drains' : 'serves')
+
 /** The rules as one would say them: all agents looked through for each question. */
 function candidates(agents: readonly Agent[], order: readonly Strategy[], address: string, except?: Agent): Agent[] {
   const host = address.startsWith('[') ? address.slice(1, address.indexOf(']')) : address.split(':')[0]!
-  for (const draining of [false, true]) {
+  for (const rank of ['serves', 'drains', 'refuses']) {
     for (const strategy of order) {
       const able = agents.filter((agent) => {
-        if (agent === except || agent.draining !== draining) return false
+        if (agent === except || rankOf(agent) !== rank) return false
         if (strategy === 'defaultRoute') return agent.defaultRoute
         return strategy === 'default' || agent.hosts.has(host)
       })
-      // Of one id the oldest, or the one that drains for the longest time.
+      // Of one id the oldest, or the one that drains, or refuses, for the longest time.
       const byAge = able.toSorted((one, other) => one.since - other.since)
       const oldest = byAge.filter((agent) => byAge.find(({ agentId }) => agentId === agent.agentId) === agent)
       if (oldest.length > 0) return oldest
@@ -79,6 +81,7 @@ function runSchedule(seed: number): void {
         number: step,
         since: step,
         draining: random.below(8) === 0,
+        refusing: random.below(8) === 0,
         hosts,
         defaultRoute: random.below(3) === 0,
         judgesAddresses: random.below(2) === 0,
@@ -86,9 +89,11 @@ function runSchedule(seed: number): void {
       agents.push(fresh)
       clusters.add('default', fresh)
     } else if (kind < 6 && chosen) {
-      if (!chosen.draining) chosen.since = step
-      chosen.draining = true
-      clusters.drain('default', chosen)
+      const rank = rankOf(chosen)
+      if (kind === 4) chosen.draining = true
+      else chosen.refusing = !chosen.refusing
+      if (rankOf(chosen) !== rank) chosen.since = step
+      clusters.changed('default', chosen)
     } else if (kind < 8 && chosen) {
       agents.splice(agents.indexOf(chosen), 1)
       clusters.remove('default', chosen)
@@ -124,13 +129,13 @@ t.test('picks among 10,000 agents as fast as among ten', async (t) => {
   const clusters = createClusters<Agent>(['destHost', 'defaultRoute', 'default'])
   const agents = Array.from({ length: 10_000 }, (_, number): Agent => {
     const hosts = new Set(['shared', `node-${number}`, `10.0.${number >> 8}.${number & 255}`])
-    const able = { draining: false, hosts, defaultRoute: true, judgesAddresses: true }
+    const able = { draining: false, refusing: false, hosts, defaultRoute: true, judgesAddresses: true }
     return { agentId: `agent-${number}`, number, since: number, ...able }
   })
   for (const agent of agents) clusters.add('default', agent)
   for (const agent of agents.slice(1)) {
     agent.draining = true
-    clusters.drain('default', agent)
+    clusters.changed('default', agent)
   }
   // Looking through all agents for each would take minutes. What one pick costs is looked at by the scale, not the clock.
   const picks = 300_000

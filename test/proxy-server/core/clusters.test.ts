@@ -5,7 +5,15 @@ import type { Strategy } from '../../../src/proxy-server/core/strategies.ts'
 type Agent = PooledAgent & { readonly name: string }
 
 function agent(agentId: string, name = agentId, hosts: string[] = [], defaultRoute = false): Agent {
-  return { agentId, name, draining: false, hosts: new Set(hosts), defaultRoute, judgesAddresses: false }
+  return {
+    agentId,
+    name,
+    draining: false,
+    refusing: false,
+    hosts: new Set(hosts),
+    defaultRoute,
+    judgesAddresses: false,
+  }
 }
 
 function pool(order: readonly Strategy[], ...agents: Agent[]): Clusters<Agent> {
@@ -17,7 +25,7 @@ function pool(order: readonly Strategy[], ...agents: Agent[]): Clusters<Agent> {
 function drain(clusters: Clusters<Agent>, ...agents: Agent[]): void {
   for (const each of agents) {
     each.draining = true
-    clusters.drain('default', each)
+    clusters.changed('default', each)
   }
 }
 
@@ -47,6 +55,30 @@ t.test('prefers whoever does not drain, also a younger stream of the same id', a
   t.strictSame(picked(clusters), ['b'])
   drain(clusters, b)
   t.strictSame(picked(clusters), ['a1', 'b'], 'rather than nobody')
+})
+
+t.test('an agent that refuses every dial comes after all others, those that drain among them', async (t) => {
+  const [a, b, c] = [agent('a'), agent('b'), agent('c')]
+  const clusters = pool(ANY, a, b, c)
+  const refuse = (each: Agent, refusing: boolean): void => {
+    each.refusing = refusing
+    clusters.changed('default', each)
+  }
+  refuse(a, true)
+  t.strictSame(picked(clusters), ['b', 'c'])
+  drain(clusters, b, c)
+  t.strictSame(picked(clusters), ['b', 'c'])
+  drain(clusters, a)
+  t.strictSame(picked(clusters), ['b', 'c'])
+  refuse(b, true)
+  clusters.remove('default', c)
+  t.strictSame(picked(clusters), ['a', 'b'], 'rather than nobody: the client hears why')
+  t.strictSame(clusters.backends(), { default: 2 })
+  refuse(a, false)
+  t.strictSame(picked(clusters), ['a'])
+  const late = { ...agent('late'), refusing: true }
+  clusters.add('default', late)
+  t.strictSame(picked(clusters), ['a'])
 })
 
 t.test('an agent that drains is the last resort after all strategies, not before the next one', async (t) => {
@@ -125,7 +157,7 @@ t.test('keeps clusters apart, whatever their agents call themselves', async (t) 
     t.strictSame(clusters.names(), ['eu-1', '__proto__'])
     t.strictSame(clusters.of('eu-1'), [here])
     clusters.remove('eu-1', there)
-    clusters.drain('eu-1', there)
+    clusters.changed('eu-1', there)
     t.strictSame(clusters.of('eu-1'), [here])
     t.strictSame(clusters.backends(), { [strategy]: 2 })
   }
@@ -173,7 +205,7 @@ t.test('is ready when the first strategy has somebody, whatever the others have'
     clusters.add('default', enough)
     t.ok(clusters.ready(), first)
     enough.draining = true
-    clusters.drain('default', enough)
+    clusters.changed('default', enough)
     t.ok(clusters.ready(), `${first}: as konnectivity, also while it drains`)
     clusters.remove('default', enough)
     t.notOk(clusters.ready(), first)
