@@ -84,7 +84,7 @@ function checkAs(of: PolicyOf, text: string, documents: readonly unknown[] | und
   const read = readPolicyText(text, 'p.yaml', of)
   if (!read.ok) {
     hold(read.problems.length > 0, () => 'refused without a word')
-    const vague = read.problems.find((problem) => !/^p\.yaml(:[1-9]\d*)?: \S/.test(problem))
+    const vague = read.problems.find((problem) => !/^p\.yaml(:[1-9]\d*)?: ./s.test(problem))
     hold(vague === undefined, () => `no place: ${vague}`)
     return 'refused'
   }
