@@ -20,7 +20,7 @@ import { faultAnswer, type Unroutable, unroutableAnswer } from './core/refusal.t
 import type { Chosen } from './core/routes.ts'
 import { startDial } from './dialing.ts'
 import type { Refusal, RouterMetrics, RouteTally } from './metrics.ts'
-import { type Splice, type SpliceEnd, splice } from './splice.ts'
+import { askIfThere, type Splice, type SpliceEnd, splice } from './splice.ts'
 
 /** Bytes behind the ClientHello that are kept while a backend is dialled, before the client is not read any more. */
 const MAX_EARLY_BYTES = 16_384
@@ -68,7 +68,7 @@ export function serveClient(socket: Socket, expectsHeader: boolean, deps: Client
   let timer: Disposable | undefined = clock.after(limits.helloTimeoutMs, () => refuse('slow'))
   let dial: Disposable | undefined
   let joined: Splice | undefined
-  let leaveRoute = (): void => {}
+  let leaveRoute = nothing
 
   const client: Client = {
     state: () => state,
@@ -80,6 +80,7 @@ export function serveClient(socket: Socket, expectsHeader: boolean, deps: Client
     },
     look(nowMs, limits) {
       if (joined) joined.look(nowMs, limits)
+      else if (state === 'dialing') askIfThere(socket)
     },
   }
 
@@ -110,20 +111,35 @@ export function serveClient(socket: Socket, expectsHeader: boolean, deps: Client
     if (found === undefined || found.kind === 'more') return
     if (found.kind === 'refused') return refuse(found.fault, faultAnswer(found.fault, found.alert), found.why)
     metrics.helloRead(clock.now() - startMs)
-    const chosen = deps.choose(found.hello)
-    if (chosen.kind !== 'route') return turnAway(chosen.kind)
-    const tally = deps.tally(chosen.route)
-    if (tally.open >= chosen.route.maxConnections) {
-      deps.limited(`route ${chosen.route.name}`, chosen.route.maxConnections)
-      return turnAway('route-full')
-    }
-    enter(chosen.route, tally)
+    seekRoute(found.hello)
   }
 
-  function enter(route: Route, tally: RouteTally): void {
+  function seekRoute(hello: ClientHello): void {
+    const chosen = deps.choose(hello)
+    if (chosen.kind !== 'route') return turnAway(chosen.kind)
+    const { route } = chosen
+    const tally = deps.tally(route)
+    if (tally.open >= route.maxConnections) {
+      deps.limited(`route ${route.name}`, route.maxConnections)
+      return turnAway('route-full')
+    }
+    const { pendingDialsPerRoute } = deps.limits()
+    if (tally.dialing >= pendingDialsPerRoute) {
+      deps.limited(`pendingDialsPerRoute of ${route.name}`, pendingDialsPerRoute)
+      return turnAway('dials-full')
+    }
+    enter(hello, route, tally)
+  }
+
+  function enter(hello: ClientHello, route: Route, tally: RouteTally): void {
     const sinceMs = clock.now()
     tally.open++
-    leaveRoute = () => void tally.open--
+    tally.dialing++
+    leaveRoute = () => {
+      leaveRoute = nothing
+      if (!joined) tally.dialing--
+      tally.open--
+    }
     decide('dialing')
     dial = startDial(
       {
@@ -134,6 +150,10 @@ export function serveClient(socket: Socket, expectsHeader: boolean, deps: Client
           join(backend, member, route, tally)
         },
         failed(why) {
+          if (why === 'no-backend' && isOutdated(hello, route)) {
+            leaveRoute()
+            return seekRoute(hello)
+          }
           if (why === 'no-backend' || why === 'deadline') tally.misses[why]++ // who was asked is counted already
           turnAway('no-backend')
         },
@@ -146,6 +166,12 @@ export function serveClient(socket: Socket, expectsHeader: boolean, deps: Client
     )
   }
 
+  /** A reload may take away the name that a client waits for. */
+  function isOutdated(hello: ClientHello, route: Route): boolean {
+    const now = deps.choose(hello)
+    return now.kind !== 'route' || now.route !== route
+  }
+
   function join(backend: Socket, member: Member, route: Route, tally: RouteTally): void {
     state = 'joined'
     socket.off('data', data).off('end', left).off('error', left).off('close', closed)
@@ -155,6 +181,7 @@ export function serveClient(socket: Socket, expectsHeader: boolean, deps: Client
     tally.bytes.fromClients += bytes.length
     backend.write(header.length > 0 ? Buffer.concat([header, bytes]) : bytes)
     held = growingBytes()
+    tally.dialing--
     joined = splice(socket, backend, tally.bytes, clock.now(), (how) => {
       tally.ends[how]++
       closed()
@@ -170,6 +197,7 @@ export function serveClient(socket: Socket, expectsHeader: boolean, deps: Client
     deps.log.debug({ why, detail, ip: ends.source.ip }, 'refused a client')
     count(why)
     decide('answered')
+    leaveRoute() // who only reads its answer takes no room there
     held = growingBytes()
     if (answer === undefined) return reset(socket)
     socket.end(answer)
@@ -209,6 +237,8 @@ export function serveClient(socket: Socket, expectsHeader: boolean, deps: Client
   socket.on('close', closed)
   return client
 }
+
+const nothing = (): void => {}
 
 function endsOf({ remoteAddress = '', remotePort = 0, localAddress = '', localPort = 0 }: Socket): Ends {
   return { source: { ip: remoteAddress, port: remotePort }, destination: { ip: localAddress, port: localPort } }

@@ -21,19 +21,23 @@ export type Refusal =
   | 'no-backend'
   | 'full' // the limit of all connections
   | 'route-full' // that of its route
+  | 'dials-full' // too many of its route wait for a backend
   | 'source-full' // that of the address it comes from
   | 'crowded' // too many have not said yet where they want to go
   | 'shutdown'
 
-/** Of one route, for as long as the configuration has it. */
+/** Of one route, for as long as the configuration has it or a connection of it is open. */
 export type RouteTally = {
   open: number
+  /** Of these, those that wait for a backend. */
+  dialing: number
   readonly bytes: Bytes
   readonly ends: Record<SpliceEnd, number>
   readonly misses: Record<DialFailure, number>
 }
 export const newTally = (): RouteTally => ({
   open: 0,
+  dialing: 0,
   bytes: { fromClients: 0, toClients: 0 },
   ends: { finished: 0, reset: 0, idle: 0, 'half-closed': 0, shutdown: 0 },
   misses: { 'no-backend': 0, refused: 0, timeout: 0, deadline: 0 },

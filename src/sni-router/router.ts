@@ -97,7 +97,8 @@ export function createRouter(first: RouterConfig, deps: RouterDeps): Router {
     const all = routesOf(next)
     config = next
     choose = routeTable(next.routes, next.fallback)
-    tallies = new Map(all.map(({ name }) => [name, tallies.get(name) ?? newTally()]))
+    const stay = [...tallies].filter(([, { open }]) => open > 0) // a route may come back while connections of it stand
+    tallies = new Map([...stay, ...all.map(({ name }) => [name, tallies.get(name) ?? newTally()] as const)])
     backends.use(
       all.flatMap((route) => route.backends),
       next.health,

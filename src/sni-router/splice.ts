@@ -69,9 +69,14 @@ export function splice(
       const isHalfClosed = client.readableEnded || backend.readableEnded
       if (isHalfClosed && stillMs >= halfClosedTimeoutMs) return breakOff('half-closed')
       if (idleTimeoutMs > 0 && stillMs >= idleTimeoutMs) return breakOff('idle')
-      for (const socket of [client, backend]) if (isDeaf(socket)) socket.write(nothing)
+      for (const socket of [client, backend]) askIfThere(socket)
     },
   }
+}
+
+/** A socket that is not read: it breaks if the kernel knows that the peer has gone. */
+export function askIfThere(socket: Socket): void {
+  if (isDeaf(socket)) socket.write(nothing)
 }
 
 /** Not read, with nothing under way that would fail; after our own end no write can ask, and the deadline of that counts. */

@@ -6,7 +6,7 @@ import { readBytes } from './client.ts'
 import { event, eventually, within } from './deadline.ts'
 import { figure, figureBecomes } from './figures.ts'
 import { connectRaw, nextBackend, startFrontDoor } from './front-door.ts'
-import { dialsUnderWay, echo, idle, listenTarget, silent, stuckTarget } from './target.ts'
+import { closedPort, dialsUnderWay, echo, idle, listenTarget, silent, stuckTarget } from './target.ts'
 
 const refused = (why: string): string => `culvert_router_refused_clients_total{why="${why}"}`
 const ends = (how: string): string => `culvert_router_connection_ends_total{route="a",how="${how}"}`
@@ -223,6 +223,71 @@ t.test('what a client sends while its backend is dialled is bounded, and arrives
   const back = readBytes(client, hello.length + early.length)
   stuck.release()
   t.ok((await back).subarray(hello.length).equals(early))
+})
+
+t.test(
+  'a client that vanishes while its backend is dialled, and it is read no more, takes its dial along',
+  async (t) => {
+    const { stuck, client } = await startDial(t)
+    client.write(Buffer.alloc(32 * 2 ** 20))
+    await untilStuck(client)
+    t.equal(dialsUnderWay(stuck.port).length, 1)
+    client.resetAndDestroy()
+    await eventually(
+      'nobody dials any more',
+      () => dialsUnderWay(stuck.port).length,
+      (count) => count === 0,
+    )
+  },
+)
+
+t.test('a route has so many dials under way and no more, and gives the place of each back', async (t) => {
+  const [stuck, target] = [await stuckTarget(t), await listenTarget(t, echo)]
+  const router = await startFrontDoor(t, {
+    routes: [...routeTo(stuck.address), { name: 'b', hosts: ['b.example'], backends: [target.address] }],
+    limits: { dialTimeout: '5m', dialDeadline: '5m', pendingDialsPerRoute: 1 },
+    healthCheck: { interval: '1h', timeout: '1ms' },
+  })
+  const send = async (bytes: Buffer): Promise<Socket> => {
+    const socket = await connectRaw(t, router.port)
+    socket.write(bytes)
+    return socket
+  }
+  const dials = (wanted: number): Promise<unknown> =>
+    eventually(
+      `${wanted} under way`,
+      () => dialsUnderWay(stuck.port).length,
+      (count) => count === wanted,
+    )
+  const first = await send(hello)
+  await dials(1)
+  t.equal((await readBytes(await send(hello), 7)).toString('hex'), '15030100020250', 'internal_error')
+  await figureBecomes(router, refused('dials_full'), 1)
+  t.match(await router.logged('a limit is reached: clients are refused'), {
+    what: 'pendingDialsPerRoute of a',
+    limit: 1,
+  })
+  const other = await nodeHello({ servername: 'b.example' })
+  t.ok((await readBytes(await send(other), other.length)).equals(other), 'another route')
+  first.destroy()
+  await dials(0)
+  const second = await send(hello)
+  await dials(1)
+  stuck.release()
+  t.ok((await readBytes(second, hello.length)).equals(hello))
+  t.ok((await readBytes(await send(hello), hello.length)).equals(hello), 'which is joined, and waits no more')
+})
+
+t.test('who is told that there is no backend takes no room of its route while it reads that', async (t) => {
+  const [route] = routeTo(await closedPort())
+  const router = await startFrontDoor(t, { routes: [{ ...route, maxConnections: 1 }] })
+  for (let count = 1; count <= 2; count++) {
+    const client = await connectRaw(t, router.port)
+    client.write(hello)
+    t.equal((await readBytes(client, 7)).toString('hex'), '15030100020250', 'internal_error')
+    await figureBecomes(router, refused('no_backend'), count)
+  }
+  t.equal(await figure(router, 'culvert_router_open_connections{route="a"}'), 0)
 })
 
 t.test('a client that vanishes while nothing is read from it is noticed, and so is a backend', async (t) => {

@@ -166,3 +166,31 @@ t.test('fails where a name has no address, and keeps those it had', async (t) =>
   answers.get('backend')?.({ ips: [] })
   t.equal(await within(dial().outcome, 'an outcome'), 'no-backend')
 })
+
+t.test('who is connected is left alone by the times that were for the dial', async (t) => {
+  const target = await listenTarget(t, echo)
+  const { clock, dial } = setup(t, [{ host: '127.0.0.1', port: target.port }])
+  const before = clock.waiting()
+  const { dialing, outcome, missed } = dial()
+  const socket = (await within(outcome, 'a connection')) as Socket
+  t.equal(clock.waiting(), before, 'nothing of it is to come')
+  clock.advance(60_000)
+  dialing[Symbol.dispose]()
+  t.notOk(socket.destroyed)
+  t.strictSame(missed, [])
+})
+
+t.test('of equals it asks the one that was asked longest ago, and no more than eight for one client', async (t) => {
+  const closed = await Promise.all(Array.from({ length: 9 }, async () => portOf(await closedPort())))
+  const { dial } = setup(t, closed)
+  const shown = closed.map(({ host, port }) => `${host}:${port} refused`)
+  for (const expected of [
+    shown.slice(0, 8),
+    [shown[8], ...shown.slice(0, 7)],
+    [shown[7], shown[8], ...shown.slice(0, 6)],
+  ]) {
+    const { outcome, missed } = dial()
+    await within(outcome, 'an outcome')
+    t.strictSame(missed, expected)
+  }
+})

@@ -3,7 +3,9 @@ import { connect, type Socket } from 'node:net'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import t, { type Test } from 'tap'
-import { eventually } from '../integration/deadline.ts'
+import { readBytes } from '../integration/client.ts'
+import { eventually, within } from '../integration/deadline.ts'
+import { connectRaw } from '../integration/front-door.ts'
 import { listenTarget, silent } from '../integration/target.ts'
 import { extension, helloRecords, serverName } from './hellos.ts'
 import { startRouter } from './router-in-process.ts'
@@ -68,4 +70,22 @@ t.test('a client that leaves while a name is looked up is not kept until there i
     (count) => count === 0,
   )
   await keepsLittle(t, before)
+})
+
+t.test('what a client sends behind its answer is not kept', async (t) => {
+  const { router, port } = await startRouter(t, 'backend.example:1')
+  const client = await connectRaw(t, port)
+  client.write(helloRecords({ extensions: [serverName('other.example')] }))
+  t.equal((await readBytes(client, 7)).toString('hex'), '15030100020270', 'unrecognized_name')
+  const part = Buffer.alloc(2 ** 20)
+  const before = heldBytes()
+  for (let count = 0; count < 32; count++) {
+    await within(new Promise((resolve) => client.write(part, resolve)), 'the router to take it')
+  }
+  t.equal(router.count(), 1, 'it may still read why')
+  await eventually(
+    'it is dropped',
+    () => heldBytes() - before,
+    (bytes) => bytes < 4 * part.length,
+  )
 })

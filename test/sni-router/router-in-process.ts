@@ -3,26 +3,28 @@ import { type AddressInfo, createServer } from 'node:net'
 import type { Test } from 'tap'
 import { createBackends } from '../../src/sni-router/backends.ts'
 import { systemConnect } from '../../src/sni-router/connecting.ts'
-import { readConfig } from '../../src/sni-router/core/config.ts'
+import { type Given, type RouterConfig, readConfig } from '../../src/sni-router/core/config.ts'
 import { createRouterMetrics } from '../../src/sni-router/metrics.ts'
 import type { WatchName } from '../../src/sni-router/names.ts'
 import { createRouter, type Router } from '../../src/sni-router/router.ts'
 import { event } from '../integration/deadline.ts'
-import { manualClock } from '../platform/manual-clock.ts'
+import { type ManualClock, manualClock } from '../platform/manual-clock.ts'
 import { recordedLog } from '../platform/recorded-log.ts'
 
 /** A resolver that hangs. */
 const noAnswer: WatchName = () => ({ [Symbol.dispose]() {} })
 
+export function configWith(routes: Given['routes']): RouterConfig {
+  return readConfig({ listen: [{ port: 0 }], routes }).config
+}
+export const routeTo = (...backends: string[]): Given['routes'] => [{ name: 'a', hosts: ['a.example'], backends }]
+
 /** @param backend a name is never answered */
 export async function startRouter(
   t: Test,
   backend: string,
-): Promise<{ readonly router: Router; readonly port: number }> {
-  const { config } = readConfig({
-    listen: [{ port: 0 }],
-    routes: [{ name: 'a', hosts: ['a.example'], backends: [backend] }],
-  })
+): Promise<{ readonly router: Router; readonly port: number; readonly clock: ManualClock }> {
+  const config = configWith(routeTo(backend))
   const [clock, log] = [manualClock(), recordedLog()]
   const state = { clients: () => 0, tallies: () => new Map(), backends: () => [], configAlarm: () => false }
   const { metrics } = createRouterMetrics(state)
@@ -36,5 +38,5 @@ export async function startRouter(
     router[Symbol.dispose]()
     backends[Symbol.dispose]()
   })
-  return { router, port: (server.address() as AddressInfo).port }
+  return { router, port: (server.address() as AddressInfo).port, clock }
 }

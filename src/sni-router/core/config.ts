@@ -26,6 +26,7 @@ export type Limits = {
   readonly pendingHellos: number
   readonly connectionsPerSource: number
   readonly pendingHellosPerSource: number
+  readonly pendingDialsPerRoute: number
   readonly helloTimeoutMs: number
   readonly dialTimeoutMs: number
   readonly dialDeadlineMs: number
@@ -69,7 +70,12 @@ type GivenPool = {
   readonly proxyProtocol?: ProxyVersion
   readonly maxConnections?: number
 }
-type CountLimit = 'connections' | 'pendingHellos' | 'connectionsPerSource' | 'pendingHellosPerSource'
+type CountLimit =
+  | 'connections'
+  | 'pendingHellos'
+  | 'connectionsPerSource'
+  | 'pendingHellosPerSource'
+  | 'pendingDialsPerRoute'
 type DurationLimit = 'helloTimeout' | 'dialTimeout' | 'dialDeadline' | 'idleTimeout' | 'halfClosedTimeout'
 
 /** Where in the document, as a JSON pointer, and what is wrong there. */
@@ -77,6 +83,7 @@ export type Problem = { readonly at: string; readonly what: string }
 
 const CONNECTIONS = 20_000
 const PENDING_HELLOS = 1_000
+const PENDING_DIALS_PER_ROUTE = 1_000
 /** What one route may have where there are several, and one source: nobody takes it all by default. */
 const ROUTE_SHARE = 1 / 2
 const SOURCE_SHARE = 1 / 4
@@ -146,6 +153,7 @@ export function readConfig(given: Given): { readonly config: RouterConfig; reado
       pendingHellos,
       connectionsPerSource: limits.connectionsPerSource ?? Math.ceil(connections * SOURCE_SHARE),
       pendingHellosPerSource: limits.pendingHellosPerSource ?? Math.ceil(pendingHellos * SOURCE_SHARE),
+      pendingDialsPerRoute: limits.pendingDialsPerRoute ?? PENDING_DIALS_PER_ROUTE,
       helloTimeoutMs,
       dialTimeoutMs,
       dialDeadlineMs,

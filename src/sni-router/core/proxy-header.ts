@@ -16,6 +16,13 @@ export const MAX_PROXY_HEADER_BYTES = 4_096
 const MAX_V1_BYTES = 107
 export const V2_SIGNATURE = Buffer.from('\r\n\r\n\0\r\nQUIT\n', 'latin1')
 const V2_HEAD_BYTES = 16
+/** Bytes of the two addresses by family and transport, as far as these are assigned: others must be refused. */
+const V2_ADDRESSES: ReadonlyMap<number, number> = new Map([
+  [0x00, 0],
+  ...[0x11, 0x12].map((ip4) => [ip4, 12] as const),
+  ...[0x21, 0x22].map((ip6) => [ip6, 36] as const),
+  ...[0x31, 0x32].map((unix) => [unix, 216] as const),
+])
 const V1_START = Buffer.from('PROXY ', 'latin1')
 
 export type ProxyHeader =
@@ -68,9 +75,11 @@ function readV2(bytes: Buffer): ProxyHeader {
   const length = bytes.readUInt16BE(14)
   if (command >> 4 !== 2 || (command & 0xf) > 1) return refused('its version or command is unknown')
   if (V2_HEAD_BYTES + length > MAX_PROXY_HEADER_BYTES) return refused(`it is over ${MAX_PROXY_HEADER_BYTES} bytes`)
+  const isLocal = (command & 0xf) === 0 // then whatever it says of addresses is to be ignored
+  const least = isLocal ? 0 : V2_ADDRESSES.get(family)
+  if (least === undefined) return refused('its family or transport is unknown')
+  if (length < least) return refused('its addresses end early')
   const addressBytes = { 17: 4, 33: 16 }[family]
-  const isLocal = (command & 0xf) === 0
-  if (!isLocal && addressBytes !== undefined && length < 2 * addressBytes + 4) return refused('its addresses end early')
   if (bytes.length < V2_HEAD_BYTES + length) return { kind: 'more' }
   if (isLocal || addressBytes === undefined) return { kind: 'header', bytes: V2_HEAD_BYTES + length, ends: undefined }
   const ip = (index: number): string => {

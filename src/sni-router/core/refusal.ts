@@ -4,7 +4,7 @@ import { ALERTS, type Alert, alertRecord } from './alert.ts'
 import type { HelloFault } from './hello-reader.ts'
 
 /** Why a client that is well itself is not joined to a backend. */
-export type Unroutable = 'no-name' | 'no-route' | 'no-protocol' | 'no-backend' | 'route-full'
+export type Unroutable = 'no-name' | 'no-route' | 'no-protocol' | 'no-backend' | 'route-full' | 'dials-full'
 
 /** TLS has no alert that asks to come again later. */
 const UNROUTABLE: Readonly<Record<Unroutable, Alert>> = {
@@ -13,6 +13,7 @@ const UNROUTABLE: Readonly<Record<Unroutable, Alert>> = {
   'no-protocol': ALERTS.no_application_protocol,
   'no-backend': ALERTS.internal_error,
   'route-full': ALERTS.internal_error,
+  'dials-full': ALERTS.internal_error,
 }
 export const unroutableAnswer = (why: Unroutable): Buffer => alertRecord(UNROUTABLE[why])
 

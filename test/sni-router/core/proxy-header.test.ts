@@ -35,6 +35,10 @@ t.test('reads version 2, and passes over what follows the addresses', async (t) 
     ['the balancer for itself, with addresses', v2(0x20, 0x11, body)],
     ['a Unix socket', v2(0x21, 0x31, Buffer.alloc(216))],
     ['no family', v2(0x21, 0, Buffer.alloc(0))],
+    ['datagrams', v2(0x21, 0x12, body)],
+    ['datagrams of IPv6', v2(0x21, 0x22, Buffer.alloc(36))],
+    ['datagrams of a Unix socket', v2(0x21, 0x32, Buffer.alloc(216))],
+    ['the balancer for itself, of an unknown family', v2(0x20, 0x41, Buffer.alloc(3))],
   ] as const) {
     t.match(readProxyHeader(bytes), { kind: 'header', bytes: bytes.length, ends: undefined }, what)
   }
@@ -70,6 +74,13 @@ t.test('refuses what is none, or has no two addresses and ports', async (t) => {
     ['an unknown command', v2(0x22, 0x11, Buffer.alloc(12))],
     ['too few bytes for two addresses', v2(0x21, 0x11, Buffer.alloc(11))],
     ['too few bytes for two of IPv6', v2(0x21, 0x21, Buffer.alloc(35))],
+    ...[0x12, 0x22, 0x31, 0x32].map(
+      (family, at) =>
+        ['too few bytes for two others', v2(0x21, family, Buffer.alloc([11, 35, 215, 215][at]!))] as const,
+    ),
+    ...[0x01, 0x10, 0x13, 0x41, 0xff].map(
+      (family) => ['an unknown family or transport', v2(0x21, family, Buffer.alloc(300))] as const,
+    ),
   ] as const) {
     t.match(readProxyHeader(bytes), { kind: 'refused' }, what)
   }
