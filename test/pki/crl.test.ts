@@ -69,10 +69,15 @@ t.test('refuses what is no list, or means another thing than one', async (t) => 
   const [plain] = read(ca.list())
   const algorithm = wrap(0x30, hex('06 03 2b 65 70'))
   const time = wrap(0x17, Buffer.from('260101000000Z'))
-  const list = (extensions: readonly Buffer[], entry?: readonly Buffer[], named = algorithm): Buffer => {
+  const list = (
+    extensions: readonly Buffer[],
+    entry?: readonly Buffer[],
+    named = algorithm,
+    more = hex(''),
+  ): Buffer => {
     const entries = entry ? [wrap(0x30, wrap(0x30, hex('02 01 05'), time, wrap(0x30, ...entry)))] : []
     const tail = extensions.length > 0 ? [wrap(0xa0, wrap(0x30, ...extensions))] : []
-    const signed = wrap(0x30, hex('02 01 01'), algorithm, hex(plain!.issuer), time, ...entries, ...tail)
+    const signed = wrap(0x30, hex('02 01 01'), algorithm, hex(plain!.issuer), time, ...entries, ...tail, more)
     return wrap(0x30, signed, named, wrap(0x03, hex('00'), sign(undefined, signed, key)))
   }
   const extension = (id: string, value: string, critical = true): Buffer =>
@@ -88,6 +93,7 @@ t.test('refuses what is no list, or means another thing than one', async (t) => 
     ['indirect', list([extension('55 1d 1c', '30 03 84 01 ff')]), /it is an indirect list/],
     ['an entry for another CA', list([], [extension('55 1d 1d', '30 00')]), /it is an indirect list/],
     ['unknown and critical', list([extension('2a 03', '30 00')]), /a critical extension that is not known/],
+    ['a field too many', list([], undefined, algorithm, hex('02 01 01')), /fields that nobody knows/],
     ['two algorithms', list([], undefined, wrap(0x30, hex('06 03 2b 65 71'))), /two algorithms/],
   ] as const) {
     t.throws(() => readCrls(bytes), { code: 'bad-option', message }, what)

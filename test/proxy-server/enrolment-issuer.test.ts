@@ -75,16 +75,18 @@ t.test('a CA that the agent port trusts no more issues nothing', async (t) => {
 })
 
 t.test('a new CA issues when the agent port trusts it, whichever is changed first', async (t) => {
-  const { isOf, trust, write, look, log } = setup(t, bundle(one))
+  const { issuer, isOf, trust, write, look, log } = setup(t, bundle(one))
   write(two!)
   look()
   t.match(log.messages('error'), ['the CA of enrolment cannot be used, the one before stays in use'])
   t.ok(await isOf(one))
   trust(bundle(one, two))
   t.ok(await isOf(two))
+  t.ok(readAuthorities(issuer.hello())?.startsWith(two!.certificatePem.trim()), 'and says so')
   write(one!)
   look()
   t.ok(await isOf(one), 'and back')
+  t.ok(readAuthorities(issuer.hello())?.startsWith(one!.certificatePem.trim()))
 })
 
 t.test('what cannot issue is refused at the start', async (t) => {
