@@ -1,11 +1,7 @@
 /** The configuration while it is in use, and the end: what stands stays, what comes next meets the new. */
-import { execFile } from 'node:child_process'
-import { writeFileSync } from 'node:fs'
 import type { Socket } from 'node:net'
-import { join as joinPath } from 'node:path'
 import t, { type Test } from 'tap'
 import { nodeHello } from '../sni-router/hellos.ts'
-import { temporaryFolder } from './certificates.ts'
 import { echoOver, readBytes } from './client.ts'
 import { event, within } from './deadline.ts'
 import { figure, figureBecomes } from './figures.ts'
@@ -14,7 +10,6 @@ import { echo, listenTarget } from './target.ts'
 
 const hello = await nodeHello({ servername: 'a.example' })
 const routeTo = (...backends: string[]) => [{ name: 'a', hosts: ['a.example'], backends }]
-const ENTRY = joinPath(import.meta.dirname, '../../src/cli/culvert.ts')
 
 async function join(t: Test, router: FrontDoor): Promise<Socket> {
   const socket = await connectRaw(t, router.port)
@@ -106,56 +101,4 @@ t.test('what does not finish is reset at the end of the time, or at the second s
     t.equal((await within(failed, 'a reset')).code, 'ECONNRESET')
     t.strictSame(await within(router.ended, 'its end'), { code: 0, signal: null })
   }
-})
-
-type Ended = { readonly code: unknown; readonly stdout: string; readonly stderr: string }
-const culvert = (...argv: string[]): Promise<Ended> =>
-  new Promise((resolve) => {
-    execFile(process.execPath, [ENTRY, 'sni-router', ...argv], { timeout: 30_000 }, (error, stdout, stderr) =>
-      resolve({ code: error === null ? 0 : error.code, stdout, stderr }),
-    )
-  })
-
-t.test('a command line or configuration with mistakes is refused with all of them', async (t) => {
-  t.match(await culvert(), {
-    code: 1,
-    stderr: /^culvert sni-router: --config: must be set\n"culvert sni-router --help"/,
-  })
-  t.match(await culvert('--config=/nowhere', '--health-port=x', '--loud'), {
-    code: 1,
-    stderr: /--health-port(.|\n)*loud|loud(.|\n)*--health-port/,
-  })
-  const file = joinPath(temporaryFolder(t), 'front-door.yaml')
-  writeFileSync(file, 'listen:\n  - port: 443\nroutes:\n  - name: a\n    host: a.example\n    backends: ["a:b"]\n')
-  for (const flags of [[], ['--check']]) {
-    const { code, stderr } = await culvert(`--config=${file}`, ...flags)
-    t.equal(code, 1)
-    t.match(stderr, /front-door\.yaml:4: routes\[0\]: hosts must be set\n/)
-    t.match(stderr, /front-door\.yaml:5: routes\[0\]\.host: expected one of name, hosts, .* got the key "host"\n/)
-  }
-  writeFileSync(file, 'listen:\n  - port: 443\nroutes:\n  - name: a\n    hosts: [a.example]\n    backends: ["a:b"]\n')
-  t.match(await culvert(`--config=${file}`, '--check'), {
-    code: 1,
-    stderr: /:6: routes\[0\]\.backends\[0\]: expected host:port/,
-  })
-  writeFileSync(file, 'listen:\n  - port: 443\nroutes:\n  - name: a\n    hosts: [a.example]\n    backends: ["a:1"]\n')
-  t.match(await culvert(`--config=${file}`, '--check'), { code: 0, stdout: `${file} is good: 1 routes\n`, stderr: '' })
-})
-
-t.test('help says what each flag does, with examples', async (t) => {
-  const { code, stdout } = await culvert('--help')
-  t.equal(code, 0)
-  t.match(stdout, /Usage: culvert sni-router \[flags\]\n\nFlags:\n {2}--config file \(required\)/)
-  t.match(stdout, /Examples:\n/)
-  t.notMatch(stdout, /konnectivity:/)
-})
-
-t.test('a port that is taken is told with its place in the configuration', async (t) => {
-  const target = await listenTarget(t, echo)
-  const file = joinPath(temporaryFolder(t), 'front-door.yaml')
-  writeFileSync(file, `listen:\n  - address: 127.0.0.1\n    port: ${target.port}\nroutes: []\n`)
-  t.match(await culvert(`--config=${file}`, '--health-port=0'), {
-    code: 1,
-    stderr: /listen\[0\]: could not listen on 127\.0\.0\.1, port \d+: something else/,
-  })
 })

@@ -23,10 +23,16 @@ function setup(t: Test, { earlyMs = 0, random = 0 } = {}) {
   const log = recordedLog()
   const answers = new Map<string, (answer: Answer) => void>()
   const paces: [string, number][] = []
+  let watched = 0
   const watchName: WatchName = (name, intervalMs, told) => {
+    watched++
     answers.set(name, told)
     paces.push([name, intervalMs()])
-    return { [Symbol.dispose]: () => void (answers.get(name) === told && answers.delete(name)) }
+    const end = (): void => {
+      watched--
+      if (answers.get(name) === told) answers.delete(name)
+    }
+    return { [Symbol.dispose]: end }
   }
   const checks: { readonly ip: string; readonly socket: Socket }[] = []
   const connect = ({ ip }: { readonly ip: string }): Socket => {
@@ -37,7 +43,7 @@ function setup(t: Test, { earlyMs = 0, random = 0 } = {}) {
   const backends = createBackends({ clock, log, watchName, connect, random: () => random })
   t.teardown(() => backends[Symbol.dispose]())
   const ipsOf = (...targets: Target[]) => backends.members(targets).map(({ ip }) => ip)
-  return { time, log, answers, paces, checks, backends, ipsOf }
+  return { time, log, answers, paces, watched: () => watched, checks, backends, ipsOf }
 }
 
 t.test(
@@ -209,7 +215,7 @@ t.test('checks so many at once and no more, and gives the place of who goes to t
 })
 
 t.test('takes up another interval at once, for names as well, and keeps what is known', async (t) => {
-  const { time, answers, paces, checks, backends } = setup(t, { random: 0.5 })
+  const { time, answers, paces, watched, checks, backends } = setup(t, { random: 0.5 })
   const [name, hour] = [to('backend'), 3_600_000]
   backends.use([A, name], { ...rule, intervalMs: hour })
   answers.get('backend')?.({ ips: ['10.0.0.2'] })
@@ -222,6 +228,7 @@ t.test('takes up another interval at once, for names as well, and keeps what is 
     ['backend', hour],
     ['backend', rule.intervalMs],
   ])
+  t.equal(watched(), 1)
   time.advance(2_499)
   t.equal(checks.length, 2)
   time.advance(1)

@@ -139,6 +139,31 @@ t.test('who is disposed of while it waits takes no place of those that hung', as
   t.equal(asked.length, 3, 'the other has hung as well, and has its place')
 })
 
+t.test('a lookup that hangs has its place until it ends, whether anybody waits for it or not', async (t) => {
+  const [clock, { asked, resolve }] = [manualClock(), standIn()]
+  const watch = createNames(clock, resolve, 2)
+  const [first] = ['a', 'b'].map((name) =>
+    watch(
+      name,
+      () => 10,
+      () => undefined,
+    ),
+  )
+  clock.advance(1_001)
+  for (const { resolve } of [...asked]) resolve([])
+  await turn()
+  clock.advance(10)
+  t.strictSame(
+    asked.map(({ name }) => name),
+    ['a', 'b', 'a'],
+  )
+  first![Symbol.dispose]()
+  t.equal(asked.length, 3)
+  asked[2]!.resolve([])
+  await turn()
+  t.equal(asked[3]?.name, 'b')
+})
+
 t.test("asks the machine's own resolver, for all addresses", async (t) => {
   t.match((await systemResolve('localhost')).join(), /127\.0\.0\.1|::1/)
   await t.rejects(systemResolve('none.invalid'))

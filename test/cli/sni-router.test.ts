@@ -1,0 +1,67 @@
+/** `culvert sni-router` as a program, as far as it comes without a client: what it refuses, and what it says of itself. */
+import { execFile } from 'node:child_process'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { temporaryFolder } from '../integration/certificates.ts'
+import { echo, listenTarget } from '../integration/target.ts'
+
+const ENTRY = join(import.meta.dirname, '../../src/cli/culvert.ts')
+
+type Ended = { readonly code: unknown; readonly stdout: string; readonly stderr: string }
+const culvert = (...argv: string[]): Promise<Ended> =>
+  new Promise((resolve) => {
+    execFile(process.execPath, [ENTRY, 'sni-router', ...argv], { timeout: 30_000 }, (error, stdout, stderr) =>
+      resolve({ code: error === null ? 0 : error.code, stdout, stderr }),
+    )
+  })
+
+t.test('a command line or configuration with mistakes is refused with all of them', async (t) => {
+  t.match(await culvert(), {
+    code: 1,
+    stderr: /^culvert sni-router: --config: must be set\n"culvert sni-router --help"/,
+  })
+  t.match(await culvert('--config=/nowhere', '--health-port=x', '--loud'), {
+    code: 1,
+    stderr: /--health-port(.|\n)*loud|loud(.|\n)*--health-port/,
+  })
+  const file = join(temporaryFolder(t), 'front-door.yaml')
+  writeFileSync(file, 'listen:\n  - port: 443\nroutes:\n  - name: a\n    host: a.example\n    backends: ["a:b"]\n')
+  for (const flags of [[], ['--check']]) {
+    const { code, stderr } = await culvert(`--config=${file}`, ...flags)
+    t.equal(code, 1)
+    t.match(stderr, /front-door\.yaml:4: routes\[0\]: hosts must be set\n/)
+    t.match(stderr, /front-door\.yaml:5: routes\[0\]\.host: expected one of name, hosts, .* got the key "host"\n/)
+  }
+  writeFileSync(file, 'listen:\n  - port: 443\nroutes:\n  - name: a\n    hosts: [a.example]\n    backends: ["a:b"]\n')
+  t.match(await culvert(`--config=${file}`, '--check'), {
+    code: 1,
+    stderr: /:6: routes\[0\]\.backends\[0\]: expected host:port/,
+  })
+  writeFileSync(file, 'listen:\n  - port: 443\nroutes:\n  - name: a\n    hosts: [a.example]\n    backends: ["a:1"]\n')
+  t.match(await culvert(`--config=${file}`, '--check'), { code: 0, stdout: `${file} is good: 1 routes\n`, stderr: '' })
+})
+
+t.test('help says what each flag does, with examples', async (t) => {
+  const { code, stdout } = await culvert('--help')
+  t.equal(code, 0)
+  t.match(stdout, /Usage: culvert sni-router \[flags\]\n\nFlags:\n {2}--config file \(required\)/)
+  t.match(stdout, /Examples:\n/)
+  t.notMatch(stdout, /konnectivity:/)
+})
+
+t.test('a port that is taken is told with its place in the configuration', async (t) => {
+  const target = await listenTarget(t, echo)
+  const file = join(temporaryFolder(t), 'front-door.yaml')
+  writeFileSync(file, `listen:\n  - address: 127.0.0.1\n    port: ${target.port}\nroutes: []\n`)
+  t.match(await culvert(`--config=${file}`, '--health-port=0'), {
+    code: 1,
+    stderr: /listen\[0\]: could not listen on 127\.0\.0\.1, port \d+: something else/,
+  })
+})
+
+t.test('a command line that is good but for the version asked for says only that', async (t) => {
+  const { code, stdout } = await culvert('--version')
+  t.equal(code, 0)
+  t.match(stdout, /^culvert \d+\.\d+\.\d+\n$/)
+})
