@@ -28,6 +28,8 @@ export type AuditFileState = {
 
 export type AuditFile = {
   readonly record: (record: AuditRecord) => void
+  /** So many records never came this far: the chain says so before the next one. */
+  readonly lose: (count: number) => void
   /** Goes on in a new file if the one before was moved away. */
   readonly reopen: () => void
   readonly state: () => AuditFileState
@@ -80,6 +82,11 @@ export function openAuditFile(path: string, deps: AuditFileDeps): AuditFile {
     held.push(sealed.line)
     heldBytes += sealed.line.length
     if (!isWriting && scheduled === undefined) scheduled = setImmediate(flush)
+  }
+
+  function lose(count: number): void {
+    lost += count
+    lostSince += count
   }
 
   function sayLost(): void {
@@ -203,14 +210,11 @@ export function openAuditFile(path: string, deps: AuditFileDeps): AuditFile {
   return {
     record(entry) {
       if (finished) return
-      if (heldBytes >= (lostSince > 0 ? maxHeldBytes / 2 : maxHeldBytes)) {
-        lost++
-        lostSince++
-        return
-      }
+      if (heldBytes >= (lostSince > 0 ? maxHeldBytes / 2 : maxHeldBytes)) return lose(1)
       if (lostSince > 0) sayLost()
       append(fieldsOf(entry))
     },
+    lose,
     reopen: () => void look(),
     state: () => ({ written, lost, alarm: failing ?? misplaced ?? (isShared ? SHARED : undefined) }),
     async close() {

@@ -10,6 +10,7 @@ import type { Audit } from './record.ts'
 /** Disposing it writes what is left. */
 export type AuditLog = AsyncDisposable & {
   readonly record: Audit
+  readonly lose: AuditFile['lose']
   /** For a signal: the file was moved away. */
   readonly reopen: () => void
   readonly state: AuditFile['state']
@@ -23,8 +24,8 @@ export type AuditDeps = { readonly clock: Clock; readonly log: Log; readonly pro
  */
 export function openAudit(path: string, deps: AuditDeps): AuditLog | undefined {
   if (path === '') return undefined
-  const { record, reopen, state, close } = openAuditFile(path, { ...deps, version: readVersion() })
-  return { record, reopen, state, [Symbol.asyncDispose]: close }
+  const { record, lose, reopen, state, close } = openAuditFile(path, { ...deps, version: readVersion() })
+  return { record, lose, reopen, state, [Symbol.asyncDispose]: close }
 }
 
 /** @param prefix of the program's own metrics, such as `culvert_server_` */

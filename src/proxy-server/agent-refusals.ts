@@ -46,13 +46,25 @@ export type AgentRefusalsDeps = {
     | undefined
 }
 
+/** Why somebody is refused who may have no credential at all, and so costs no line of the audit log each time. */
+const OF_STRANGERS: ReadonlySet<AgentRefusal['why']> = new Set([
+  'unauthenticated',
+  'metadata',
+  'malformed',
+  'unknown_method',
+  'encoding',
+  'slow',
+  'second_stream',
+])
+
 export function createAgentRefusals(deps: AgentRefusalsDeps): AgentRefusals {
   const { clock, warnings, metrics, audit, auditOften } = deps
   return {
     refuse(stream, { why, status, text }, who = {}) {
       metrics.agentRefused(why)
       const remote = stream.session?.socket?.remoteAddress
-      audit?.({ event: 'agent', source: plainAddress(remote), ...who, verdict: 'refused', reason: text })
+      const tell = OF_STRANGERS.has(why) ? auditOften : audit
+      tell?.({ event: 'agent', source: plainAddress(remote), ...who, verdict: 'refused', reason: text })
       deps.refused?.(plainAddress(remote), who.agent, why, text)
       warnings.warn(`${why} ${remote}`, { why, reason: text, remote, ...who }, 'agent refused')
       refuseStream(stream, status, text)
@@ -62,7 +74,7 @@ export function createAgentRefusals(deps: AgentRefusalsDeps): AgentRefusals {
       clock.after(REFUSAL_GRACE_MS, () => http.destroy())
     },
     hungUpOn(socket, reason) {
-      audit?.({ event: 'agent', source: plainAddress(socket.remoteAddress), verdict: 'refused', reason })
+      auditOften?.({ event: 'agent', source: plainAddress(socket.remoteAddress), verdict: 'refused', reason })
     },
     noHandshake(why, source) {
       auditOften?.(noHandshake('agent', why, source))

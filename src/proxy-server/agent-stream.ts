@@ -113,7 +113,7 @@ export function serveAgentStream(
   const { options, clock, metrics } = deps
   const extensions = readExtensions(agent.extensions, options.maxLanes > 0 ? offered : withoutLanes)
   const log = deps.log.child({ agent: agent.agentId, cluster: agent.cluster, remote: agent.remoteAddress })
-  const record = newRecord(agent, extensions, clock.unixMs())
+  const record = newRecord(agent, extensions, clock.unixMs(), clock.now())
   let trailers: Record<string, string> = grpcStatus('OK', '')
   let ending: StreamEnd | undefined
   let left = false
@@ -145,6 +145,7 @@ export function serveAgentStream(
         pingStock(http, (ms) => {
           session.heard(clock.now())
           record.heardUnixMs = clock.unixMs()
+          record.heardMs = clock.now()
           record.roundTripMs = ms
         }),
       roundTrip(ms) {
@@ -152,7 +153,7 @@ export function serveAgentStream(
         if (extensions.has('flow-control')) openWindows(session.path)
         metrics.roundTrip(ms)
       },
-      beat: (beat) => recordBeat(record, beat, clock.unixMs()),
+      beat: (beat) => recordBeat(record, beat, clock.unixMs(), clock.now()),
       policyAcknowledged: (answer) => policy.answered(answer),
       lanesWanted: (count) => canUseLanes(extensions) && lanes.wanted(count),
       laneDead: (lane) => lanes.dead(lane),

@@ -36,9 +36,9 @@ export function createFleetFacts({ serverId, heartbeatTimeoutMs, clock, tell }: 
 
   function look(): void {
     timer = clock.after(LOOK_MS, look)
-    const lateSince = clock.unixMs() - heartbeatTimeoutMs * LATE_PART
+    const lateSince = clock.now() - heartbeatTimeoutMs * LATE_PART
     for (const [{ record }, watched] of agents) {
-      const late = record.heardUnixMs < lateSince
+      const late = record.heardMs < lateSince
       if (late === watched.late) continue
       watched.late = late
       tell({ is: late ? 'late' : 'heard', stream: watched.stream })

@@ -55,7 +55,7 @@ export const fleetOf = (clusters: Clusters<AgentStream>): ShownFleet => ({
 })
 
 function describe({ record, draining, session, identifiers }: AgentStream): Record<string, unknown> {
-  const { connectedUnixMs, heardUnixMs, ...rest } = record
+  const { connectedUnixMs, heardUnixMs, heardMs: _, ...rest } = record
   return {
     ...rest,
     identifiers,

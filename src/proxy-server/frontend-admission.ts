@@ -11,7 +11,7 @@ import { createWarnings } from '../platform/repeats.ts'
 import { type Admission, admit, DEFAULT_CLUSTER, type PeerCertificate } from './core/admission.ts'
 import { admitFrontend, admitSocket } from './core/tenant-admission.ts'
 import type { ServerMetrics } from './metrics.ts'
-import { sourceOf } from './source.ts'
+import { plainAddress, sourceOf } from './source.ts'
 import type { Standing } from './standing.ts'
 import type { Tenants } from './tenants.ts'
 import { peerCertificate } from './tls-listener.ts'
@@ -24,6 +24,8 @@ export type AdmissionDeps = {
   readonly log: Log
   readonly metrics: Pick<ServerMetrics, 'clientForbidden'>
   readonly audit?: Audit | undefined
+  /** For those who have no credential, of whom there may be any number. */
+  readonly auditOften?: Audit | undefined
 }
 
 /** The Unix socket of a cluster. */
@@ -52,7 +54,7 @@ export function createFrontendAdmission(
     readonly tenants?: Pick<Tenants, 'directory' | 'unmapped'>
     readonly standing?: Standing | undefined
   },
-  { clock, log, metrics, audit }: AdmissionDeps,
+  { clock, log, metrics, audit, auditOften }: AdmissionDeps,
 ): FrontendAdmission {
   const warnings = createWarnings(log, clock, MAX_WARNED)
   const entrances = new WeakMap<Socket, Entrance>() // of those who came in by a cluster's own socket
@@ -77,7 +79,9 @@ export function createFrontendAdmission(
   }
 
   function noticed(socket: Socket, admission: Admission, remote: string | undefined): Admission {
-    audit?.({ event: 'frontend', ...decisionOf(admission), source: sourceOf(socket) })
+    const isStranger = admission.kind === 'refused' && !admission.unmapped
+    if (isStranger) auditOften?.({ event: 'frontend', ...decisionOf(admission), source: plainAddress(remote) })
+    else audit?.({ event: 'frontend', ...decisionOf(admission), source: sourceOf(socket) })
     if (admission.kind === 'admitted') return admission
     if (admission.unmapped) tenants?.unmapped('frontend')
     else metrics.clientForbidden('frontend')

@@ -9,6 +9,7 @@ import { TunnelError } from '../platform/errors.ts'
 import type { Log } from '../platform/log.ts'
 import { openProfiling } from '../platform/profiling-open.ts'
 import { aborted } from '../platform/shutdown.ts'
+import { createAuditReports } from './audit-reports.ts'
 import { drain } from './draining.ts'
 import { fleetRoute } from './fleet.ts'
 import type { ServerOptions } from './options.ts'
@@ -36,8 +37,7 @@ export async function runWorker({ clock, orders, openLog, exit }: WorkerDeps): P
   const { options, slot, inUse } = await obeyed.started
   const log = openLog(options, slot)
   try {
-    const audit: Audit | undefined =
-      options.auditLogFile === '' ? undefined : (record) => orders.report({ is: 'audit', record }) // one process has the file
+    const audit: Audit | undefined = options.auditLogFile === '' ? undefined : createAuditReports(orders) // one process has the file
     using serving = await openServing(options, {
       clock,
       log,

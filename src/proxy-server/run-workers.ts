@@ -58,6 +58,7 @@ export async function runWorkers(options: ServerOptions, deps: WorkersDeps): Pro
   const team: WorkerTeam = createWorkerTeam(options, {
     ...deps,
     audit: audit?.record,
+    auditLost: audit?.lose,
     tell: fleet.take,
     crashed: workerCrashed,
     inUse: () => clusterSockets?.inUse(),

@@ -46,7 +46,8 @@ export type Report =
   | { readonly is: 'quiet' }
   | { readonly is: 'answer'; readonly id: number; readonly answer: Answer }
   | { readonly is: 'log'; readonly line: string; readonly level: Level }
-  | { readonly is: 'audit'; readonly record: AuditRecord }
+  /** @param lost so many before it, for which there was no room on the way */
+  | { readonly is: 'audit'; readonly record: AuditRecord; readonly lost: number }
   | { readonly is: 'fleet'; readonly fact: FleetFact }
   /** The last one: what it has counted. */
   | { readonly is: 'left'; readonly figures: Figures }

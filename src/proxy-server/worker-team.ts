@@ -40,6 +40,8 @@ export type TeamDeps = {
   readonly crashed: () => void
   /** Where their records go. */
   readonly audit?: Audit | undefined
+  /** Records that a worker could not send. */
+  readonly auditLost?: ((count: number) => void) | undefined
   /** What happens to their agents. */
   readonly tell: (fact: FleetFact) => void
 }
@@ -189,6 +191,7 @@ export function createWorkerTeam(options: ServerOptions, deps: TeamDeps): Worker
             deps.lines.write(report.line, report.level)
             break
           case 'audit':
+            if (report.lost > 0) deps.auditLost?.(report.lost)
             deps.audit?.(report.record)
             break
           case 'fleet':

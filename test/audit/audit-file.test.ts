@@ -280,6 +280,16 @@ t.test('loses what is over its limit, counts it, and the chain says so', async (
   t.strictSame(problems(path), [])
 })
 
+t.test('says in the chain how many never came this far', async (t) => {
+  const { path, open } = setup(t)
+  const file = open()
+  file.lose(3)
+  file.record({ event: 'end' })
+  await file.close()
+  t.match(linesOf(path), [{ event: 'started' }, { event: 'gap', lost: 3 }, { event: 'end' }, { event: 'stopped' }])
+  t.equal(file.state().lost, 3)
+})
+
 t.test('leaves no half line behind when the file is moved away while the disk is full', async (t) => {
   const { path, open, clock, log } = setup(t)
   const disk = smallDisk(300)

@@ -273,3 +273,24 @@ t.test('without the flag SIGHUP ends a program, as it always has', async (t) => 
   server.signal('SIGHUP')
   t.strictSame(await server.ended, { code: null, signal: 'SIGHUP' })
 })
+
+t.test('who has no credential costs a line the first time, and no more of them as often as it comes', async (t) => {
+  const hub = join(temporaryFolder(t), 'hub.log')
+  const server = await startServer(t, { pki, flags: [`--audit-log-file=${hub}`] })
+  for (let count = 0; count < 5; count++) {
+    t.equal((await ask(server, connectHead(target.address), pki.agent)).status, 403)
+    await openWireAgent(t, server, { leaf: pki.apiserver }).then(({ ended }) => ended())
+  }
+  server.signal('SIGTERM')
+  await server.ended
+  const refused = auditLines(hub).filter(({ verdict }) => verdict === 'refused')
+  t.match(
+    refused.map(({ event, source }) => [event, source]).toSorted(),
+    [
+      ['agent', '127.0.0.1'],
+      ['frontend', '127.0.0.1'],
+    ],
+    JSON.stringify(refused),
+  )
+  t.equal(refused.length, 2)
+})

@@ -32,6 +32,7 @@ function stream(agentId: string, more: Partial<AgentStream['record']> = {}): Age
       connectedUnixMs: 0,
       extensions: ['heartbeat'],
       heardUnixMs: 61_000,
+      heardMs: 5,
       heartbeatSeq: 12,
       roundTripMs: 1.5,
       clockSkewMs: -3,

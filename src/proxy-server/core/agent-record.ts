@@ -17,6 +17,8 @@ export type AgentRecord = {
   readonly connectedUnixMs: number
   readonly extensions: readonly string[]
   heardUnixMs: number
+  /** By the clock that nobody sets, for how long it has been silent. */
+  heardMs: number
   /** Of the last heartbeat; a stock agent has none. */
   heartbeatSeq: number | undefined
   roundTripMs: number | undefined
@@ -37,6 +39,7 @@ export function newRecord(
   agent: Pick<AgentRecord, 'agentId' | 'principal' | 'remoteAddress'>,
   extensions: Extensions,
   unixMs: number,
+  nowMs: number,
 ): AgentRecord {
   return {
     agentId: agent.agentId,
@@ -45,6 +48,7 @@ export function newRecord(
     connectedUnixMs: unixMs,
     extensions: [...extensions],
     heardUnixMs: unixMs,
+    heardMs: nowMs,
     heartbeatSeq: undefined,
     roundTripMs: undefined,
     clockSkewMs: undefined,
@@ -54,8 +58,14 @@ export function newRecord(
 }
 
 /** A heartbeat came. */
-export function recordBeat(record: AgentRecord, { seq, sentUnixMs, health }: Beat, unixMs: number): void {
+export function recordBeat(
+  record: AgentRecord,
+  { seq, sentUnixMs, health }: Beat,
+  unixMs: number,
+  nowMs: number,
+): void {
   record.heartbeatSeq = seq
+  record.heardMs = nowMs
   record.heardUnixMs = unixMs
   record.health = withoutLongTexts(health)
   if (record.roundTripMs !== undefined) record.clockSkewMs = sentUnixMs + record.roundTripMs / 2 - unixMs
