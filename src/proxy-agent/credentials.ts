@@ -66,12 +66,16 @@ export function writeWhole(file: string, text: string, mode: number): void {
   }
 }
 
+/** Not every file system can, nor may every owner read the folder: the file is written all the same. */
 function syncFolder(folder: string): void {
-  const descriptor = openSync(folder, 'r')
+  let descriptor: number | undefined
   try {
+    descriptor = openSync(folder, 'r')
     fsyncSync(descriptor)
+  } catch {
+    return
   } finally {
-    closeSync(descriptor)
+    if (descriptor !== undefined) closeSync(descriptor)
   }
 }
 
