@@ -50,15 +50,19 @@ t.test('a CA is exchanged while kubectl and CONNECT clients go on, and no call f
     await saysTimes(agent, 'TLS files changed, the next connection uses them', 1)
   }
 
-  // API servers read their files at their start: a new one takes over.
-  for (const [index, [member, kubernetes]] of real.entries()) {
-    const apiserver = await next.issue('apiserver', `apiserver-${member.id}`, '--cluster', member.id)
-    const identities = { ...member, apiserver }
-    const { kubectl } = await kubernetes.another(NEXT_API_PORT + index, identities)
-    loads[index]!.use(kubectl, identities)
-    await allMoveOn()
-    kubernetes.apiServer.signal('SIGTERM')
-    await kubernetes.apiServer.ended
+  // API servers read their files at their start: new ones take over, and the old ones end when they have no calls left.
+  await Promise.all(
+    real.map(async ([member, kubernetes], index) => {
+      const apiserver = await next.issue('apiserver', `apiserver-${member.id}`, '--cluster', member.id)
+      const identities = { ...member, apiserver }
+      const { kubectl } = await kubernetes.another(NEXT_API_PORT + index, identities)
+      loads[index]!.use(kubectl, identities)
+    }),
+  )
+  await allMoveOn()
+  for (const [, { apiServer }] of real) {
+    apiServer.signal('SIGKILL')
+    await apiServer.ended
   }
 
   await next.issue('server', 'hub-0', ...hub.names, '--out', join(folder, 'hub-0'), '--force') // 2

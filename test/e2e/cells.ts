@@ -14,7 +14,7 @@ import { ready } from './ready.ts'
 import { HTTP_PORT } from './target.ts'
 
 const CHECKOUT = join(import.meta.dirname, '../..')
-const READY_MS = 30_000
+const READY_MS = 60_000
 /** The port of the one address. */
 export const DOOR_PORT = 443
 const ROUTER_HEALTH_PORT = 8096

@@ -10,7 +10,7 @@ import type { Running } from './process.ts'
 import { ready } from './ready.ts'
 
 const FIRST_PORT = 20_000
-const READY_MS = 30_000
+const READY_MS = 60_000
 
 export type Owner = Cell &
   Identities & {

@@ -16,7 +16,7 @@ const FRONTEND_PORT = 8090
 const AGENT_PORT = 8091
 const HEALTH_PORT = 8092
 const ADMIN_PORT = 8095
-const READY_MS = 30_000
+const READY_MS = 60_000
 
 export type Member = Cell & Identities
 
