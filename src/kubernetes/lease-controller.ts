@@ -4,7 +4,7 @@ import type { Log } from '../platform/log.ts'
 import { ApiError } from './api-error.ts'
 import type { Labels } from './core/labels.ts'
 import { beginning, LEASE_DURATION_S, type LeaseKeepingEvent, type LeaseOrder, step } from './core/lease-keeping.ts'
-import type { Lease, OwnLease } from './lease.ts'
+import type { Lease, LeasedReplica, OwnLease } from './lease.ts'
 import type { Leases } from './leases.ts'
 
 /** Requests of one renewal, each after an answer that somebody else has changed the lease. */
@@ -22,6 +22,8 @@ export type LeaseControllerDeps = {
   readonly name: string
   readonly holder: string
   readonly labels: Labels
+  /** How agents reach the holder; none: it does not say. */
+  readonly replica?: LeasedReplica | undefined
   readonly clock: Clock
   /** From 0 up to, not including, 1. */
   readonly random: () => number
@@ -31,8 +33,15 @@ export type LeaseControllerDeps = {
 
 /** Begins at once. */
 export function keepLease({ leases, clock, log, ...deps }: LeaseControllerDeps): LeaseController {
-  const { name, holder, labels } = deps
-  const own: OwnLease = { name, holder, labels, durationSeconds: LEASE_DURATION_S, acquiredUnixMs: clock.unixMs() }
+  const { name, holder, labels, replica } = deps
+  const own: OwnLease = {
+    name,
+    holder,
+    labels,
+    replica,
+    durationSeconds: LEASE_DURATION_S,
+    acquiredUnixMs: clock.unixMs(),
+  }
   const gone = Promise.withResolvers<void>()
   let keeping = beginning
   let known: Lease | undefined

@@ -7,6 +7,7 @@ import type { Clock } from '../platform/clock.ts'
 import type { Log } from '../platform/log.ts'
 import { ApiError } from './api-error.ts'
 import { createLeaseCensus } from './core/lease-census.ts'
+import type { Lease } from './lease.ts'
 import { type Answered, timed } from './lease-collector.ts'
 import type { Leases } from './leases.ts'
 
@@ -24,6 +25,8 @@ export type CounterMetrics = { readonly listed: Answered; readonly watched: Answ
 export type LeaseCounter = Disposable & {
   /** Valid leases, at least 1; while the API server is not to be reached, what was last known. */
   readonly count: () => number
+  /** Those leases. */
+  readonly leases: () => readonly Lease[]
   /** Whether the last that was asked of the API server was answered. */
   readonly isCurrent: () => boolean
 }
@@ -36,11 +39,14 @@ export type CounterDeps = {
   readonly random: () => number
   readonly log: Log
   readonly metrics: CounterMetrics
+  /** Something was heard of the leases: they may be others than before. */
+  readonly heard?: () => void
 }
 
 /** Begins at once; disposing ends it. */
-export function countLeases({ leases, selector, clock, random, log, metrics }: CounterDeps): LeaseCounter {
-  const census = createLeaseCensus()
+export function countLeases(deps: CounterDeps): LeaseCounter {
+  const { leases, selector, clock, random, log, metrics, heard = () => undefined } = deps
+  const census = createLeaseCensus<Lease>()
   const stop = new AbortController()
   let state: 'unknown' | 'current' | 'failing' = 'unknown'
   let timer: Disposable | undefined
@@ -67,6 +73,7 @@ export function countLeases({ leases, selector, clock, random, log, metrics }: C
     census.listed(found.leases, clock.unixMs())
     if (state !== 'current') log.info({ count: census.count() }, 'leases are counted')
     state = 'current'
+    heard()
     return found.resourceVersion
   }
 
@@ -86,6 +93,7 @@ export function countLeases({ leases, selector, clock, random, log, metrics }: C
           resourceVersion = lease.resourceVersion
           if (kind === 'changed') census.changed(lease, clock.unixMs())
           if (kind === 'removed') census.removed(lease.name)
+          if (kind !== 'none') heard()
         },
         signal: AbortSignal.any([stop.signal, expired.signal]),
       })
@@ -127,6 +135,7 @@ export function countLeases({ leases, selector, clock, random, log, metrics }: C
   void follow()
   return {
     count: census.count,
+    leases: census.all,
     isCurrent: () => state === 'current',
     [Symbol.dispose]() {
       stop.abort()

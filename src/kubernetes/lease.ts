@@ -4,9 +4,15 @@
  */
 import type { Labels } from './core/labels.ts'
 
+/** How agents reach the holder of a lease; an address that is empty: where they reach any of its kind. */
+export type LeasedReplica = { readonly serverName: string; readonly address: string }
+
 /** What is read of a lease. Nothing else that comes is kept. */
 export type Lease = {
   readonly name: string
+  readonly holder: string
+  /** None: it does not say. */
+  readonly replica?: LeasedReplica
   readonly resourceVersion: string
   /** Until when it is valid: milliseconds since 1970; minus infinity when that cannot be told, as for one without a time. */
   readonly expiresUnixMs: number
@@ -16,6 +22,7 @@ export type OwnLease = {
   readonly name: string
   readonly holder: string
   readonly labels: Labels
+  readonly replica?: LeasedReplica | undefined
   readonly durationSeconds: number
   readonly acquiredUnixMs: number
 }
@@ -23,17 +30,36 @@ export type OwnLease = {
 /** Undefined when it has no name or no version, which no stored object lacks. */
 export function readLease(value: unknown): Lease | undefined {
   const { metadata, spec } = fieldsOf(value)
-  const { name, resourceVersion } = fieldsOf(metadata)
+  const { name, resourceVersion, annotations } = fieldsOf(metadata)
   if (typeof name !== 'string' || typeof resourceVersion !== 'string') return undefined
-  const { renewTime, acquireTime, leaseDurationSeconds } = fieldsOf(spec)
+  const { holderIdentity, renewTime, acquireTime, leaseDurationSeconds } = fieldsOf(spec)
+  const replica = readReplica(annotations)
   const sinceUnixMs = Date.parse(String(renewTime ?? acquireTime))
   const expiresUnixMs = sinceUnixMs + Number(leaseDurationSeconds ?? Number.NaN) * 1000
   return {
     name,
     resourceVersion,
+    holder: shortText(holderIdentity) ?? '',
+    ...(replica && { replica }),
     expiresUnixMs: Number.isFinite(expiresUnixMs) ? expiresUnixMs : Number.NEGATIVE_INFINITY,
   }
 }
+
+/** Names of annotations of our own. */
+const SERVER_NAME = 'culvert-server-name'
+const ADDRESS = 'culvert-address'
+/** Longest text that is kept of one: characters. */
+const MAX_TEXT_CHARS = 300
+
+function readReplica(annotations: unknown): LeasedReplica | undefined {
+  const { [SERVER_NAME]: given, [ADDRESS]: address = '' } = fieldsOf(annotations)
+  const serverName = shortText(given)
+  const where = shortText(address)
+  return serverName === undefined || where === undefined ? undefined : { serverName, address: where }
+}
+
+const shortText = (value: unknown): string | undefined =>
+  typeof value === 'string' && value.length <= MAX_TEXT_CHARS ? value : undefined
 
 export type LeaseList = {
   readonly leases: readonly Lease[]
@@ -57,6 +83,9 @@ export function leaseObject(lease: OwnLease, nowUnixMs: number, replaced?: Pick<
     metadata: {
       name: lease.name,
       labels: lease.labels,
+      ...(lease.replica && {
+        annotations: { [SERVER_NAME]: lease.replica.serverName, [ADDRESS]: lease.replica.address },
+      }),
       ...(replaced && { resourceVersion: replaced.resourceVersion }),
     },
     spec: {

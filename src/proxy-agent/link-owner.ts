@@ -8,7 +8,7 @@ import type { TlsMaterial } from '../platform/tls-material.ts'
 import type { AddressRange } from '../policy/core/address.ts'
 import type { Policy } from '../policy/policy.ts'
 import type { Budget } from '../tunnel/budget.ts'
-import type { Health } from '../tunnel/packet.ts'
+import type { Health, ListedServer } from '../tunnel/packet.ts'
 import type { Session, SessionLimits } from '../tunnel/session-owner.ts'
 import type { HeldServer } from './core/server-set.ts'
 import type { Network } from './dialer.ts'
@@ -18,6 +18,8 @@ import type { OpenSockets } from './open-sockets.ts'
 export type LinkOptions = {
   readonly host: string
   readonly port: number
+  /** What is asked for in TLS and what the certificate must have, instead of the host. */
+  readonly serverName?: string | undefined
   /** What the files hold now: a lane may be opened long after the stream. */
   readonly material: () => TlsMaterial
   readonly protocol: TlsProtocol
@@ -65,10 +67,14 @@ export type LinkEvents = {
   readonly gone: (link: Link, reason: string, wasConnected: boolean) => void
   readonly leaving: (link: Link, reconnectAfterMs: number) => void
   readonly drained: (link: Link) => void
+  /** The replicas that there are now, as the server says. */
+  readonly listed: (link: Link, replicas: readonly ListedServer[]) => void
 }
 
 export type Link = HeldServer & {
   readonly session: () => Session | undefined
+  /** Whether its server is one that lists replicas. */
+  readonly lists: () => boolean
   /** How the stream ended, as gRPC names it. */
   readonly endCode: () => StreamEndCode
   readonly drain: () => void

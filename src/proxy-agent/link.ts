@@ -16,7 +16,7 @@ import {
   type Extensions,
   offered,
   readExtensions,
-  withoutLanes,
+  without,
   writeExtensions,
 } from '../tunnel/extensions.ts'
 import { carryOverGrpc, type GrpcStream } from '../tunnel/grpc-stream.ts'
@@ -35,6 +35,7 @@ import type { Link, LinkDeps, LinkEvents, LinkOptions } from './link-owner.ts'
 import { shuffledLookup } from './lookups.ts'
 import { showNewCertificate } from './new-certificate.ts'
 import { createQuiet } from './quiet.ts'
+import { createServerLists } from './server-lists.ts'
 import { connectToServer } from './server-socket.ts'
 
 const METHOD = '/AgentService/Connect'
@@ -64,7 +65,7 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
   } catch (error) {
     return neverOpened((error as Error).message, deps, events)
   }
-  const authority = hostPort(options.host, options.port)
+  const authority = hostPort(options.serverName ?? options.host, options.port)
   let log = deps.log.child({ server: authority })
   let serverId = ''
   let session: Session | undefined
@@ -75,10 +76,11 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
   let ended = false // by us: what comes then is not why
   let ticker: NodeJS.Timeout | undefined
   let openedMs: number | undefined
+  let lists = false
   let audit: Audit | undefined
   let auditOften: Audit | undefined
   let lose = (_reason: string): void => {}
-  const ours = options.lanes === 0 ? withoutLanes : offered
+  const ours = options.lanes === 0 ? without(offered, 'lanes') : offered
   const over = new AbortController()
   const isIdle = (): boolean => session?.connectionCount() === 0 && session.dialCount() === 0
   const quiet = createQuiet(options.drainQuietMs, clock, isIdle)
@@ -100,6 +102,7 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
       return serverId
     },
     session: () => session,
+    lists: () => lists,
     endCode: () => endCode,
     drain: () => session?.drain(),
     showCertificate,
@@ -199,6 +202,7 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
     }
     log = log.child({ server_id: serverId })
     const extensions = readExtensions(answer.extensions, ours)
+    lists = extensions.has('servers')
     serve(extensions)
     showsCertificates = extensions.has('new-certificate')
     showCertificate() // should it have been renewed meanwhile
@@ -224,6 +228,7 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
       now: clock.now,
       serverId,
     })
+    const readList = createServerLists({ log, metrics, now: clock.now })
     let roundTripMs: number | undefined
     const openWindows = createWindowOpener(http)
     const made = createSession(
@@ -272,6 +277,11 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
           made.acknowledgePolicy(answer)
           if (answer.accepted) log.info({ version: answer.version }, 'policy of the server is in force')
           else log.error(answer, 'policy of the server cannot be read, nothing is dialled for it')
+        },
+        servers(told) {
+          const read = readList(told)
+          if (read === 'too-often') end('the server lists replicas too often')
+          else if (read) events.listed(link, read)
         },
         goingAway({ reason: why, reconnectAfterMs }) {
           log.info({ reason: why }, 'server goes away')
@@ -330,6 +340,7 @@ function neverOpened(reason: string, { clock }: LinkDeps, events: LinkEvents): L
   const link: Link = {
     serverId: '',
     session: () => undefined,
+    lists: () => false,
     endCode: () => 'Unavailable',
     drain: nothing,
     showCertificate: nothing,

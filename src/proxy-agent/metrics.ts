@@ -31,6 +31,8 @@ export type AgentMetrics = {
   readonly connectFailed: () => void
   /** A stream that stood was lost; not one that we ended. `OK`: the server ended it in order. */
   readonly streamLost: (code: StreamEndCode) => void
+  /** A list of replicas could not be used. */
+  readonly listRefused: () => void
   readonly laneOpened: () => void
   readonly laneEnded: (how: LaneEnd) => void
   /** An attempt to open a lane failed. */
@@ -117,6 +119,7 @@ export function createAgentMetrics(state: AgentState): { metrics: AgentMetrics; 
   const ends = counter('culvert_agent_connection_ends_total', 'Ends of tunnelled connections.', [])
   const laneEnds = counter('culvert_agent_lane_ends_total', 'Ends of lanes, by kind.', ['how'])
   const failedLanes = counter('culvert_agent_failed_lanes_total', 'Attempts that became no lane.', ['why'])
+  const badLists = counter('culvert_agent_refused_server_lists_total', 'Lists of replicas that could not be used.', [])
   const violations = counter('culvert_agent_violations_total', 'Frames that broke the protocol, by kind.', ['kind'])
   const probes = counter('culvert_agent_bad_probes_total', 'Unreadable requests on health and admin ports.', ['why'])
 
@@ -133,6 +136,7 @@ export function createAgentMetrics(state: AgentState): { metrics: AgentMetrics; 
       if (code !== 'OK') serverFailures.inc({ direction: 'from_server' })
       streamEnded('to_agent', code)
     },
+    listRefused: () => badLists.inc(),
     laneOpened() {
       lanes++
     },

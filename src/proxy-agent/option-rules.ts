@@ -9,10 +9,10 @@ import { logWarning } from '../platform/log-options.ts'
 import { isMetadataText } from '../platform/metadata-text.ts'
 import { fileRule, noSuchFile, pairRules } from '../platform/option-files.ts'
 import type { Rule } from '../platform/options.ts'
+import { readServerAddress } from '../platform/server-address.ts'
 import { tlsVersionWarning } from '../platform/tls-version.ts'
 import { readRange } from '../policy/core/address.ts'
 import { type AgentOptions, agentOptions } from './options.ts'
-import { readServerAddress } from './server-address.ts'
 
 const MAX_PORT = 65_535
 /** RFC 7301, section 3.1. */

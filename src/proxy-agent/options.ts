@@ -1,7 +1,7 @@
 /** The flags of proxy-agent: konnectivity's, by its names, and ours. What refuses a command line is in option-rules.ts. */
 import { idleKlogOptions } from '../platform/klog-options.ts'
 import { logOptions } from '../platform/log-options.ts'
-import { file, integerOr, list, oneOf, text } from '../platform/option-types.ts'
+import { boolean, file, integerOr, list, oneOf, text } from '../platform/option-types.ts'
 import type { Values } from '../platform/options.ts'
 import { tlsVersionNames, tlsVersionRefusal } from '../platform/tls-version.ts'
 import { MAX_LANES } from './core/lane-count.ts'
@@ -30,6 +30,11 @@ const ours = {
     min: 0,
     max: MAX_LANES,
     help: 'Further connections to each server that carry bulk, opened when there is some; auto: 4 where the round trip is 10 ms or more.',
+  }),
+  followReplicaAddresses: boolean({
+    group: 'Connections to servers',
+    default: 'false',
+    help: 'Connect to replicas also at the addresses that servers list. Without it replicas are reached through --proxy-server-host, by their names. Either way their certificates must have those names.',
   }),
   cipherSuites: list({
     group: 'TLS',

@@ -10,6 +10,7 @@ import { localNames } from '../platform/local-names.ts'
 import type { Log } from '../platform/log.ts'
 import { writePortsFile } from '../platform/ports-file.ts'
 import { openProfiling } from '../platform/profiling-open.ts'
+import { readServerAddress, type ServerAddress } from '../platform/server-address.ts'
 import { aborted, type Shutdown } from '../platform/shutdown.ts'
 import { type TlsWatch, watchTlsFiles } from '../platform/tls-files.ts'
 import { type Watch, watchTexts } from '../platform/watched.ts'
@@ -19,6 +20,7 @@ import { createBudget } from '../tunnel/budget.ts'
 import { PAUSE_SHARE } from '../tunnel/stock-backlog.ts'
 import { ownCluster } from './audit-identity.ts'
 import { hostPort } from './core/go-errors.ts'
+import { createReplicaLists, type Place } from './core/replica-lists.ts'
 import { serverCount } from './core/server-count.ts'
 import { createServerSet } from './core/server-set.ts'
 import { systemNetwork } from './dialer.ts'
@@ -36,7 +38,6 @@ import { createOpenSockets } from './open-sockets.ts'
 import type { AgentOptions } from './options.ts'
 import { startRenewal } from './renewal.ts'
 import { createRenewalMetrics } from './renewal-metrics.ts'
-import { readServerAddress, type ServerAddress } from './server-address.ts'
 import { createServerKeeper } from './server-keeper.ts'
 
 /** Between two looks at the TLS files and the policy: milliseconds. */
@@ -141,12 +142,14 @@ export async function runAgent(options: AgentOptions, deps: AgentDeps): Promise<
   }
   const keeper = createServerKeeper({
     servers,
+    lists: createReplicaLists<Link>({ hosts: addresses, follows: options.followReplicaAddresses }),
     hosts: addresses.map(({ host, port }) => hostPort(host, port)),
     clock,
     log,
     random: Math.random,
     metrics,
-    open: (host, events) => openLink(linkOptions(options, addresses[host]!, deps.version, tls), linkDeps, events),
+    open: (host, events, place) =>
+      openLink(linkOptions(options, place ?? { address: addresses[host]! }, deps.version, tls), linkDeps, events),
   })
 
   const readiness = {
@@ -240,9 +243,15 @@ function serverAddresses({ proxyServerHost, proxyServerPort }: AgentOptions): Se
   ]
 }
 
-function linkOptions(options: AgentOptions, address: ServerAddress, version: string, tls: TlsWatch): LinkOptions {
+function linkOptions(
+  options: AgentOptions,
+  { address, serverName }: Pick<Place, 'address'> & Partial<Pick<Place, 'serverName'>>,
+  version: string,
+  tls: TlsWatch,
+): LinkOptions {
   return {
     ...address,
+    serverName,
     material: tls.current,
     protocol: tlsProtocol(options.tlsMinVersion, options.cipherSuites),
     alpn: options.alpnProto,

@@ -1,10 +1,13 @@
 /**
  * Keeps the agent connected: each host is asked in its own time for as long as the set wants a server from it, so that none
- * waits for another; all links are drained at the end.
+ * waits for another; so is each replica that servers list. All links are drained at the end, and one whose replica is listed
+ * no more when all others are held.
  */
 import type { Clock } from '../platform/clock.ts'
 import type { Log } from '../platform/log.ts'
 import { createWarnings } from '../platform/repeats.ts'
+import { hostPort } from './core/go-errors.ts'
+import type { Place, ReplicaLists } from './core/replica-lists.ts'
 import type { HostIndex, ServerSet } from './core/server-set.ts'
 import type { Link, LinkEvents } from './link-owner.ts'
 import type { AgentMetrics } from './metrics.ts'
@@ -19,6 +22,7 @@ const MOST_UNANSWERED = 2
 
 export type KeeperDeps = {
   readonly servers: ServerSet<Link>
+  readonly lists: ReplicaLists<Link>
   /** What the log calls them. */
   readonly hosts: readonly string[]
   readonly clock: Clock
@@ -26,7 +30,8 @@ export type KeeperDeps = {
   /** From 0 up to, not including, 1. */
   readonly random: () => number
   readonly metrics: Pick<AgentMetrics, 'connectFailed' | 'streamLost'>
-  readonly open: (host: HostIndex, events: LinkEvents) => Link
+  /** @param place a replica that a server of the host has listed; none: the host itself */
+  readonly open: (host: HostIndex, events: LinkEvents, place?: Place) => Link
 }
 
 export type ServerKeeper = {
@@ -37,18 +42,84 @@ export type ServerKeeper = {
   readonly stop: () => void
 }
 
+/** Replicas that are warned of at a time, besides the hosts. */
+const MAX_WARNED_PLACES = 500
+
 type Seeker = {
   readonly look: () => void
   readonly giveUp: (reason: string) => void
 }
 
-export function createServerKeeper({ servers, hosts, clock, log, random, metrics, open }: KeeperDeps): ServerKeeper {
-  const warnings = createWarnings(log, clock, hosts.length)
-  const seekers = hosts.map(createSeeker)
+/** A replica that is sought, by what it is reached by. */
+type Sought = { readonly host: HostIndex; readonly seeker: Seeker; readonly update: (place: Place) => void }
+
+export function createServerKeeper(deps: KeeperDeps): ServerKeeper {
+  const { servers, lists, hosts, clock, log, random, metrics, open } = deps
+  const warnings = createWarnings(log, clock, hosts.length + MAX_WARNED_PLACES)
+  const seekers = hosts.map((name, host) => createSeeker(name, host, (events) => open(host, events), host))
+  const places = hosts.map(() => new Map<string, Sought>())
   let state: 'running' | 'draining' | 'stopped' = 'running'
   let drained = (): void => {}
 
-  function createSeeker(name: string, host: HostIndex): Seeker {
+  /** Seeks what the servers of a host list, and no more what they do not. */
+  function follow(origin: HostIndex): void {
+    const wanted = lists.wanted(origin)
+    const sought = places[origin]!
+    for (const [key, { host, seeker }] of sought) {
+      if (wanted.has(key)) continue
+      sought.delete(key)
+      servers.removePlace(host)
+      seeker.giveUp('it is listed no more')
+      log.info({ server: key }, 'replica is listed no more')
+    }
+    for (const [key, place] of wanted) {
+      const known = sought.get(key)
+      if (known) known.update(place)
+      else sought.set(key, seek(place))
+    }
+    for (const address of lists.skipped(origin)) {
+      warnings.warn(
+        address,
+        { address },
+        'replica is at another address than the hosts: see --follow-replica-addresses',
+      )
+    }
+    leaveSurplus()
+  }
+
+  function seek(first: Place): Sought {
+    const name = hostPort(first.serverName, first.address.port)
+    let place = first
+    const host = servers.addPlace(first)
+    const seeker = createSeeker(name, host, (events) => open(first.origin, events, place), first.origin)
+    log.info({ server: name, replica: first.id, workers: first.workers }, 'replica is listed')
+    seeker.look()
+    return {
+      host,
+      seeker,
+      update(next) {
+        place = next
+        servers.changePlace(host, next)
+      },
+    }
+  }
+
+  /** Who is of no listed replica goes when all of those are held: make before break. */
+  function leaveSurplus(): void {
+    if (state !== 'running') return
+    for (let link = servers.surplus(lists.tells); link; link = servers.surplus(lists.tells)) {
+      log.info({ server_id: link.serverId }, 'leaves a server that is of no listed replica')
+      servers.dismiss(link)
+      link.drain()
+    }
+  }
+
+  function createSeeker(
+    name: string,
+    host: HostIndex,
+    connect: (events: LinkEvents) => Link,
+    origin: HostIndex,
+  ): Seeker {
     const unanswered = new Set<Link>()
     let timer: Disposable | undefined
 
@@ -57,7 +128,7 @@ export function createServerKeeper({ servers, hosts, clock, log, random, metrics
       timer = undefined
       if (state !== 'running' || unanswered.size >= MOST_UNANSWERED) return
       if (!servers.wants(host)) return lookLater()
-      unanswered.add(open(host, events))
+      unanswered.add(connect(events))
       lookLater(PATIENCE_MS)
     }
 
@@ -81,11 +152,14 @@ export function createServerKeeper({ servers, hosts, clock, log, random, metrics
         const outcome = servers.connected(host, link, count, clock.now())
         if (outcome === 'duplicate') link.end(`duplicate server: ${link.serverId}`)
         if (!servers.wants(host)) giveUpUnanswered('another server answered')
+        if (outcome === 'kept' && !link.lists()) listed(link, 'none')
+        leaveSurplus()
         lookLater()
       },
       gone(link, reason, wasConnected) {
         const wasUnanswered = unanswered.delete(link)
         const was = servers.gone(link, clock.now())
+        forget(link)
         if (state === 'running' && wasUnanswered && !wasConnected) {
           servers.failed(host)
           metrics.connectFailed()
@@ -99,10 +173,22 @@ export function createServerKeeper({ servers, hosts, clock, log, random, metrics
       },
       leaving(link, reconnectAfterMs) {
         const waitMs = servers.leaving(link, reconnectAfterMs, clock.now(), random())
+        forget(link)
         servers.overstayed()?.end('it said long ago that it goes away')
         if (waitMs !== undefined) lookLater(waitMs)
       },
       drained: (link) => link.finish(),
+      listed,
+    }
+
+    function listed(link: Link, list: Parameters<typeof lists.told>[2]): void {
+      if (state !== 'running' || !servers.holds(link)) return
+      lists.told(origin, link, list)
+      follow(origin)
+    }
+
+    function forget(link: Link): void {
+      if (lists.forget(origin, link) && state === 'running') follow(origin)
     }
 
     return {
@@ -117,6 +203,7 @@ export function createServerKeeper({ servers, hosts, clock, log, random, metrics
   function giveUp(reason: 'draining' | 'stopped'): void {
     state = reason
     for (const seeker of seekers) seeker.giveUp(reason)
+    for (const sought of places) for (const { seeker } of sought.values()) seeker.giveUp(reason)
   }
 
   return {

@@ -11,6 +11,8 @@ export type ServerSocketOptions = {
   readonly protocol: TlsProtocol
   readonly alpn: readonly string[]
   readonly lookup: LookupFunction
+  /** What is asked for and what the certificate must have, instead of the host. */
+  readonly serverName?: string | undefined
   /** Of this very server, where its name may have several. */
   readonly address?: string
   /** Whether the peer's end is not yet ours. */
@@ -19,6 +21,7 @@ export type ServerSocketOptions = {
 
 export function connectToServer(options: ServerSocketOptions): TLSSocket {
   const { host, port, material, protocol, alpn, lookup, address = host, halfOpen = false } = options
+  const servername = options.serverName ?? (isIP(host) === 0 ? host : undefined)
   const socket = connect({
     host: address,
     port,
@@ -26,7 +29,7 @@ export function connectToServer(options: ServerSocketOptions): TLSSocket {
     ...material,
     ...protocol,
     ALPNProtocols: [...alpn],
-    ...(isIP(host) === 0 && { servername: host }),
+    ...(servername !== undefined && { servername }),
   })
   socket.allowHalfOpen = halfOpen
   socket.setNoDelay(true)

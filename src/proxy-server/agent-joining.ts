@@ -146,6 +146,7 @@ export function createAgentJoining(
     leave = tenants?.join(served, principal, now)
     state = 'known'
     events.connected(served, http, agent.certified)
+    served.tellReplicas()
     served.pushPolicy() // behind all the rest: it may be what ends the stream
 
     function hasGone(): boolean {

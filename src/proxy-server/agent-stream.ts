@@ -12,13 +12,15 @@ import { type Budget, createBudget } from '../tunnel/budget.ts'
 import {
   canUseLanes,
   EXTENSIONS_KEY,
+  type Extension,
   offered,
   readExtensions,
-  withoutLanes,
+  without,
   writeExtensions,
 } from '../tunnel/extensions.ts'
 import { carryOverGrpc } from '../tunnel/grpc-stream.ts'
 import { createWindowOpener } from '../tunnel/http2-windows.ts'
+import type { ListedServer } from '../tunnel/packet.ts'
 import { createSession } from '../tunnel/session.ts'
 import type { Session, SessionLimits } from '../tunnel/session-owner.ts'
 import { createAgentLanes } from './agent-lanes.ts'
@@ -66,6 +68,8 @@ export type AgentStreamDeps = {
   readonly auditOften?: Audit | undefined
   /** The hub's, of a cluster, as it is now; none: it says nothing. */
   readonly policy: (cluster: string) => Policy | undefined
+  /** All replicas of this server, where agents are told of them; they may not be known yet. */
+  readonly replicas?: (() => readonly ListedServer[] | undefined) | undefined
 }
 
 export type AgentStream = PooledAgent & {
@@ -77,6 +81,8 @@ export type AgentStream = PooledAgent & {
   readonly laneSockets: () => readonly TLSSocket[]
   /** Sends the policy as it is now, to an agent that takes one. */
   readonly pushPolicy: () => void
+  /** Tells an agent that takes it of all replicas, as far as they are known. */
+  readonly tellReplicas: () => void
   /** Ends the stream with a status; its connections break. */
   readonly end: (status: GrpcStatus, message: string, how: StreamEnd) => void
 }
@@ -111,7 +117,11 @@ export function serveAgentStream(
   events: AgentStreamEvents & { readonly laneJoined: (lane: TLSSocket) => void },
 ): AgentStream {
   const { options, clock, metrics } = deps
-  const extensions = readExtensions(agent.extensions, options.maxLanes > 0 ? offered : withoutLanes)
+  const unable: Extension[] = [
+    ...(options.maxLanes > 0 ? [] : ['lanes' as const]),
+    ...(deps.replicas ? [] : ['servers' as const]),
+  ]
+  const extensions = readExtensions(agent.extensions, without(offered, ...unable))
   const log = deps.log.child({ agent: agent.agentId, cluster: agent.cluster, remote: agent.remoteAddress })
   const record = newRecord(agent, extensions, clock.unixMs(), clock.now())
   let trailers: Record<string, string> = grpcStatus('OK', '')
@@ -192,6 +202,10 @@ export function serveAgentStream(
     laneSockets: () => lanes.sockets(),
     judgesAddresses: takes,
     pushPolicy: policy.push,
+    tellReplicas() {
+      const list = deps.replicas?.()
+      if (list) session.pushServers(list)
+    },
     end,
   }
 

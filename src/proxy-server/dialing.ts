@@ -8,6 +8,7 @@ import type { Connection, ConnectionEvents } from '../tunnel/connection.ts'
 import type { DialRequest, DialFailure as SessionFailure } from '../tunnel/dials.ts'
 import type { Int64 } from '../tunnel/packet.ts'
 import type { AgentStream } from './agent-stream.ts'
+import type { Arrivals } from './core/arrivals.ts'
 import type { Clusters } from './core/clusters.ts'
 import type { DialFailure } from './core/dial-response.ts'
 import { dialOver, type OverLimit, type Tenant } from './core/tenant.ts'
@@ -26,6 +27,8 @@ export type DialDeps = {
   /** Longest wait for an agent's answer: milliseconds, 0 for ever. */
   readonly timeoutMs: number
   readonly maxPendingPerFrontend: number
+  /** On a server that has just started: agents who will come. */
+  readonly arrivals?: Pick<Arrivals, 'wait'> | undefined
   /** On a server of many clusters: what the cluster may. */
   readonly tenants?: Pick<Tenants, 'get' | 'refused'>
   /** What the hub's policy says of a dial, before an agent is asked. */
@@ -106,12 +109,14 @@ export function createDialing(deps: DialDeps): Dialing {
     if (tenant) tenant.pendingDials++
     const startMs = clock.now()
     let current: Attempt | undefined
+    let waiting: Disposable | undefined
     let done = false
     const deadline = deps.timeoutMs > 0 ? clock.after(deps.timeoutMs, timedOut) : undefined
 
     function finish(): void {
       done = true
       deadline?.[Symbol.dispose]()
+      waiting?.[Symbol.dispose]()
       count(who, -1)
       if (tenant) tenant.pendingDials--
     }
@@ -156,6 +161,11 @@ export function createDialing(deps: DialDeps): Dialing {
         return fail({ kind: 'denied', text: UNJUDGED })
       }
       if (!agent) {
+        waiting = deps.arrivals?.wait(cluster, () => {
+          authorisation = deps.authorise(cluster, principal, address)
+          attempt()
+        })
+        if (waiting) return
         metrics.dialFailed('no_agent')
         return fail({ kind: 'no-agent' })
       }

@@ -4,6 +4,8 @@ import type { Answered, CollectorMetrics } from '../kubernetes/lease-collector.t
 import type { ReviewOutcome } from '../kubernetes/token-reviewer.ts'
 
 export type KubernetesMetrics = CollectorMetrics & {
+  /** An answer to a watch of leases. */
+  readonly watched: Answered
   readonly renewed: (outcome: 'renewed' | 'failed') => void
   readonly reviewed: (outcome: ReviewOutcome) => void
   /** From now on it is told whether the lease is held. */
@@ -42,6 +44,12 @@ export function createKubernetesMetrics(registry: Registry): KubernetesMetrics {
     labelNames: ['outcome'],
     registers,
   })
+  const watches = new Counter({
+    name: 'culvert_server_lease_watches_total',
+    help: "Answers of the API server to watches of leases, by status and Kubernetes' reason.",
+    labelNames: ['http_status_code', 'reason'],
+    registers,
+  })
   const reviews = new Counter({
     name: 'culvert_server_token_reviews_total',
     help: 'Tokens that agents showed, by what became of them.',
@@ -51,6 +59,7 @@ export function createKubernetesMetrics(registry: Registry): KubernetesMetrics {
   return {
     listed: answers('list', 'lists of leases'),
     deleted: answers('delete', 'deletions of expired leases'),
+    watched: (_ms, status, reason) => watches.inc({ http_status_code: String(status), reason }),
     culled: () => culled.inc(),
     renewed: (outcome) => renewals.inc({ outcome }),
     reviewed: (outcome) => reviews.inc({ outcome }),

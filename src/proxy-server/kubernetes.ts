@@ -2,8 +2,10 @@
 
 import { createApiClient } from '../kubernetes/api-client.ts'
 import { labelsAsSelector, parseLabels } from '../kubernetes/core/labels.ts'
+import type { Lease } from '../kubernetes/lease.ts'
 import { collectLeases } from '../kubernetes/lease-collector.ts'
 import { keepLease, type LeaseController } from '../kubernetes/lease-controller.ts'
+import { countLeases } from '../kubernetes/lease-counter.ts'
 import { leasesIn } from '../kubernetes/leases.ts'
 import { openAccess } from '../kubernetes/open-access.ts'
 import { createTokenReviewer, type TokenReviewer } from '../kubernetes/token-reviewer.ts'
@@ -22,6 +24,8 @@ export type ServerKubernetes = Disposable & {
    * @param holders one lease for each; default the server itself
    */
   readonly announce: (holders?: readonly string[]) => void
+  /** Tells of the valid leases of all servers, from now on and whenever they change. Disposing it ends that. */
+  readonly follow: (heard: (leases: readonly Lease[]) => void) => Disposable
   /** Gives the leases up, if there are any. Fulfilled when they are gone or cannot be removed. */
   readonly withdraw: () => Promise<void>
 }
@@ -36,7 +40,7 @@ type Deps = { readonly clock: Clock; readonly log: Log; readonly metrics: Kubern
 export async function openKubernetes(options: ServerOptions, deps: Deps): Promise<ServerKubernetes | undefined> {
   const wantsTokens =
     options.agentNamespace !== '' || (options.tenancy === 'multi' && options.authenticationAudience !== '')
-  if (!wantsTokens && !options.enableLeaseController) return undefined
+  if (!wantsTokens && !options.enableLeaseController && options.replicaServerName === '') return undefined
   const { clock, log, metrics } = deps
   const api = createApiClient({
     access: await openAccess(options.kubeconfig),
@@ -52,6 +56,9 @@ export async function openKubernetes(options: ServerOptions, deps: Deps): Promis
   const reviewer = wantsTokens
     ? createTokenReviewer({ api, expected, clock, log, reviewed: metrics.reviewed })
     : undefined
+  const parsed = parseLabels(options.leaseLabel)
+  const labels = 'labels' in parsed ? parsed.labels : {} // checked with the other options
+  const { random } = Math
   let kept: readonly LeaseController[] = []
   let collector: Disposable | undefined
 
@@ -60,15 +67,26 @@ export async function openKubernetes(options: ServerOptions, deps: Deps): Promis
     announce(holders = [options.serverId]) {
       if (!options.enableLeaseController) return
       const leases = leasesIn(options.leaseNamespace, api)
-      const parsed = parseLabels(options.leaseLabel)
-      const labels = 'labels' in parsed ? parsed.labels : {} // checked with the other options
       const common = { leases, clock, log, metrics }
-      const { random } = Math
+      const { replicaServerName: serverName, replicaAddress: address } = options
+      const replica = serverName === '' ? undefined : { serverName, address }
       kept = holders.map((holder) =>
-        keepLease({ ...common, name: leaseName(holder), holder, labels, random, renewed: metrics.renewed }),
+        keepLease({ ...common, name: leaseName(holder), holder, labels, replica, random, renewed: metrics.renewed }),
       )
       collector = collectLeases({ ...common, selector: labelsAsSelector(labels), ownNames: holders.map(leaseName) })
       metrics.leaseKept(() => kept.every(({ isHeld }) => isHeld()))
+    },
+    follow(heard) {
+      const counter = countLeases({
+        leases: leasesIn(options.leaseNamespace, api),
+        selector: labelsAsSelector(labels),
+        clock,
+        random,
+        log,
+        metrics,
+        heard: () => heard(counter.leases()),
+      })
+      return counter
     },
     async withdraw() {
       collector?.[Symbol.dispose]()

@@ -13,6 +13,7 @@ import { fileRule, noSuchFile, pairRules } from '../platform/option-files.ts'
 import type { Rule } from '../platform/options.ts'
 import { readTokenFile } from '../platform/secret-file.ts'
 import { tlsVersionWarning } from '../platform/tls-version.ts'
+import { isReplicaAddress, replicaName } from '../tunnel/server-list.ts'
 import { MIN_TOKEN_CHARS } from './admin-token.ts'
 import { isStrategy } from './core/strategies.ts'
 import { type ServerOptions, serverOptions } from './options.ts'
@@ -99,6 +100,25 @@ const ours: Rule<ServerOptions>[] = [
     tenancy === 'multi' && agentPolicyFile !== ''
       ? '--agent-policy-file is of no cluster: with --tenancy=multi give each a policy in --clusters'
       : undefined,
+  fileRule(serverOptions, 'replicasFile'),
+  ({ replicasFile, replicaServerName }) =>
+    replicasFile !== '' && replicaServerName !== ''
+      ? '--replicas-file and --replica-server-name exclude each other: the list is in the file or in the leases'
+      : undefined,
+  ({ replicaServerName, enableLeaseController }) =>
+    replicaServerName !== '' && !enableLeaseController
+      ? '--replica-server-name needs --enable-lease-controller: it is told in the lease'
+      : undefined,
+  ({ replicaServerName }) =>
+    replicaServerName === '' || replicaName(replicaServerName) !== undefined
+      ? undefined
+      : `--replica-server-name: expected a DNS name such as hub-0.hub.example, got ${quoted(replicaServerName)}`,
+  ({ replicaAddress, replicaServerName }) =>
+    replicaAddress !== '' && replicaServerName === '' ? '--replica-address needs --replica-server-name' : undefined,
+  ({ replicaAddress }) =>
+    replicaAddress === '' || isReplicaAddress(replicaAddress)
+      ? undefined
+      : `--replica-address: expected host, host:port or [IPv6 address]:port, got ${quoted(replicaAddress)}`,
   ({ udsName, serverListenAny }) =>
     udsName !== '' && serverListenAny ? '--uds-name and --server-listen-any exclude each other' : undefined,
   ({ udsName, serverCert, serverKey }) =>

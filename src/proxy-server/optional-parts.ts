@@ -1,6 +1,6 @@
 /**
  * The parts of a server that are there only when a flag asks for them: enrolment, the hub's policy, what is asked of
- * Kubernetes, and the clusters of --tenancy=multi. Opened before anything listens, and closed together.
+ * Kubernetes, its replicas, and the clusters of --tenancy=multi. Opened before anything listens, and closed together.
  */
 import type { Registry } from 'prom-client'
 import type { Audit } from '../audit/record.ts'
@@ -17,6 +17,7 @@ import { createEnrolmentMetrics } from './enrolment-metrics.ts'
 import { openKubernetes, type ServerKubernetes } from './kubernetes.ts'
 import { createKubernetesMetrics } from './kubernetes-metrics.ts'
 import type { ServerOptions } from './options.ts'
+import { openReplicas, type Replicas } from './replicas.ts'
 import type { Tenants } from './tenants.ts'
 
 /** Between two looks at the policy: milliseconds. */
@@ -25,6 +26,8 @@ const LOOK_MS = 5_000
 export type OptionalParts = Disposable & {
   readonly enrolment: Enrolment | undefined
   readonly kubernetes: ServerKubernetes | undefined
+  /** Those that agents are told of. */
+  readonly replicas: Replicas | undefined
   /** The clusters of a server of many. */
   readonly tenants: Tenants | undefined
   /** The hub's, of a cluster, as it is now; none: it says nothing. */
@@ -59,6 +62,16 @@ export async function openOptionalParts(options: ServerOptions, deps: OptionalPa
   if (policy) opened.use(policy)
   const kubernetes = await openKubernetes(options, { clock, log, metrics: createKubernetesMetrics(registry) })
   if (kubernetes) opened.use(kubernetes)
+  const replicas = openReplicas(options, {
+    clock,
+    log,
+    registry,
+    kubernetes,
+    changed() {
+      for (const agent of clusters.all()) agent.tellReplicas()
+    },
+  })
+  if (replicas) opened.use(replicas)
   const tenants = await openTenantsIfMany(options, deps)
   if (tenants) opened.use(tenants)
   tenants?.onChange(pushPolicies)
@@ -69,6 +82,7 @@ export async function openOptionalParts(options: ServerOptions, deps: OptionalPa
   return {
     enrolment,
     kubernetes,
+    replicas,
     tenants,
     policyOf: (cluster) => (tenants ? tenants.directory().get(cluster)?.policy : policy?.current()),
     policyAlarm: () => policy?.alarm() !== undefined,

@@ -97,6 +97,26 @@ const ours = {
     default: '',
     help: 'Policy of what clients may have dialled (docs/policy.md), judged here and by the agents. Looked at again every 5 s. Empty: what the agents allow.',
   }),
+  replicasFile: file({
+    group: 'Replicas',
+    default: '',
+    help: 'List of all replicas, this one included, with the server name of each (docs/replicas.md): agents connect to each by its name. Looked at again every 5 s.',
+  }),
+  replicaServerName: text({
+    group: 'Replicas',
+    default: '',
+    help: 'Server name by which agents reach this replica, told to the others in its lease: the list without a file. Needs --enable-lease-controller.',
+  }),
+  replicaAddress: text({
+    group: 'Replicas',
+    default: '',
+    help: 'Address at which agents reach this replica, for agents with --follow-replica-addresses. Empty: where they reach any of them.',
+  }),
+  replicaSettleTimeMs: duration({
+    group: 'Replicas',
+    default: '15s',
+    help: 'How long after its start a replica has a client wait for the first agent of its cluster, instead of failing at once.',
+  }),
   shutdownQuietTimeMs: duration({
     group,
     default: '2s',

@@ -17,6 +17,7 @@ import { agentStreamOptions } from './agent-stream-options.ts'
 import { auditDials } from './audited-dialing.ts'
 import { createClusterMetrics } from './cluster-metrics.ts'
 import type { ClusterSockets } from './cluster-sockets.ts'
+import { createArrivals } from './core/arrivals.ts'
 import { BEGUN_BYTES, createBegunMessages } from './core/begun-messages.ts'
 import { type Clusters, createClusters } from './core/clusters.ts'
 import type { FleetFact } from './core/fleet-feed.ts'
@@ -137,7 +138,7 @@ export async function openServing(options: ServerOptions, deps: ServingDeps): Pr
       material: () => tlsPorts.material('agent'),
     }),
   )
-  const { enrolment, kubernetes, tenants, policyOf } = parts
+  const { enrolment, kubernetes, replicas, tenants, policyOf } = parts
   const trustDomain = options.trustDomain === '' ? undefined : options.trustDomain
   const protocol = tlsProtocol(options.tlsMinVersion, options.cipherSuites)
   const common = { protocol, trustDomain, ...(tenants && { tenants }) }
@@ -149,6 +150,7 @@ export async function openServing(options: ServerOptions, deps: ServingDeps): Pr
     tenants.onChange(tellKnown)
     tellKnown()
   }
+  const arrivals = replicas && createArrivals(options.replicaSettleTimeMs, clock)
   const agents = createAgentListener(
     {
       ...common,
@@ -174,10 +176,12 @@ export async function openServing(options: ServerOptions, deps: ServingDeps): Pr
       audit,
       auditOften,
       policy: policyOf,
+      replicas: replicas?.list,
     },
     {
       connected(agent) {
         clusters.add(agent.cluster, agent)
+        arrivals?.arrived(agent.cluster)
         facts.joined(agent)
         agentsChanged()
       },
@@ -196,6 +200,7 @@ export async function openServing(options: ServerOptions, deps: ServingDeps): Pr
   )
   const plain = createDialing({
     clusters,
+    arrivals,
     authorise: createJudging({ policyOf, clock, metrics }),
     clock,
     metrics,

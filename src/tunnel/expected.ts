@@ -19,6 +19,7 @@ const rules: Readonly<Record<Exclude<Packet['type'], 'UNKNOWN'>, Rule>> = {
   HEARTBEAT: { at: 'server', needs: 'heartbeat' },
   HEARTBEAT_ACK: { at: 'agent', needs: 'heartbeat' },
   GOING_AWAY: { at: 'agent', needs: 'going-away' },
+  SERVERS: { at: 'agent', needs: 'servers' },
   LANE_OFFER: { at: 'agent', needs: 'lanes' },
   LANES_WANTED: { at: 'server', needs: 'lanes' },
   POLICY: { at: 'agent', needs: 'policy' },

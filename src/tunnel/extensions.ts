@@ -20,6 +20,7 @@ const versions = {
   lanes: 1,
   'new-certificate': 1,
   policy: 1,
+  servers: 1,
 } as const
 
 export type Extension = keyof typeof versions
@@ -36,10 +37,11 @@ export const offered: Extensions = new Set<Extension>([
   'lanes',
   'new-certificate',
   'policy',
+  'servers',
 ])
 
-/** The same on the stream alone. */
-export const withoutLanes: Extensions = new Set([...offered].filter((name) => name !== 'lanes'))
+export const without = (extensions: Extensions, ...names: readonly Extension[]): Extensions =>
+  extensions.difference(new Set(names))
 
 /** What lanes need besides: bytes that wait for their turn are bounded by credit, and CLOSE_* never stands behind data. */
 export const canUseLanes = (extensions: Extensions): boolean =>

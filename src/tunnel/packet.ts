@@ -16,7 +16,7 @@ import { bytesOfText, bytesOfVarint, type Writer, writeText, writeVarint } from 
 export type Int64 = number | bigint
 
 /** `int64`: exact; `count`: an int64 that must fit a double exactly; `text`: UTF-8. The number is the field's. */
-type Field = readonly [number: number, kind: 'int64' | 'count' | 'text' | 'bytes' | 'health']
+type Field = readonly [number: number, kind: 'int64' | 'count' | 'text' | 'bytes' | 'health' | 'servers']
 type Fields = Readonly<Record<string, Field>>
 
 const healthFields = {
@@ -37,6 +37,16 @@ const healthFields = {
   roundTripUs: [15, 'count'],
 } as const satisfies Fields
 
+const serverFields = {
+  id: [1, 'text'],
+  address: [2, 'text'],
+  serverName: [3, 'text'],
+  workers: [4, 'count'],
+} as const satisfies Fields
+
+/** Of a list: more than any hub has, and little enough that its longest message costs no memory to speak of. */
+const MAX_LISTED = 1_000
+
 /** Per packet: its code in `type`, the field of `Packet` that holds its payload, and the payload's own fields. */
 const shapes = {
   DIAL_REQ: { code: 0, payload: 2, fields: { protocol: [1, 'text'], address: [2, 'text'], random: [3, 'int64'] } },
@@ -55,6 +65,7 @@ const shapes = {
     payload: 68,
     fields: { reason: [1, 'text'], deadlineMs: [2, 'count'], reconnectAfterMs: [3, 'count'] },
   },
+  SERVERS: { code: 69, payload: 69, fields: { servers: [1, 'servers'] } },
   POLICY: { code: 71, payload: 71, fields: { version: [1, 'text'], rules: [2, 'text'] } },
   POLICY_ACK: {
     code: 72,
@@ -77,11 +88,15 @@ type ValueOf<F extends Field> = F[1] extends 'int64'
       ? string
       : F[1] extends 'bytes'
         ? Uint8Array
-        : Health
+        : F[1] extends 'servers'
+          ? readonly ListedServer[]
+          : Health
 type Payload<S extends Fields> = { readonly [K in keyof S]: ValueOf<S[K]> }
 
 /** The health summary of a HEARTBEAT: a figure that is not known is absent, never zero. */
 export type Health = Partial<Payload<typeof healthFields>>
+/** A replica, as SERVERS tells of it. */
+export type ListedServer = Payload<typeof serverFields>
 export type PacketType = keyof typeof shapes
 export type Packet =
   | { [T in PacketType]: { readonly type: T } & Payload<(typeof shapes)[T]['fields']> }[PacketType]
@@ -100,11 +115,12 @@ export function createPacketCount(): PacketCount {
 
 type Shape = { readonly type: PacketType; readonly code: number; readonly payload: number; readonly fields: FieldList }
 type FieldList = readonly { readonly name: string; readonly number: number; readonly kind: Field[1] }[]
-type Values = Record<string, Int64 | string | Uint8Array | Health | undefined>
+type Values = Record<string, Int64 | string | Uint8Array | Health | readonly ListedServer[] | undefined>
 
 const listOf = (fields: Fields): FieldList =>
   Object.entries(fields).map(([name, [number, kind]]) => ({ name, number, kind }))
 const healthList = listOf(healthFields)
+const serverList = listOf(serverFields)
 const byCode = new Map<number, Shape>()
 const byType = new Map<string, Shape>()
 for (const [type, { code, payload, fields }] of Object.entries(shapes)) {
@@ -132,16 +148,21 @@ export function decodePacket(message: Uint8Array): Packet {
   const shape = byCode.get(code)
   if (!shape) return { type: 'UNKNOWN', code }
   const values: Values = { type: shape.type }
-  for (const { name, kind } of shape.fields) values[name] = emptyOf(kind)
+  setEmpty(values, shape.fields)
   const payload = payloads.get(shape.payload)
   if (payload) readFields(payload, shape.fields, values)
   return values as unknown as Packet
+}
+
+function setEmpty(values: Values, fields: FieldList): void {
+  for (const { name, kind } of fields) values[name] = emptyOf(kind)
 }
 
 function emptyOf(kind: Field[1]): Values[string] {
   if (kind === 'text') return ''
   if (kind === 'bytes') return Buffer.alloc(0)
   if (kind === 'health') return {}
+  if (kind === 'servers') return []
   return 0
 }
 
@@ -150,8 +171,19 @@ function readFields(reader: Reader, fields: FieldList, into: Values): void {
     const tag = readTag(reader)
     const field = fields.find(({ number }) => number === tag >>> 3)
     if (field === undefined || (tag & 7) !== wireTypeOf(field.kind)) skipField(reader, tag)
+    else if (field.kind === 'servers') (into[field.name] as ListedServer[]).push(readListed(reader, into[field.name]))
     else into[field.name] = readValue(reader, field.kind)
   }
+}
+
+function readListed(reader: Reader, before: Values[string]): ListedServer {
+  if ((before as readonly ListedServer[]).length >= MAX_LISTED) {
+    throw new TunnelError('bad-frame', `a list of more than ${MAX_LISTED}`)
+  }
+  const server: Values = {}
+  setEmpty(server, serverList)
+  readFields(readBytes(reader), serverList, server)
+  return server as unknown as ListedServer
 }
 
 function readValue(reader: Reader, kind: Field[1]): Values[string] {
@@ -246,10 +278,24 @@ function fieldsBytes(values: Values, fields: FieldList, present: boolean): numbe
   let sum = 0
   for (const { name, number, kind } of fields) {
     const value = values[name]
-    if (value === undefined || (!present && isEmpty(value, kind))) continue
-    sum += tagBytes(number) + valueBytes(value, kind)
+    if (Array.isArray(value)) for (const one of value) sum += tagBytes(number) + listedBytes(one)
+    else if (value !== undefined && (present || !isEmpty(value, kind)))
+      sum += tagBytes(number) + valueBytes(value, kind)
   }
   return sum
+}
+
+function listedBytes(server: Values): number {
+  const length = fieldsBytes(server, serverList, false)
+  return bytesOfVarint(length) + length
+}
+
+function writeListed(writer: Writer, number: number, servers: readonly Values[]): void {
+  for (const server of servers) {
+    writeVarint(writer, (number << 3) | 2)
+    writeVarint(writer, fieldsBytes(server, serverList, false))
+    writeFields(writer, server, serverList, false)
+  }
 }
 
 function valueBytes(value: NonNullable<Values[string]>, kind: Field[1]): number {
@@ -258,7 +304,7 @@ function valueBytes(value: NonNullable<Values[string]>, kind: Field[1]): number 
   return bytesOfVarint(length) + length
 }
 
-function lengthOf(value: string | Uint8Array | Health, kind: Field[1]): number {
+function lengthOf(value: NonNullable<Values[string]>, kind: Field[1]): number {
   if (typeof value === 'string') return bytesOfText(value)
   return kind === 'bytes' ? (value as Uint8Array).length : fieldsBytes(value as Values, healthList, true)
 }
@@ -266,7 +312,8 @@ function lengthOf(value: string | Uint8Array | Health, kind: Field[1]): number {
 function writeFields(writer: Writer, values: Values, fields: FieldList, present: boolean): void {
   for (const { name, number, kind } of fields) {
     const value = values[name]
-    if (value === undefined || (!present && isEmpty(value, kind))) continue
+    if (Array.isArray(value)) writeListed(writer, number, value)
+    if (value === undefined || kind === 'servers' || (!present && isEmpty(value, kind))) continue
     writeVarint(writer, (number << 3) | wireTypeOf(kind))
     if (typeof value === 'number' || typeof value === 'bigint') {
       writeVarint(writer, value)
@@ -284,5 +331,5 @@ function writeFields(writer: Writer, values: Values, fields: FieldList, present:
 
 function isEmpty(value: NonNullable<Values[string]>, kind: Field[1]): boolean {
   if (kind === 'int64' || kind === 'count') return value === 0 || value === 0n
-  return lengthOf(value as string | Uint8Array | Health, kind) === 0
+  return lengthOf(value, kind) === 0
 }

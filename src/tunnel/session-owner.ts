@@ -5,7 +5,7 @@ import type { Connection, ConnectionEvents } from './connection.ts'
 import type { DialEvents, DialRequest } from './dials.ts'
 import type { Extensions } from './extensions.ts'
 import type { LivenessTimes } from './liveness.ts'
-import type { Health, Int64, Packet } from './packet.ts'
+import type { Health, Int64, ListedServer, Packet } from './packet.ts'
 import type { PathLength } from './path-length.ts'
 import type { Beat } from './pulse.ts'
 import type { StockLimits } from './stock-backlog.ts'
@@ -65,6 +65,8 @@ export type SessionEvents = {
   readonly laneIdle?: (lane: Carrier) => void
   /** Agent: what the server lets it dial, from now on. Answer with `acknowledgePolicy`. */
   readonly policy?: (policy: { readonly version: string; readonly rules: string }) => void
+  /** Agent: all replicas that there are, the server included. */
+  readonly servers?: (servers: readonly ListedServer[]) => void
   /** Server: how the agent took a policy. */
   readonly policyAcknowledged?: (answer: PolicyAnswer) => void
   /** Agent: after `drain`, nothing is left and nothing can still come. */
@@ -109,6 +111,8 @@ export type Session = {
   readonly goAway: (reason: string, deadlineMs: number, reconnectAfterMs: number) => void
   /** Server: what the agent may dial at most, ahead of all dials that follow; nothing is sent to an agent without `policy`. */
   readonly pushPolicy: (version: string, rules: string) => void
+  /** Server: tells an agent with `servers` of all replicas. */
+  readonly pushServers: (servers: readonly ListedServer[]) => void
   /** Agent. */
   readonly acknowledgePolicy: (answer: PolicyAnswer) => void
   /** Called every half second or so. */

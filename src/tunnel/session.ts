@@ -172,6 +172,8 @@ export function createSession(options: SessionOptions, events: SessionEvents): S
         return pulse.answered(packet.seq, link.nowMs)
       case 'GOING_AWAY':
         return events.goingAway?.(packet)
+      case 'SERVERS':
+        return events.servers?.(packet.servers)
       case 'POLICY':
         return events.policy?.({ version: packet.version, rules: packet.rules })
       case 'POLICY_ACK': {
@@ -265,6 +267,9 @@ export function createSession(options: SessionOptions, events: SessionEvents): S
     },
     pushPolicy(version, rules) {
       if (extensions.has('policy')) control({ type: 'POLICY', version, rules })
+    },
+    pushServers(servers) {
+      if (!over && extensions.has('servers')) control({ type: 'SERVERS', servers })
     },
     acknowledgePolicy({ version, accepted, reason }) {
       control({ type: 'POLICY_ACK', version, accepted: accepted ? 1 : 0, reason })

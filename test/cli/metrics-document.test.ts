@@ -12,6 +12,7 @@ import { createClusters } from '../../src/proxy-server/core/clusters.ts'
 import { createEnrolmentMetrics } from '../../src/proxy-server/enrolment-metrics.ts'
 import { createKubernetesMetrics } from '../../src/proxy-server/kubernetes-metrics.ts'
 import { createServerMetrics } from '../../src/proxy-server/metrics.ts'
+import { createReplicaMetrics } from '../../src/proxy-server/replicas.ts'
 import { createRevocationMetrics } from '../../src/proxy-server/revocation-metrics.ts'
 import { countWorkers } from '../../src/proxy-server/team-metrics.ts'
 
@@ -45,6 +46,7 @@ function serverRegistry(): Registry {
   createFleetMetrics(registry, { standings: () => new Map() })
   createTenantMetrics(registry, { tenants: () => [], connections: none, broken: () => false })
   createEnrolmentMetrics(registry)
+  createReplicaMetrics(registry, none, () => false)
   createRevocationMetrics(registry, {
     broken: () => ({}),
     endSeconds: () => ({}),

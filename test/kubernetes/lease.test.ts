@@ -7,7 +7,12 @@ t.test('expires after its duration, counted from when it was renewed, or else ac
   const renewTime = '2026-01-01T00:00:10.500000Z'
   const acquireTime = '2026-01-01T00:00:00.000000Z'
   const lease = readLease(stored({ renewTime, acquireTime, leaseDurationSeconds: 30 }))
-  t.strictSame(lease, { name: 'l', resourceVersion: '7', expiresUnixMs: Date.UTC(2026, 0, 1, 0, 0, 40, 500) })
+  t.strictSame(lease, {
+    name: 'l',
+    holder: '',
+    resourceVersion: '7',
+    expiresUnixMs: Date.UTC(2026, 0, 1, 0, 0, 40, 500),
+  })
   const acquired = readLease(stored({ acquireTime, leaseDurationSeconds: 30 }))
   t.equal(acquired?.expiresUnixMs, Date.UTC(2026, 0, 1, 0, 0, 30))
 })

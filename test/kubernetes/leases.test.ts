@@ -5,7 +5,7 @@ import { type Asked, apiStandIn, clientOf, leaseList, status, storedLease } from
 
 const ALL = '/apis/coordination.k8s.io/v1/namespaces/ns/leases'
 const own = { name: 'l', holder: 's', labels: { a: 'b' }, durationSeconds: 30, acquiredUnixMs: 0 }
-const lease = { name: 'l', resourceVersion: '7', expiresUnixMs: 30_000 }
+const lease = { name: 'l', holder: '', resourceVersion: '7', expiresUnixMs: 30_000 }
 
 async function setup(t: Test, namespace = 'ns') {
   const api = await apiStandIn(t)

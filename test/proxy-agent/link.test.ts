@@ -116,6 +116,7 @@ function open(t: Test, port: number, options: Partial<LinkOptions> = {}, lookup 
       gone: (self, reason, wasConnected) => told.push(['gone', reason, wasConnected, self === link]),
       leaving: (self, reconnectAfterMs) => told.push(['leaving', self === link, reconnectAfterMs]),
       drained: (self) => told.push(['drained', self === link]),
+      listed: (self, replicas) => told.push(['listed', self === link, replicas]),
     },
   )
   t.teardown(() => {

@@ -50,6 +50,7 @@ t.test('has the names and defaults of konnectivity, and ours', async (t) => {
     serverCountSource: 'default',
     kubeconfig: '',
     lanes: 'auto',
+    followReplicaAddresses: false,
     auditLogFile: '',
     policyFile: '',
     hubRanges: [],

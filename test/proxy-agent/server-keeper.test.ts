@@ -1,4 +1,5 @@
 import t from 'tap'
+import { createReplicaLists } from '../../src/proxy-agent/core/replica-lists.ts'
 import { createServerSet } from '../../src/proxy-agent/core/server-set.ts'
 import type { Link, LinkEvents } from '../../src/proxy-agent/link-owner.ts'
 import { createServerKeeper, type ServerKeeper } from '../../src/proxy-agent/server-keeper.ts'
@@ -24,6 +25,7 @@ function testLink(host: number, events: LinkEvents): TestLink {
     host,
     asked,
     session: () => undefined,
+    lists: () => false,
     endCode: () => 'Unavailable',
     drain: () => void asked.push('drain'),
     showCertificate: () => undefined,
@@ -49,6 +51,7 @@ function setup(hosts: readonly string[] = ['hub:8091']) {
   const servers = createServerSet<Link>({ hosts: hosts.length, baseMs: 1_000, capMs: 10_000 })
   const keeper = createServerKeeper({
     servers,
+    lists: createReplicaLists({ hosts: hosts.map((host) => ({ host, port: 8091 })), follows: false }),
     hosts,
     clock,
     log,

@@ -24,6 +24,7 @@ function stream(agentId: string, more: Partial<AgentStream['record']> = {}): Age
     laneSockets: () => [],
     judgesAddresses: true,
     pushPolicy: () => {},
+    tellReplicas: () => {},
     end: () => {},
     record: {
       agentId,

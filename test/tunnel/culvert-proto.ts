@@ -50,6 +50,7 @@ function toMessage(fields: Plain): Plain {
   const there = Object.entries(fields).filter(([, value]) => !isEmptyObject(value)) // an empty summary says nothing
   const entries = there.map(([name, value]) => {
     if (typeof value === 'number' || typeof value === 'bigint') return [theirName(name), fromString(value.toString())]
+    if (Array.isArray(value)) return [theirName(name), value.map((one) => toMessage(one as Plain))]
     if (typeof value !== 'object' || value === null || value instanceof Uint8Array) return [theirName(name), value]
     return [theirName(name), toMessage(value as Plain)]
   })
@@ -73,7 +74,8 @@ function fromMessage(message: protobuf.Type, found: Plain): Plain {
     const { name, type } = field
     const isThere = Object.hasOwn(found, name) && found[name] !== null
     if (!isThere && field.options?.proto3_optional) continue
-    plain[ourName(name)] = isThere ? value(type, found[name]) : zeroOf(type)
+    if (field.repeated) plain[name] = (found[name] as unknown[]).map((one) => value(type, one))
+    else plain[ourName(name)] = isThere ? value(type, found[name]) : zeroOf(type)
   }
   return plain
 }

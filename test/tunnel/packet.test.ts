@@ -38,6 +38,16 @@ const golden: readonly [Packet, string][] = [
     { type: 'GOING_AWAY', reason: 'shutdown', deadlineMs: 25_000, reconnectAfterMs: 500 },
     '0844a204110a0873687574646f776e10a8c30118f403',
   ],
+  [
+    {
+      type: 'SERVERS',
+      servers: [
+        { id: 'a', address: '', serverName: 'a.b', workers: 2 },
+        { id: '', address: 'h:1', serverName: '', workers: 0 },
+      ],
+    },
+    `0845aa0413${'0a0a0a01611a03612e622002'}${'0a051203683a31'}`,
+  ],
   [{ type: 'POLICY', version: 'v', rules: 'r' }, '0847ba04060a0176120172'],
   [{ type: 'POLICY_ACK', version: 'v', accepted: 1, reason: 'r' }, '0848c204080a017610011a0172'],
   [{ type: 'BLOCKED', connectId: 1 }, '0849ca04020801'],
@@ -135,6 +145,28 @@ t.test('tells an absent health figure from zero', async (t) => {
     t.strictSame(decodePacket(encodePacket(beat(health))), beat(health))
   }
   t.strictSame(decodePacket(encodePacket(beat({ nodes: undefined }))), beat({}))
+})
+
+t.test('holds no list of more than a thousand', async (t) => {
+  const servers = Array.from({ length: 1_000 }, () => ({ id: '', address: '', serverName: '', workers: 0 }))
+  const longest: Packet = { type: 'SERVERS', servers }
+  t.strictSame(decodePacket(encodePacket(longest)), longest)
+  const longer: Packet = { type: 'SERVERS', servers: [...servers, ...servers.slice(0, 1)] }
+  t.throws(() => decodePacket(encodePacket(longer)), { code: 'bad-frame', message: /a list of more than 1000/ })
+})
+
+t.test('reads and writes each field of a listed server by number and kind', async (t) => {
+  for (const server of [
+    { id: 'text', address: '', serverName: '', workers: 0 },
+    { id: '', address: 'text', serverName: '', workers: 0 },
+    { id: '', address: '', serverName: 'text', workers: 0 },
+    { id: '', address: '', serverName: '', workers: 77 },
+  ]) {
+    const packet: Packet = { type: 'SERVERS', servers: [server] }
+    t.strictSame(decodePacket(encodeByProtobufjs(packet)), packet)
+    t.strictSame(encodePacket(packet), encodeByProtobufjs(packet))
+  }
+  t.equal(root.lookupType('ListedServer').fieldsArray.length, 4, 'none is left out')
 })
 
 t.test('keeps text whatever is in it, and makes U+FFFD of what is not UTF-8', async (t) => {

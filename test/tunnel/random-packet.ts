@@ -14,7 +14,12 @@ export function randomPacket(random: Random): Packet {
 
 function randomFields(message: ReturnType<typeof payloadTypeOf>, random: Random): Record<string, unknown> {
   const fields: Record<string, unknown> = {}
-  for (const { name, type, options } of message.fieldsArray) {
+  for (const { name, type, options, repeated } of message.fieldsArray) {
+    if (repeated) {
+      const item = root.lookupType(type)
+      fields[name] = Array.from({ length: random.below(4) }, () => randomFields(item, random))
+      continue
+    }
     if (options?.proto3_optional && random.chance(50)) continue
     if (type === 'string') fields[ourName(name)] = randomText(random)
     else if (type === 'bytes') fields[name] = randomBytes(random)

@@ -3,7 +3,7 @@ import t from 'tap'
 import { BULK_BYTES, CALM_BYTES, DRAIN_BYTES_PER_MS } from '../../src/tunnel/bulk.ts'
 import { READ_BYTES } from '../../src/tunnel/carrier.ts'
 import type { Connection } from '../../src/tunnel/connection.ts'
-import { withoutLanes } from '../../src/tunnel/extensions.ts'
+import { offered, without } from '../../src/tunnel/extensions.ts'
 import { LANE_IDLE_MS } from '../../src/tunnel/outlets.ts'
 import { taken } from '../../src/tunnel/receiving.ts'
 import { send } from '../../src/tunnel/sending.ts'
@@ -11,7 +11,7 @@ import { oneSession } from './one-session.ts'
 import { type RecordedCarrier, recordedCarrier } from './recorded-carrier.ts'
 
 /** @param lanes how many there are */
-function steered(lanes: number, extensions?: typeof withoutLanes) {
+function steered(lanes: number, extensions?: typeof offered) {
   const wanted: number[] = []
   const idle: unknown[] = []
   const made = oneSession({
@@ -241,7 +241,7 @@ t.test('takes a lane again that a connection has left by its end', async (t) => 
 })
 
 t.test('leaves all as it is where lanes were not agreed on', async (t) => {
-  const { open, carrier, wanted } = steered(1, withoutLanes)
+  const { open, carrier, wanted } = steered(1, without(offered, 'lanes'))
   t.equal(pour(open(1), 10 * BULK_BYTES), carrier)
   t.strictSame(wanted, [])
 })

@@ -11,23 +11,26 @@ const MAX_LEASES = 10_000
 
 export type SeenLease = { readonly name: string; readonly expiresUnixMs: number }
 
-export type LeaseCensus = {
+export type LeaseCensus<L> = {
   /** All that there are, by a list that was asked for just now. */
-  readonly listed: (leases: readonly SeenLease[], nowUnixMs: number) => void
-  readonly changed: (lease: SeenLease, nowUnixMs: number) => void
+  readonly listed: (leases: readonly L[], nowUnixMs: number) => void
+  readonly changed: (lease: L, nowUnixMs: number) => void
   readonly removed: (name: string) => void
+  /** Those that count, as they were seen last. */
+  readonly all: () => L[]
   /** At least 1. */
   readonly count: () => number
   /** When the next one that counts expires: it is time to ask again. Infinity: none counts. */
   readonly nextExpiryUnixMs: () => number
 }
 
-export function createLeaseCensus(): LeaseCensus {
-  const live = new Map<string, number>() // until when, by name
+export function createLeaseCensus<L extends SeenLease>(): LeaseCensus<L> {
+  const live = new Map<string, L>()
 
-  function changed({ name, expiresUnixMs }: SeenLease, nowUnixMs: number): void {
-    if (expiresUnixMs <= nowUnixMs) live.delete(name)
-    else if (live.has(name) || live.size < MAX_LEASES) live.set(name, expiresUnixMs)
+  function changed(lease: L, nowUnixMs: number): void {
+    const { name } = lease
+    if (lease.expiresUnixMs <= nowUnixMs) live.delete(name)
+    else if (live.has(name) || live.size < MAX_LEASES) live.set(name, lease)
   }
 
   return {
@@ -37,7 +40,9 @@ export function createLeaseCensus(): LeaseCensus {
     },
     changed,
     removed: (name) => void live.delete(name),
+    all: () => [...live.values()],
     count: () => Math.max(1, live.size),
-    nextExpiryUnixMs: () => live.values().reduce((first, next) => Math.min(first, next), Number.POSITIVE_INFINITY),
+    nextExpiryUnixMs: () =>
+      live.values().reduce((first, { expiresUnixMs }) => Math.min(first, expiresUnixMs), Number.POSITIVE_INFINITY),
   }
 }

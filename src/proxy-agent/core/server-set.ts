@@ -2,8 +2,9 @@
  * Which proxy-servers an agent holds, each once, and which of its hosts to ask for another one. Pure; time is an argument.
  *
  * A host may be one server, or a balancer in front of many, whose answer says who it is. All hosts fill one set: as many
- * servers as there are said to be, and at least one that was reached through each host.
- * Source: docs/protocol.md section 8, docs/adr/0010, konnectivity's sync loop.
+ * servers as there are said to be, and at least one that was reached through each host. Where servers list their replicas,
+ * each of these is a place, a host of its own that leads to one replica: so many servers are held there as it has workers.
+ * Source: docs/protocol.md section 8, docs/adr/0010 and 0032, konnectivity's sync loop.
  */
 import { type BackoffLimits, backoffCeilingMs, backoffMs } from '../../platform/backoff.ts'
 
@@ -20,8 +21,11 @@ const MAX_LEAVING = 50
 
 export type HeldServer = { readonly serverId: string }
 
-/** A host, by its place in the list of hosts. */
+/** A host, by its place in the list of hosts, or a number behind those for a replica that was listed later. */
 export type HostIndex = number
+
+/** A replica that a server which was reached through `origin` has listed. */
+export type ReplicaPlace = { readonly origin: HostIndex; readonly id: string; readonly workers: number }
 
 export type ServerSet<S extends HeldServer> = {
   /** Whether to try that host for one more. */
@@ -42,10 +46,25 @@ export type ServerSet<S extends HeldServer> = {
   readonly gone: (server: S, nowMs: number) => 'held' | 'leaving' | undefined
   /** The one to hang up on, when too many have said that they leave and stay. */
   readonly overstayed: () => S | undefined
+  /** Whether it is one of those, and does not leave. */
+  readonly holds: (server: S) => boolean
   /** All that are there, those that are leaving included. */
   readonly all: () => S[]
   /** How many there should be. */
   readonly knownCount: () => number
+  /** Holds this replica as well, through a host of its own. A server of its name that is held is held there. */
+  readonly addPlace: (place: ReplicaPlace) => HostIndex
+  readonly changePlace: (host: HostIndex, place: ReplicaPlace) => void
+  /** The replica is listed no more. Who is held there stays until `surplus` names it. */
+  readonly removePlace: (host: HostIndex) => void
+  /**
+   * One that is of no replica which is listed, when every replica that is has all of its servers held: it may go.
+   *
+   * @param tells whether the server lists replicas: one that does not is never in the way
+   */
+  readonly surplus: (tells: (server: S) => boolean) => S | undefined
+  /** We leave it, in good order. */
+  readonly dismiss: (server: S) => void
   /** Until the next look at that host: milliseconds. @param random from 0 up to, not including, 1 */
   readonly waitMs: (host: HostIndex, random: number) => number
 }
@@ -61,6 +80,8 @@ export type ServerSetOptions = BackoffLimits & {
 }
 
 type Host = {
+  /** None: a host that the agent was told of. */
+  place?: ReplicaPlace
   /** Attempts in a row that nobody answered. */
   failures: number
   /** Servers in a row that were kept here and did not stay. */
@@ -85,45 +106,88 @@ export function createServerSet<S extends HeldServer>(options: ServerSetOptions)
   const { wantedCount = (reportedCount) => reportedCount, forever = false } = options
   const held = new Map<string, Held<S>>()
   const leaving = new Set<S>()
-  const hosts = Array.from(
-    { length: options.hosts },
-    (): Host => ({ failures: 0, flaps: 0, repeats: 0, lastId: undefined, several: false, reportedCount: 0 }),
-  )
+  const newHost = (): Host => ({
+    failures: 0,
+    flaps: 0,
+    repeats: 0,
+    lastId: undefined,
+    several: false,
+    reportedCount: 0,
+  })
+  const hosts = new Map(Array.from({ length: options.hosts }, (_, index) => [index, newHost()]))
+  let nextIndex = options.hosts
 
+  const places = (): [HostIndex, ReplicaPlace][] =>
+    [...hosts].flatMap(([index, { place }]) => (place ? [[index, place]] : []))
   const isReached = (host: HostIndex): boolean => [...held.values()].some(({ reachedBy }) => reachedBy.has(host))
+  const hasPlaces = (host: HostIndex): boolean => places().some(([, { origin }]) => origin === host)
+
+  /** What another replica is called does not count for this one: its name may lead astray. */
+  function heldAt(host: HostIndex): number {
+    const others = new Map(places().map(([index, { id }]) => [id, index]))
+    const isOfHost = ({ server, reachedBy }: Held<S>): boolean =>
+      reachedBy.has(host) && (others.get(server.serverId) ?? host) === host
+    return [...held.values()].filter(isOfHost).length
+  }
+
+  const isFull = ([host, { workers }]: [HostIndex, ReplicaPlace]): boolean => heldAt(host) >= workers
+
+  /** Hosts that the agent was told of and whose servers list nothing, and all that are held through one of them. */
+  const unlistedHosts = (): [HostIndex, Host][] =>
+    [...hosts].filter(([index, { place }]) => !place && !hasPlaces(index))
+  function unlistedHeld(): number {
+    const unlisted = new Set(unlistedHosts().map(([index]) => index))
+    return [...held.values()].filter(({ reachedBy }) => !unlisted.isDisjointFrom(reachedBy)).length
+  }
 
   /** By hosts through which somebody is held: one that has been down for long knows nothing of now. */
   function reportedCount(): number {
-    const heard = hosts.filter((_, host) => isReached(host))
-    return Math.max(0, ...(heard.length > 0 ? heard : hosts).map((host) => host.reportedCount))
+    const all = unlistedHosts()
+    const heard = all.filter(([index]) => isReached(index))
+    return Math.max(0, ...(heard.length > 0 ? heard : all).map(([, host]) => host.reportedCount))
   }
 
   /** Another server behind the only host, and there are more: no other host would be asked too often. */
   function hasJustFound(index: HostIndex): boolean {
-    const { repeats, lastId } = hosts[index]!
+    const { repeats, lastId, place } = hosts.get(index) ?? newHost()
     const isNew = repeats === 0 && lastId !== undefined && held.has(lastId)
-    return isNew && hosts.length === 1 && !forever && held.size < knownCount()
+    if (place) return isNew && !isFull([index, place])
+    return isNew && hosts.size === 1 && !forever && held.size < unlistedCount()
   }
 
-  const knownCount = (): number => Math.min(MAX_SERVERS, Math.max(1, wantedCount(reportedCount())))
+  const unlistedCount = (): number => Math.min(MAX_SERVERS, Math.max(1, wantedCount(reportedCount())))
+
+  /** Servers of that name are reached there, by whatever way we came to them. */
+  function meet(index: HostIndex, { id }: ReplicaPlace): void {
+    held.get(id)?.reachedBy.add(index)
+  }
 
   /** Takes it out of those that are held. A server that did not stay is a setback for its host. */
   function release(server: S, nowMs: number): Host | undefined {
     const entry = held.get(server.serverId)
     if (entry?.server !== server) return undefined
     held.delete(server.serverId)
-    for (const index of entry.reachedBy) hosts[index]!.repeats = 0
-    const host = hosts[entry.host]!
+    for (const index of entry.reachedBy) {
+      const by = hosts.get(index)
+      if (by) by.repeats = 0
+    }
+    const host = hosts.get(entry.host) ?? newHost()
     const stayed = nowMs - entry.sinceMs >= Math.min(STAYS_MS, options.capMs)
     host.flaps = stayed ? 0 : host.flaps + 1
     return host
   }
 
   return {
-    wants: (host) => forever || !isReached(host) || held.size < knownCount(),
+    wants(host) {
+      const place = hosts.get(host)?.place
+      if (place) return !isFull([host, place])
+      if (!hosts.has(host)) return false
+      if (hasPlaces(host)) return !isReached(host) && !places().some(([at, it]) => it.origin === host && isReached(at))
+      return forever || !isReached(host) || unlistedHeld() < unlistedCount()
+    },
     connected(index, server, serverCount, nowMs) {
       const { serverId } = server
-      const host = hosts[index]!
+      const host = hosts.get(index) ?? newHost()
       const known = held.get(serverId)
       host.failures = 0
       if (host.lastId !== undefined && host.lastId !== serverId && held.has(host.lastId)) host.several = true
@@ -136,10 +200,12 @@ export function createServerSet<S extends HeldServer>(options: ServerSetOptions)
       host.repeats = 0
       host.reportedCount = Math.max(0, serverCount)
       held.set(serverId, { server, host: index, reachedBy: new Set([index]), sinceMs: nowMs })
+      for (const [at, place] of places()) meet(at, place)
       return 'kept'
     },
     failed(host) {
-      hosts[host]!.failures++
+      const failing = hosts.get(host)
+      if (failing) failing.failures++
     },
     leaving(server, reconnectAfterMs, nowMs, random) {
       const host = release(server, nowMs)
@@ -156,10 +222,42 @@ export function createServerSet<S extends HeldServer>(options: ServerSetOptions)
       return 'held'
     },
     overstayed: () => (leaving.size > MAX_LEAVING ? leaving.values().next().value : undefined),
+    holds: (server) => held.get(server.serverId)?.server === server,
     all: () => [...[...held.values()].map(({ server }) => server), ...leaving],
-    knownCount,
+    knownCount() {
+      const listed = places()
+      if (listed.length === 0) return unlistedCount()
+      return unlistedHeld() + listed.reduce((sum, [, { workers }]) => sum + workers, 0)
+    },
+    addPlace(place) {
+      const index = nextIndex++
+      hosts.set(index, { ...newHost(), place })
+      meet(index, place)
+      return index
+    },
+    changePlace(index, place) {
+      const host = hosts.get(index)
+      if (!host) return
+      host.place = place
+      meet(index, place)
+    },
+    removePlace(index) {
+      hosts.delete(index)
+      for (const { reachedBy } of held.values()) reachedBy.delete(index)
+    },
+    surplus(tells) {
+      const listed = places()
+      if (listed.length === 0 || !listed.every(isFull)) return undefined
+      const kept = new Set([...listed, ...unlistedHosts()].map(([index]) => index))
+      return [...held.values()].find(({ server, reachedBy }) => kept.isDisjointFrom(reachedBy) && tells(server))?.server
+    },
+    dismiss(server) {
+      if (held.get(server.serverId)?.server !== server) return
+      held.delete(server.serverId)
+      leaving.add(server)
+    },
     waitMs(index, random) {
-      const { failures, flaps, repeats, several } = hosts[index]!
+      const { failures, flaps, repeats, several } = hosts.get(index) ?? newHost()
       if (failures + flaps > 0) return backoffMs(failures + flaps, options, random)
       const inVain = forever || several ? 0 : repeats
       const share = hasJustFound(index) ? EAGER_SHARE : 1

@@ -2,6 +2,7 @@
  * Hosts, servers behind them, and the agent's keeper between them, in time that a seed moves: servers stop, freeze, lie and
  * come back, streams break, and after every step what must always hold is checked.
  */
+import { createReplicaLists } from '../../../src/proxy-agent/core/replica-lists.ts'
 import { createServerSet } from '../../../src/proxy-agent/core/server-set.ts'
 import type { Link, LinkEvents } from '../../../src/proxy-agent/link-owner.ts'
 import { createServerKeeper } from '../../../src/proxy-agent/server-keeper.ts'
@@ -68,6 +69,7 @@ export function runWorld(seed: number): void {
   const set = createServerSet<Link>({ hosts: behind.length, baseMs: BASE_MS, capMs: CAP_MS })
   const keeper = createServerKeeper({
     servers: set,
+    lists: createReplicaLists({ hosts: behind.map((_, host) => ({ host: `host-${host}`, port: 1 })), follows: false }),
     hosts: behind.map((_, host) => `host-${host}:1`),
     clock,
     log: recordedLog(),
@@ -86,6 +88,7 @@ export function runWorld(seed: number): void {
     const link = {
       serverId: '',
       session: () => undefined,
+      lists: () => false,
       endCode: () => 'Unavailable' as const,
       drain: () => undefined,
       showCertificate: () => undefined,

@@ -1,11 +1,11 @@
-/** One item of `--proxy-server-host`: `host`, `host:port`, `[IPv6 address]:port` or a bare IPv6 address. Pure. */
-import { ipBytes } from '../platform/ip-address.ts'
+/** Where a server is: `host`, `host:port`, `[IPv6 address]:port` or a bare IPv6 address. Pure. */
+import { ipBytes } from './ip-address.ts'
 
 export type ServerAddress = { readonly host: string; readonly port: number }
 
 const MAX_PORT = 65_535
 
-/** @param port that of `--proxy-server-port`, for an address without its own. Undefined: it is no address */
+/** @param port for an address without its own. Undefined: it is no address */
 export function readServerAddress(given: string, port: number): ServerAddress | undefined {
   const isBare = given.includes(':') && ipBytes(given) !== undefined
   const [, bracketed, name, own] = isBare ? [] : (/^(?:\[([^\]]*)\]|([^:[\]]*))(?::(\d{1,5}))?$/.exec(given) ?? [])

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { readServerAddress } from '../../src/proxy-agent/server-address.ts'
+import { readServerAddress } from '../../src/platform/server-address.ts'
 
 t.test('reads a host with and without a port of its own', async (t) => {
   const addresses: readonly [string, string, number][] = [

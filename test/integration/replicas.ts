@@ -1,0 +1,61 @@
+/** Replicas of one server behind a front door: a name for each, one for all of them, and the list that they tell agents. */
+import { renameSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Test } from 'tap'
+import { makePki, type Pki, temporaryFolder } from './certificates.ts'
+import { type FrontDoor, startFrontDoor } from './front-door.ts'
+import { type Server, startServer } from './tunnel.ts'
+
+/** What agents are told to connect to: it leads to any replica. Every machine resolves it. */
+export const HUB = 'localhost'
+
+export type Replica = { readonly id: string; readonly serverName: string; readonly workers?: number }
+
+export const replica = (number: number, workers = 1): Replica => ({
+  id: `hub-${number}`,
+  serverName: `hub-${number}.hub.example`,
+  ...(workers > 1 && { workers }),
+})
+
+/** Certificates of a hub: any replica may show that of the server, for each of the names. */
+export async function makeHubPki(t: Test): Promise<Pki> {
+  const pki = await makePki(t)
+  const server = await pki.issue('replica', {
+    identity: { role: 'server', id: 'hub' },
+    dnsNames: [HUB, '*.hub.example'],
+    ipAddresses: ['127.0.0.1'],
+  })
+  return { ...pki, server }
+}
+
+export type ReplicaList = { readonly file: string; readonly write: (replicas: readonly object[]) => void }
+
+/** The file of --replicas-file. */
+export function replicaList(t: Test, replicas: readonly object[]): ReplicaList {
+  const file = join(temporaryFolder(t), 'replicas.yaml')
+  const write = (list: readonly object[]): void => {
+    writeFileSync(`${file}.new`, JSON.stringify({ replicas: list }))
+    renameSync(`${file}.new`, file)
+  }
+  write(replicas)
+  return { file, write }
+}
+
+export const startReplica = (t: Test, pki: Pki, { id }: Replica, flags: readonly string[]): Promise<Server> =>
+  startServer(t, { pki, flags: [`--server-id=${id}`, ...flags] })
+
+/** Leads the name of each replica to it, and that of the hub to any. */
+export const frontDoorOf = (
+  t: Test,
+  replicas: readonly (readonly [Replica, Pick<Server, 'agentPort'>])[],
+): Promise<FrontDoor> => startFrontDoor(t, { routes: routesOf(replicas) })
+
+export function routesOf(replicas: readonly (readonly [Replica, Pick<Server, 'agentPort'>])[]): object[] {
+  const each = replicas.map(([{ id, serverName }, { agentPort }]) => ({
+    name: id,
+    hosts: [serverName],
+    backends: [`127.0.0.1:${agentPort}`],
+  }))
+  const backends = replicas.map(([, { agentPort }]) => `127.0.0.1:${agentPort}`)
+  return [...each, { name: 'any', hosts: [HUB], backends }]
+}
