@@ -47,6 +47,7 @@ const MAX_WARNED_PLACES = 500
 
 type Seeker = {
   readonly look: () => void
+  /** For good. */
   readonly giveUp: (reason: string) => void
 }
 
@@ -122,6 +123,7 @@ export function createServerKeeper(deps: KeeperDeps): ServerKeeper {
   ): Seeker {
     const unanswered = new Set<Link>()
     let timer: Disposable | undefined
+    let isOver = false
 
     function look(): void {
       timer?.[Symbol.dispose]()
@@ -135,7 +137,7 @@ export function createServerKeeper(deps: KeeperDeps): ServerKeeper {
     /** The one look that is ahead: an earlier plan is dropped. */
     function lookLater(waitMs = servers.waitMs(host, random())): void {
       timer?.[Symbol.dispose]()
-      timer = state === 'running' ? clock.after(waitMs, look) : undefined
+      timer = state === 'running' && !isOver ? clock.after(waitMs, look) : undefined
     }
 
     function giveUpUnanswered(reason: string): void {
@@ -194,6 +196,7 @@ export function createServerKeeper(deps: KeeperDeps): ServerKeeper {
     return {
       look,
       giveUp(reason) {
+        isOver = true
         timer?.[Symbol.dispose]()
         giveUpUnanswered(reason)
       },

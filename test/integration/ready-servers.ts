@@ -14,7 +14,11 @@ const ASK_SLOWLY_MS = 500
 type Healthy = { readonly healthPort: number }
 
 /** @param servers those that there are at the moment; asked for all the time */
-function watchReady<S extends Healthy>(t: Test, servers: () => readonly S[], askMs = ASK_READY_MS): () => readonly S[] {
+export function watchReady<S extends Healthy>(
+  t: Test,
+  servers: () => readonly S[],
+  askMs = ASK_READY_MS,
+): () => readonly S[] {
   let ready = servers()
   let stopped = false
   const watch = async (): Promise<void> => {

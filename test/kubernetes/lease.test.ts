@@ -59,3 +59,18 @@ t.test('is written as an API server takes it: times with six digits, the version
   })
   t.match(leaseObject(own, 0, { resourceVersion: '7' }), { metadata: { resourceVersion: '7' } })
 })
+
+t.test('says how its holder is reached, and forgets what is no such text', async (t) => {
+  const replica = { serverName: 'hub-0.example', address: 'hub.example:443' }
+  const own = { name: 'l', holder: 's', labels: {}, replica, durationSeconds: 30, acquiredUnixMs: 0 }
+  const object = leaseObject(own, 0, { resourceVersion: '7' }) as { metadata: { annotations: object } }
+  const { annotations } = object.metadata
+  t.strictSame(annotations, { 'culvert-server-name': 'hub-0.example', 'culvert-address': 'hub.example:443' })
+  t.match(readLease(object), { holder: 's', replica })
+  const read = (given: object) => readLease({ metadata: { name: 'l', resourceVersion: '7', annotations: given } })
+  t.strictSame(read({ 'culvert-server-name': 'a' })?.replica, { serverName: 'a', address: '' })
+  for (const given of [{}, { 'culvert-server-name': 1 }, { 'culvert-server-name': 'x'.repeat(301) }]) {
+    t.equal(read(given)?.replica, undefined)
+  }
+  t.equal(read({ 'culvert-server-name': 'a', 'culvert-address': 1 })?.replica, undefined)
+})

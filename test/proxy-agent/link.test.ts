@@ -22,6 +22,7 @@ import { openLink } from '../../src/proxy-agent/link.ts'
 import type { Link, LinkOptions } from '../../src/proxy-agent/link-owner.ts'
 import { createLookups, type Lookup } from '../../src/proxy-agent/lookups.ts'
 import { createOpenSockets } from '../../src/proxy-agent/open-sockets.ts'
+import { LISTS } from '../../src/proxy-agent/server-lists.ts'
 import { createBudget } from '../../src/tunnel/budget.ts'
 import { offered, writeExtensions } from '../../src/tunnel/extensions.ts'
 import { LONG_PATH_STREAM_WINDOW_BYTES, STREAM_WINDOW_BYTES } from '../../src/tunnel/http2-windows.ts'
@@ -585,6 +586,41 @@ t.test('ends when the server pushes policies without end', async (t) => {
   await gone()
   t.match(told.at(-1), ['gone', 'the server pushes policies too often', true])
   t.equal((await wire.next('POLICY_ACK')).accepted, 0)
+})
+
+t.test('tells its owner of a good list, and of a bad one the counts', async (t) => {
+  const { wire, stream, told, metrics, log } = await connected(t)
+  const good = { id: 'a', address: '', serverName: 'A.example', workers: 0 }
+  wire.send({ type: 'SERVERS', servers: [good] })
+  wire.send({ type: 'SERVERS', servers: [good, { ...good, id: 'b', serverName: '10.0.0.1' }] })
+  wire.send({ type: 'SERVERS', servers: [] })
+  await read(stream)
+  t.strictSame(
+    told.filter(([event]) => event === 'listed'),
+    [['listed', true, [{ ...good, serverName: 'a.example', workers: 1 }]]],
+  )
+  t.equal(metrics.counted.filter(([verb]) => verb === 'listRefused').length, 2)
+  const bad = log.lines.filter(({ message }) => message === 'list of replicas cannot be used, the one before stays')
+  t.match(bad[0]?.fields, { problems: ['1: expected a DNS name as serverName'] })
+})
+
+t.test('ends when the server lists replicas without end', async (t) => {
+  const { wire, stream, clock, gone, told } = await connected(t)
+  const servers = [{ id: 'a', address: '', serverName: 'a.example', workers: 1 }]
+  for (let count = 0; count <= LISTS; count++) wire.send({ type: 'SERVERS', servers })
+  await read(stream)
+  clock.advance(10_000)
+  await gone()
+  t.equal(told.filter(([event]) => event === 'listed').length, LISTS)
+  t.match(told.at(-1), ['gone', 'the server lists replicas too often', true])
+})
+
+t.test('asks for the name that it was given, and holds the certificate to it', async (t) => {
+  const { asked } = await setup(t, { serverName: 'localhost' })
+  t.equal((await asked()).headers[':authority'], `localhost:${(await asked()).stream.session?.socket.localPort}`)
+  const other = await setup(t, { serverName: 'hub-1.example' })
+  await other.gone()
+  t.match(other.told, [['gone', /altnames/, false]])
 })
 
 t.test('a dial whose name resolves late gets nothing that a policy has opened meanwhile', async (t) => {

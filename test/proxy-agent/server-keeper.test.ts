@@ -10,22 +10,27 @@ import { recordedLog } from '../platform/recorded-log.ts'
 type TestLink = Link & {
   serverId: string
   readonly host: number
+  /** What it asks for, of a replica that was listed. */
+  readonly name: string | undefined
   readonly asked: string[]
   readonly answer: (serverId: string, count?: number) => void
   readonly leave: (reconnectAfterMs: number) => void
   readonly drained: () => void
+  readonly list: (...ids: string[]) => void
   readonly gone: (reason?: string) => void
 }
 
-function testLink(host: number, events: LinkEvents): TestLink {
+function testLink(host: number, events: LinkEvents, name?: string): TestLink {
   let connected = false
+  let lists = name !== undefined
   const asked: string[] = []
   const link: TestLink = {
+    name,
     serverId: '',
     host,
     asked,
     session: () => undefined,
-    lists: () => false,
+    lists: () => lists,
     endCode: () => 'Unavailable',
     drain: () => void asked.push('drain'),
     showCertificate: () => undefined,
@@ -38,6 +43,11 @@ function testLink(host: number, events: LinkEvents): TestLink {
     },
     leave: (reconnectAfterMs) => events.leaving(link, reconnectAfterMs),
     drained: () => events.drained(link),
+    list(...ids) {
+      lists = true
+      const replicas = ids.map((id) => ({ id, address: '', serverName: `${id}.example`, workers: 1 }))
+      events.listed(link, replicas)
+    },
     gone: (reason = 'the connection closed') => events.gone(link, reason, connected),
   }
   return link
@@ -60,8 +70,8 @@ function setup(hosts: readonly string[] = ['hub:8091']) {
       connectFailed: () => failures.push('not connected'),
       streamLost: (code) => failures.push(`lost: ${code}`),
     },
-    open(host, events) {
-      const link = testLink(host, events)
+    open(host, events, place) {
+      const link = testLink(host, events, place?.serverName)
       links.push(link)
       return link
     },
@@ -456,4 +466,89 @@ t.test('a drain and a stop give up all attempts at all hosts', async (t) => {
     for (const link of links) link.gone()
     t.equal(clock.waiting(), 0)
   }
+})
+
+/** `a` is held and lists all of these. */
+function listing(...ids: string[]) {
+  const world = connected()
+  world.first.list(...ids)
+  const asks = (): (string | undefined)[] => world.links.slice(1).map(({ name }) => name)
+  const named = (name: string): TestLink => world.links.findLast((link) => link.name === `${name}.example`)!
+  return { ...world, asks, named }
+}
+
+t.test('asks each replica that is listed for itself, at once, and the one it holds not again', async (t) => {
+  const { clock, asks, named, servers } = listing('a', 'b', 'c')
+  t.strictSame(asks(), ['b.example', 'c.example'])
+  named('b').answer('b')
+  named('c').answer('c')
+  clock.advance(60_000)
+  t.strictSame(asks(), ['b.example', 'c.example'], 'and nobody else from then on')
+  t.equal(servers.all().length, 3)
+})
+
+t.test('leaves who is listed no more when the others are held, by draining it', async (t) => {
+  const { first, named, servers } = listing('a', 'b')
+  named('b').answer('b')
+  named('b').list('b', 'c')
+  first.list('b', 'c')
+  t.strictSame(first.asked, [], 'c is not held yet')
+  named('c').answer('c')
+  t.strictSame(first.asked, ['drain'])
+  first.drained()
+  t.strictSame(first.asked, ['drain', 'finish'])
+  first.gone()
+  t.strictSame(
+    servers.all().map(({ serverId }) => serverId),
+    ['b', 'c'],
+  )
+})
+
+t.test('gives up whom nobody lists any more, and asks it no more', async (t) => {
+  const { clock, first, asks, named, failures } = listing('a', 'b')
+  first.list('a')
+  t.strictSame(named('b').asked, ['end: it is listed no more'])
+  named('b').gone()
+  const waiting = clock.waiting()
+  clock.advance(60_000)
+  t.strictSame(asks(), ['b.example'])
+  t.equal(clock.waiting(), waiting, 'no timer of it is left')
+  t.strictSame(failures, [])
+})
+
+t.test('what a replica listed that goes away does not count, but stays when it was the only one', async (t) => {
+  const { first, asks, named } = listing('a', 'b')
+  named('b').answer('b')
+  named('b').list('a', 'b')
+  first.list('a', 'b', 'c')
+  t.equal(asks().at(-1), 'c.example')
+  first.leave(0)
+  t.strictSame(named('c').asked, ['end: it is listed no more'])
+  t.equal(asks().at(-1), 'a.example', 'it may be back')
+  named('b').gone()
+  t.equal(named('a').asked.length, 0, 'both are still sought')
+})
+
+t.test('a server that lists nothing is not in the way, and lists end with those who tell them', async (t) => {
+  const { clock, first, links, named } = listing('a', 'b')
+  first.gone()
+  named('b').gone()
+  clock.advance(60_000)
+  const again = links.findLast(({ name }) => name === undefined)!
+  t.not(again, first, 'the host itself is asked again')
+  again.answer('stock')
+  t.match(named('a').asked.at(-1) ?? named('b').asked.at(-1), /listed no more/)
+  t.strictSame(again.asked, [])
+})
+
+t.test('drains and stops replicas as it does hosts', async (t) => {
+  const { keeper, named, links } = listing('a', 'b', 'c')
+  named('b').answer('b')
+  void drain(keeper)
+  t.strictSame(
+    links.map(({ asked }) => asked),
+    [['drain'], ['drain'], ['end: draining']],
+  )
+  named('b').list('d')
+  t.equal(links.length, 3, 'no list counts any more')
 })

@@ -2,6 +2,7 @@ import t from 'tap'
 import type { ClusterLimits } from '../../src/clusters/cluster.ts'
 import type { AgentStream } from '../../src/proxy-server/agent-stream.ts'
 import type { Failure } from '../../src/proxy-server/core/answers.ts'
+import { createArrivals } from '../../src/proxy-server/core/arrivals.ts'
 import { createClusters } from '../../src/proxy-server/core/clusters.ts'
 import { REFUSAL_EVERY_MS, SHORTEST_REFUSAL_MS } from '../../src/proxy-server/core/refusal-pace.ts'
 import type { Strategy } from '../../src/proxy-server/core/strategies.ts'
@@ -65,6 +66,8 @@ type WorldOptions = {
   /** Of the cluster `default`, on a server of many. */
   readonly limits?: Partial<ClusterLimits>
   readonly authorise?: DialDeps['authorise']
+  /** How long after the start agents are waited for: milliseconds. */
+  readonly settleMs?: number
 }
 
 function setup(agents: readonly TestAgent[], options: WorldOptions = {}) {
@@ -80,6 +83,11 @@ function setup(agents: readonly TestAgent[], options: WorldOptions = {}) {
     get: (cluster: string) => (cluster === 'default' ? tenant : undefined),
     refused: (cluster: string, limit: string) => void refused.push(`${cluster} ${limit}`),
   }
+  const arrivals = options.settleMs === undefined ? undefined : createArrivals(options.settleMs, clock)
+  const join = ({ agent }: TestAgent): void => {
+    clusters.add('default', agent)
+    arrivals?.arrived('default')
+  }
   const dialing = createDialing({
     clusters,
     clock,
@@ -89,6 +97,7 @@ function setup(agents: readonly TestAgent[], options: WorldOptions = {}) {
     timeoutMs: options.timeoutMs ?? 30_000,
     maxPendingPerFrontend: options.maxPendingPerFrontend ?? 10,
     ...(tenant && { tenants }),
+    ...(arrivals && { arrivals }),
     authorise: options.authorise ?? (() => ({ kind: 'allowed' })),
   })
   const dial = (principal = 'user/alice', cluster = 'default') => {
@@ -102,7 +111,7 @@ function setup(agents: readonly TestAgent[], options: WorldOptions = {}) {
     })
     return { outcomes, cancel }
   }
-  return { clock, metrics, clusters, dial, tenant, refused }
+  return { clock, metrics, clusters, dial, tenant, refused, join }
 }
 
 /** Nothing is left of any dial: no timer, no table, no count. */
@@ -559,4 +568,46 @@ t.test('dials nothing for a cluster that has just been removed', async (t) => {
   const text = 'cluster eu-9 has just been removed'
   t.strictSame(world.dial('user/alice', 'eu-9').outcomes, [{ kind: 'denied', text }])
   clean(t, world, a)
+})
+
+t.test('in the first time of a server a dial waits for the first agent of its cluster', async (t) => {
+  const world = setup([], { settleMs: 15_000 })
+  const { outcomes } = world.dial()
+  world.clock.advance(9_000)
+  t.strictSame(outcomes, [])
+  const a = testAgent('a')
+  world.join(a)
+  const [random] = a.dialled()
+  a.connect(random!, 1)
+  t.strictSame(outcomes, ['connected 1 by a'])
+  clean(t, world, a)
+})
+
+t.test('a dial that waited in vain fails as ever, and one that comes later does so at once', async (t) => {
+  const world = setup([], { settleMs: 15_000 })
+  const { outcomes } = world.dial()
+  world.clock.advance(14_999)
+  t.strictSame(outcomes, [])
+  world.clock.advance(1)
+  t.match(outcomes, [{ kind: 'no-agent' }])
+  t.match(world.dial().outcomes, [{ kind: 'no-agent' }])
+  clean(t, world)
+})
+
+t.test('a dial that waits for an agent has its limits, its deadline and its policy', async (t) => {
+  let isAllowed = true
+  const authorise = () => (isAllowed ? ({ kind: 'allowed' } as const) : ({ kind: 'denied', text: 'no' } as const))
+  const world = setup([], { settleMs: 15_000, timeoutMs: 5_000, maxPendingPerFrontend: 2, authorise })
+  const [first, second] = [world.dial(), world.dial()]
+  t.match(world.dial().outcomes, [{ kind: 'too-many-dials' }])
+  first.cancel()
+  const third = world.dial()
+  world.clock.advance(5_000)
+  t.match([second.outcomes, third.outcomes], [[{ kind: 'dial-timeout' }], [{ kind: 'dial-timeout' }]])
+  const late = world.dial()
+  isAllowed = false
+  world.join(testAgent('a'))
+  t.match(late.outcomes, [{ kind: 'denied' }])
+  t.strictSame(first.outcomes, [])
+  clean(t, world)
 })

@@ -310,3 +310,22 @@ t.test('says of a limit what it is about in either mode', async (t) => {
   const connect = ['connectHeadBytes', 'earlyDataBytes'] as const
   for (const key of connect) t.match(serverOptions[key].help, 'in http-connect mode', key)
 })
+
+t.test('takes a list of replicas from a file or from leases, and says what either needs', async (t) => {
+  const file = join(t.testdir({ list: '' }), 'list')
+  const leases = ['--enable-lease-controller', '--replica-server-name=hub-0.example']
+  t.equal(valuesOf(complete(t)).replicaSettleTimeMs, 15_000)
+  for (const flags of [[`--replicas-file=${file}`], leases, [...leases, '--replica-address=hub.example:443']]) {
+    t.strictSame(problemsOf(complete(t, ...flags)), [])
+  }
+  for (const [flags, problem] of [
+    [['--replicas-file=/nowhere'], /--replicas-file: expected a file that can be read/],
+    [[`--replicas-file=${file}`, ...leases], /exclude each other/],
+    [['--replica-server-name=hub-0.example'], /--replica-server-name needs --enable-lease-controller/],
+    [['--enable-lease-controller', '--replica-server-name=10.0.0.1'], /expected a DNS name such as/],
+    [['--replica-address=hub.example'], /--replica-address needs --replica-server-name/],
+    [[...leases, '--replica-address=a b'], /--replica-address: expected host/],
+  ] as const) {
+    t.match(problemsOf(complete(t, ...flags)), [problem])
+  }
+})

@@ -79,6 +79,7 @@ export function oneSession({ role, extensions = offered, limits, budget, owner }
     ping: (number) => told.push(['ping', number]),
     roundTrip: (ms) => told.push(['roundTrip', ms]),
     beat: (beat) => told.push(['beat', beat]),
+    servers: (servers) => told.push(['servers', servers]),
     draining: () => told.push(['draining']),
     dial: (request) => told.push(['dial', request.random]),
     dialCancelled: (random) => told.push(['dialCancelled', random]),

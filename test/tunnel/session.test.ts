@@ -3,7 +3,7 @@ import { Buffer } from 'node:buffer'
 import t from 'tap'
 import { createBudget, spend, spendWithin } from '../../src/tunnel/budget.ts'
 import { close } from '../../src/tunnel/ending.ts'
-import { type Extensions, offered } from '../../src/tunnel/extensions.ts'
+import { type Extensions, offered, without } from '../../src/tunnel/extensions.ts'
 import type { Packet } from '../../src/tunnel/packet.ts'
 import { taken } from '../../src/tunnel/receiving.ts'
 import { send } from '../../src/tunnel/sending.ts'
@@ -88,6 +88,23 @@ t.test('gives the stream up after twelve seconds of silence', async (t) => {
     session.tick(12_000, 12_000)
     t.strictSame(told.at(-1), ['broken', 'heartbeat-timeout'])
   }
+})
+
+t.test('tells of replicas whom that was agreed on with, and hears of them', async (t) => {
+  const servers = [{ id: 'a', address: '', serverName: 'a.example', workers: 1 }]
+  const able = oneSession({ role: 'server', extensions: offered })
+  able.session.pushServers(servers)
+  t.strictSame(able.carrier.frames(), [{ type: 'SERVERS', servers }])
+  const unable = oneSession({ role: 'server', extensions: without(offered, 'servers') })
+  unable.session.pushServers(servers)
+  t.strictSame(unable.carrier.frames(), [])
+  const agent = oneSession({ role: 'agent', extensions: offered })
+  agent.session.receive(agent.carrier, { type: 'SERVERS', servers })
+  t.match(agent.told.at(-1), ['servers', servers])
+  const before = agent.told.length
+  able.session.receive(able.carrier, { type: 'SERVERS', servers })
+  t.equal(agent.told.length, before)
+  t.match(able.told.at(-1), ['violation', 'unexpected'])
 })
 
 t.test('agent: has drained when the server has answered and nothing is left', async (t) => {
