@@ -1,42 +1,27 @@
 /** Agents that are told of replicas hold one stream to each, by its name, whatever the front door would have given them. */
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { makePki } from './certificates.ts'
-import { eventually } from './deadline.ts'
-import { AGENT, counts, fetchFrom, figureBecomes } from './figures.ts'
+import { AGENT, counts, figureBecomes } from './figures.ts'
 import { startFrontDoor } from './front-door.ts'
-import { frontDoorOf, HUB, makeHubPki, type Replica, replica, replicaList, routesOf, startReplica } from './replicas.ts'
-import { type Agent, launchAgent, type Server } from './tunnel.ts'
+import {
+  frontDoorOf,
+  HUB,
+  holds,
+  makeHubPki,
+  replica,
+  replicaList,
+  startReplica,
+  startThree,
+  streams,
+} from './replicas.ts'
+import { launchAgent } from './tunnel.ts'
 
 const pki = await makeHubPki(t)
 const ID = 'agent-with-a-name'
 const HOST = `--proxy-server-host=${HUB}`
-/** A change of the file is looked for every five seconds, and believed at the second look. */
-const CHANGE_MS = 30_000
-
-const holds = (agent: Agent, count: number, deadlineMs?: number): Promise<number> =>
-  figureBecomes(agent, `${AGENT}open_server_connections`, count, deadlineMs)
-
-type Listed = { readonly clusters: readonly { readonly agents: readonly { readonly agentId: string }[] }[] }
-/** Streams of agents that a replica has. */
-async function streams(server: Server): Promise<number> {
-  const { clusters } = (await (await fetchFrom(server.adminPort, '/v1/clusters')).json()) as Listed
-  return clusters.reduce((sum, { agents }) => sum + agents.length, 0)
-}
-
-/** Three replicas of one list behind one front door. */
-async function startThree(t: Test, listed: readonly object[] = [0, 1, 2].map((number) => replica(number))) {
-  const replicas = [0, 1, 2].map((number) => replica(number))
-  const list = replicaList(t, listed)
-  const servers = await Promise.all(replicas.map((one) => startReplica(t, pki, one, [`--replicas-file=${list.file}`])))
-  const named = replicas.map((one, index): [Replica, Server] => [one, servers[index]!])
-  const door = await frontDoorOf(t, named)
-  const start = (...flags: string[]): Promise<Agent> =>
-    launchAgent(t, { pki, agentPort: door.port }, { flags: [HOST, ...flags] })
-  return { list, servers, named, door, start }
-}
 
 t.test('an agent that is told one address holds one stream to each replica', async (t) => {
-  const { servers, start } = await startThree(t)
+  const { servers, start } = await startThree(t, pki)
   const agents = await Promise.all([start('--agent-id=a'), start('--agent-id=b')])
   for (const agent of agents) {
     await holds(agent, 3)
@@ -47,53 +32,6 @@ t.test('an agent that is told one address holds one stream to each replica', asy
     const tries = agent.log.filter(({ msg }) => msg === 'connected').length
     t.equal(tries, 3, 'and asks nobody twice')
   }
-})
-
-t.test(
-  'a replica that is added is connected to, and one that is taken out is left when the others are held',
-  async (t) => {
-    const { list, servers, start } = await startThree(t, [replica(0), replica(1)])
-    const agent = await start()
-    await holds(agent, 2)
-    list.write([replica(1), replica(2)])
-    await eventually(
-      'it holds the new two',
-      () => Promise.all(servers.map(streams)),
-      (all) => String(all) === '0,1,1',
-      CHANGE_MS,
-    )
-    const lines = agent.log.map(({ msg, server_id: id }) => `${msg} ${id}`)
-    t.ok(
-      lines.indexOf('connected hub-2') < lines.indexOf('leaves a server that is of no listed replica hub-0'),
-      'make before break',
-    )
-    await holds(agent, 2)
-  },
-)
-
-t.test('a broken list keeps the one before, and raises an alarm', async (t) => {
-  const { list, servers, start } = await startThree(t)
-  const agent = await start()
-  await holds(agent, 3)
-  list.write([{ ...replica(0), serverName: '127.0.0.1' }])
-  await figureBecomes(servers[0]!, 'culvert_server_replicas_broken', 1, CHANGE_MS)
-  t.equal(await holds(agent, 3), 3)
-  await figureBecomes(servers[0]!, 'culvert_server_known_replicas', 3)
-  list.write([0, 1, 2].map((number) => replica(number)))
-  await figureBecomes(servers[0]!, 'culvert_server_replicas_broken', 0, CHANGE_MS)
-})
-
-t.test('a replica that comes back is found again by its name', async (t) => {
-  const { list, servers, named, door, start } = await startThree(t)
-  const agent = await start()
-  await holds(agent, 3)
-  servers[2]!.signal('SIGKILL')
-  await servers[2]!.ended
-  await holds(agent, 2)
-  const next = await startReplica(t, pki, replica(2), [`--replicas-file=${list.file}`])
-  door.reload({ routes: routesOf([...named.slice(0, 2), [replica(2), next]]) })
-  await holds(agent, 3)
-  t.equal(await streams(next), 1)
 })
 
 t.test('each worker of a replica is held', async (t) => {

@@ -3,8 +3,9 @@ import { renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Test } from 'tap'
 import { makePki, type Pki, temporaryFolder } from './certificates.ts'
+import { AGENT, fetchFrom, figureBecomes } from './figures.ts'
 import { type FrontDoor, startFrontDoor } from './front-door.ts'
-import { type Server, startServer } from './tunnel.ts'
+import { type Agent, launchAgent, type Server, startServer } from './tunnel.ts'
 
 /** What agents are told to connect to: it leads to any replica. Every machine resolves it. */
 export const HUB = 'localhost'
@@ -58,4 +59,31 @@ export function routesOf(replicas: readonly (readonly [Replica, Pick<Server, 'ag
   }))
   const backends = replicas.map(([, { agentPort }]) => `127.0.0.1:${agentPort}`)
   return [...each, { name: 'any', hosts: [HUB], backends }]
+}
+
+/** So many servers. */
+export const holds = (agent: Agent, count: number, deadlineMs?: number): Promise<number> =>
+  figureBecomes(agent, `${AGENT}open_server_connections`, count, deadlineMs)
+
+type Listed = { readonly clusters: readonly { readonly agents: readonly { readonly agentId: string }[] }[] }
+/** Streams of agents that a replica has. */
+export async function streams(server: Server): Promise<number> {
+  const { clusters } = (await (await fetchFrom(server.adminPort, '/v1/clusters')).json()) as Listed
+  return clusters.reduce((sum, { agents }) => sum + agents.length, 0)
+}
+
+/** Three replicas of one list behind one front door. */
+export async function startThree(
+  t: Test,
+  pki: Pki,
+  listed: readonly object[] = [0, 1, 2].map((number) => replica(number)),
+) {
+  const replicas = [0, 1, 2].map((number) => replica(number))
+  const list = replicaList(t, listed)
+  const servers = await Promise.all(replicas.map((one) => startReplica(t, pki, one, [`--replicas-file=${list.file}`])))
+  const named = replicas.map((one, index): [Replica, Server] => [one, servers[index]!])
+  const door = await frontDoorOf(t, named)
+  const start = (...flags: string[]): Promise<Agent> =>
+    launchAgent(t, { pki, agentPort: door.port }, { flags: [`--proxy-server-host=${HUB}`, ...flags] })
+  return { list, servers, named, door, start }
 }

@@ -42,7 +42,7 @@ t.test(
       agentid: 'a-1',
       agentidentifiers: 'host=node-1',
       'culvert-extensions':
-        'flow-control/1,half-close/1,heartbeat/1,close-reason/1,ping/1,going-away/1,lanes/1,new-certificate/1,policy/1',
+        'flow-control/1,half-close/1,heartbeat/1,close-reason/1,ping/1,going-away/1,lanes/1,new-certificate/1,policy/1,servers/1',
       'user-agent': /^culvert-proxy-agent\//,
     })
     const connectID = await dial(stream)

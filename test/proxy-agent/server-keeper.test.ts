@@ -517,13 +517,14 @@ t.test('gives up whom nobody lists any more, and asks it no more', async (t) => 
 })
 
 t.test('what a replica listed that goes away does not count, but stays when it was the only one', async (t) => {
-  const { first, asks, named } = listing('a', 'b')
+  const { clock, first, asks, named } = listing('a', 'b')
   named('b').answer('b')
   named('b').list('a', 'b')
   first.list('a', 'b', 'c')
   t.equal(asks().at(-1), 'c.example')
   first.leave(0)
   t.strictSame(named('c').asked, ['end: it is listed no more'])
+  clock.advance(1_100)
   t.equal(asks().at(-1), 'a.example', 'it may be back')
   named('b').gone()
   t.equal(named('a').asked.length, 0, 'both are still sought')

@@ -4,7 +4,7 @@ import { connect as connectTcp } from 'node:net'
 import t from 'tap'
 import type { CertificateAndKey } from '../../src/pki/certificate.ts'
 import { eventually, within } from '../integration/deadline.ts'
-import { agentPort, ca, connectAgent, joinAgent, leaves, openStream, ours } from './agent-port.ts'
+import { agentPort, ca, connectAgent, joinAgent, leaves, openStream, taken } from './agent-port.ts'
 
 const stock = { agentid: 'a', agentidentifiers: 'host=n1' }
 
@@ -16,7 +16,7 @@ t.test('tells an agent at once who it has reached, and its owner who came', asyn
     'content-type': 'application/grpc',
     serverid: 's-1',
     servercount: '3',
-    ...ours,
+    ...taken,
   })
   t.match(connected, [{ agentId: 'a', cluster: 'default', hosts: new Set(), defaultRoute: false, draining: false }])
   t.match(connected[0]?.record, { principal: 'cluster/eu-1/agent/a1', remoteAddress: '127.0.0.1' })

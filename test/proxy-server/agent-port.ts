@@ -24,7 +24,7 @@ import type { AgentStream, AgentStreamOptions } from '../../src/proxy-server/age
 import { createBegunMessages } from '../../src/proxy-server/core/begun-messages.ts'
 import { createLaneTokens } from '../../src/proxy-server/lane-tokens.ts'
 import { createBudget } from '../../src/tunnel/budget.ts'
-import { offered, writeExtensions } from '../../src/tunnel/extensions.ts'
+import { offered, without, writeExtensions } from '../../src/tunnel/extensions.ts'
 import { event, within } from '../integration/deadline.ts'
 import { speakGrpc, type Wire } from '../integration/wire.ts'
 import { type ManualClock, manualClock } from '../platform/manual-clock.ts'
@@ -43,7 +43,9 @@ export const leaves = { server, agent, otherAgent, user }
 export const ca = authority.certificatePem
 
 /** The entry by which our own agent offers all it can. */
+/** Of an agent, and what a server takes of it that knows of no replicas. */
 export const ours = { 'culvert-extensions': writeExtensions(offered) }
+export const taken = { 'culvert-extensions': writeExtensions(without(offered, 'servers')) }
 
 export type AgentPort = {
   readonly listener: AgentListener
