@@ -509,10 +509,9 @@ t.test('gives up whom nobody lists any more, and asks it no more', async (t) => 
   first.list('a')
   t.strictSame(named('b').asked, ['end: it is listed no more'])
   named('b').gone()
-  const waiting = clock.waiting()
   clock.advance(60_000)
   t.strictSame(asks(), ['b.example'])
-  t.equal(clock.waiting(), waiting, 'no timer of it is left')
+  t.equal(clock.waiting(), 2, 'the looks at the host and at a: none at b')
   t.strictSame(failures, [])
 })
 
@@ -540,6 +539,25 @@ t.test('a server that lists nothing is not in the way, and lists end with those 
   again.answer('stock')
   t.match(named('a').asked.at(-1) ?? named('b').asked.at(-1), /listed no more/)
   t.strictSame(again.asked, [])
+})
+
+t.test('does not come back to a replica that it lost when nobody listed it any more', async (t) => {
+  const { clock, first, asks, named } = listing('a', 'b')
+  named('b').answer('b')
+  first.list('a', 'c')
+  t.strictSame(named('b').asked, [], 'c is not held yet')
+  named('b').gone()
+  clock.advance(60_000)
+  t.strictSame(asks(), ['b.example', 'c.example', 'c.example'])
+  t.equal(clock.waiting(), 3, 'the looks at the host, at a and at c')
+})
+
+t.test('does not heed the list of a server that it holds already', async (t) => {
+  const { asks, named } = listing('a', 'b')
+  named('b').answer('a')
+  t.match(named('b').asked, [/duplicate/])
+  named('b').list('a', 'z')
+  t.notOk(asks().includes('z.example'))
 })
 
 t.test('drains and stops replicas as it does hosts', async (t) => {
