@@ -9,6 +9,7 @@ import { tlsProtocol } from '../../src/platform/cipher-suites.ts'
 import { systemClock as clock } from '../../src/platform/clock.ts'
 import type { Log } from '../../src/platform/log.ts'
 import { readOptions } from '../../src/platform/options.ts'
+import { createReplicaLists } from '../../src/proxy-agent/core/replica-lists.ts'
 import { createServerSet } from '../../src/proxy-agent/core/server-set.ts'
 import { systemNetwork } from '../../src/proxy-agent/dialer.ts'
 import { openLink } from '../../src/proxy-agent/link.ts'
@@ -120,6 +121,7 @@ async function join({ serverPort, ca, clusters, agents, flags }: CrowdJob): Prom
     })
     createServerKeeper({
       servers,
+      lists: createReplicaLists({ hosts: [{ host: 'relay', port: 1 }], follows: false }),
       hosts: ['relay'],
       clock,
       log: NOTHING,
