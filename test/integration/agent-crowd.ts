@@ -31,31 +31,44 @@ export type CrowdJob = {
   readonly flags: readonly string[]
 }
 export type CrowdOrder = { readonly do: 'join'; readonly job: CrowdJob } | { readonly do: 'cut' }
-/** All are there, again or for the first time. */
+/** Every second, and when all are there, again or for the first time. */
 export type CrowdReport = {
+  readonly isAll: boolean
+  readonly connected: number
   /** Since the order. */
   readonly afterMs: number
   /** Connections that were tried for it. */
   readonly attempts: number
+  /** Processor time that it has cost this process: milliseconds. */
+  readonly processorMs: number
 }
 
 const JOIN_EVERY_MS = 4
+const REPORT_MS = 1_000
 const NOTHING: Log = { debug() {}, info() {}, warn() {}, error() {}, child: () => NOTHING }
 const relayed = new Set<Socket>()
 let connected = 0
 let attempts = 0
 let wanted = 0
 let startedMs = 0
+let used = process.cpuUsage()
 
 function begin(): void {
   attempts = 0
   startedMs = performance.now()
+  used = process.cpuUsage()
 }
 
 function changed(by: 1 | -1): void {
   connected += by
-  if (connected !== wanted) return
-  process.send?.({ afterMs: performance.now() - startedMs, attempts } satisfies CrowdReport)
+  if (connected === wanted) report(true)
+}
+
+function report(isAll: boolean): void {
+  const { user, system } = process.cpuUsage(used)
+  const afterMs = Math.round(performance.now() - startedMs)
+  const processorMs = Math.round((user + system) / 1000)
+  process.send?.({ isAll, connected, afterMs, attempts, processorMs } satisfies CrowdReport)
 }
 
 /** @param address whose connections to the server come from there. @returns its port */
@@ -109,6 +122,7 @@ async function join({ serverPort, ca, clusters, agents, flags }: CrowdJob): Prom
   }
   const ports = await Promise.all(clusters.map(({ address }) => openRelay(serverPort, address)))
   wanted = agents
+  setInterval(report, REPORT_MS, false)
   begin()
   for (let number = 0; number < agents; number++) {
     await sleep(JOIN_EVERY_MS) // only what follows is to be a storm

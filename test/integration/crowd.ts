@@ -24,13 +24,24 @@ export async function startCrowd(
     child.kill('SIGKILL')
     await closed
   })
-  function tell(order: CrowdOrder, what: string, deadlineMs: number): Promise<CrowdReport> {
-    const report = new Promise<CrowdReport>((resolve, reject) => {
-      child.once('message', (message) => resolve(message as CrowdReport))
+  async function tell(order: CrowdOrder, what: string, deadlineMs: number): Promise<CrowdReport> {
+    let last: CrowdReport | undefined
+    const all = new Promise<CrowdReport>((resolve, reject) => {
+      const heard = (message: unknown): void => {
+        last = message as CrowdReport
+        if (!last.isAll) return
+        child.off('message', heard)
+        resolve(last)
+      }
+      child.on('message', heard)
       child.once('exit', () => reject(new Error('the crowd has ended')))
     })
     child.send(order)
-    return within(report, what, deadlineMs)
+    try {
+      return await within(all, what, deadlineMs)
+    } catch (cause) {
+      throw new Error(`${(cause as Error).message}; last ${JSON.stringify(last)}`, { cause })
+    }
   }
   return {
     joined: await tell({ do: 'join', job }, `${job.agents} agents are connected`, joinMs),
