@@ -120,7 +120,7 @@ t.test('an agent that comes back beside its old stream is the same one, and a ne
   t.match(await (await joinAgent(t, port, { ...headers, agentid: 'b' }, 'none')).answer, { ':status': 200 })
 })
 
-t.test('agents of a cluster that join without end are told so after a second, and its neighbour joins', async (t) => {
+t.test('agents of a cluster that join without end are told so after a second, or hung up on', async (t) => {
   const listed = cluster('eu-1', { agents: { users: [USER] } })
   const { port, tenants, counted, clock, metrics } = await setup(t, listed)
   const tenant = tenants.get('eu-1')!
