@@ -174,11 +174,19 @@ export function openStream(
   }
   stream.on('response', read)
   stream.on('trailers', read)
-  stream.on('close', () => reject(new Error('the stream ended without a status')))
+  const answer = Promise.withResolvers<IncomingHttpHeaders>()
+  stream.once('response', answer.resolve)
+  stream.on('close', () => {
+    reject(new Error('the stream ended without a status'))
+    answer.reject(new Error('the stream ended without an answer'))
+  })
   status.catch(() => undefined)
-  const answer = once(stream, 'response').then(([fields]) => fields as IncomingHttpHeaders)
-  answer.catch(() => undefined)
-  return { ...speakGrpc(stream), stream, answer: within(answer, 'an answer'), status: within(status, 'a status') }
+  return {
+    ...speakGrpc(stream),
+    stream,
+    answer: within(answer.promise, 'an answer'),
+    status: within(status, 'a status'),
+  }
 }
 
 /** @param headers instead of those of an agent that calls itself "a" */
