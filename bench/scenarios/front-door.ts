@@ -1,8 +1,13 @@
-/** Question: what do bulk and CONNECTs lose by a front door, ours or HAProxy? The questions of others, put with and without it. */
+/**
+ * Question: what do bulk and CONNECTs lose by a front door, ours or HAProxy? The questions of others, put with and without it:
+ * once so that clients pass it as agents do, each byte of a tunnel twice, and once so that agents alone do.
+ */
 import { bulkDownload } from './bulk-download.ts'
 import { bulkUpload } from './bulk-upload.ts'
 import { connectRate } from './connect-rate.ts'
 import type { Scenario } from './scenario.ts'
+
+const PASSING = { tls: 'all pass it', unix: 'agents alone pass it' } as const
 
 export const frontDoor: Scenario = {
   name: 'front-door',
@@ -10,9 +15,15 @@ export const frontDoor: Scenario = {
   lineup: 'front-door',
   askedByName: true,
   cases: (effort) =>
-    [bulkDownload, bulkUpload, connectRate].flatMap(({ question, cases }) =>
-      cases(effort)
-        .filter(({ frontend }) => frontend === 'tls') // nothing else passes it
-        .map((one) => ({ ...one, label: `${question}, ${one.label}`, series: `${one.series}, ${question}` })),
+    (['tls', 'unix'] as const).flatMap((frontend) =>
+      [bulkDownload, bulkUpload, connectRate].flatMap(({ question, cases }) =>
+        cases(effort)
+          .filter((one) => one.frontend === 'tls')
+          .map(({ label, series, ...one }) => ({
+            ...{ ...one, frontend },
+            label: `${question}, ${label.replace(', TLS', '')}, ${PASSING[frontend]}`,
+            series: `${series.replace(', TLS', '')}, ${question}, ${PASSING[frontend]}`,
+          })),
+      ),
     ),
 }
