@@ -201,7 +201,9 @@ export function serveAgentStream(
     record,
     laneSockets: () => lanes.sockets(),
     judgesAddresses: takes,
-    pushPolicy: policy.push,
+    pushPolicy() {
+      if (!left) policy.push()
+    },
     tellReplicas() {
       const list = deps.replicas?.()
       if (list) session.pushServers(list)

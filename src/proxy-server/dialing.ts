@@ -171,6 +171,7 @@ export function createDialing(deps: DialDeps): Dialing {
       }
       const random = wanted && !agent.session.hasDial(wanted.random) ? wanted.random : deps.dialNumber()
       current = { agent, random }
+      agent.pushPolicy() // by which it judges, if one has changed and not reached it yet
       agent.session.dial(
         { random, protocol: wanted?.protocol ?? 'tcp', address },
         {

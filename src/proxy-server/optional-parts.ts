@@ -17,6 +17,7 @@ import { createEnrolmentMetrics } from './enrolment-metrics.ts'
 import { openKubernetes, type ServerKubernetes } from './kubernetes.ts'
 import { createKubernetesMetrics } from './kubernetes-metrics.ts'
 import type { ServerOptions } from './options.ts'
+import { createPolicyRounds } from './policy-rounds.ts'
 import { openReplicas, type Replicas } from './replicas.ts'
 import type { Tenants } from './tenants.ts'
 
@@ -55,9 +56,7 @@ export type OptionalPartsDeps = {
 export async function openOptionalParts(options: ServerOptions, deps: OptionalPartsDeps): Promise<OptionalParts> {
   const { clock, log, registry, clusters } = deps
   using opened = new DisposableStack()
-  const pushPolicies = (): void => {
-    for (const agent of clusters.all()) agent.pushPolicy()
-  }
+  const pushPolicies = createPolicyRounds({ agents: clusters.all, later: setImmediate })
   const policy = watchPolicy(options, deps, pushPolicies)
   if (policy) opened.use(policy)
   const kubernetes = await openKubernetes(options, { clock, log, metrics: createKubernetesMetrics(registry) })

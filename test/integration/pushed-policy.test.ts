@@ -151,6 +151,23 @@ t.test('an agent that cannot read the policy is asked only when there is no othe
   t.equal(poor.received.filter(({ type }) => type === 'DIAL_REQ').length, 1, 'by lot it would have been asked again')
 })
 
+t.test('a long policy reaches more agents than the budget could hold it for at once', async (t) => {
+  const label = 'a'.repeat(60)
+  const names = Array.from({ length: 270 }, (_, at) => `  - allow: { name: n${at}.${label}.${label}.${label} }\n`)
+  const { server, write } = await start(t, 'rules: []', [
+    '--process-buffer-bytes=1MiB',
+    '--stream-buffer-bytes=1MiB',
+    '--connection-buffer-bytes=256KiB',
+  ])
+  const agents = await Promise.all(
+    Array.from({ length: 40 }, (_, at) => joinWireAgent(t, server, { ...allExtensions, agentid: `a${at}` })),
+  )
+  for (const agent of agents) await agent.next('POLICY')
+  write(`rules:\n${names.join('')}`)
+  for (const agent of agents) t.ok((await agent.next('POLICY')).rules.length > 50_000)
+  t.equal((await fleetOf(server)).clusters[0]?.agents.length, agents.length)
+})
+
 t.test('a policy that the budget has no room for ends the stream of its agent, and nothing else', async (t) => {
   const label = 'a'.repeat(60)
   const names = Array.from({ length: 290 }, (_, at) => `  - allow: { name: n${at}.${label}.${label}.${label} }\n`)

@@ -18,6 +18,8 @@ import { recordedMetrics } from './recorded-metrics.ts'
 /** A real session over a recorded carrier, dressed as an agent. */
 type TestAgent = OneSession & {
   readonly agent: AgentStream
+  /** What happens when it is pushed the policy. */
+  readonly whenPushed: (does: () => void) => void
   /** The dials that reached it since the last look. */
   readonly dialled: () => Int64[]
   readonly cancelled: () => Int64[]
@@ -31,6 +33,7 @@ function testAgent(
   { pendingDials = 10_000, hosts = [] as string[], judgesAddresses = true } = {},
 ): TestAgent {
   const one = oneSession({ role: 'server', limits: { pendingDials } })
+  let pushing = (): void => {}
   const agent = {
     agentId,
     cluster: 'default',
@@ -39,6 +42,7 @@ function testAgent(
     defaultRoute: false,
     session: one.session,
     judgesAddresses,
+    pushPolicy: () => pushing(),
   } as Partial<AgentStream> as AgentStream
   const frames = { DIAL_REQ: [] as Int64[], DIAL_CLS: [] as Int64[] }
   const take = (type: 'DIAL_REQ' | 'DIAL_CLS'): Int64[] => {
@@ -50,6 +54,9 @@ function testAgent(
   return {
     ...one,
     agent,
+    whenPushed: (does) => {
+      pushing = does
+    },
     dialled: () => take('DIAL_REQ'),
     cancelled: () => take('DIAL_CLS'),
     connect: (random, connectId) =>
@@ -556,6 +563,27 @@ t.test('among stock agents it goes to one that takes the policy, and after that 
   )
   clean(t, world, ...stock, ...judges)
 })
+
+t.test(
+  'an agent has the policy as it is now before the dial, which goes to another one if that is its end',
+  async (t) => {
+    const [a, b] = [testAgent('a'), testAgent('b')]
+    const world = setup([a, b], { authorise: () => ({ kind: 'by-address' }) })
+    const before: Int64[][] = []
+    a.whenPushed(() => {
+      before.push(a.dialled())
+      world.clusters.remove('default', a.agent)
+      a.lose('no room for the policy')
+    })
+    b.whenPushed(() => before.push(b.dialled()))
+    const { outcomes } = world.dial()
+    t.strictSame(before, [[], []])
+    t.strictSame([a.dialled(), b.dialled(), outcomes], [[], [101], []])
+    b.refuse(101, 'no')
+    t.match(outcomes, [{ kind: 'dial-error' }])
+    clean(t, world, b)
+  },
+)
 
 t.test('says that there is no agent where none is that could judge or not', async (t) => {
   const world = setup([], { authorise: () => ({ kind: 'by-address' }) })
