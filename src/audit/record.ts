@@ -58,8 +58,18 @@ export function fieldsOf(record: AuditRecord): Record<string, unknown> {
   const fields: Record<string, unknown> = {}
   for (const [name, value] of Object.entries(record)) {
     if (value === undefined) continue
-    fields[name] =
-      typeof value === 'string' && value.length > MAX_TEXT_CHARS ? `${value.slice(0, MAX_TEXT_CHARS)}…` : value
+    fields[name] = typeof value === 'string' ? shown(value) : value
   }
   return fields
 }
+
+/** A destination is what a client wrote, and some write a password into it: that of `alice:password@host:443` is taken out. */
+function shown(text: string): string {
+  const read = text.slice(0, MAX_READ_CHARS)
+  const clean = read.includes('@') ? read.replace(PASSWORD, '…@') : read
+  return clean.length > MAX_TEXT_CHARS ? `${clean.slice(0, MAX_TEXT_CHARS)}…` : clean
+}
+
+/** Of a text, before it is cut: enough to find the end of a password. */
+const MAX_READ_CHARS = 4 * MAX_TEXT_CHARS
+const PASSWORD = /[^\s/@:"']+:[^\s/@"']+@/g

@@ -6,6 +6,11 @@ import { createPrivateKey } from 'node:crypto'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
+import { readJoinToken } from '../../src/pki/join-token.ts'
+import { writePair } from '../../src/pki/store.ts'
+import { create } from '../../src/pki/token-commands/create.ts'
+import { list } from '../../src/pki/token-commands/list.ts'
+import { run } from '../pki/commands/command.ts'
 import { auditHas } from './audit-log.ts'
 import { makePki, temporaryFolder } from './certificates.ts'
 import { ask, askFor, connectFrontend, connectHead, echoOver, endOf, openTunnel } from './client.ts'
@@ -54,10 +59,11 @@ async function endpointsOf(name: string, { healthPort, adminPort }: Server | Age
   )
 }
 
-function holdsNoSecret(t: Test, said: Said): void {
+function holdsNoSecret(t: Test, said: Said, secrets: readonly string[] = []): void {
   for (const [where, text] of Object.entries(said)) {
     t.strictSame(text.match(CANARY), null, where)
     for (const key of keys) if (text.includes(key)) t.fail(`${where} has a private key`)
+    for (const secret of secrets) if (text.includes(secret)) t.fail(`${where} has a secret`)
   }
 }
 
@@ -160,12 +166,25 @@ t.test('over http-connect no secret is in anything that is said', async (t) => {
 
 t.test('over gRPC no secret is in anything that is said', async (t) => {
   const all = await setup(t, ['--mode=grpc'])
-  const { server, hub } = all
-  const call = grpcClient(t, server).call()
+  const { server, hub, cell } = all
+  const client = grpcClient(t, server)
+  const call = client.call()
   call.send(dialRequest(target.address))
   const { connectID } = await call.next('dialResponse')
   call.send(dataOf(connectID, canary('payload')))
   t.equal((await call.next('data')).data.toString(), canary('payload'))
+  for (const address of [
+    `alice:${canary('password')}@127.0.0.1:1`,
+    `https://alice:${canary('url')}@127.0.0.1:1`,
+    `alice:${canary('name')}@nowhere.invalid:443`,
+  ]) {
+    const wrong = client.call()
+    wrong.send(dialRequest(address))
+    t.match(await wrong.next('dialResponse'), { error: String }, address)
+    wrong.finish()
+  }
+  await auditHas(hub, { event: 'dial' }, 4)
+  await auditHas(cell, { event: 'dial' }, 4)
   call.send(dataOf('4711', canary('stray')))
   call.send({ type: 'DIAL_RSP', dialResponse: { error: canary('strange'), connectID: '1', random: '1' } })
   call.finish()
@@ -193,4 +212,61 @@ t.test('a token that cannot be used, and keys in the wrong place, are not shown'
     t.match(message, /ended with/, flags.join())
     holdsNoSecret(t, { [`refusal of ${flags}`]: message })
   }
+})
+
+t.test('the token of the admin port and join tokens are shown to nobody', async (t) => {
+  const folder = temporaryFolder(t)
+  const file = (name: string): string => join(folder, name)
+  writeFileSync(file('admin-token'), canary('admin'))
+  const { certificateFile, keyFile } = writePair(folder, 'ca', pki.authority, 'replace')
+  const tokens = file('join-tokens')
+  const ca = ['--ca', certificateFile, '--tokens', tokens]
+  const [used, unused] = [file('used'), file('unused')]
+  for (const out of [used, unused])
+    t.match(await run(create, ['--cluster=eu-1', ...ca, '--out', out]), { kind: 'done' })
+  const secrets = [used, unused].map((path) => readJoinToken(readFileSync(path, 'utf8')).secret)
+  const server = await startServer(t, {
+    pki,
+    flags: [
+      `--admin-token-file=${file('admin-token')}`,
+      `--enrolment-ca-cert=${certificateFile}`,
+      `--enrolment-ca-key=${keyFile}`,
+      `--join-tokens=${tokens}`,
+      `--audit-log-file=${file('hub.log')}`,
+      '-v=9',
+    ],
+  })
+  const agent = await launchAgent(t, server, {
+    flags: [
+      `--join-token-file=${used}`,
+      `--agent-cert=${file('agent.crt')}`,
+      `--agent-key=${file('agent.key')}`,
+      `--audit-log-file=${file('cell.log')}`,
+      '-v=9',
+    ],
+  })
+  await agent.logged('connected')
+  const said: Record<string, string> = {}
+  for (const token of [canary('admin'), `${canary('admin')}x`, '']) {
+    for (const path of ['/metrics', '/v1/clusters', `/v1/clusters/${encodeURIComponent(token)}`, '/nowhere']) {
+      const headers = { Authorization: `Bearer ${token}` }
+      const response = await fetchFrom(server.adminPort, path, { headers })
+      if (path === '/v1/clusters') t.equal(response.status, token === canary('admin') ? 200 : 401)
+      said[`${path} by ${token.length}`] = `${JSON.stringify([...response.headers])}${await response.text()}`
+    }
+  }
+  const listed = await run(list, ['--tokens', tokens])
+  t.match(listed, { kind: 'done' })
+  for (const program of [agent, server]) program.signal('SIGTERM')
+  await Promise.all([agent.ended, server.ended])
+  const all = {
+    ...said,
+    'culvert token list': JSON.stringify(listed),
+    'log of the server': written(server),
+    'log of the agent': written(agent),
+    'audit log of the server': readFileSync(file('hub.log'), 'utf8'),
+    'audit log of the agent': readFileSync(file('cell.log'), 'utf8'),
+  }
+  t.match(all['audit log of the server'], /"event":"certificate"/)
+  holdsNoSecret(t, all, secrets)
 })
