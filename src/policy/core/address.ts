@@ -2,7 +2,7 @@
  * Ranges of IP addresses, and all that an address stands for. Pure.
  *
  * An address can reach what another one names: `0.0.0.0` and `::` are the machine itself, and some IPv6 addresses carry an
- * IPv4 one inside (NAT64, RFC 6052; 6to4, RFC 3056; the IPv4-compatible form, RFC 4291). Who denies a range denies those forms
+ * IPv4 one inside (NAT64, RFC 6052 and 8215; 6to4, RFC 3056; the IPv4-compatible form, RFC 4291). Who denies a range denies those forms
  * of its addresses too; who allows a range allows its own addresses only.
  */
 import { ipBytes } from '../../platform/ip-address.ts'
@@ -63,12 +63,14 @@ const LINK_LOCAL: readonly AddressRange[] = [
   { text: 'fe80::/10', bytes: [0xfe, 0x80, ...new Array<number>(14).fill(0)], bits: 10 },
 ]
 const NAT64: Bytes = [0, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0]
+/** Networks' own prefixes are below it (RFC 8215). Of 96 bits, as usual, they have the IPv4 address at the end; of fewer it is not found. */
+const LOCAL_NAT64: Bytes = [0, 0x64, 0xff, 0x9b, 0, 1]
 const COMPATIBLE: Bytes = new Array<number>(12).fill(0)
 const SIX_TO_FOUR: Bytes = [0x20, 0x02]
 
 function insideOf(address: Bytes): Bytes | undefined {
   if (startsWith(address, SIX_TO_FOUR)) return address.slice(2, 6)
-  if (startsWith(address, NAT64)) return address.slice(12)
+  if (startsWith(address, NAT64) || startsWith(address, LOCAL_NAT64)) return address.slice(12)
   return startsWith(address, COMPATIBLE) && address.slice(12, 15).some((byte) => byte > 0)
     ? address.slice(12)
     : undefined

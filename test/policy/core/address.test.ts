@@ -68,6 +68,7 @@ t.test('knows what else reaches an address', async (t) => {
   t.strictSame(forms('0.0.0.0'), ['0.0.0.0', '127.0.0.1', '127.0.0.1'])
   t.strictSame(forms('::'), ['::', '::1', '127.0.0.1'])
   t.strictSame(forms('64:ff9b::169.254.169.254'), ['64:ff9b::a9fe:a9fe', '169.254.169.254'])
+  t.strictSame(forms('64:ff9b:1:abcd::10.0.0.1'), ['64:ff9b:1:abcd::a00:1', '10.0.0.1'])
   t.strictSame(forms('2002:a00:1::5'), ['2002:a00:1::5', '10.0.0.1'])
   t.strictSame(forms('::10.0.0.1'), ['::a00:1', '10.0.0.1'])
   t.strictSame(forms('::1'), ['::1'])
@@ -81,6 +82,8 @@ t.test('link-local in all forms, and nothing beside it', async (t) => {
     'fe80::',
     'febf::1',
     '64:ff9b::a9fe:a9fe',
+    '64:ff9b:1::a9fe:a9fe',
+    '64:ff9b:1:2:3:4:a9fe:1',
     '2002:a9fe:1::',
     '::169.254.1.1',
   ]
@@ -92,7 +95,8 @@ t.test('link-local in all forms, and nothing beside it', async (t) => {
     'fec0::1',
     '0.0.0.0',
     '::1',
-    '64:ff9b:1::a9fe:a9fe',
+    '64:ff9b:2::a9fe:a9fe',
+    '64:ff9b:1::a9fe:1:1',
   ]) {
     t.notOk(isLinkLocal(bytes(address)), address)
   }
