@@ -7,6 +7,7 @@ import type { Socket } from 'node:net'
 import type { Clock } from '../platform/clock.ts'
 import type { Log } from '../platform/log.ts'
 import { reset } from '../tunnel/endpoint.ts'
+import type { ClientAudit } from './audited.ts'
 import type { Backends, Member } from './backends.ts'
 import type { Connect } from './connecting.ts'
 import type { Ends } from './core/address.ts'
@@ -39,6 +40,7 @@ export type ClientDeps = {
   readonly clock: Clock
   readonly log: Log
   readonly metrics: RouterMetrics
+  readonly audit?: ClientAudit | undefined
   readonly backends: Backends
   readonly connect: Connect
   /** As the configuration has them at this moment. */
@@ -69,6 +71,7 @@ export function serveClient(socket: Socket, expectsHeader: boolean, deps: Client
   let dial: Disposable | undefined
   let joined: Splice | undefined
   let leaveRoute = nothing
+  let asked: string | undefined
 
   const client: Client = {
     state: () => state,
@@ -111,6 +114,7 @@ export function serveClient(socket: Socket, expectsHeader: boolean, deps: Client
     if (found === undefined || found.kind === 'more') return
     if (found.kind === 'refused') return refuse(found.fault, faultAnswer(found.fault, found.alert), found.why)
     metrics.helloRead(clock.now() - startMs)
+    asked = found.hello.name
     seekRoute(found.hello)
   }
 
@@ -182,8 +186,10 @@ export function serveClient(socket: Socket, expectsHeader: boolean, deps: Client
     backend.write(header.length > 0 ? Buffer.concat([header, bytes]) : bytes)
     held = growingBytes()
     tally.dialing--
+    const told = deps.audit?.joined({ source: ends.source, asked, route: route.name, backend: member.shown })
     joined = splice(socket, backend, tally.bytes, clock.now(), (how) => {
       tally.ends[how]++
+      told?.(how)
       closed()
     })
   }
@@ -206,7 +212,9 @@ export function serveClient(socket: Socket, expectsHeader: boolean, deps: Client
   }
 
   function count(why: Refusal): void {
-    if (state !== 'answered') metrics.refused(why)
+    if (state === 'answered') return
+    metrics.refused(why)
+    deps.audit?.refused(why, ends.source, asked)
   }
 
   function decide(next: ClientState): void {

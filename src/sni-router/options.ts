@@ -30,6 +30,11 @@ export const routerOptions = {
     help: 'Longest wait, after the first SIGTERM or SIGINT, for open connections to end. A second signal ends them at once.',
   }),
   portsFile: text({ group, default: '', help: 'File that receives the ports in use, as JSON, once all listen.' }),
+  auditLogFile: text({
+    group,
+    default: '',
+    help: 'File that gets a line for each client that is joined to a backend or turned away, and for each end: docs/audit.md. Empty: none.',
+  }),
   ...logOptions,
 }
 export type RouterOptions = Values<typeof routerOptions>

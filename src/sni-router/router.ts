@@ -8,6 +8,7 @@ import { sourceOf } from '../platform/ip-address.ts'
 import type { Log } from '../platform/log.ts'
 import { createWarnings } from '../platform/repeats.ts'
 import { reset } from '../tunnel/endpoint.ts'
+import type { ClientAudit } from './audited.ts'
 import type { Backends } from './backends.ts'
 import { type Client, type ClientDeps, serveClient } from './client.ts'
 import type { Connect } from './connecting.ts'
@@ -34,6 +35,7 @@ export type Router = Disposable & {
   readonly drain: () => Promise<void>
 }
 export type RouterDeps = {
+  readonly audit?: ClientAudit | undefined
   readonly clock: Clock
   readonly log: Log
   readonly metrics: RouterMetrics
@@ -124,7 +126,10 @@ export function createRouter(first: RouterConfig, deps: RouterDeps): Router {
     take(socket, listener) {
       metrics.accepted()
       if (isDraining || clients.size >= config.limits.connections) {
-        metrics.refused(isDraining ? 'shutdown' : 'full')
+        const why = isDraining ? 'shutdown' : 'full'
+        const { remoteAddress: ip = '', remotePort: port = 0 } = socket
+        metrics.refused(why)
+        deps.audit?.refused(why, { ip, port }, undefined)
         if (!isDraining) limited('connections', config.limits.connections)
         socket.on('error', () => undefined)
         return reset(socket)

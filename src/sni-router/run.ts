@@ -1,5 +1,6 @@
 /** Wires sni-router together: its configuration, its ports, health and metrics, reloads, drain. Decisions live in `core/`. */
 import { createServer, type Server } from 'node:net'
+import { createAuditMetrics, openAudit } from '../audit/open-audit.ts'
 import { type Clock, elapsed } from '../platform/clock.ts'
 import { createEndpoints } from '../platform/endpoints.ts'
 import { healthRoutes } from '../platform/health.ts'
@@ -8,6 +9,7 @@ import { listen } from '../platform/listen.ts'
 import type { Log } from '../platform/log.ts'
 import { writePortsFile } from '../platform/ports-file.ts'
 import { aborted, type Shutdown } from '../platform/shutdown.ts'
+import { auditClients } from './audited.ts'
 import { createBackends } from './backends.ts'
 import { watchConfig } from './config-file.ts'
 import { systemConnect } from './connecting.ts'
@@ -37,6 +39,7 @@ export async function runRouter(
   options: RouterOptions,
   { clock, log, shutdown, onReload }: RouterRunDeps,
 ): Promise<void> {
+  await using audit = openAudit(options.auditLogFile, { clock, log, program: 'sni-router' })
   using config = watchConfig(options.config, clock, {
     changed(next) {
       router.apply(next)
@@ -46,18 +49,25 @@ export async function runRouter(
     broken: (error) => log.error({ reason: error.message }, 'configuration is broken, the one before stays in use'),
     mended: () => log.info({}, 'configuration is good again'),
   })
-  onReload(config.check)
   const { metrics, registry } = createRouterMetrics({
     clients: () => router.count(),
     tallies: () => router.tallies(),
     backends: () => router.backendStates(),
     configAlarm: () => config.alarm() !== undefined,
   })
+  createAuditMetrics(registry, 'culvert_router_', audit)
+  onReload(() => {
+    config.check()
+    audit?.reopen()
+  })
   using backends = createBackends({
     ...{ clock, log, watchName: createNames(clock), connect: systemConnect },
     random: Math.random,
   })
-  using router = createRouter(config.current(), { clock, log, metrics, backends, connect: systemConnect })
+  using router = createRouter(config.current(), {
+    ...{ clock, log, metrics, backends, connect: systemConnect },
+    audit: audit && auditClients(audit.record, clock),
+  })
 
   let isListening = false
   const readiness = {

@@ -1,0 +1,35 @@
+import t from 'tap'
+import type { AuditRecord } from '../../src/audit/record.ts'
+import { auditClients } from '../../src/sni-router/audited.ts'
+import { manualClock } from '../platform/manual-clock.ts'
+
+function setup() {
+  const clock = manualClock()
+  const told: AuditRecord[] = []
+  return { clock, told, clients: auditClients((record) => void told.push(record), clock) }
+}
+const source = { ip: '::ffff:10.0.0.1', port: 5 }
+
+t.test('a client that is joined has a line, and another one at its end', async (t) => {
+  const { clock, told, clients } = setup()
+  const ended = clients.joined({ source, asked: 'a.example', route: 'a', backend: '10.0.0.9:443' })
+  clock.advance(1_500)
+  ended('half-closed')
+  const about = { source: '10.0.0.1:5', destination: 'a.example', rule: 'a', address: '10.0.0.9:443' }
+  t.strictSame(told, [
+    { event: 'client', ...about, verdict: 'allowed', outcome: 'connected' },
+    { event: 'end', ...about, outcome: 'reset', reason: 'half-closed', durationMs: 1_500 },
+  ])
+  clients.joined({ source: { ip: '2001:db8::1', port: 5 }, asked: undefined, route: 'a', backend: 'b' })('finished')
+  t.match(told.slice(2), [{ source: '[2001:db8::1]:5' }, { outcome: 'finished' }])
+})
+
+t.test('one that is turned away has a line, as often as once a minute; one that leaves was not refused', async (t) => {
+  const { told, clients } = setup()
+  for (let count = 0; count < 3; count++) clients.refused('no-route', { ...source, port: count }, 'b.example')
+  clients.refused('left', source, undefined)
+  t.strictSame(told, [
+    { event: 'client', source: '10.0.0.1', destination: 'b.example', verdict: 'refused', reason: 'no-route' },
+    { event: 'client', source: '10.0.0.1', destination: undefined, outcome: 'failed', reason: 'left' },
+  ])
+})
