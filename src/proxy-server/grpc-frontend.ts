@@ -222,8 +222,11 @@ export function serveGrpcFrontend(
     if (state !== 'open') return
     state = 'ending'
     trailers = grpcStatus(status, message)
-    if (status !== 'OK' && status !== 'UNAVAILABLE')
+    if (status !== 'OK' && status !== 'UNAVAILABLE') {
       deps.log.warn({ status, reason: message, principal }, 'call ended by the server')
+      const source = plainAddress(stream.session?.socket?.remoteAddress)
+      deps.auditOften?.({ event: 'frontend', cluster, principal, source, verdict: 'refused', reason: message })
+    }
     call.ended(status !== 'OK')
     sending.end()
     stream.resume() // what still comes is dropped: unread, it would keep the stream open
