@@ -1,7 +1,5 @@
 /** What an agent does with a server that breaks the protocol, or is none: it says why, tries again and harms nobody. */
-import { performServerHandshake, type ServerHttp2Stream } from 'node:http2'
 import { type AddressInfo, createServer as createTcpServer } from 'node:net'
-import { createServer, type TLSSocket } from 'node:tls'
 import t, { type Test } from 'tap'
 import { makePki } from './certificates.ts'
 import { endOf } from './client.ts'
@@ -9,8 +7,9 @@ import { event, eventually } from './deadline.ts'
 import { AGENT, counts, fetchFrom, figure, figureBecomes } from './figures.ts'
 import { dialsUnderWay, echo, listenTarget, stuckTarget } from './target.ts'
 import { type Agent, launchAgent } from './tunnel.ts'
-import { grpcMessage, speakGrpc, type Wire } from './wire.ts'
+import { grpcMessage } from './wire.ts'
 import { allExtensions } from './wire-agent.ts'
+import { listenAsServer, type Reply, taken, type WirePeer } from './wire-server.ts'
 
 const pki = await makePki(t)
 const target = await listenTarget(t, echo)
@@ -19,44 +18,6 @@ const hello = Buffer.from('hello')
 const FLOOD_BYTES = 16 * 1024 * 1024
 const piece = Buffer.alloc(128 * 1024, 'x')
 
-type Peer = Wire & {
-  readonly stream: ServerHttp2Stream
-  readonly headers: Record<string, unknown>
-  readonly socket: TLSSocket
-}
-type Reply = (stream: ServerHttp2Stream) => void
-
-/** A port that answers each stream with `reply`; `next` is the stream that comes next. */
-async function listenAsServer(
-  t: Test,
-  reply: Reply,
-): Promise<{ readonly agentPort: number; readonly next: () => Promise<Peer> }> {
-  const { server: leaf, authority } = pki
-  const listener = createServer({
-    cert: leaf.cert,
-    key: leaf.key,
-    ca: authority.certificatePem,
-    requestCert: true,
-    ALPNProtocols: ['h2'],
-  })
-  listener.on('secureConnection', (socket) => {
-    t.teardown(() => socket.destroy())
-    const http = performServerHandshake(socket)
-    http.on('error', () => undefined)
-    socket.on('error', () => undefined)
-    http.on('stream', (stream, headers) => {
-      stream.on('error', () => undefined)
-      listener.emit('peer', { ...speakGrpc(stream), stream, headers, socket })
-      reply(stream)
-    })
-  })
-  listener.listen(0, '127.0.0.1')
-  t.teardown(() => listener.close())
-  await event(listener, 'listening')
-  return { agentPort: (listener.address() as AddressInfo).port, next: () => event<Peer>(listener, 'peer') }
-}
-
-const taken = { ':status': 200, 'content-type': 'application/grpc', serverid: 's-1', servercount: '1' }
 const take =
   (extra: Record<string, string> = {}): Reply =>
   (stream) =>
@@ -66,8 +27,8 @@ const take =
 async function joined(
   t: Test,
   extra?: Record<string, string>,
-): Promise<{ readonly peer: Peer; readonly agent: Agent }> {
-  const listener = await listenAsServer(t, take(extra))
+): Promise<{ readonly peer: WirePeer; readonly agent: Agent }> {
+  const listener = await listenAsServer(t, pki, take(extra))
   const next = listener.next()
   const agent = await launchAgent(t, { pki, agentPort: listener.agentPort })
   const peer = await next
@@ -76,7 +37,7 @@ async function joined(
 }
 
 /** Over its stream the agent still connects to targets. */
-async function stillDials(peer: Peer): Promise<void> {
+async function stillDials(peer: WirePeer): Promise<void> {
   const random = Math.floor(Math.random() * 2 ** 40)
   peer.send({ type: 'DIAL_REQ', protocol: 'tcp', address: target.address, random })
   const { connectId, error } = await peer.next('DIAL_RSP')
@@ -134,7 +95,7 @@ const refusals: readonly { what: string; reply: Reply; reason: RegExp }[] = [
 ]
 for (const { what, reply, reason } of refusals) {
   t.test(`a server that ${what} is left, and tried again later`, async (t) => {
-    const { agentPort } = await listenAsServer(t, reply)
+    const { agentPort } = await listenAsServer(t, pki, reply)
     const agent = await launchAgent(t, { pki, agentPort })
     t.match(await agent.logged('could not connect', 2), { reason })
     t.equal((await fetchFrom(agent.healthPort, '/readyz')).status, 503)

@@ -1,0 +1,382 @@
+/**
+ * Clients of the frontends, in both modes, with the credentials of the cluster `evil` or with none: each tries to reach another
+ * cluster, or what its own denies, or to use up the hub. Each is refused, the audit log and the metrics say so, and the cluster `calm`
+ * notices nothing. The cases of docs/threat-model.md.
+ */
+import { X509Certificate } from 'node:crypto'
+import { once } from 'node:events'
+import { connect, type Socket } from 'node:net'
+import t, { type Test } from 'tap'
+import { createAuthority } from '../../src/pki/authority.ts'
+import { encodePacket } from '../../src/tunnel/packet.ts'
+import type { Leaf } from '../integration/certificates.ts'
+import {
+  ask,
+  connectFrontend,
+  connectHead,
+  echoOver,
+  endOf,
+  type FrontendAnswer,
+  openTunnel,
+} from '../integration/client.ts'
+import { event, eventually, within } from '../integration/deadline.ts'
+import { figure, figureBecomes, SERVER } from '../integration/figures.ts'
+import { askHub } from '../integration/hub.ts'
+import {
+  CALL_FIELDS,
+  callHeaders,
+  data,
+  frame,
+  headers as headersFrame,
+  ping,
+  settings,
+  speakRawHttp2,
+} from '../integration/raw-http2.ts'
+import { listenTarget, stuckTarget } from '../integration/target.ts'
+import { startAgent } from '../integration/tunnel.ts'
+import { grpcMessage } from '../integration/wire.ts'
+import { closeRequest, connectGrpcFrontend, joinFrontend, openCall, type WireCall } from '../integration/wire-call.ts'
+import { type Attack, withstand } from './attack.ts'
+import { type Arena, startArena } from './hub.ts'
+
+const MEBIBYTE = 1024 * 1024
+const flags = ['--connect-head-timeout=700ms']
+const [http, grpc] = await Promise.all([startArena(t, { flags }), startArena(t, { mode: 'grpc' })])
+for (const hub of [http, grpc]) {
+  await startAgent(
+    t,
+    { ...hub, pki: { ...hub.pki, agent: hub.leaves.evilAgent } },
+    { flags: ['--agent-id=evil-agent'] },
+  )
+}
+/** Sends without end to whoever connects. */
+const source = await listenTarget(t, (socket) => {
+  const chunk = Buffer.alloc(65_536)
+  const pour = (): void => {
+    while (socket.writable && socket.write(chunk));
+  }
+  socket.on('drain', pour)
+  pour()
+})
+
+const overBudget = 'culvert_server_forced_closes_total{reason="over_budget"}'
+const unmapped = 'culvert_server_unmapped_peers_total{port="frontend"}'
+const forbidden = 'culvert_server_forbidden_clients_total{port="frontend"}'
+const heads = (why: string): string => `culvert_server_refused_heads_total{why="${why}"}`
+const handshakes = (why: string): string => `culvert_server_failed_handshakes_total{port="frontend",why="${why}"}`
+const atLimit = (limit: string): string => `culvert_server_cluster_refusals_total{cluster="evil",limit="${limit}"}`
+const cluster = 'evil'
+const principal = 'cluster/evil/apiserver'
+const refused = { event: 'frontend', verdict: 'refused' }
+const notAccepted = (cause: RegExp): Attack['audit'] => ({ ...refused, reason: cause })
+
+const plain = async (hub: Arena): Promise<Leaf> => hub.pki.issue('plain', {})
+const foreign = async (hub: Arena): Promise<Leaf> => {
+  const authority = await createAuthority({ trustDomain: 'hub.example' })
+  return hub.pki.issue('foreign', { identity: { role: 'apiserver', cluster: 'calm' } }, authority)
+}
+
+/** What a client is told of its certificate, in either mode. */
+type Told = { readonly status?: number; readonly code?: number; readonly text: string }
+async function told(t: Test, hub: Arena, leaf: Leaf | 'none', serverName?: string): Promise<Told> {
+  if (hub === http) {
+    const answer =
+      leaf === 'none' ? await ask(hub, connectHead('10.0.0.1:443'), 'none') : await askHub(hub, leaf, named(serverName))
+    return { status: answer.status, text: answer.body || answer.reason }
+  }
+  const { code, message } = await openCall(await joinFrontend(t, hub, leaf)).ended()
+  return { code, text: message }
+}
+const named = (serverName: string | undefined) => (serverName === undefined ? {} : { serverName })
+
+const identities = (hub: Arena): Attack[] => {
+  const no = hub === http ? { status: 403 } : { code: 16 }
+  const who = (what: string, leaf: () => Promise<Leaf | 'none'>, cause: RegExp, metric: string): Attack => ({
+    what: `${hub === http ? 'http-connect' : 'gRPC'}: ${what}`,
+    act: async (t) => told(t, hub, await leaf()),
+    saw: { ...no, text: cause },
+    metric,
+    audit: notAccepted(cause),
+  })
+  return [
+    who("an agent's certificate", async () => hub.leaves.evilAgent, /it is an agent certificate/, forbidden),
+    who('no certificate', async () => 'none', /none was sent/, forbidden),
+    who('a certificate for calm, of another CA', () => foreign(hub), /client certificate not accepted/, forbidden),
+    who('a certificate that names nobody', () => plain(hub), /it names no cluster of this server/, unmapped),
+  ]
+}
+
+const names: Attack[] = [
+  {
+    what: 'the certificate of evil with the server name of calm',
+    act: (t) => told(t, http, http.leaves.evil, 'calm.hub.example'),
+    saw: { status: 403, text: /another cluster than the server name that was asked for/ },
+    metric: unmapped,
+    audit: notAccepted(/another cluster than the server name/),
+  },
+  {
+    what: 'a user of evil with the server name of calm',
+    act: (t) => told(t, http, http.leaves.mallory, 'calm.hub.example'),
+    saw: { status: 403, text: /is not of the cluster whose server name/ },
+    metric: unmapped,
+    audit: notAccepted(/is not of the cluster whose server name/),
+  },
+  {
+    what: 'a client that is revoked while its tunnel is open',
+    async act() {
+      const leaf = await http.pki.issue('lost', { identity: { role: 'apiserver', cluster: 'evil' } })
+      const tunnel = await openTunnel(http.as(leaf), http.echo.address)
+      await echoOver(tunnel, 'before')
+      const over = endOf(tunnel)
+      const startMs = performance.now()
+      await http.revoke(new X509Certificate(leaf.cert).serialNumber.toLowerCase())
+      await over
+      const again = await ask(http, connectHead(http.echo.address), leaf)
+      return [performance.now() - startMs < 5_000, again.status]
+    },
+    saw: [true, 403],
+    metric: 'culvert_server_cut_off_connections_total{port="frontend",why="revoked"}',
+    audit: { event: 'cut-off', reason: 'certificate revoked' },
+  },
+]
+
+const asked = (address: string): Promise<FrontendAnswer> => askHub(http, http.leaves.evil, { address })
+const policy: Attack[] = [
+  {
+    what: 'denied addresses and names, in every spelling',
+    async act() {
+      const spelt = ['192.0.2.1', '[::ffff:192.0.2.1]', '[::FFFF:c000:201]', 'secret.example', 'SECRET.example.']
+      const odd = ['0300.0.2.1', '0xc0.0.2.1', '3221225985', '192.513', '192.0.2.1.']
+      const statuses: number[] = []
+      for (const host of [...spelt, ...odd]) statuses.push((await asked(`${host}:443`)).status)
+      return [statuses.slice(0, spelt.length), statuses.slice(spelt.length).every((status) => status >= 400)]
+    },
+    saw: [[403, 403, 403, 403, 403], true],
+    metric: 'culvert_server_denied_dials_total{why="policy"}',
+    audit: { event: 'dial', cluster, principal, rule: 'policy', verdict: 'refused' },
+  },
+  {
+    what: 'a link-local address, which the agent never dials',
+    act: () => asked('169.254.169.254:80'),
+    saw: { status: 502, body: /link-local addresses are not allowed/ },
+    metric: `${SERVER}dial_failure_count{reason="error_response"}`,
+    audit: { event: 'dial', cluster, principal, outcome: 'failed', reason: /link-local/ },
+  },
+]
+
+/** Requests that are more than the head of a CONNECT, or less. */
+const withField = (field: string): string => `CONNECT 10.0.0.1:443 HTTP/1.1\r\n${field}\r\n\r\n`
+const heading = (what: string, bytes: string, status: number, why: string): Attack => ({
+  what: `a head with ${what}`,
+  act: () => ask(http.as(http.leaves.evil), bytes),
+  saw: { status },
+  metric: heads(why),
+  audit: { ...refused, cluster, principal, reason: why.replaceAll('_', '-') },
+})
+const smuggling: Attack[] = [
+  heading('Transfer-Encoding', withField('Transfer-Encoding: chunked'), 400, 'body'),
+  heading('a body', `${withField('Content-Length: 5')}hello`, 400, 'body'),
+  heading('a folded line', withField('A: b\r\n c'), 400, 'folded_line'),
+  heading('an absolute target', connectHead('http://10.0.0.1:80/'), 400, 'target'),
+  heading('another method', 'GET http://10.0.0.1/ HTTP/1.1\r\nHost: a\r\n\r\n', 405, 'method'),
+  heading('16 KiB and no end', 'x'.repeat(20_000), 431, 'too_large'),
+  heading('half of its bytes', 'CONNECT 10.0.0.1:443 HT', 408, 'slow'),
+]
+
+/** From an address of its own, as the audit log tells a stranger's refusal once a minute. */
+async function stranger(t: Test, index: number, bytes: string): Promise<string> {
+  const socket = connect({ host: '127.0.0.1', port: http.frontendPort, localAddress: `127.0.2.${index + 1}` })
+  t.teardown(() => socket.destroy())
+  socket.on('error', () => undefined)
+  await event(socket, 'connect')
+  const over = endOf(socket)
+  socket.write(Buffer.from(bytes, 'latin1'))
+  await over
+  return 'hung up on'
+}
+const exhaustion: Attack[] = [
+  {
+    what: 'a handshake that never comes to its end',
+    act: (t, index) => stranger(t, index, '\x16\x03\x01\x02\x00\x01'),
+    saw: 'hung up on',
+    metric: handshakes('slow'),
+    audit: { ...refused, reason: 'TLS handshake: slow' },
+  },
+  {
+    what: 'bytes that are no handshake',
+    act: (t, index) => stranger(t, index, 'CONNECT 10.0.0.1:443 HTTP/1.1\r\n\r\n'),
+    saw: 'hung up on',
+    metric: handshakes('failed'),
+    audit: { ...refused, reason: 'TLS handshake: failed' },
+  },
+  {
+    what: 'more dials at once than the cluster may have',
+    async act(t) {
+      const stuck = await stuckTarget(t)
+      const waiting = await Promise.all(Array.from({ length: 8 }, () => openIdle()))
+      for (const socket of waiting) socket.write(connectHead(stuck.address))
+      const pending = 'culvert_server_cluster_usage{cluster="evil",limit="pending_dials"}'
+      await figureBecomes(http, pending, 8)
+      const answer = await asked(stuck.address)
+      for (const socket of waiting) socket.destroy()
+      await figureBecomes(http, pending, 0)
+      return answer
+    },
+    saw: { status: 503, reason: /cluster evil is at its limit of 8 pending dials/ },
+    metric: atLimit('pending_dials'),
+    audit: { event: 'dial', cluster, principal, rule: 'limit', verdict: 'refused', reason: /8 pending dials/ },
+  },
+  {
+    what: 'more clients than the cluster may have',
+    async act() {
+      const sockets = await Promise.all(Array.from({ length: 45 }, () => openIdle()))
+      const answer = await asked('127.0.0.1:1')
+      for (const socket of sockets) socket.destroy()
+      return answer
+    },
+    saw: { status: 503, reason: /cluster evil is at its limit of 40 clients/ },
+    metric: atLimit('clients'),
+    audit: { ...refused, cluster, principal, reason: 'cluster evil is at its limit of 40 clients' },
+  },
+  {
+    what: 'clients that read nothing of what their target sends',
+    async act() {
+      const stalled: Socket[] = []
+      for (let count = 0; count < 12; count++) {
+        stalled.push(await openTunnel(http.as(http.leaves.evil), source.address))
+      }
+      for (const socket of stalled) socket.on('error', () => undefined).once('readable', () => undefined)
+      await eventually(
+        'one is given up',
+        () => figure(http, overBudget),
+        (count) => count > 0,
+      )
+      const used = await figure(http, 'culvert_server_cluster_usage{cluster="evil",limit="buffered_bytes"}')
+      for (const socket of stalled) socket.destroy()
+      return used <= MEBIBYTE
+    },
+    saw: true,
+    metric: overBudget,
+    audit: { event: 'end', cluster, principal, by: 'self', reason: 'over-budget' },
+  },
+]
+async function openIdle(): Promise<Socket> {
+  return (await connectFrontend(http.as(http.leaves.evil))).on('error', () => undefined)
+}
+
+/** A call of evil on a connection of its own. */
+const call = async (t: Test): Promise<WireCall> => openCall(await joinFrontend(t, grpc, grpc.leaves.evil))
+const violations = (kind: string): string => `culvert_server_client_violations_total{kind="${kind}"}`
+const broken = `${SERVER}stream_errors_total{segment="from_client",code="ResourceExhausted",packet_type="Unknown"}`
+const speak = async (t: Test) => {
+  const raw = speakRawHttp2(await connectGrpcFrontend(t, grpc, grpc.leaves.evil), { polite: false })
+  await raw.next(({ type }) => type === 'SETTINGS')
+  return raw
+}
+
+/** Writes it again and again, unread, until the hub hangs up. */
+const flooding = (what: string, first: Buffer, one: Buffer): Attack => ({
+  what: `gRPC: a flood of ${what}`,
+  async act(t) {
+    const raw = await speak(t)
+    const closed = new Promise((resolve) => raw.socket.once('close', resolve))
+    raw.socket.pause()
+    raw.write(first)
+    const many = Buffer.concat(Array.from({ length: 2_000 }, () => one))
+    for (let count = 0; count < 200 && raw.socket.writable; count++) {
+      if (!raw.write(many)) await Promise.race([once(raw.socket, 'drain').catch(() => undefined), closed])
+    }
+    raw.socket.resume()
+    await within(closed, 'the hub hangs up')
+    return 'hung up on'
+  },
+  saw: 'hung up on',
+  metric: heads('malformed'),
+  audit: { ...refused, cluster, principal, reason: 'malformed' },
+})
+
+const calls: Attack[] = [
+  {
+    what: 'gRPC: data and closes for the connections of others',
+    async act(t) {
+      const [one, other] = [await call(t), await call(t)]
+      one.send({ type: 'DATA', connectId: 1, error: '', data: Buffer.from('x') })
+      other.send(closeRequest(2))
+      return [(await one.next('CLOSE_RSP')).error, (await other.next('CLOSE_RSP')).error]
+    },
+    saw: ['backend not initialized', 'backend uninitialized'],
+    metric: violations('unknown_connection'),
+    audit: { event: 'violation', cluster, principal, reason: 'unknown-connection' },
+  },
+  {
+    what: 'gRPC: packets that mean nothing, by the thousand',
+    async act(t) {
+      const one = await call(t)
+      for (let count = 0; count < 1_100; count++) one.sendMessage(Buffer.from([8, 63]))
+      return one.ended()
+    },
+    saw: { code: 8, message: 'too many packets that mean nothing here' },
+    metric: broken,
+    audit: { ...refused, cluster, principal, reason: 'too many packets that mean nothing here' },
+  },
+  {
+    what: 'gRPC: a packet over the maximum',
+    async act(t) {
+      const one = await call(t)
+      one.sendMessage(Buffer.alloc(4 * MEBIBYTE + 1))
+      return one.ended()
+    },
+    saw: { code: 8, message: /larger than max/ },
+    metric: broken,
+    audit: { ...refused, cluster, principal, reason: /larger than max/ },
+  },
+  {
+    what: 'gRPC: messages that are begun and not finished, in more calls than may be held',
+    async act(t) {
+      const half = grpcMessage(Buffer.alloc(4 * MEBIBYTE)).subarray(0, 4 * MEBIBYTE - 10)
+      const begun: WireCall[] = []
+      for (let count = 0; count < 18; count++) {
+        begun.push(await call(t))
+        begun.at(-1)!.sendRaw(half)
+      }
+      return Promise.race(begun.map((one) => one.ended()))
+    },
+    saw: { code: 8, message: /too much is held of messages that were begun/ },
+    metric: broken,
+    audit: { ...refused, cluster, principal, reason: /too much is held of messages that were begun/ },
+  },
+  {
+    what: 'gRPC: a connection that says nothing',
+    async act(t) {
+      const socket = await connectGrpcFrontend(t, grpc, grpc.leaves.evil)
+      await endOf(socket)
+      return 'hung up on'
+    },
+    saw: 'hung up on',
+    metric: heads('slow'),
+    audit: { ...refused, cluster, principal, reason: 'slow' },
+  },
+  {
+    what: 'gRPC: PINGs of the tunnel and other packets of agents',
+    async act(t) {
+      const one = openCall(await joinFrontend(t, grpc, grpc.leaves.mallory)) // of whom the log has told nothing yet
+      one.sendMessage(encodePacket({ type: 'PING', nonce: 1 }))
+      one.send({ type: 'DRAIN' }, { type: 'DIAL_RSP', error: '', connectId: 1, random: 1 })
+      return eventually(
+        'they are read',
+        () => one.received.length,
+        () => true,
+      )
+    },
+    saw: 0,
+    metric: violations('unexpected'),
+    audit: { event: 'violation', cluster, principal: 'user/mallory', reason: 'unexpected' },
+  },
+  flooding('PINGs', Buffer.alloc(0), ping()),
+  flooding('SETTINGS', Buffer.alloc(0), settings()),
+  flooding('CONTINUATION', headersFrame(1, CALL_FIELDS, 0), frame('CONTINUATION', 0, 1)),
+  flooding('DATA without bytes', callHeaders(1), data(1, Buffer.alloc(0))),
+]
+
+withstand(http, [...identities(http), ...names, ...policy, ...smuggling, ...exhaustion])
+withstand(grpc, [...identities(grpc), ...calls])

@@ -1,0 +1,253 @@
+/**
+ * Strangers at the shared front door: whatever they send in place of a ClientHello, or beside it, costs them an answer or their
+ * connection, the router's audit log and metrics say so, and the client of `calm`, who comes through the same door, notices nothing.
+ * The cases of docs/threat-model.md.
+ */
+import { connect, type Socket } from 'node:net'
+import { join } from 'node:path'
+import { connect as connectTls, type TLSSocket } from 'node:tls'
+import t, { type Test } from 'tap'
+import type { Leaf } from '../integration/certificates.ts'
+import { connectHead, endOf, readAll, readAnswer, readBytes } from '../integration/client.ts'
+import { event, within } from '../integration/deadline.ts'
+import { startFrontDoor } from '../integration/front-door.ts'
+import { alpn, extension, handshake, helloBody, helloRecords, records, serverName } from '../sni-router/hellos.ts'
+import { type Attack, withstand } from './attack.ts'
+import { startArena } from './hub.ts'
+import { startNeighbour } from './neighbour.ts'
+
+const ESTABLISHED = 'HTTP/1.1 200 Connection Established\r\n\r\n'
+/** Who comes from there must say for whom, by a PROXY header. */
+const BALANCERS = '127.0.9.0/24'
+
+const hub = await startArena(t)
+const auditLog = join(hub.folder, 'router-audit.log')
+const backends = [`127.0.0.1:${hub.frontendPort}`]
+const router = await startFrontDoor(
+  t,
+  {
+    routes: [
+      { name: 'calm', hosts: ['calm.hub.example'], backends },
+      { name: 'evil', hosts: ['evil.hub.example'], backends, maxConnections: 3 },
+      { name: 'h2', hosts: ['h2.hub.example'], alpn: ['h2'], backends },
+    ],
+    limits: {
+      helloTimeout: '700ms',
+      connections: 200,
+      connectionsPerSource: 30,
+      pendingHellos: 60,
+      pendingHellosPerSource: 20,
+    },
+  },
+  { flags: [`--audit-log-file=${auditLog}`], proxyProtocolFrom: [BALANCERS] },
+)
+
+/** Through the front door to the hub. */
+async function through(leaf: Leaf, name: string): Promise<TLSSocket> {
+  const socket = connectTls({
+    host: '127.0.0.1',
+    port: router.port,
+    ca: hub.pki.authority.certificatePem,
+    cert: leaf.cert,
+    key: leaf.key,
+    servername: name,
+    checkServerIdentity: () => undefined, // one certificate for all names here
+  })
+  await event(socket, 'secureConnect')
+  socket.on('error', () => undefined)
+  return socket
+}
+const neighbour = await startNeighbour(t, async () => {
+  const socket = await through(hub.leaves.calm, 'calm.hub.example')
+  const head = readBytes(socket, ESTABLISHED.length)
+  socket.write(connectHead(hub.echo.address))
+  if ((await head).toString() !== ESTABLISHED) throw new Error('no tunnel')
+  return socket
+})
+
+/** From an address of its own, as the audit log tells a stranger's refusal once a minute. @param net the third number */
+async function stranger(t: Test, index: number, net = 3): Promise<Socket> {
+  const socket = connect({
+    host: '127.0.0.1',
+    port: router.port,
+    localAddress: `127.0.${net}.${index + 1}`,
+    allowHalfOpen: true,
+  })
+  t.teardown(() => socket.destroy())
+  socket.on('error', () => undefined)
+  await event(socket, 'connect')
+  return socket
+}
+
+/** All that comes back, in hexadecimal, until the router hangs up. */
+async function answered(socket: Socket, ...bytes: Buffer[]): Promise<string> {
+  const got: Buffer[] = []
+  socket.on('data', (chunk: Buffer) => got.push(chunk))
+  const over = endOf(socket)
+  for (const part of bytes) socket.write(part)
+  await over
+  socket.destroy()
+  return Buffer.concat(got).toString('hex')
+}
+
+const refusals = (why: string): string => `culvert_router_refused_clients_total{why="${why}"}`
+const client = { event: 'client', verdict: 'refused' }
+const UNRECOGNIZED_NAME = '15030100020270'
+const NO_APPLICATION_PROTOCOL = '15030100020278'
+const INTERNAL_ERROR = '15030100020250'
+const SPEAKS_TLS_ONLY = /^485454502f312e3120343030/ // HTTP/1.1 400
+const ALERT = /^15030100020[12]..$/
+
+/** @param why as it is counted and told */
+const sends = (what: string, bytes: Buffer | string, why: string, saw: unknown, asked?: string): Attack => ({
+  what,
+  act: async (t, index) =>
+    answered(await stranger(t, index), typeof bytes === 'string' ? Buffer.from(bytes, 'latin1') : bytes),
+  saw,
+  metric: refusals(why.replaceAll('-', '_')),
+  audit: { ...client, reason: why, ...(asked !== undefined && { destination: asked }) },
+})
+const named = (...names: string[]): Buffer => helloRecords({ extensions: names.map((name) => serverName(name)) })
+const calm = named('calm.hub.example')
+
+const hellos: Attack[] = [
+  sends('a hello without a name', helloRecords({ extensions: [alpn('h2')] }), 'no-name', UNRECOGNIZED_NAME),
+  sends('a hello without extensions', helloRecords({}), 'no-name', UNRECOGNIZED_NAME),
+  sends('a name that is not here', named('other.hub.example'), 'no-route', UNRECOGNIZED_NAME, 'other.hub.example'),
+  sends(
+    'an outer name of ECH that is not here',
+    helloRecords({ extensions: [extension(0xfe0d, Buffer.alloc(200)), serverName('outer.example')] }),
+    'no-route',
+    UNRECOGNIZED_NAME,
+    'outer.example',
+  ),
+  sends(
+    'a protocol that no route of the name has',
+    helloRecords({ extensions: [serverName('h2.hub.example'), alpn('http/1.1')] }),
+    'no-protocol',
+    NO_APPLICATION_PROTOCOL,
+    'h2.hub.example',
+  ),
+  sends('a name with a zero byte in it', named('calm.hub.example\0.evil.example'), 'malformed', ALERT),
+  sends('two names', named('evil.hub.example', 'calm.hub.example'), 'malformed', ALERT),
+  sends('an empty record', Buffer.from([22, 3, 1, 0, 0]), 'malformed', ALERT),
+  sends('a record that is too long', Buffer.from([22, 3, 1, 0xff, 0xff]), 'malformed', ALERT),
+  sends('a handshake that is none', records(handshake(helloBody({}), 2)), 'malformed', ALERT),
+  sends('a hello of 16 MiB, by its length', Buffer.from([22, 3, 1, 0, 4, 1, 0xff, 0xff, 0xff]), 'too-large', ALERT),
+  sends(
+    'a hello of many records of one byte',
+    helloRecords({ extensions: [serverName('calm.hub.example'), extension(21, Buffer.alloc(16_000))] }, 1),
+    'too-large',
+    /^(15030100020[12]..)?$/, // the rest of it is on its way and may turn the alert into a reset
+  ),
+  sends('SSLv2', Buffer.from([0x80, 0x2e, 1, 3, 1, 0, 0]), 'sslv2', ALERT),
+  sends('HTTP in clear', 'GET / HTTP/1.1\r\nHost: calm.hub.example\r\n\r\n', 'http', SPEAKS_TLS_ONLY),
+  sends('CONNECT in clear', connectHead('10.0.0.1:443'), 'http', SPEAKS_TLS_ONLY),
+  sends('garbage', '\xff\xfe\xfd'.repeat(200), 'not-tls', ''),
+  sends('a PROXY header from where none is taken', Buffer.concat([proxy('127.0.0.1'), calm]), 'http', SPEAKS_TLS_ONLY),
+]
+
+function proxy(ip: string): Buffer {
+  return Buffer.from(`PROXY TCP4 ${ip} 192.0.2.2 5 443\r\n`)
+}
+const proxied = (what: string, bytes: readonly Buffer[], why: string, saw: unknown): Attack => ({
+  what,
+  act: async (t, index) => answered(await stranger(t, index, 9), ...bytes),
+  saw,
+  metric: refusals(why.replaceAll('-', '_')),
+  audit: { ...client, reason: why },
+})
+const headers: Attack[] = [
+  proxied('no PROXY header from where one is due', [calm], 'no-proxy-header', ''),
+  proxied('a second PROXY header', [proxy('192.0.2.7'), proxy('127.0.0.1'), calm], 'http', SPEAKS_TLS_ONLY),
+  proxied('half of a PROXY header', [Buffer.from('PROXY TCP4 192.0.2.1')], 'slow', ''),
+  proxied('a PROXY header without an end', [Buffer.from(`PROXY TCP4 ${'1'.repeat(300)}`)], 'no-proxy-header', ''),
+  proxied(
+    'a PROXY header of version 2 that is longer than it may be',
+    [Buffer.from('0d0a0d0a000d0a515549540a2111ffff', 'hex'), Buffer.alloc(2_000)],
+    'no-proxy-header',
+    '',
+  ),
+]
+
+/** So many connections from one address, one after the other, each with these bytes. */
+async function crowd(t: Test, index: number, count: number, bytes: Buffer): Promise<Socket[]> {
+  const sockets: Socket[] = []
+  for (let each = 0; each < count; each++) {
+    const socket = connect({ host: '127.0.0.1', port: router.port, localAddress: `127.0.4.${index + 1}` })
+    t.teardown(() => socket.destroy())
+    socket.on('error', () => undefined).resume()
+    await new Promise((resolve) => socket.once('connect', resolve).once('close', resolve)) // reset at once, it may hear only that
+    socket.write(bytes)
+    sockets.push(socket)
+  }
+  return sockets
+}
+const anyEnds = async (sockets: readonly Socket[]): Promise<string> => {
+  await within(Promise.race(sockets.map((socket) => socket.destroyed || endOf(socket))), 'one is hung up on')
+  for (const socket of sockets) socket.destroy()
+  return 'hung up on'
+}
+
+const exhaustion: Attack[] = [
+  {
+    what: 'a hello that comes a byte at a time',
+    async act(t, index) {
+      const socket = await stranger(t, index)
+      let at = 0
+      const timer = setInterval(() => socket.write(calm.subarray(at, ++at)), 30)
+      t.teardown(() => clearInterval(timer))
+      const got = await answered(socket)
+      clearInterval(timer)
+      return [got, at < calm.length]
+    },
+    saw: ['', true],
+    metric: refusals('slow'),
+    audit: { ...client, reason: 'slow' },
+  },
+  {
+    what: 'a connection that says nothing',
+    act: async (t, index) => answered(await stranger(t, index)),
+    saw: '',
+    metric: refusals('slow'),
+    audit: { ...client, reason: 'slow' },
+  },
+  {
+    what: 'more half hellos from one address than it may have',
+    act: async (t, index) => anyEnds(await crowd(t, index, 28, calm.subarray(0, 9))),
+    saw: 'hung up on',
+    metric: refusals('crowded'),
+    audit: { ...client, reason: 'crowded' },
+  },
+  {
+    what: 'more clients of one name than it may have',
+    async act(t, index) {
+      const held = await Promise.all([1, 2, 3].map(() => through(hub.leaves.evil, 'evil.hub.example')))
+      const answer = await answered(await stranger(t, index), named('evil.hub.example'))
+      for (const socket of held) socket.destroy()
+      return answer
+    },
+    saw: INTERNAL_ERROR,
+    metric: refusals('route_full'),
+    audit: { ...client, reason: 'route-full', destination: 'evil.hub.example' },
+  },
+]
+
+const crossing: Attack[] = [
+  {
+    what: 'the certificate of evil, through the front door, by the name of calm',
+    async act() {
+      const socket = await through(hub.leaves.evil, 'calm.hub.example')
+      socket.write(connectHead(hub.echo.address))
+      const { status, body } = readAnswer((await readAll(socket)).toString('latin1'))
+      socket.destroy()
+      return { status, body }
+    },
+    saw: { status: 403, body: /another cluster than the server name that was asked for/ },
+    metric: 'culvert_server_unmapped_peers_total{port="frontend"}',
+    audit: { event: 'frontend', verdict: 'refused', reason: /another cluster than the server name/ },
+  },
+]
+
+withstand({ ...router, auditLog, neighbour }, [...hellos, ...headers, ...exhaustion])
+withstand({ ...hub, neighbour }, crossing)
