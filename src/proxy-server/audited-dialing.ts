@@ -7,7 +7,7 @@ import type { Clock } from '../platform/clock.ts'
 import type { Connection, ConnectionEvents, Ending } from '../tunnel/connection.ts'
 import type { Int64 } from '../tunnel/packet.ts'
 import type { DialFailure } from './core/dial-response.ts'
-import type { Dialing } from './dialing.ts'
+import type { Attempt, Dialing } from './dialing.ts'
 import { sourceOf } from './source.ts'
 
 export type AuditedDialingDeps = {
@@ -30,6 +30,7 @@ export function auditDials(dialing: Dialing, { audit, serverId, clock }: Audited
       }
       const tell = (record: Omit<AuditRecord, 'event'>): void =>
         audit({ event: 'dial', ...asked, ...record, durationMs: since(startMs) })
+      let last: Attempt | undefined
       let isOver = false
       const cancel = dialing.dial(
         cluster,
@@ -37,6 +38,9 @@ export function auditDials(dialing: Dialing, { audit, serverId, clock }: Audited
         address,
         {
           ...waiter,
+          asking(attempt) {
+            last = attempt
+          },
           connected(connection, agent, random) {
             isOver = true
             const about = { id: idOf(random), ...asked, agent: agent.agentId }
@@ -53,7 +57,8 @@ export function auditDials(dialing: Dialing, { audit, serverId, clock }: Audited
         wanted,
       )
       return () => {
-        if (!isOver) tell({ verdict: 'allowed', outcome: 'failed', reason: 'the client went away' })
+        const about = last && { id: idOf(last.random), agent: last.agent.agentId }
+        if (!isOver) tell({ ...about, verdict: 'allowed', outcome: 'failed', reason: 'the client went away' })
         isOver = true
         cancel()
       }

@@ -39,6 +39,8 @@ export type Waiter = {
   readonly connected: (connection: Connection, agent: AgentStream, random: Int64) => ConnectionEvents
   /** @param tried whom was asked last, if anybody was */
   readonly failed: (failure: DialFailure, tried?: Attempt) => void
+  /** An agent is asked now; there may be a second one. */
+  readonly asking?: (attempt: Attempt) => void
   /** Where who waits comes from. */
   readonly source?: Source | undefined
 }
@@ -171,6 +173,7 @@ export function createDialing(deps: DialDeps): Dialing {
       }
       const random = wanted && !agent.session.hasDial(wanted.random) ? wanted.random : deps.dialNumber()
       current = { agent, random }
+      waiter.asking?.(current)
       agent.pushPolicy() // by which it judges, if one has changed and not reached it yet
       agent.session.dial(
         { random, protocol: wanted?.protocol ?? 'tcp', address },

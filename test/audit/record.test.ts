@@ -22,6 +22,7 @@ t.test('takes passwords out of what clients wrote, and leaves names that only lo
   t.equal(shown('alice:secret@10.0.0.1:443'), '…@10.0.0.1:443')
   t.equal(shown('https://alice:s:cret@10.0.0.1:443/'), 'https://…@10.0.0.1:443/')
   t.equal(shown('dial tcp: lookup alice:secret@nowhere: no such host'), 'dial tcp: lookup …@nowhere: no such host')
+  t.equal(shown(`a:${'s'.repeat(MAX_TEXT_CHARS)}@b`), '…@b', 'also a long one')
   t.equal(shown('"a:b@c" and "d:e@f"'), '"…@c" and "…@f"')
   for (const text of [
     'alice@example.com',

@@ -1,5 +1,6 @@
 import t from 'tap'
 import type { AuditRecord } from '../../src/audit/record.ts'
+import type { AgentStream } from '../../src/proxy-server/agent-stream.ts'
 import { auditDials } from '../../src/proxy-server/audited-dialing.ts'
 import type { DialFailure } from '../../src/proxy-server/core/dial-response.ts'
 import type { Dialing } from '../../src/proxy-server/dialing.ts'
@@ -39,4 +40,25 @@ t.test('what was allowed and came to nothing is told as that', async (t) => {
   failed({ kind: 'dial-timeout' }, 'dial-timeout')
   failed({ kind: 'dial-error', text: 'connection refused' }, 'connection refused')
   failed({ kind: 'agent-lost', cause: 'lost' }, 'lost')
+})
+
+t.test('a client that goes away is told of under the id that its agent was given last', async (t) => {
+  const told: AuditRecord[] = []
+  const attempts = [1, 2].map((number) => ({
+    agent: { agentId: `a-${number}` } as AgentStream,
+    random: BigInt(number),
+  }))
+  const dialing: Dialing = {
+    dial(_cluster, _principal, address, waiter) {
+      if (address === '10.0.0.1:443') for (const attempt of attempts) waiter.asking?.(attempt)
+      return () => {}
+    },
+  }
+  const audited = auditDials(dialing, { audit: (record) => told.push(record), serverId: 's', clock: manualClock() })
+  const waiter = { connected: () => ({}) as never, failed: () => {} }
+  for (const address of ['10.0.0.1:443', '10.0.0.2:443']) audited.dial('eu-1', 'user/alice', address, waiter)()
+  t.match(told, [
+    { id: 's/2', agent: 'a-2', outcome: 'failed', reason: 'the client went away' },
+    { id: undefined, agent: undefined, reason: 'the client went away' },
+  ])
 })

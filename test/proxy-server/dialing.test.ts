@@ -109,14 +109,16 @@ function setup(agents: readonly TestAgent[], options: WorldOptions = {}) {
   })
   const dial = (principal = 'user/alice', cluster = 'default') => {
     const outcomes: (string | Failure)[] = []
+    const asked: string[] = []
     const cancel = dialing.dial(cluster, principal, '10.0.0.1:443', {
       connected(connection, agent) {
         outcomes.push(`connected ${connection.id} by ${agent.agentId}`)
         return hearing().events
       },
       failed: (failure) => void outcomes.push(failure),
+      asking: ({ agent, random }) => void asked.push(`${agent.agentId} ${random}`),
     })
-    return { outcomes, cancel }
+    return { outcomes, asked, cancel }
   }
   return { clock, metrics, clusters, dial, tenant, refused, join }
 }
@@ -223,10 +225,11 @@ t.test('a cancelled dial is heard of no more, and the agent is told', async (t) 
 t.test('tries another agent once when the first one is lost before it answers', async (t) => {
   const [a, b] = [testAgent('a'), testAgent('b')]
   const world = setup([a, b])
-  const { outcomes } = world.dial()
+  const { outcomes, asked } = world.dial()
   t.strictSame([a.dialled(), b.dialled()], [[100], []])
   a.lose()
   t.strictSame(b.dialled(), [101], 'under a number of its own')
+  t.strictSame(asked, ['a 100', 'b 101'], 'of which the waiter is told')
   b.connect(101, 1)
   t.strictSame(outcomes, ['connected 1 by b'])
   t.strictSame(world.metrics.counted, [['dialSucceeded', 0]])
