@@ -22,7 +22,7 @@ const NOTICED_MS = 60_000
 const NEXT_API_PORT = 6543
 const MIN_CALLS = 10
 
-const hub = await startSharedHub(t, ['eu-1', 'eu-2'], [`--enrolment-lifetime=${LIFETIME_S}s`])
+const hub = await startSharedHub(t, ['eu-1', 'eu-2'], { flags: [`--enrolment-lifetime=${LIFETIME_S}s`] })
 const real = await startTwo(hub, hub.members as [Member, Member])
 
 t.test('a CA is exchanged while kubectl and CONNECT clients go on, and no call fails', async (t) => {

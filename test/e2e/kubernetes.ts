@@ -37,11 +37,13 @@ const plans = [
 ] as const
 type Plan = (typeof plans)[number]
 
+export type Two<M> = readonly [readonly [M, Kubernetes], readonly [M, Kubernetes]]
+
 /** Starts two clusters beside one etcd; returns when their pods are ready. */
 export async function startTwo<M extends Cell & Identities>(
   cells: Cells,
   [first, second]: readonly [M, M],
-): Promise<readonly [readonly [M, Kubernetes], readonly [M, Kubernetes]]> {
+): Promise<Two<M>> {
   await startEtcd(first.network, cells.folder)
   const [one, two] = await Promise.all([
     startKubernetes(cells, first, plans[0]),
