@@ -11,7 +11,16 @@ import type { Leaf } from '../integration/certificates.ts'
 import { connectHead, endOf, readAll, readAnswer, readBytes } from '../integration/client.ts'
 import { event, within } from '../integration/deadline.ts'
 import { startFrontDoor } from '../integration/front-door.ts'
-import { alpn, extension, handshake, helloBody, helloRecords, records, serverName } from '../sni-router/hellos.ts'
+import {
+  alpn,
+  extension,
+  handshake,
+  helloBody,
+  helloRecords,
+  nodeHello,
+  records,
+  serverName,
+} from '../sni-router/hellos.ts'
 import { type Attack, withstand } from './attack.ts'
 import { startArena } from './hub.ts'
 import { startNeighbour } from './neighbour.ts'
@@ -170,15 +179,21 @@ const headers: Attack[] = [
   ),
 ]
 
-/** So many connections from one address, one after the other, each with these bytes. */
-async function crowd(t: Test, index: number, count: number, bytes: Buffer): Promise<Socket[]> {
+/**
+ * So many connections from one address, one after the other, each with these bytes.
+ *
+ * @param then what is waited for, unless it is hung up on before
+ */
+async function crowd(t: Test, index: number, count: number, bytes: Buffer, then?: 'data'): Promise<Socket[]> {
   const sockets: Socket[] = []
   for (let each = 0; each < count; each++) {
     const socket = connect({ host: '127.0.0.1', port: router.port, localAddress: `127.0.4.${index + 1}` })
     t.teardown(() => socket.destroy())
     socket.on('error', () => undefined).resume()
     await new Promise((resolve) => socket.once('connect', resolve).once('close', resolve)) // reset at once, it may hear only that
+    const answered = then && new Promise((resolve) => socket.once(then, resolve).once('close', resolve))
     socket.write(bytes)
+    if (!socket.destroyed) await answered
     sockets.push(socket)
   }
   return sockets
@@ -218,6 +233,18 @@ const exhaustion: Attack[] = [
     saw: 'hung up on',
     metric: refusals('crowded'),
     audit: { ...client, reason: 'crowded' },
+  },
+  {
+    what: 'more connections from one address than it may have',
+    async act(t, index) {
+      const hello = await nodeHello({ servername: 'calm.hub.example' }) // which the hub answers, and waits
+      const held: Socket[] = []
+      for (let count = 0; count < 45; count++) held.push(...(await crowd(t, index, 1, hello, 'data')))
+      return anyEnds(held)
+    },
+    saw: 'hung up on',
+    metric: refusals('source_full'),
+    audit: { ...client, reason: 'source-full' },
   },
   {
     what: 'more clients of one name than it may have',
