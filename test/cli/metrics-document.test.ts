@@ -72,7 +72,9 @@ function agentRegistry(): Registry {
 
 function routerRegistry(): Registry {
   const state = { clients: () => 0, tallies: () => new Map(), backends: () => [], configAlarm: () => false }
-  return createRouterMetrics(state).registry
+  const { registry } = createRouterMetrics(state)
+  createAuditMetrics(registry, 'culvert_router_', quietAudit)
+  return registry
 }
 
 /** prom-client types neither the names of labels nor the type of a family that has no series. */

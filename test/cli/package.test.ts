@@ -48,6 +48,7 @@ t.test('holds the programs as JavaScript, launchers, samples and documents, and 
       ...['', '-grpc', '-uds'].map((way) => `config/egress-selector${way}.yaml`),
       ...['agent', 'server'].map((role) => `config/rbac-proxy-${role}.yaml`),
       ...['clusters', 'policy'].map((of) => `config/${of}.schema.json`),
+      ...['agent-', ''].map((whose) => `config/${whose}policy.yaml`),
       ...['schema.json', 'yaml'].map((end) => `config/sni-router.${end}`),
       ...['package.json', ...programs],
     ].sort(),
