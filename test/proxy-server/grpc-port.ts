@@ -61,9 +61,9 @@ export async function grpcPort(t: Test, options: GrpcPortOptions = {}): Promise<
   const { session, carrier } = agent
   let numbers = 1_000
   const dialing = createDialing({
-    clusters: { pick: () => (options.alone ? undefined : ({ session } as AgentStream)) } as unknown as Parameters<
-      typeof createDialing
-    >[0]['clusters'],
+    clusters: {
+      pick: () => (options.alone ? undefined : ({ session, pushPolicy() {} } as Partial<AgentStream> as AgentStream)),
+    } as unknown as Parameters<typeof createDialing>[0]['clusters'],
     clock,
     metrics,
     random: () => 0,

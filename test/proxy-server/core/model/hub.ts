@@ -82,7 +82,7 @@ export function createHub(setup: HubSetup): Hub {
         session.cancel(number)
       },
     }
-    return { session: spying } as AgentStream
+    return { session: spying, pushPolicy() {} } as Partial<AgentStream> as AgentStream
   }
 
   const dialing: Dialing = createDialing({
