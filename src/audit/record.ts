@@ -60,18 +60,21 @@ export function fieldsOf(record: AuditRecord): Record<string, unknown> {
   const fields: Record<string, unknown> = {}
   for (const [name, value] of Object.entries(record)) {
     if (value === undefined) continue
-    fields[name] = typeof value === 'string' ? shown(value) : value
+    fields[name] = typeof value === 'string' ? shown(value, ASKED.has(name)) : value
   }
   return fields
 }
 
 /** A destination is what a client wrote, and some write a password into it: that of `alice:password@host:443` is taken out. */
-function shown(text: string): string {
+function shown(text: string, isAsked: boolean): string {
   const read = text.slice(0, MAX_READ_CHARS)
-  const clean = read.includes('@') ? read.replace(PASSWORD, '…@') : read
+  const clean = isAsked && read.includes('@') ? read.replace(PASSWORD, '…@') : read
   return clean.length > MAX_TEXT_CHARS ? `${clean.slice(0, MAX_TEXT_CHARS)}…` : clean
 }
 
 /** Of a text, before it is cut: enough to find the end of a password. */
 const MAX_READ_CHARS = 4 * MAX_TEXT_CHARS
-const PASSWORD = /[^\s/@:"']+:[^\s/@"']+@/g
+/** Begins where a word begins, as it would else be tried from each letter of a long one. */
+const PASSWORD = /(?<![^\s/@"'])[^\s/@:"']+:[^\s/@"']+@/g
+/** Fields that have a destination, or quote one. */
+const ASKED: ReadonlySet<string> = new Set(['destination', 'address', 'reason'])

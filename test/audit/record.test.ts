@@ -33,4 +33,14 @@ t.test('takes passwords out of what clients wrote, and leaves names that only lo
     t.equal(shown(text), text)
   }
   t.ok(String(shown(`${'a:'.repeat(50_000)}@`)).length <= MAX_TEXT_CHARS + 1, 'of any length')
+  const principal = 'oidc:alice@example.com'
+  t.strictSame(fieldsOf({ event: 'dial', principal }), { event: 'dial', principal }, 'a name is no destination')
+})
+
+t.test('what a peer words costs no more than its length', async (t) => {
+  for (const text of [`@${'a'.repeat(4_000)}`, `@${'a:'.repeat(2_000)}`, `@${'a:b"'.repeat(1_000)}`]) {
+    const startMs = performance.now()
+    for (let count = 0; count < 200; count++) fieldsOf({ event: 'dial', destination: text })
+    t.ok(performance.now() - startMs < 400, `${performance.now() - startMs} ms for 200`)
+  }
 })
