@@ -15,6 +15,11 @@ import type { ServerOptions } from './options.ts'
 
 /** Between two looks at the file: milliseconds. */
 const LOOK_MS = 5_000
+/**
+ * From a change of the leases to what agents are told: milliseconds. The leases of one replica come and go one by one, a worker each,
+ * and an agent hangs up on a server that lists anew more often than once a second.
+ */
+const TELL_MS = 2_000
 
 export type Replicas = Disposable & {
   /** Undefined until all of them are known: nothing is told then. */
@@ -69,11 +74,19 @@ function byFile(path: string, { clock, log, changed }: ReplicasDeps): Opened {
   }
 }
 
-function byLeases(options: ServerOptions, { log, kubernetes, changed }: ReplicasDeps): Opened {
+function byLeases(options: ServerOptions, { clock, log, kubernetes, changed }: ReplicasDeps): Opened {
   const { serverId, replicaServerName, replicaAddress, workers } = options
   const own = { id: serverId, serverName: replicaServerName, address: replicaAddress, workers }
   let list: readonly ListedServer[] | undefined
   let problem: string | undefined
+  let telling: Disposable | undefined
+
+  function tellSoon(): void {
+    telling ??= clock.after(TELL_MS, () => {
+      telling = undefined
+      changed()
+    })
+  }
 
   const leases = kubernetes?.follow((found) => {
     const read = leasedReplicas(found, own)
@@ -86,10 +99,16 @@ function byLeases(options: ServerOptions, { log, kubernetes, changed }: Replicas
     if (JSON.stringify(read.list) === JSON.stringify(list)) return
     list = read.list
     log.info({ replicas: list.map(({ id }) => id) }, 'replicas changed')
-    changed()
+    tellSoon()
   })
   return {
-    replicas: { list: () => list, [Symbol.dispose]: () => leases?.[Symbol.dispose]() },
+    replicas: {
+      list: () => list,
+      [Symbol.dispose]() {
+        leases?.[Symbol.dispose]()
+        telling?.[Symbol.dispose]()
+      },
+    },
     alarm: () => problem !== undefined,
   }
 }

@@ -122,11 +122,12 @@ export function createServerSet<S extends HeldServer>(options: ServerSetOptions)
   const isReached = (host: HostIndex): boolean => [...held.values()].some(({ reachedBy }) => reachedBy.has(host))
   const hasPlaces = (host: HostIndex): boolean => places().some(([, { origin }]) => origin === host)
 
-  /** What another replica is called does not count for this one: its name may lead astray. */
+  /** What another replica is called does not count for this one: its name may lead astray. Several hosts may list the same one. */
   function heldAt(host: HostIndex): number {
-    const others = new Map(places().map(([index, { id }]) => [id, index]))
-    const isOfHost = ({ server, reachedBy }: Held<S>): boolean =>
-      reachedBy.has(host) && (others.get(server.serverId) ?? host) === host
+    const own = hosts.get(host)?.place?.id
+    const listed = new Set(places().map(([, { id }]) => id))
+    const isOfHost = ({ server: { serverId }, reachedBy }: Held<S>): boolean =>
+      reachedBy.has(host) && (serverId === own || !listed.has(serverId))
     return [...held.values()].filter(isOfHost).length
   }
 

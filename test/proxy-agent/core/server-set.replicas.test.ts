@@ -26,6 +26,15 @@ t.test('wants one of each replica, but for the one that it holds by then', async
   t.strictSame([atA, atB, atC].map(servers.wants), [false, false, false], 'whichever way it was found')
 })
 
+t.test('two hosts that lead to the same replicas want each of them once', async (t) => {
+  const servers = set(2)
+  servers.connected(0, server('a'), 1, 0)
+  servers.connected(1, server('b'), 1, 0)
+  const all = [0, 1].flatMap((origin) => ['a', 'b'].map((id) => servers.addPlace(place(id, 1, origin))))
+  t.strictSame(all.map(servers.wants), [false, false, false, false])
+  t.equal(servers.surplus(always), undefined)
+})
+
 t.test('wants its own host again when nobody is held', async (t) => {
   const { servers, a, atA, atB } = three()
   const b = server('b')
