@@ -183,9 +183,11 @@ export function openEnrolment(options: ServerOptions, deps: EnrolmentDeps): Enro
       state = 'over'
       const outcome = answer.kind === 'issued' ? 'issued' : answer.why
       metrics.enrolled(kind, outcome)
-      deps.audit?.({ event: 'certificate', source: sourceOf(socket), rule: kind, ...decisionOf(answer) })
-      if (answer.kind === 'refused') {
+      const line = { event: 'certificate', rule: kind, ...decisionOf(answer) } as const
+      if (answer.kind === 'issued') deps.audit?.({ ...line, source: sourceOf(socket) })
+      else {
         const { remoteAddress: remote } = socket
+        deps.auditOften?.({ ...line, source: plainAddress(remote) }) // nobody needs a credential to be refused
         warnings.warn(
           `${answer.why} ${remote}`,
           { kind, why: answer.why, reason: answer.reason, remote },

@@ -8,7 +8,7 @@ import type { Clock } from '../platform/clock.ts'
 import type { Admission } from './core/admission.ts'
 import { clientOver, MAX_TOLD, type OverLimit, sessionOver, type Tenant } from './core/tenant.ts'
 import type { UnreadBytes } from './core/unread.ts'
-import { sourceOf } from './source.ts'
+import { plainAddress } from './source.ts'
 import type { Tenants } from './tenants.ts'
 
 /** Whoever was admitted a moment ago has no limits then, and gets nothing. */
@@ -39,13 +39,13 @@ export type Seats<Deps> = {
     cutOff: () => void,
   ) => Seat<Deps> | undefined
   /** A call on a session that has a seat; the caller says when it is gone. */
-  readonly call: (cluster: string) => Pick<OverLimit, 'text'> | { readonly leave: () => void }
+  readonly call: (cluster: string, principal: string) => Pick<OverLimit, 'text'> | { readonly leave: () => void }
 }
 
 export type SeatDeps = {
   readonly unread: UnreadBytes
   readonly clock: Clock
-  readonly audit?: Audit | undefined
+  readonly auditOften?: Audit | undefined
 }
 
 /** @param again what the admission of a client would be now */
@@ -73,7 +73,7 @@ export function createSeats<Deps extends SeatDeps>(
   }
 
   function tell(who: Omit<AuditRecord, 'event'>, { text }: OverLimit): void {
-    deps.audit?.({ event: 'frontend', ...who, verdict: 'refused', reason: text })
+    deps.auditOften?.({ event: 'frontend', ...who, verdict: 'refused', reason: text })
   }
 
   function depsFor(tenant: Tenant): Deps {
@@ -92,7 +92,7 @@ export function createSeats<Deps extends SeatDeps>(
       if (over) {
         tenants.refused(tenant.id, over.limit)
         const { cluster, principal } = admission
-        tell({ cluster, principal, source: sourceOf(socket) }, over)
+        tell({ cluster, principal, source: plainAddress(socket.remoteAddress) }, over)
       }
       const afterMs = over ? tenant.nextRefusal(deps.clock.now()) : 0
       if (over && tenant.told >= MAX_TOLD) return hangUpLater(socket, afterMs)
@@ -108,13 +108,13 @@ export function createSeats<Deps extends SeatDeps>(
         },
       }
     },
-    call(cluster) {
+    call(cluster, principal) {
       const tenant = tenants.get(cluster)
       if (!tenant) return { text: REMOVED }
       const over = clientOver(tenant)
       if (over) {
         tenants.refused(cluster, over.limit)
-        tell({ cluster }, over)
+        tell({ cluster, principal }, over)
         return over
       }
       tenant.clients++

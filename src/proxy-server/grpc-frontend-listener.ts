@@ -198,7 +198,7 @@ export function createGrpcFrontendListener(
       deps.auditOften?.({ ...noRoom(stream.session?.socket ?? {}), cluster, principal })
       return refuseStream(stream, 'RESOURCE_EXHAUSTED', `the limit of ${options.maxCalls} calls is reached`)
     }
-    const seat = seats?.call(admission.cluster)
+    const seat = seats?.call(admission.cluster, admission.principal)
     if (seat && 'text' in seat) return refuseStream(stream, 'RESOURCE_EXHAUSTED', seat.text)
     lastCallMs = clock.now()
     const call = serveGrpcFrontend(stream, admission, itsDeps, {

@@ -21,6 +21,8 @@ import { createRouter, type Router } from './router.ts'
 
 /** Connections that the kernel keeps for us until they are accepted. */
 const BACKLOG = 4_096
+/** At the end, for those that are cut to be closed, so that the audit log has their ends: milliseconds. */
+const FAREWELL_MS = 1_000
 
 export type RouterRunDeps = {
   readonly clock: Clock
@@ -110,6 +112,8 @@ export async function runRouter(
     for (const server of servers) server.close()
     health.close()
     health.closeAllConnections()
+    router[Symbol.dispose]()
+    await Promise.race([router.drain(), elapsed(clock, FAREWELL_MS)])
   }
   log.info({}, 'stopped')
 }

@@ -11,7 +11,8 @@ import { createJoinToken, readJoinToken } from '../../src/pki/join-token.ts'
 import { updateList } from '../../src/pki/revocation-list.ts'
 import { createSigningRequest } from '../../src/pki/signing-request.ts'
 import { run } from '../pki/commands/command.ts'
-import { makePki, saveLeaf } from './certificates.ts'
+import { auditLines } from './audit-log.ts'
+import { makePki, saveLeaf, temporaryFolder } from './certificates.ts'
 import { event, within } from './deadline.ts'
 import { figure, figureBecomes } from './figures.ts'
 import { connectRaw, converse, enrolments, newRequest, startHub, tokenOf } from './joining.ts'
@@ -30,6 +31,24 @@ t.test('of many who come with one token at once, to several processes, one gets 
   const answers = await Promise.all(asked)
   t.equal(answers.filter((answer) => answer?.kind === 'issued').length, 1)
   t.equal(answers.filter((answer) => answer?.kind === 'refused' && answer.why === 'used-token').length, 19)
+})
+
+t.test('whoever is refused again and again costs the audit log a line for each reason', together, async (t) => {
+  const log = join(temporaryFolder(t), 'audit.log')
+  const hub = await startHub(t, [`--audit-log-file=${log}`])
+  for (let count = 0; count < 5; count++) {
+    const { id, secret } = createJoinToken('') // made up
+    t.match(await converse(hub, 'x\n'), { kind: 'refused' })
+    t.match(await converse(hub, writeRequest({ kind: 'join', id, secret, request: newRequest() })), { kind: 'refused' })
+  }
+  hub.signal('SIGTERM')
+  await within(hub.ended, 'its end')
+  const lines = auditLines(log).filter(({ event }) => event === 'certificate')
+  t.strictSame(
+    lines.map(({ source }) => source),
+    ['127.0.0.1', '127.0.0.1'],
+    JSON.stringify(lines),
+  )
 })
 
 t.test(

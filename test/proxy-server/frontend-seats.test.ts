@@ -1,15 +1,38 @@
 import { Socket } from 'node:net'
 import t from 'tap'
+import type { AuditRecord } from '../../src/audit/record.ts'
+import { createRepeatedAudit } from '../../src/audit/repeated.ts'
+import { createTenant } from '../../src/proxy-server/core/tenant.ts'
 import { createSeats } from '../../src/proxy-server/frontend-seats.ts'
+import { createBudget } from '../../src/tunnel/budget.ts'
+import { cluster } from '../clusters/cluster.ts'
 import { manualClock } from '../platform/manual-clock.ts'
 import { roomyUnread } from './roomy-unread.ts'
 
+const admission = { kind: 'admitted', cluster: 'eu-1', principal: 'user/alice' } as const
+
+t.test('tells the audit log of many that are over the limit in one line', async (t) => {
+  const told: AuditRecord[] = []
+  const clock = manualClock()
+  const { limits } = cluster('eu-1', { limits: { clients: 0 } })
+  const tenant = createTenant('eu-1', limits, { processBudget: createBudget(1), after: clock.after })
+  const tenants = { get: () => tenant, refused: () => undefined, onChange: () => undefined }
+  const auditOften = createRepeatedAudit((record) => void told.push(record), clock)
+  const seats = createSeats(tenants, { unread: roomyUnread(), clock, auditOften }, () => admission)
+  for (let count = 0; count < 5; count++) {
+    seats.take(new Socket(), admission, 'clients', () => undefined)
+    seats.call('eu-1', 'user/alice')
+  }
+  const reason = 'cluster eu-1 is at its limit of 0 clients'
+  t.match(told, [{ event: 'frontend', cluster: 'eu-1', principal: 'user/alice', verdict: 'refused', reason }])
+  t.equal(told.length, 1)
+})
+
 t.test('has no place for a client whose cluster has just been removed, nor for its calls', async (t) => {
-  const admission = { kind: 'admitted', cluster: 'eu-1', principal: 'user/alice' } as const
   const tenants = { get: () => undefined, refused: () => t.fail('it is at no limit'), onChange: () => undefined }
   const seats = createSeats(tenants, { unread: roomyUnread(), clock: manualClock() }, () => admission)
   const seat = seats.take(new Socket(), admission, 'clients', () => undefined)
   const cause = 'its cluster has just been removed'
   t.strictSame(seat?.admission, { kind: 'refused', cause, unmapped: true })
-  t.strictSame(seats.call('eu-1'), { text: cause })
+  t.strictSame(seats.call('eu-1', 'user/alice'), { text: cause })
 })
