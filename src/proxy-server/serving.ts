@@ -181,8 +181,8 @@ export async function openServing(options: ServerOptions, deps: ServingDeps): Pr
     {
       connected(agent) {
         clusters.add(agent.cluster, agent)
-        arrivals?.arrived(agent.cluster)
         facts.joined(agent)
+        arrivals?.arrived(agent.cluster) // its first dial may end it
         agentsChanged()
       },
       draining(agent) {
