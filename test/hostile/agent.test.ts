@@ -114,7 +114,7 @@ async function connectThrough(agent: WireAgent, connectId: number | bigint): Pro
 }
 
 const text = async (socket: Socket): Promise<string> => (await readAll(socket)).toString()
-const dataFor = (connectId: number | bigint): Packet => ({ type: 'DATA', connectId, error: '', data: hello })
+const dataFor = (connectId: number | bigint, data = hello): Packet => ({ type: 'DATA', connectId, error: '', data })
 
 const numbers: Attack[] = [
   {
@@ -156,7 +156,7 @@ const numbers: Attack[] = [
       client.write(connectHead('10.0.0.1:443'))
       const { random } = await victim.next('DIAL_REQ')
       const refused = await asAgent(t, (agent) => {
-        agent.send({ type: 'DIAL_RSP', error: '', connectId: 5, random }, dataFor(5))
+        agent.send({ type: 'DIAL_RSP', error: '', connectId: 5, random }, dataFor(5, Buffer.from('forged')))
         return agent.next('CLOSE_REQ')
       })
       victim.send({ type: 'DIAL_RSP', error: '', connectId: 5, random }, dataFor(5), {
