@@ -20,7 +20,6 @@ const REVOKED_WITHIN_MS = 5_000
 const KUBECTL_MS = 2_000
 const BACK_WITHIN_MS = 30_000
 /** No number of the neighbour may be later than this. */
-const BEAT_MS = 3_000
 
 const hub = await startSharedHub(t, ['eu-1', 'eu-2'])
 const [[sick, its], [well, others]] = await startTwo(hub, hub.members as [Member, Member])
@@ -47,7 +46,7 @@ t.test(
       })
       .catch(() => undefined)
     while (!over) {
-      await unharmed.goesOn(5, BEAT_MS)
+      await unharmed.goesOn(5)
       t.strictSame(await askPlace(hub, well, well), { status: 200, text: well.place })
     }
     const [[atHub], [atCell]] = await noticed
@@ -62,7 +61,7 @@ t.test(
     silence(sick.network, false)
     await hub.clustersAre('established', [sick], BACK_WITHIN_MS)
     t.equal((await its.kubectl.text('exec', POD, '--', ...PLACE_COMMAND)).trim(), sick.place, 'it is back')
-    await unharmed.goesOn(5, BEAT_MS)
+    await unharmed.goesOn(5)
     unharmed.stop()
   },
 )
@@ -80,7 +79,7 @@ t.test('a cluster whose agent is revoked loses what is open within 5 s; its neig
   t.not((await its.kubectl(['exec', POD, '--', 'true'])).code, 0, 'nor does its API server reach it')
   await auditHas(hub.audit, { event: 'agent', verdict: 'refused', reason: /revoked/ })
   t.equal(figureIn(await hub.metrics(), 'culvert_server_cut_off_connections_total{port="agent",why="revoked"}'), 1)
-  await unharmed.goesOn(30, BEAT_MS)
+  await unharmed.goesOn(30)
   t.strictSame(await askPlace(hub, well, well), { status: 200, text: well.place })
   unharmed.stop()
   const cutOffs = auditLines(hub.audit).filter(({ event }) => event === 'cut-off')
