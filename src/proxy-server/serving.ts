@@ -182,8 +182,8 @@ export async function openServing(options: ServerOptions, deps: ServingDeps): Pr
       connected(agent) {
         clusters.add(agent.cluster, agent)
         facts.joined(agent)
-        arrivals?.arrived(agent.cluster) // its first dial may end it
         agentsChanged()
+        arrivals?.arrived(agent.cluster) // behind all the rest: the first dial may end it
       },
       draining(agent) {
         clusters.changed(agent.cluster, agent)
