@@ -27,14 +27,17 @@ export type Use = {
   readonly key: string
   /** Of the certificate that it was given (`family.ts`). */
   readonly family: string
+  readonly usedUnixMs: number
 }
 export type Found =
   | { readonly kind: 'good'; readonly token: StoredToken }
-  /** @param by not known when the server ended just then; nor when the token would have expired */
+  /** @param by whoever may ask again; nobody after a while, nor when the server ended just then or the token would have expired */
   | { readonly kind: 'used'; readonly token: StoredToken; readonly by: Use | undefined }
   | { readonly kind: 'unknown' }
   | { readonly kind: 'expired' }
 
+/** How long whoever has used a token may ask again, whose answer was lost: milliseconds. It would else be a credential for days. */
+export const ASK_AGAIN_MS = 10 * 60_000
 /** Longest file: bytes. */
 const MAX_FILE_BYTES = 4_096
 /** How long a token that is over is remembered, so as to say what became of it: milliseconds. */
@@ -84,7 +87,10 @@ export function findToken(folder: string, id: string, secret: string, nowUnixMs:
   const kept = readToken(folder, `${id}.json`, nowUnixMs) ?? readToken(folder, `${id}.used`, nowUnixMs)
   if (!kept || !isSecretOf(secret, kept.hash)) return { kind: 'unknown' }
   const { token, by } = kept
-  if (token.state === 'used') return { kind: 'used', token, by: token.expiresUnixMs > nowUnixMs ? by : undefined }
+  if (token.state === 'used') {
+    const mayAsk = by && Math.min(by.usedUnixMs + ASK_AGAIN_MS, token.expiresUnixMs) > nowUnixMs
+    return { kind: 'used', token, by: mayAsk ? by : undefined }
+  }
   return token.state === 'unused' ? { kind: 'good', token } : { kind: 'expired' }
 }
 
@@ -115,7 +121,9 @@ export function useToken(folder: string, id: string, by: Use): boolean {
 /** What cannot be written down does not give the token back: it is used, by nobody who could come again. */
 function noteUse(file: string, by: Use): void {
   try {
-    write(file, JSON.stringify({ ...JSON.parse(readSmallFile(file, MAX_FILE_BYTES)), by }))
+    const { usedUnixMs, ...who } = by
+    const used = { ...who, used: new Date(usedUnixMs).toISOString() }
+    write(file, JSON.stringify({ ...JSON.parse(readSmallFile(file, MAX_FILE_BYTES)), by: used }))
   } catch {
     return
   }
@@ -170,6 +178,8 @@ function readToken(folder: string, file: string, nowUnixMs: number): Kept | unde
 }
 
 function readUse(by: unknown): Use | undefined {
-  const { key, family } = (by ?? {}) as Record<string, unknown>
-  return typeof key === 'string' && typeof family === 'string' ? { key, family } : undefined
+  const { key, family, used } = (by ?? {}) as Record<string, unknown>
+  const usedUnixMs = Date.parse(String(used))
+  if (typeof key !== 'string' || typeof family !== 'string' || Number.isNaN(usedUnixMs)) return undefined
+  return { key, family, usedUnixMs }
 }

@@ -86,9 +86,10 @@ export function openEnrolment(options: ServerOptions, deps: EnrolmentDeps): Enro
   async function join({ id, secret, request }: Extract<EnrolmentRequest, { kind: 'join' }>): Promise<EnrolmentAnswer> {
     const folder = options.joinTokens
     if (folder === '') return refused('unknown-token', 'this hub takes no join tokens')
-    if (!joinTurn(clock.now())) return BUSY
-    const found = findToken(folder, id, secret, clock.unixMs())
+    const nowUnixMs = clock.unixMs()
+    const found = findToken(folder, id, secret, nowUnixMs)
     if (found.kind === 'unknown' || found.kind === 'expired') return TOKEN_REFUSALS[found.kind]
+    if (!joinTurn(clock.now())) return BUSY // not before: whoever makes tokens up would take the turns of those who have one
     const publicKey = readSigningRequest(request)
     const key = createHash('sha256')
       .update(publicKey.export({ type: 'spki', format: 'der' }))
@@ -101,7 +102,7 @@ export function openEnrolment(options: ServerOptions, deps: EnrolmentDeps): Enro
     const more = before ? { family: before.family } : {}
     const certificate = await issuer.issue({ role: 'agent', cluster, name }, publicKey, more)
     const family = familyOf(new X509Certificate(certificate))
-    if (!before && !useToken(folder, id, { key, family })) return TOKEN_REFUSALS.used
+    if (!before && !useToken(folder, id, { key, family, usedUnixMs: nowUnixMs })) return TOKEN_REFUSALS.used
     said('join', certificate, { token: id, ...more })
     return { kind: 'issued', certificate }
   }

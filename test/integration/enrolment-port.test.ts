@@ -176,11 +176,17 @@ t.test('many of one address take no place of somebody from elsewhere', together,
 
 t.test('what comes faster than it may is told to come again', together, async (t) => {
   const hub = await startHub(t, ['--enrolments-per-second=1'])
-  const { id } = readJoinToken(await tokenOf(hub))
-  const wrong = writeRequest({ kind: 'join', id, secret: createJoinToken('').secret, request: newRequest() })
-  const answers = await Promise.all(Array.from({ length: 5 }, () => converse(hub, wrong)))
-  const why = answers.map((answer) => answer?.kind === 'refused' && answer.why)
-  t.ok(why.includes('busy') && why.includes('unknown-token'), why.join())
+  const tokens = await Promise.all([1, 2, 3].map(() => tokenOf(hub)))
+  const made = { kind: 'join', id: readJoinToken(tokens[0] ?? '').id, secret: createJoinToken('').secret } as const
+  const wrong = await Promise.all([1, 2, 3].map(() => converse(hub, writeRequest({ ...made, request: newRequest() }))))
+  for (const answer of wrong) t.match(answer, { why: 'unknown-token' }, 'whoever makes a secret up takes nobody’s turn')
+  const answers = await Promise.all(
+    tokens.map((token) =>
+      converse(hub, writeRequest({ kind: 'join', ...readJoinToken(token), request: newRequest() })),
+    ),
+  )
+  const came = answers.map((answer) => (answer?.kind === 'refused' ? answer.why : answer?.kind))
+  t.ok(came.includes('busy') && came.includes('issued'), came.join())
   t.match(await converse(hub, writeRequest({ kind: 'renew', request: newRequest() }), hub.pki.agent), {
     kind: 'issued',
   })

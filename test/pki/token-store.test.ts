@@ -2,12 +2,12 @@ import { readdirSync, readFileSync, renameSync, statSync, writeFileSync } from '
 import { join } from 'node:path'
 import t from 'tap'
 import { createJoinToken } from '../../src/pki/join-token.ts'
-import { findToken, listTokens, removeToken, storeToken, useToken } from '../../src/pki/token-store.ts'
+import { ASK_AGAIN_MS, findToken, listTokens, removeToken, storeToken, useToken } from '../../src/pki/token-store.ts'
 
 const NOW = Date.UTC(2030, 0, 1)
 const MINUTE = 60_000
 const DAY = 86_400_000
-const by = { key: 'ab'.repeat(32), family: '01'.repeat(16) }
+const by = { key: 'ab'.repeat(32), family: '01'.repeat(16), usedUnixMs: NOW }
 const about = { cluster: 'eu-1', name: 'a1', createdUnixMs: NOW, expiresUnixMs: NOW + 15 * MINUTE }
 const made = (folder: string, more: Partial<typeof about> = {}) => {
   const token = createJoinToken('00'.repeat(32))
@@ -31,8 +31,12 @@ t.test('lets in whoever has the secret, until the token is used, over, or taken 
   t.notOk(useToken(folder, id, { ...by, key: 'cd'.repeat(32) }), 'once')
   t.match(findToken(folder, id, secret, NOW), { kind: 'used', by })
   t.equal(statSync(join(folder, `${id}.used`)).mode & 0o777, 0o600)
-  t.match(findToken(folder, id, secret, about.expiresUnixMs - 1), { kind: 'used', by })
-  t.match(findToken(folder, id, secret, about.expiresUnixMs), { kind: 'used', by: undefined }, 'by nobody afterwards')
+  t.match(findToken(folder, id, secret, NOW + ASK_AGAIN_MS - 1), { kind: 'used', by })
+  t.match(findToken(folder, id, secret, NOW + ASK_AGAIN_MS), { kind: 'used', by: undefined }, 'for a while only')
+  const short = made(folder, { expiresUnixMs: NOW + MINUTE })
+  useToken(folder, short.id, by)
+  t.match(findToken(folder, short.id, short.secret, NOW + MINUTE - 1), { kind: 'used', by })
+  t.match(findToken(folder, short.id, short.secret, NOW + MINUTE), { by: undefined }, 'and no longer than it lives')
   t.match(findToken(folder, id, createJoinToken('').secret, NOW), { kind: 'unknown' }, 'said to who knows it only')
   const other = made(folder)
   t.ok(removeToken(folder, other.id))
