@@ -6,7 +6,7 @@ import { isIP } from 'node:net'
 import type { Clock } from '../platform/clock.ts'
 import type { Log } from '../platform/log.ts'
 import type { Connect } from './connecting.ts'
-import { type Target, targetText } from './core/config.ts'
+import { type Readiness, type Target, targetText } from './core/config.ts'
 import { type Health, type HealthRule, judged, unknownHealth } from './core/health.ts'
 import { checkOnce } from './health-check.ts'
 import type { Answer, WatchName } from './names.ts'
@@ -18,6 +18,7 @@ export const MAX_CHECKS = 256
 export type Member = {
   readonly ip: string
   readonly port: number
+  readonly readiness: Readiness | undefined
   /** As the log shows it. */
   readonly shown: string
   health: Health
@@ -65,10 +66,10 @@ export function createBackends({ clock, log, watchName, connect, random }: Deps)
     else log.info({ backend: member.shown }, 'backend is up again')
   }
 
-  function checked(ip: string, port: number): Checked {
+  function checked(ip: string, { port, readiness }: Target): Checked {
     const shown = targetText({ host: ip, port })
     const member: Member = {
-      ...{ ip, port, shown, health: unknownHealth, active: 0, chosen: 0 },
+      ...{ ip, port, readiness, shown, health: unknownHealth, active: 0, chosen: 0 },
       reachedMs: Number.NEGATIVE_INFINITY,
     }
     let next: Disposable | undefined // a check, or the wait for the next
@@ -81,7 +82,7 @@ export function createBackends({ clock, log, watchName, connect, random }: Deps)
     }
     const look = (): void => {
       const isInUse = member.health.state === 'up' && clock.now() - member.reachedMs < rule.intervalMs
-      if (isInUse) return after(rule.intervalMs)
+      if (isInUse && !readiness) return after(rule.intervalMs)
       next = turns((done) => {
         const check = checkOnce(member, rule.timeoutMs, { clock, connect }, (result) => {
           done()
@@ -99,10 +100,11 @@ export function createBackends({ clock, log, watchName, connect, random }: Deps)
     return { member, restart, [Symbol.dispose]: () => next?.[Symbol.dispose]() }
   }
 
-  function open({ host, port }: Target): Pool {
+  function open(target: Target): Pool {
+    const { host } = target
     const members = new Map<string, Checked>()
     if (isIP(host) !== 0) {
-      const only = checked(host, port)
+      const only = checked(host, target)
       members.set(host, only)
       return { members, waiting: undefined, restart: only.restart, [Symbol.dispose]: only[Symbol.dispose] }
     }
@@ -135,7 +137,7 @@ export function createBackends({ clock, log, watchName, connect, random }: Deps)
           members.delete(ip)
           known[Symbol.dispose]()
         }
-        for (const ip of answer.ips) if (!members.has(ip)) members.set(ip, checked(ip, port))
+        for (const ip of answer.ips) if (!members.has(ip)) members.set(ip, checked(ip, target))
       }
       failed = 'error' in answer
       answered(pool)
@@ -146,7 +148,7 @@ export function createBackends({ clock, log, watchName, connect, random }: Deps)
     use(targets, newRule) {
       const isOtherPace = newRule.intervalMs !== rule.intervalMs
       rule = newRule
-      const wanted = new Map(targets.map((target) => [targetText(target), target]))
+      const wanted = new Map(targets.map((target) => [keyOf(target), target]))
       for (const [key, pool] of pools) {
         if (wanted.has(key)) continue
         pools.delete(key)
@@ -156,7 +158,7 @@ export function createBackends({ clock, log, watchName, connect, random }: Deps)
       for (const [key, target] of wanted) if (!pools.has(key)) pools.set(key, open(target))
     },
     nextAnswer(targets, call) {
-      const places = targets.flatMap((target) => pools.get(targetText(target))?.waiting ?? [])
+      const places = targets.flatMap((target) => pools.get(keyOf(target))?.waiting ?? [])
       if (places.length === 0) return undefined
       const leave = (): void => {
         for (const place of places) place.delete(once)
@@ -169,11 +171,10 @@ export function createBackends({ clock, log, watchName, connect, random }: Deps)
       return { [Symbol.dispose]: leave }
     },
     members: (targets) =>
-      targets.flatMap((target) =>
-        [...(pools.get(targetText(target))?.members.values() ?? [])].map(({ member }) => member),
-      ),
+      targets.flatMap((target) => [...(pools.get(keyOf(target))?.members.values() ?? [])].map(({ member }) => member)),
     tried(member, result) {
       member.reachedMs = result === 'ok' ? clock.now() : Number.NEGATIVE_INFINITY
+      if (result === 'ok' && member.readiness) return // one that is not ready may accept
       judge(member, result)
     },
     [Symbol.dispose]() {
@@ -182,6 +183,10 @@ export function createBackends({ clock, log, watchName, connect, random }: Deps)
     },
   }
 }
+
+/** Of two routes with the same backend one may ask whether it is ready, and the other one may not. */
+const keyOf = (target: Target): string =>
+  target.readiness ? `${targetText(target)} ${target.readiness.port}${target.readiness.path}` : targetText(target)
 
 /** It has its first answer, or will have none. */
 function answered(pool: Pool): void {

@@ -1,5 +1,6 @@
 /** Several backends behind a name: who gets a client, who is passed over, and that a wait for one ends. */
-import type { Socket } from 'node:net'
+import { createServer } from 'node:http'
+import type { AddressInfo, Socket } from 'node:net'
 import t from 'tap'
 import { readProxyHeader } from '../../src/sni-router/core/proxy-header.ts'
 import { nodeHello } from '../sni-router/hellos.ts'
@@ -142,4 +143,36 @@ t.test('a backend that asks for a PROXY header gets one, with the addresses of t
     })
     t.ok(got.subarray(length).equals(hello))
   }
+})
+
+t.test('a backend that is not ready gets nobody new, though it accepts, and keeps whom it has', async (t) => {
+  const draining = await listenTarget(t, echo, '127.0.0.2')
+  let isReady = true
+  const readyz = createServer(({ socket }, response) =>
+    response.writeHead(socket.localAddress === '127.0.0.2' && !isReady ? 503 : 200).end(),
+  )
+  await new Promise<void>((resolve) => readyz.listen(0, '0.0.0.0', resolve))
+  t.teardown(() => readyz.close())
+  const readiness = { port: (readyz.address() as AddressInfo).port }
+  const config = (...backends: string[]) => ({
+    routes: [{ ...routeTo(...backends)[0], readiness }],
+    healthCheck: { interval: '100ms' },
+  })
+  const router = await startFrontDoor(t, config(draining.address))
+  const before = await join(t, router)
+  const other = await listenTarget(t, echo)
+  router.reload(config(draining.address, other.address))
+  await figureBecomes(router, state('up'), 2)
+  isReady = false
+  await figureBecomes(router, state('down'), 1)
+  const sent = () => [draining, other].map(({ sockets }) => [...sockets].filter((it) => it.bytesRead > 0).length)
+  for (let count = 0; count < 4; count++) await join(t, router)
+  t.strictSame(sent(), [1, 4])
+  const back = readBytes(before, 5)
+  before.write('still')
+  t.equal(String(await back), 'still')
+  isReady = true
+  await figureBecomes(router, state('down'), 0)
+  await join(t, router)
+  t.strictSame(sent(), [2, 4], 'it has the fewest now')
 })

@@ -109,6 +109,24 @@ t.test('a backend that clients reach is not checked; one that has failed them, o
   t.equal(checks.length, 4, 'no client has been there for an interval')
 })
 
+t.test('a backend that says whether it is ready is asked, and believed before its clients', async (t) => {
+  const { time, checks, backends } = setup(t)
+  const ready = { ...A, readiness: { port: 8092, path: '/readyz' } }
+  backends.use([A, ready], rule)
+  time.advance(0)
+  const [plain, member] = [backends.members([A])[0]!, backends.members([ready])[0]!]
+  t.not(plain, member, 'one route asks, the other one does not')
+  checks[0]?.socket.emit('connect')
+  checks[1]?.socket.emit('error', error)
+  time.advance(4_000)
+  for (const one of [plain, member]) backends.tried(one, 'ok')
+  time.advance(1_000)
+  t.equal(checks.length, 3, 'the one that clients reach is asked all the same')
+  checks[2]?.socket.emit('error', error)
+  backends.tried(member, 'ok')
+  t.equal(member.health.state, 'down', 'one that drains accepts as well')
+})
+
 t.test('the addresses of a name come and go with its answers, and stay while there is none', async (t) => {
   const { time, log, answers, checks, backends, ipsOf } = setup(t)
   const name = to('backend')

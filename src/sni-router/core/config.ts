@@ -14,7 +14,13 @@ export type ListenRule = {
   readonly port: number
   readonly proxyProtocolFrom: readonly Range[]
 }
-export type Target = { readonly host: string; readonly port: number }
+export type Target = {
+  readonly host: string
+  readonly port: number
+  /** Where it says over HTTP whether it is ready; none: it is if it accepts a connection. */
+  readonly readiness?: Readiness | undefined
+}
+export type Readiness = { readonly port: number; readonly path: string }
 export type Route = RouteRule & {
   readonly name: string
   readonly backends: readonly Target[]
@@ -67,6 +73,7 @@ export type Given = {
 }
 type GivenPool = {
   readonly backends: readonly string[]
+  readonly readiness?: { readonly port: number; readonly path?: string }
   readonly proxyProtocol?: ProxyVersion
   readonly maxConnections?: number
 }
@@ -83,6 +90,7 @@ export type Problem = { readonly at: string; readonly what: string }
 
 const CONNECTIONS = 20_000
 const PENDING_HELLOS = 1_000
+const READINESS_PATH = '/readyz'
 const PENDING_DIALS_PER_ROUTE = 1_000
 /** What one route may have where there are several, and one source: nobody takes it all by default. */
 const ROUTE_SHARE = 1 / 2
@@ -115,12 +123,16 @@ export function readConfig(given: Given): { readonly config: RouterConfig; reado
   const { connections = CONNECTIONS, pendingHellos = PENDING_HELLOS } = limits
   const isAlone = given.routes.length + (given.default ? 1 : 0) < 2
   const standardOfRoute = isAlone ? Number.POSITIVE_INFINITY : Math.ceil(connections * ROUTE_SHARE)
-  const pool = ({ backends, proxyProtocol = 'none', maxConnections }: GivenPool, at: string) => {
+  const pool = ({ backends, readiness, proxyProtocol = 'none', maxConnections }: GivenPool, at: string) => {
     const targets = each(backends, `${at}/backends`, 'host:port, an IPv6 address in brackets', readTarget)
     const names = targets.map(targetText)
     const twice = names.findIndex((name, index) => names.indexOf(name) < index)
     if (twice >= 0) problems.push({ at: `${at}/backends/${twice}`, what: `${names[twice]} is there twice: remove one` })
-    return { backends: targets, proxyProtocol, maxConnections: maxConnections ?? standardOfRoute }
+    const asked = readiness && { port: readiness.port, path: readiness.path ?? READINESS_PATH }
+    return {
+      backends: asked ? targets.map((target) => ({ ...target, readiness: asked })) : targets,
+      ...{ proxyProtocol, maxConnections: maxConnections ?? standardOfRoute },
+    }
   }
 
   const listen = given.listen.map(({ address = '', port, proxyProtocolFrom = [] }, index) => {

@@ -41,6 +41,18 @@ t.test('reads a small configuration, with the defaults that docs/front-door.md n
   })
 })
 
+t.test('backends of a route say where they are asked, of others they are not', async (t) => {
+  const { config } = readConfig({
+    ...base,
+    routes: [{ ...base.routes[0]!, readiness: { port: 8092 } }],
+    default: { backends: ['[::1]:1'], readiness: { port: 9, path: '/well' } },
+  })
+  t.strictSame(config.routes[0]?.backends, [
+    { host: '10.0.0.1', port: 8091, readiness: { port: 8092, path: '/readyz' } },
+  ])
+  t.strictSame(config.fallback?.backends, [{ host: '::1', port: 1, readiness: { port: 9, path: '/well' } }])
+})
+
 t.test('gives one route of several half of all, unless it says otherwise', async (t) => {
   const routes = [base.routes[0]!, { name: 'b', hosts: ['b.example'], backends: ['b:1'], maxConnections: 9 }]
   const shares = (given: Partial<Given>) => {
