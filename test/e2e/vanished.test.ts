@@ -4,6 +4,7 @@
  * nothing. Without a cluster, on the loopback interface.
  */
 import { execFileSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import type { Socket } from 'node:net'
 import t, { type Test } from 'tap'
 import { makePki } from '../integration/certificates.ts'
@@ -24,8 +25,26 @@ const waiting = { buffered: true }
 t.jobs = 5
 const pki = await makePki(t)
 
-/** What this end of a connection sends arrives no more, until the returned function is called. */
-function vanish(t: Test, { localPort, remotePort }: Socket): () => void {
+/** Bytes that the other end of a connection has sent and this one has not acknowledged: of the kernel's table, in hexadecimal. */
+function onTheWayTo({ localPort = 0, remotePort = 0 }: Socket): number {
+  const [from, to] = [remotePort, localPort].map((port) => `:${port.toString(16).toUpperCase().padStart(4, '0')}`)
+  const lines = ['/proc/net/tcp', '/proc/net/tcp6'].flatMap((path) => readFileSync(path, 'latin1').split('\n'))
+  const fields = lines.map((line) => line.trim().split(/\s+/))
+  const [, , , , queues = ''] = fields.find(([, own, peer]) => own?.endsWith(from!) && peer?.endsWith(to!)) ?? []
+  return Number.parseInt(queues, 16)
+}
+
+/**
+ * What this end of a connection sends arrives no more, until the returned function is called. Nothing may be on the way to it: whoever
+ * waits for an acknowledgement sends again and again instead of asking who is there.
+ */
+async function vanish(t: Test, socket: Socket): Promise<() => void> {
+  const { localPort, remotePort } = socket
+  await eventually(
+    'nothing is on the way',
+    () => onTheWayTo(socket),
+    (bytes) => bytes === 0,
+  )
   const rule = ['INPUT', '-i', 'lo', '-p', 'tcp', '--sport', `${localPort}`, '--dport', `${remotePort}`, '-j', 'DROP']
   let dropping = true
   const iptables = (what: '-I' | '-D'): void => void execFileSync('iptables', ['-w', what, ...rule])
@@ -46,7 +65,7 @@ t.test('a client on whose tunnel nothing moves', waiting, async (t) => {
   await echoOver(client, 'before')
   const ends = endOf(await accepted)
   client.on('error', () => undefined)
-  vanish(t, client)
+  await vanish(t, client)
   await within(ends, 'the target is told', NOTICED_MS)
   await figureBecomes(server, `${SERVER}established_connections`, 0)
 })
@@ -69,7 +88,7 @@ t.test('a client that is not read, because its target takes nothing', waiting, a
       }
     })(),
   )
-  vanish(t, client)
+  await vanish(t, client)
   await figureBecomes(server, `${SERVER}established_connections`, 0, NOTICED_MS)
 })
 
@@ -79,7 +98,7 @@ t.test('a target on whose connection nothing moves', waiting, async (t) => {
   const accepted = target.next()
   const client = await openTunnel(server, target.address)
   await echoOver(client, 'before')
-  vanish(t, await accepted)
+  await vanish(t, await accepted)
   await within(endOf(client), 'the client is told', NOTICED_MS)
   await figureBecomes(agent, `${AGENT}open_endpoint_connections`, 0)
 })
@@ -100,8 +119,7 @@ t.test('a client of the front door, and a backend', waiting, async (t) => {
   const [gone, itsBackend] = await join()
   const [itsClient, goneBackend] = await join()
   const both = Promise.all([endOf(itsBackend), endOf(itsClient)])
-  vanish(t, gone)
-  vanish(t, goneBackend)
+  await Promise.all([gone, goneBackend].map((socket) => vanish(t, socket)))
   await within(both, 'the other ends are told', NOTICED_MS)
   await figureBecomes(router, 'culvert_router_clients', 0)
 })
@@ -111,7 +129,7 @@ t.test('a client that is away for six seconds keeps its tunnel', waiting, async 
   const target = await listenTarget(t, echo)
   const client = await openTunnel(server, target.address)
   await echoOver(client, 'before')
-  const restore = vanish(t, client)
+  const restore = await vanish(t, client)
   await new Promise((resolve) => setTimeout(resolve, GAP_MS)) // no wait for a state: this is how long it is away
   restore()
   await echoOver(client, 'after')
