@@ -89,6 +89,11 @@ t.test('a CA is exchanged while kubectl and CONNECT clients go on, and no call f
   }
 
   const metrics = await hub.metrics()
+  t.match(
+    metrics,
+    /^# TYPE culvert_server_cut_off_connections_total counter$/m,
+    'a figure that is not there would be 0',
+  )
   for (const why of ['revoked', 'expired', 'untrusted']) {
     for (const port of ['agent', 'frontend']) {
       const cutOff = `culvert_server_cut_off_connections_total{port="${port}",why="${why}"}`

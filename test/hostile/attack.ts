@@ -3,7 +3,7 @@
  * neighbour was served all the while.
  */
 import t, { type Test } from 'tap'
-import { type AuditLine, auditLines } from '../integration/audit-log.ts'
+import { type AuditLine, auditLines, hasAll } from '../integration/audit-log.ts'
 import { eventually } from '../integration/deadline.ts'
 import { figure } from '../integration/figures.ts'
 import type { Neighbour } from './neighbour.ts'
@@ -44,7 +44,7 @@ export function withstand(ground: Ground, attacks: readonly Attack[]): void {
       )
       t.ok(counted > before, metric)
       const fresh = (): AuditLine[] => auditLines(ground.auditLog).slice(lines)
-      const line = await eventually(`a new line with ${shown(audit)}`, () => fresh().find(isLike(audit)), Boolean)
+      const line = await eventually(`a new line with ${shown(audit)}`, () => fresh().find(hasAll(audit)), Boolean)
       t.ok(line, `audit: ${shown(audit)}`)
       await t.resolves(unharmed(), 'the neighbour is unharmed')
     })
@@ -58,13 +58,6 @@ function whole(pattern: unknown): unknown {
     return pattern
   return Object.fromEntries(Object.entries(pattern).map(([name, value]) => [name, whole(value)]))
 }
-
-const isLike =
-  (wanted: Attack['audit']) =>
-  (line: AuditLine): boolean =>
-    Object.entries(wanted).every(([name, value]) =>
-      value instanceof RegExp ? value.test(String(line[name])) : line[name] === value,
-    )
 
 const shown = (audit: Attack['audit']): string =>
   Object.entries(audit)

@@ -362,13 +362,11 @@ const calls: Attack[] = [
       const one = openCall(await joinFrontend(t, grpc, grpc.leaves.mallory)) // of whom the log has told nothing yet
       one.sendMessage(encodePacket({ type: 'PING', nonce: 1 }))
       one.send({ type: 'DRAIN' }, { type: 'DIAL_RSP', error: '', connectId: 1, random: 1 })
-      return eventually(
-        'they are read',
-        () => one.received.length,
-        () => true,
-      )
+      one.send({ type: 'DIAL_REQ', protocol: 'tcp', address: '10.0.0.1:1', random: 7 }) // answered behind whatever they are
+      await one.next('DIAL_RSP')
+      return one.received.map(({ type }) => type)
     },
-    saw: 0,
+    saw: ['DIAL_RSP'],
     metric: violations('unexpected'),
     audit: { event: 'violation', cluster, principal: 'user/mallory', reason: 'unexpected' },
   },

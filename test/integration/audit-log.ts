@@ -21,9 +21,14 @@ export function auditLines(...paths: readonly string[]): AuditLine[] {
 export const auditHas = (path: string, fields: Readonly<Record<string, unknown>>, count = 1): Promise<AuditLine[]> =>
   eventually(
     `${count} lines in ${path} with ${JSON.stringify(fields)}`,
-    () => auditLines(path).filter((line) => Object.entries(fields).every(([name, value]) => isLike(line[name], value))),
+    () => auditLines(path).filter(hasAll(fields)),
     (found) => found.length >= count,
   )
+
+export const hasAll =
+  (fields: Readonly<Record<string, unknown>>) =>
+  (line: AuditLine): boolean =>
+    Object.entries(fields).every(([name, value]) => isLike(line[name], value))
 
 const isLike = (given: unknown, wanted: unknown): boolean =>
   wanted instanceof RegExp ? wanted.test(String(given)) : given === wanted
