@@ -61,8 +61,8 @@ export type LinkDeps = {
 }
 
 export type LinkEvents = {
-  /** The server answered; `count` servers are there in all. */
-  readonly connected: (link: Link, count: number) => void
+  /** The server answered; `count` servers are there in all. @param extensions those that both know */
+  readonly connected: (link: Link, count: number, extensions: readonly string[]) => void
   /** It was never connected, or no longer is. Once. */
   readonly gone: (link: Link, reason: string, wasConnected: boolean) => void
   readonly leaving: (link: Link, reconnectAfterMs: number) => void

@@ -206,9 +206,8 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
     serve(extensions)
     showsCertificates = extensions.has('new-certificate')
     showCertificate() // should it have been renewed meanwhile
-    events.connected(link, answer.serverCount)
+    events.connected(link, answer.serverCount, [...extensions])
     if (ended) return
-    log.info({ extensions: [...extensions] }, 'connected')
     openedMs = clock.now()
     audit?.({ event: 'server', server: serverId, destination: authority, verdict: 'allowed' })
   }

@@ -147,12 +147,13 @@ export function createServerKeeper(deps: KeeperDeps): ServerKeeper {
     }
 
     const events: LinkEvents = {
-      connected(link, count) {
+      connected(link, count, extensions) {
         unanswered.delete(link)
         if (state !== 'running') return link.end(state) // it answered while it was being ended
         warnings.forget(name)
         const outcome = servers.connected(host, link, count, clock.now())
         if (outcome === 'duplicate') link.end(`duplicate server: ${link.serverId}`)
+        else log.info({ server: name, server_id: link.serverId, extensions }, 'connected') // before whom it replaces is left
         if (!servers.wants(host)) giveUpUnanswered('another server answered')
         if (outcome === 'kept' && !link.lists()) listed(link, 'none')
         leaveSurplus()

@@ -178,8 +178,8 @@ async function join({ serverPort, ca, clusters, agents, flags }: CrowdJob): Prom
           deps,
           {
             ...events,
-            connected(link, count) {
-              events.connected(link, count)
+            connected(link, ...answer) {
+              events.connected(link, ...answer)
               changed(1)
             },
             gone(link, reason, wasConnected) {

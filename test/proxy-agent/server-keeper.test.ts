@@ -39,7 +39,7 @@ function testLink(host: number, events: LinkEvents, name?: string): TestLink {
     answer(serverId, count = 1) {
       link.serverId = serverId
       connected = true
-      events.connected(link, count)
+      events.connected(link, count, [])
     },
     leave: (reconnectAfterMs) => events.leaving(link, reconnectAfterMs),
     drained: () => events.drained(link),
@@ -195,6 +195,7 @@ t.test('comes back after a loss, and tells of it', async (t) => {
   t.strictSame(servers.all(), [])
   t.strictSame(failures, ['lost: Unavailable'])
   t.match(log.lines, [
+    { message: 'connected', fields: { server: 'hub:8091', server_id: 'a' } },
     { message: 'disconnected', fields: { server: 'hub:8091', server_id: 'a', reason: 'read ECONNRESET' } },
   ])
   clock.advance(550)
@@ -211,7 +212,7 @@ t.test('lets a duplicate go and keeps the old one; the end of the duplicate is n
   links[1]!.gone('duplicate server: a')
   t.strictSame(servers.all(), [links[0]])
   t.strictSame(links[0]!.asked, [])
-  t.strictSame([failures, log.messages('debug')], [[], []])
+  t.strictSame([failures, log.messages('debug')], [[], ['connected']], 'once')
   t.equal(clock.waiting(), 1)
   clock.advance(1_575)
   t.equal(links.length, 3, 'it goes on looking for the second server')
@@ -408,7 +409,10 @@ t.test('asks all hosts at once, and none waits for another', async (t) => {
   clock.advance(2_450)
   t.strictSame(asked(), [2, 2, 2], 'the silent one beside its first attempt, the healthy one for another server')
   t.strictSame(servers.all(), [links[2]])
-  t.match(log.lines[0], { message: 'could not connect', fields: { server: 'dead:1' } })
+  t.match(log.lines.filter(({ level }) => level === 'warn')[0], {
+    message: 'could not connect',
+    fields: { server: 'dead:1' },
+  })
 })
 
 t.test('a server that goes away is replaced by way of its own host', async (t) => {
@@ -488,13 +492,19 @@ t.test('asks each replica that is listed for itself, at once, and the one it hol
 })
 
 t.test('leaves who is listed no more when the others are held, by draining it', async (t) => {
-  const { first, named, servers } = listing('a', 'b')
+  const { first, named, servers, log } = listing('a', 'b')
   named('b').answer('b')
   named('b').list('b', 'c')
   first.list('b', 'c')
   t.strictSame(first.asked, [], 'c is not held yet')
   named('c').answer('c')
   t.strictSame(first.asked, ['drain'])
+  const told = log.lines.map(({ message, fields }) => `${message}: ${fields.server_id}`)
+  t.strictSame(
+    told.slice(-2),
+    ['connected: c', 'leaves a server that is of no listed replica: a'],
+    'the log tells it in the order in which it happened',
+  )
   first.drained()
   t.strictSame(first.asked, ['drain', 'finish'])
   first.gone()

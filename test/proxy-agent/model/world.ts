@@ -134,7 +134,7 @@ export function runWorld(seed: number): void {
     attempt.link.serverId = server.id
     attempt.state = 'up'
     attempt.endAtMs = Number.POSITIVE_INFINITY
-    attempt.events.connected(attempt.link, count)
+    attempt.events.connected(attempt.link, count, [])
     if (server.habit === 'drops') attempt.endAtMs = Math.min(attempt.endAtMs, clock.now() + random.below(2_000))
     if (server.habit === 'leaves' && attempt.state === 'up') leave(attempt)
   }
