@@ -8,8 +8,8 @@ import type { Clock } from '../platform/clock.ts'
 import type { Log } from '../platform/log.ts'
 import type { Warnings } from '../platform/repeats.ts'
 import { type TakeToken, tokenBucket } from '../platform/token-bucket.ts'
+import type { Certified } from './agent-joining.ts'
 import type { AgentStream } from './agent-stream.ts'
-import type { Admission, PeerCertificate } from './core/admission.ts'
 import { takeShownCertificate } from './shown-certificate.ts'
 import type { Standing } from './standing.ts'
 
@@ -18,8 +18,8 @@ const MAX_SHOWN = 16
 const SHOWN_PER_MS = 160_000
 
 export type AgentCertificates = {
-  /** It is an agent's connection from now on. @param certified whose certificate it was made with */
-  readonly connected: (served: AgentStream, http: ServerHttp2Session, certified: string) => void
+  /** It is an agent's connection from now on. */
+  readonly connected: (served: AgentStream, http: ServerHttp2Session, certified: Certified) => void
   /** Takes over a stream on which one is to be shown; or says why it does not. */
   readonly take: (
     socket: TLSSocket,
@@ -31,23 +31,21 @@ export type AgentCertificates = {
 export type AgentCertificatesDeps = {
   /** None: certificates have none here, and are not taken. */
   readonly standing: Standing | undefined
-  /** Who it would be on a connection of its own. */
-  readonly admission: (peer: PeerCertificate) => Admission
   readonly clock: Clock
   readonly log: Log
   readonly warnings: Warnings
 }
 
-/** Whose connection it is, and whose certificate that was made with. */
+/** Whose connection it is. */
 type Admitted = {
   readonly served: AgentStream
-  readonly certified: string
+  readonly certified: Certified
   readonly mayShow: TakeToken
   isShowing: boolean
 }
 
 export function createAgentCertificates(deps: AgentCertificatesDeps): AgentCertificates {
-  const { standing, admission, clock, log, warnings } = deps
+  const { standing, clock, log, warnings } = deps
   const agents = new WeakMap<ServerHttp2Session, Admitted>()
 
   /** In use: from now on its connections live as long as the new certificate. */
@@ -59,9 +57,7 @@ export function createAgentCertificates(deps: AgentCertificatesDeps): AgentCerti
     takeShownCertificate(stream, socket, {
       clock,
       standing,
-      admission,
-      principal: agent.certified,
-      cluster: agent.served.cluster,
+      certified: agent.certified,
       sockets: () => [socket, ...agent.served.laneSockets()],
       done(problem) {
         const who = { agent: agent.served.agentId, remote: socket.remoteAddress }

@@ -18,7 +18,7 @@ import {
   serveAgentStream,
 } from './agent-stream.ts'
 import type { AgentTenants, Obstacle } from './agent-tenants.ts'
-import type { Admission } from './core/admission.ts'
+import type { Admission, PeerCertificate } from './core/admission.ts'
 import { noAgentCall, type RequestHead } from './core/agent-call.ts'
 import { countIdentifiers } from './core/identifiers.ts'
 import { createHoldings, type HoldingLimits } from './core/identity-holdings.ts'
@@ -48,8 +48,15 @@ export type AgentJoiningDeps = {
 }
 
 export type AgentJoiningEvents = AgentStreamEvents & {
-  /** @param certified whose certificate its connection was made with */
-  readonly connected: (agent: AgentStream, http: ServerHttp2Session, certified: string) => void
+  readonly connected: (agent: AgentStream, http: ServerHttp2Session, certified: Certified) => void
+}
+
+/** Who the certificate says it is that an agent's connection was made with; where agents show tokens they may say more. */
+export type Certified = {
+  readonly principal: string
+  readonly cluster: string
+  /** Who this one would say it is, on the same connection. */
+  readonly by: (certificate: PeerCertificate) => Admission
 }
 
 /** The first stream of a connection. */
@@ -97,8 +104,10 @@ export function createAgentJoining(
       certified: byCertificate.principal,
       remoteAddress: socket.remoteAddress ?? '',
     }
+    const { principal, cluster } = byCertificate
     if (!options.authenticate) {
-      return admitAs(byCertificate.principal, call, agent, () => admission.ofPeer(peer))
+      const certified = { principal, cluster, by: admission.ofPeer }
+      return admitAs(principal, call, agent, certified, () => admission.ofPeer(peer))
     }
     const gone = new AbortController()
     stream.once('close', () => gone.abort())
@@ -108,15 +117,28 @@ export function createAgentJoining(
         return turnAway(call, { why: 'unauthenticated', status: 'UNKNOWN', text: judgement.text }, agent)
       }
       const { username } = judgement
-      const ofUser = (): Admission => tenants?.ofUser(username, peer) ?? byCertificate
-      const its = ofUser()
-      if (its.kind === 'admitted') return admitAs(username, call, { ...agent, cluster: its.cluster }, ofUser)
+      const ofUser = (by: PeerCertificate): Admission => tenants?.ofUser(username, by) ?? admission.ofPeer(by)
+      const its = ofUser(peer)
+      if (its.kind === 'admitted') {
+        const by = (shown: PeerCertificate): Admission => {
+          const user = ofUser(shown)
+          return user.kind === 'refused' ? user : admission.ofPeer(shown)
+        }
+        const certified = { principal, cluster, by }
+        return admitAs(username, call, { ...agent, cluster: its.cluster }, certified, () => ofUser(peer))
+      }
       admission.forbidden(its)
       turnAway(call, { why: 'unmapped', status: 'UNAUTHENTICATED', text: its.cause }, agent)
     })
   }
 
-  function admitAs(principal: string, call: AgentCall, agent: Omit<NewAgent, 'principal'>, now: () => Admission): void {
+  function admitAs(
+    principal: string,
+    call: AgentCall,
+    agent: Omit<NewAgent, 'principal'>,
+    certified: Certified,
+    now: () => Admission,
+  ): void {
     const { socket, http, stream } = call
     if (!open) {
       return turnAway(call, { why: 'shutdown', status: 'UNAVAILABLE', text: 'the server is shutting down' })
@@ -145,7 +167,7 @@ export function createAgentJoining(
     if (hasGone()) return // what it is sent at its beginning may already be too much for the budget
     leave = tenants?.join(served, principal, now)
     state = 'known'
-    events.connected(served, http, agent.certified)
+    events.connected(served, http, certified)
     served.tellReplicas()
     served.pushPolicy() // behind all the rest: it may be what ends the stream
 

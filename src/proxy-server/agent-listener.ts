@@ -87,7 +87,7 @@ export function createAgentListener(
     { tenants: options.tenants, agentTenants: tenants, metrics },
   )
   const refusals = createAgentRefusals({ clock, warnings, metrics, audit, auditOften, refused: events.refused })
-  const certificates = createAgentCertificates({ standing, admission: admission.ofPeer, clock, log, warnings })
+  const certificates = createAgentCertificates({ standing, clock, log, warnings })
   const joining = createAgentJoining(
     options,
     { admission, refusals, tenants, standing, streams: deps },

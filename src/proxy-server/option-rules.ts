@@ -53,7 +53,7 @@ const theirs: Rule<ServerOptions>[] = [
       ? 'if --enable-contention-profiling is set, --enable-profiling must also be set'
       : undefined,
   (options) =>
-    asksForTokens(options) && options.clusterCaCert !== ''
+    asksForTokens(options) && options.clusterCaCert !== '' && options.tenancy === 'single' // as the reference has it
       ? '--cluster-ca-cert can not be used when agent authentication is enabled'
       : undefined,
   (options) => missingForTokens(options, '--agent-namespace', options.agentNamespace),

@@ -8,7 +8,7 @@ import { MAX_NEW_CERTIFICATE_BYTES, readNewCertificate } from '../pki/new-certif
 import { provesPossession } from '../pki/possession.ts'
 import { USAGES } from '../pki/usage.ts'
 import type { Clock } from '../platform/clock.ts'
-import type { Admission, PeerCertificate } from './core/admission.ts'
+import type { Certified } from './agent-joining.ts'
 import type { Standing } from './standing.ts'
 
 /** For the whole of it to come: milliseconds. */
@@ -17,13 +17,10 @@ const TIMEOUT_MS = 10_000
 export type ShownCertificateDeps = {
   readonly clock: Clock
   readonly standing: Standing
-  /** Who it would be on a connection of its own. */
-  readonly admission: (peer: PeerCertificate) => Admission
   /** Of the agent: its stream's and its lanes'. */
   readonly sockets: () => readonly TLSSocket[]
-  /** Whose certificate the connection was made with. */
-  readonly principal: string
-  readonly cluster: string
+  /** By the certificate that the connection was made with. */
+  readonly certified: Certified
   /** @param problem none: it is in use */
   readonly done: (problem: string | undefined) => void
 }
@@ -56,15 +53,15 @@ export function takeShownCertificate(stream: ServerHttp2Stream, socket: TLSSocke
 }
 
 function judge(body: string, socket: TLSSocket, deps: ShownCertificateDeps): string | undefined {
-  const { clock, standing, sockets, principal, cluster } = deps
+  const { clock, standing, sockets, certified } = deps
   const shown = readNewCertificate(body)
   if (!shown) return 'cannot be read'
   const { leaf, brought, proof } = shown
   const { subjectAltName } = leaf
   const peer = { required: true, present: true, error: undefined, subject: subjectOf(leaf.subject), subjectAltName }
-  const admission = deps.admission(peer)
+  const admission = certified.by(peer)
   if (admission.kind === 'refused') return `is not accepted: ${admission.cause}`
-  if (admission.principal !== principal || admission.cluster !== cluster)
+  if (admission.principal !== certified.principal || admission.cluster !== certified.cluster)
     return 'is of another holder than the connection'
   if (leaf.ca || (leaf.keyUsage && !leaf.keyUsage.includes(USAGES.connect.oid))) return 'is not for clients'
   if (leaf.validFromDate.getTime() > clock.unixMs()) return 'is not valid yet'

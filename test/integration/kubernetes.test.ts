@@ -2,7 +2,7 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { type ApiStandIn, apiStandIn, caPem, leaseList, storedLease } from '../kubernetes/api-stand-in.ts'
+import { type ApiStandIn, apiStandIn, kubeconfig, leaseList, storedLease } from '../kubernetes/api-stand-in.ts'
 import { makePki, temporaryFolder } from './certificates.ts'
 import { echoOver, openTunnel } from './client.ts'
 import { eventually, within } from './deadline.ts'
@@ -18,19 +18,6 @@ const TOKEN = 'hunter2.hunter2.hunter2'
 const AT_ONCE_MS = 4_900
 const pki = await makePki(t)
 const target = await listenTarget(t, echo)
-
-function kubeconfig(t: Test, server: string): string {
-  const file = join(temporaryFolder(t), 'kube.config')
-  const cluster = { server, 'certificate-authority-data': Buffer.from(caPem).toString('base64') }
-  const config = {
-    'current-context': 'c',
-    clusters: [{ name: 'k', cluster }],
-    users: [{ name: 'u', user: { token: 'secret-of-the-kubeconfig' } }],
-    contexts: [{ name: 'c', context: { cluster: 'k', user: 'u' } }],
-  }
-  writeFileSync(file, JSON.stringify(config), { mode: 0o600 })
-  return file
-}
 
 const leaseFlags = (t: Test, server: string): string[] => [
   '--enable-lease-controller',

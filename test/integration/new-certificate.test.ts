@@ -2,7 +2,7 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { connect as connectTls, type TLSSocket } from 'node:tls'
+import { connect as connectTls } from 'node:tls'
 import t, { type Test } from 'tap'
 import { createAuthority } from '../../src/pki/authority.ts'
 import { NEW_CERTIFICATE_PATH, writeNewCertificate } from '../../src/pki/new-certificate.ts'
@@ -14,6 +14,7 @@ import { type Leaf, makePki } from './certificates.ts'
 import { event, within } from './deadline.ts'
 import { figure } from './figures.ts'
 import { openSslCa } from './openssl.ts'
+import { proved, show, socketOf } from './showing.ts'
 import { startServer } from './tunnel.ts'
 import { connectAgentPort, openWireAgent, type WireAgent } from './wire-agent.ts'
 
@@ -38,36 +39,10 @@ const relisted = (times: number) => {
 const withoutHeartbeats = new Set([...offered].filter((name) => name !== 'heartbeat'))
 const a1 = { identity: { role: 'agent', cluster: 'eu-1', name: 'a1' } as const }
 
-async function show({ http }: WireAgent, body: string): Promise<{ readonly status: number; readonly text: string }> {
-  const request = http.request({ ':method': 'POST', ':path': NEW_CERTIFICATE_PATH })
-  request.on('error', () => undefined)
-  let [status, text] = [0, '']
-  request.on('response', (headers) => {
-    status = headers[':status'] ?? 0
-  })
-  request.on('data', (chunk) => {
-    text += String(chunk)
-  })
-  request.end(body)
-  await event(request, 'close')
-  return { status, text }
-}
-const socketOf = ({ http }: WireAgent): TLSSocket => sockets.get(http)!
-const sockets = new WeakMap<WireAgent['http'], TLSSocket>()
-const proved = (agent: WireAgent, leaf: Leaf, key = leaf.key, socket = socketOf(agent)): string =>
-  writeNewCertificate(leaf.cert, provePossession(socket, new X509Certificate(leaf.cert), createPrivateKey(key)))
-
 async function connected(t: Test, leaf = pki.agent, to = server): Promise<WireAgent> {
   const agent = await openWireAgent(t, to, { leaf })
   await agent.answer()
-  sockets.set(agent.http, rawSocket(agent))
   return agent
-}
-
-/** The connection under HTTP/2, which Node hides behind a proxy that forbids next to nothing. */
-function rawSocket({ http }: WireAgent): TLSSocket {
-  const symbol = Object.getOwnPropertySymbols(http).find(({ description }) => description === 'socket')
-  return (http as unknown as Record<symbol, TLSSocket>)[symbol!]!
 }
 
 t.test('a connection lives on by a certificate that follows the one it was made with', async (t) => {
@@ -93,7 +68,6 @@ t.test('a lane that was under way with the certificate before counts as made wit
   const headers = { agentid: 'with-lanes', 'culvert-extensions': extensions }
   const agent = await openWireAgent(t, server, { leaf: short, headers })
   await agent.answer()
-  sockets.set(agent.http, rawSocket(agent))
   const brief = await connected(t, await pki.issue('brief-lane', { ...a1, lifetimeMs: 6_000 }))
   agent.send({ type: 'LANES_WANTED', count: 2 })
   const tokens = [await agent.next('LANE_OFFER'), await agent.next('LANE_OFFER')].map(({ token }) => token)

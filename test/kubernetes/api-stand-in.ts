@@ -1,13 +1,16 @@
 /** An API server by hand, on loopback with TLS, for answers that a real one cannot be made to give: each is the test's. */
+import { writeFileSync } from 'node:fs'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { createServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
 import type { Test } from 'tap'
 import type { ApiAccess } from '../../src/kubernetes/access.ts'
 import { type ApiClient, createApiClient } from '../../src/kubernetes/api-client.ts'
 import { createAuthority } from '../../src/pki/authority.ts'
 import { issueLeaf } from '../../src/pki/leaf.ts'
 import type { Clock } from '../../src/platform/clock.ts'
+import { temporaryFolder } from '../integration/certificates.ts'
 import { event, within } from '../integration/deadline.ts'
 
 const authority = await createAuthority({ trustDomain: 'hub.example' })
@@ -89,6 +92,20 @@ export async function apiStandIn(t: Test): Promise<ApiStandIn> {
     count: () => count,
     close,
   }
+}
+
+/** The file by which a program finds it. @param server its address */
+export function kubeconfig(t: Test, server: string): string {
+  const file = join(temporaryFolder(t), 'kube.config')
+  const cluster = { server, 'certificate-authority-data': Buffer.from(caPem).toString('base64') }
+  const config = {
+    'current-context': 'c',
+    clusters: [{ name: 'k', cluster }],
+    users: [{ name: 'u', user: { token: 'secret-of-the-kubeconfig' } }],
+    contexts: [{ name: 'c', context: { cluster: 'k', user: 'u' } }],
+  }
+  writeFileSync(file, JSON.stringify(config), { mode: 0o600 })
+  return file
 }
 
 /** A client of it, whose requests go as fast as they can. */

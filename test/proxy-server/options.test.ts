@@ -260,6 +260,7 @@ t.test('serves many clusters only when it can tell them apart', async (t) => {
     [],
     'the clusters list users',
   )
+  t.strictSame(multi('--clusters=c', '--authentication-audience=hub'), [], 'agents show a certificate and a token')
   t.strictSame(multi('--clusters=c', '--cluster-ca-cert=', '--agent-namespace=kube-system'), [
     '--authentication-audience cannot be empty when agent authentication is enabled',
   ])
