@@ -5,7 +5,8 @@
 import { connect as connectHttp2 } from 'node:http2'
 import { connect as connectTcp } from 'node:net'
 import { grpcDecoder, PREFIX_BYTES, writeData } from '../../src/tunnel/grpc-messages.ts'
-import { encodePacket, type Int64, type Packet } from '../../src/tunnel/packet.ts'
+import type { Int64, Packet } from '../../src/tunnel/packet.ts'
+import { encodePacket } from '../../src/tunnel/packet-codec.ts'
 import { NoAnswer } from './control.ts'
 import type { Tunnel, TunnelUser } from './tunnel.ts'
 

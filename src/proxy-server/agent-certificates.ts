@@ -9,7 +9,7 @@ import type { Log } from '../platform/log.ts'
 import type { Warnings } from '../platform/repeats.ts'
 import { type TakeToken, tokenBucket } from '../platform/token-bucket.ts'
 import type { Certified } from './agent-joining.ts'
-import type { AgentStream } from './agent-stream.ts'
+import type { AgentStream } from './agent-stream-owner.ts'
 import { takeShownCertificate } from './shown-certificate.ts'
 import type { Standing } from './standing.ts'
 

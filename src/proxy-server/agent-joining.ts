@@ -10,13 +10,8 @@ import { EXTENSIONS_KEY } from '../tunnel/extensions.ts'
 import { openSessionWindow, STREAM_WINDOW_BYTES } from '../tunnel/http2-windows.ts'
 import type { AgentAdmission } from './agent-admission.ts'
 import type { AgentRefusal, AgentRefusals } from './agent-refusals.ts'
-import {
-  type AgentStream,
-  type AgentStreamDeps,
-  type AgentStreamEvents,
-  type NewAgent,
-  serveAgentStream,
-} from './agent-stream.ts'
+import { serveAgentStream } from './agent-stream.ts'
+import type { AgentStream, AgentStreamDeps, AgentStreamEvents, NewAgent } from './agent-stream-owner.ts'
 import type { AgentTenants, Obstacle } from './agent-tenants.ts'
 import type { Admission, PeerCertificate } from './core/admission.ts'
 import { noAgentCall, type RequestHead } from './core/agent-call.ts'

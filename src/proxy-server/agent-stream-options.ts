@@ -1,6 +1,6 @@
 /** What the stream of an agent is held to, by the flags of the server. Pure. */
 import { PAUSE_SHARE } from '../tunnel/stock-backlog.ts'
-import type { AgentStreamOptions } from './agent-stream.ts'
+import type { AgentStreamOptions } from './agent-stream-owner.ts'
 import type { ServerOptions } from './options.ts'
 
 export function agentStreamOptions(options: ServerOptions): AgentStreamOptions {

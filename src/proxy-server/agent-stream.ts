@@ -4,11 +4,8 @@
  */
 import { constants, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2'
 import type { TLSSocket } from 'node:tls'
-import type { Audit, AuditRecord } from '../audit/record.ts'
-import type { Clock } from '../platform/clock.ts'
-import type { Log } from '../platform/log.ts'
-import type { Policy } from '../policy/policy.ts'
-import { type Budget, createBudget } from '../tunnel/budget.ts'
+import type { AuditRecord } from '../audit/record.ts'
+import { createBudget } from '../tunnel/budget.ts'
 import {
   canUseLanes,
   EXTENSIONS_KEY,
@@ -20,18 +17,14 @@ import {
 } from '../tunnel/extensions.ts'
 import { carryOverGrpc } from '../tunnel/grpc-stream.ts'
 import { createWindowOpener } from '../tunnel/http2-windows.ts'
-import type { ListedServer } from '../tunnel/packet.ts'
 import { createSession } from '../tunnel/session.ts'
-import type { Session, SessionLimits } from '../tunnel/session-owner.ts'
 import { createAgentLanes } from './agent-lanes.ts'
-import { type AgentRecord, newRecord, recordBeat } from './core/agent-record.ts'
-import type { BegunMessages } from './core/begun-messages.ts'
-import type { PooledAgent } from './core/clusters.ts'
+import type { AgentStream, AgentStreamDeps, AgentStreamEvents, NewAgent } from './agent-stream-owner.ts'
+import { newRecord, recordBeat } from './core/agent-record.ts'
 import { brokenSession, type GrpcStatus, grpcStatus, unreadable } from './core/grpc-status.ts'
-import { hostsOf, type Identifiers } from './core/identifiers.ts'
+import { hostsOf } from './core/identifiers.ts'
 import { isNoHttp2 } from './http2-errors.ts'
-import type { LaneTokens } from './lane-tokens.ts'
-import type { ServerMetrics, StreamEnd } from './metrics.ts'
+import type { StreamEnd } from './metrics.ts'
 import { createPolicyPush } from './policy-push.ts'
 import { plainAddress } from './source.ts'
 import { stockClose } from './stock-close.ts'
@@ -42,70 +35,6 @@ const TICK_MS = 500
 const STOCK_PING_MS = 5_000
 /** How long a stream that was ended may take to bring its status out: milliseconds. */
 const END_GRACE_MS = 1_000
-
-export type AgentStreamOptions = {
-  readonly serverId: string
-  readonly serverCount: number
-  readonly maxMessageBytes: number
-  readonly heartbeatTimeoutMs: number
-  readonly streamBufferBytes: number
-  readonly limits: SessionLimits
-  /** Lanes of one agent; 0 for none. */
-  readonly maxLanes: number
-}
-
-export type AgentStreamDeps = {
-  readonly options: AgentStreamOptions
-  readonly clock: Clock
-  readonly log: Log
-  readonly metrics: ServerMetrics
-  readonly processBudget: Budget
-  /** Of all agents. */
-  readonly begun: BegunMessages
-  readonly laneTokens: LaneTokens
-  readonly audit?: Audit | undefined
-  /** For what a peer may do as often as it likes. */
-  readonly auditOften?: Audit | undefined
-  /** The hub's, of a cluster, as it is now; none: it says nothing. */
-  readonly policy: (cluster: string) => Policy | undefined
-  /** All replicas of this server, where agents are told of them; they may not be known yet. */
-  readonly replicas?: (() => readonly ListedServer[] | undefined) | undefined
-}
-
-export type AgentStream = PooledAgent & {
-  readonly cluster: string
-  readonly identifiers: Identifiers
-  readonly session: Session
-  readonly record: AgentRecord
-  /** Of the lanes that stand. */
-  readonly laneSockets: () => readonly TLSSocket[]
-  /** Sends the policy as it is now, to an agent that takes one. */
-  readonly pushPolicy: () => void
-  /** Tells an agent that takes it of all replicas, as far as they are known. */
-  readonly tellReplicas: () => void
-  /** Ends the stream with a status; its connections break. */
-  readonly end: (status: GrpcStatus, message: string, how: StreamEnd) => void
-}
-
-export type NewAgent = {
-  readonly agentId: string
-  readonly identifiers: Identifiers
-  readonly extensions: string | undefined
-  readonly cluster: string
-  readonly principal: string
-  /** Whose certificate its connection showed; with tokens that is nobody's. */
-  readonly certified: string
-  readonly remoteAddress: string
-}
-
-export type AgentStreamEvents = {
-  /** Once at most: the agent wants no new connections while there is another one. */
-  readonly draining: (agent: AgentStream) => void
-  /** It cannot read the policy that it was pushed, and refuses every dial; or can read another one. */
-  readonly refusing: (agent: AgentStream) => void
-  /** Once, before the dials of an ending stream are told. */
-  readonly gone: (agent: AgentStream, how: StreamEnd) => void
-}
 
 /** Takes the stream over. */
 export function serveAgentStream(

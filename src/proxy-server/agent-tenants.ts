@@ -1,6 +1,6 @@
 /** The agents of a server of many clusters: whose each is, within what its cluster may, and for as long as that stays so. */
 import type { Clock } from '../platform/clock.ts'
-import type { AgentStream, AgentStreamDeps } from './agent-stream.ts'
+import type { AgentStream, AgentStreamDeps } from './agent-stream-owner.ts'
 import type { Admission, PeerCertificate } from './core/admission.ts'
 import type { GrpcStatus } from './core/grpc-status.ts'
 import { agentOver, joinOver, MAX_TOLD, type OverLimit, type Tenant } from './core/tenant.ts'

@@ -1,7 +1,7 @@
 /** What is shown of each cluster, and of all by their state. Ids of clusters come from credentials, and are bounded all the same. */
 import type { Registry } from 'prom-client'
 import { labelledGauge } from '../platform/tallies.ts'
-import type { AgentStream } from './agent-stream.ts'
+import type { AgentStream } from './agent-stream-owner.ts'
 import type { Clusters } from './core/clusters.ts'
 import type { ClusterState } from './core/fleet-feed.ts'
 import type { Fleet } from './fleet-events.ts'

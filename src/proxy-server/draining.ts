@@ -7,7 +7,7 @@ import { type Clock, elapsed } from '../platform/clock.ts'
 import type { Log } from '../platform/log.ts'
 import type { Shutdown } from '../platform/shutdown.ts'
 import type { AgentListener } from './agent-listener.ts'
-import type { AgentStream } from './agent-stream.ts'
+import type { AgentStream } from './agent-stream-owner.ts'
 import type { Dialing } from './dialing.ts'
 import type { FrontendListener } from './frontend-listener.ts'
 

@@ -1,6 +1,6 @@
 /** What a server tells of its agents, for the states of their clusters: who came, went, drains or is silent, and who was refused. */
 import type { Clock } from '../platform/clock.ts'
-import type { AgentStream } from './agent-stream.ts'
+import type { AgentStream } from './agent-stream-owner.ts'
 import type { FleetFact, StreamName } from './core/fleet-feed.ts'
 
 /** Between two looks at how long agents have been silent: milliseconds. */

@@ -1,6 +1,6 @@
 /** Who is connected, for programs: the record that heartbeats feed, as JSON on the admin port. */
 import { type Answer, type Asked, onlyRead, type Route, type Routes } from '../platform/endpoints.ts'
-import type { AgentStream } from './agent-stream.ts'
+import type { AgentStream } from './agent-stream-owner.ts'
 import type { Clusters } from './core/clusters.ts'
 import { type Fleet, shownStanding } from './fleet-events.ts'
 

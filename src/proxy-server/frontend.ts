@@ -4,9 +4,6 @@
  */
 import { Buffer } from 'node:buffer'
 import type { Socket } from 'node:net'
-import type { Audit } from '../audit/record.ts'
-import type { Clock } from '../platform/clock.ts'
-import type { Log } from '../platform/log.ts'
 import type { Connection, ConnectionEvents, Ending } from '../tunnel/connection.ts'
 import {
   createEndpoint,
@@ -20,18 +17,15 @@ import {
   socketFailed,
 } from '../tunnel/endpoint.ts'
 import type { Admission } from './core/admission.ts'
-import { answer, established, type Failure } from './core/answers.ts'
+import { established } from './core/answers.ts'
 import { readConnectHead } from './core/connect-head.ts'
 import { SHORTEST_REFUSAL_MS } from './core/refusal-pace.ts'
-import type { UnreadBytes } from './core/unread.ts'
-import type { Dialing } from './dialing.ts'
+import { endDeadline, type Frontend, type FrontendDeps, NOTHING } from './frontend-client.ts'
+import { refuse, refuseLater } from './frontend-refusal.ts'
 import type { Full } from './frontend-seats.ts'
-import { forcedReasons, type HeadRefusal, type ServerMetrics } from './metrics.ts'
-import { sourceOf } from './source.ts'
-import { clientPaused, type UnreadClient, unreadClientClosed, watchUnread } from './unread-client.ts'
+import { forcedReasons } from './metrics.ts'
+import { clientPaused, unreadClientClosed, watchUnread } from './unread-client.ts'
 
-/** How long a client that was refused may take to read the answer: milliseconds. */
-const LAST_WORDS_MS = 5_000
 /**
  * On a Unix socket the 200 and what follows may be read as one, which kube-apiserver refuses: the target's first bytes wait
  * for the client's first byte or for this long: milliseconds. It narrows the race and cannot close it.
@@ -39,43 +33,6 @@ const LAST_WORDS_MS = 5_000
 const UDS_FIRST_BYTES_MS = 10
 /** Of what is wrong with a request, which may quote its target: characters. */
 const MAX_LOGGED_CHARS = 200
-
-export type FrontendOptions = {
-  readonly headBytes: number
-  readonly headTimeoutMs: number
-  readonly earlyDataBytes: number
-}
-
-export type FrontendDeps = {
-  readonly options: FrontendOptions
-  readonly dialing: Dialing
-  readonly clock: Clock
-  readonly log: Log
-  readonly metrics: ServerMetrics
-  readonly unread: UnreadBytes
-  readonly audit?: Audit | undefined
-  /** For what anybody may do as often as he likes. */
-  readonly auditOften?: Audit | undefined
-}
-
-/** Thousands may be open and idle: what is known of each is here, what it does are plain functions. */
-export type Frontend = UnreadClient & {
-  readonly deps: FrontendDeps
-  readonly done: (frontend: Frontend) => void
-  /** Until it has asked for a connection. */
-  admission: Admission | Full | undefined
-  state: 'head' | 'dialing' | 'open' | 'refused'
-  /** The client sends no more. */
-  ended: boolean
-  isClosed: boolean
-  /** It has asked for a connection. */
-  served: boolean
-  /** For the head, or until it is told that its cluster is at a limit. */
-  deadline: Disposable | undefined
-  cancelDial: () => void
-  endpoint: Endpoint | undefined
-  openedMs: number
-}
 
 /**
  * Takes over a client whose handshake, if any, is done.
@@ -151,11 +108,6 @@ function waitForDial(frontend: Frontend): void {
   const { socket, received, deps } = frontend
   if (received.length >= deps.options.earlyDataBytes) socket.pause()
   else if (received.length > 0) watchUnread(frontend, true)
-}
-
-function endDeadline(frontend: Frontend): void {
-  frontend.deadline?.[Symbol.dispose]()
-  frontend.deadline = undefined
 }
 
 function readHead(frontend: Frontend): void {
@@ -254,37 +206,6 @@ function leave(frontend: Frontend): void {
   frontend.done(frontend)
 }
 
-function refuse(frontend: Frontend, failure: Failure, headFault?: HeadRefusal): void {
-  const { socket, deps } = frontend
-  if (headFault !== undefined) headRefused(frontend, headFault)
-  endDeadline(frontend)
-  frontend.state = 'refused'
-  frontend.received = NOTHING
-  socket.end(answer(failure))
-  socket.resume() // unread bytes would turn the end into a reset, which can overtake the answer
-  const patience = deps.clock.after(LAST_WORDS_MS, () => socket.destroy())
-  socket.once('close', () => patience[Symbol.dispose]())
-}
-
-function headRefused({ socket, admission, deps }: Frontend, why: HeadRefusal): void {
-  deps.metrics.headRefused(why)
-  if (!deps.audit || admission?.kind !== 'admitted') return
-  const { cluster, principal } = admission
-  deps.audit({ event: 'frontend', cluster, principal, source: sourceOf(socket), verdict: 'refused', reason: why })
-}
-
-/** What it sends meanwhile is dropped. */
-function refuseLater(frontend: Frontend, failure: Failure, afterMs: number): void {
-  const { socket, deps } = frontend
-  endDeadline(frontend)
-  frontend.state = 'refused'
-  frontend.deadline = deps.clock.after(afterMs, () => {
-    frontend.deadline = undefined
-    refuse(frontend, failure)
-  })
-  socket.resume()
-}
-
 function over(frontend: Frontend, ending: Ending): void {
   const { socket, deps, openedMs, isClosed } = frontend
   const { metrics, clock, log } = deps
@@ -296,7 +217,6 @@ function over(frontend: Frontend, ending: Ending): void {
   if (ending.kind === 'reset') log.debug({ by: ending.by, reason: ending.reason }, 'connection reset')
 }
 
-const NOTHING: Buffer = Buffer.alloc(0)
 const nothingToCancel = (): void => {}
 
 const isUnixSocket = (socket: Socket): boolean => !('encrypted' in socket) && socket.remoteFamily === undefined

@@ -1,7 +1,7 @@
 /** The frontend that --mode asks for, with the limits that it has. */
 import type { TlsMaterial } from '../platform/tls-material.ts'
 import { keepaliveMs } from './core/keepalive.ts'
-import type { FrontendDeps } from './frontend.ts'
+import type { FrontendDeps } from './frontend-client.ts'
 import { createFrontendListener, type FrontendListener, type FrontendListenerOptions } from './frontend-listener.ts'
 import { createGrpcFrontendListener } from './grpc-frontend-listener.ts'
 import type { ServerOptions } from './options.ts'

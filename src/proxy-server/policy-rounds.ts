@@ -2,7 +2,7 @@
  * A policy that changed, on its way to all agents: to a few in each turn of the event loop, as what is pushed to all at once waits at
  * once, and is more than the budget of a cluster, or of the process, may hold. Who is dialled before its turn gets it with the dial.
  */
-import type { AgentStream } from './agent-stream.ts'
+import type { AgentStream } from './agent-stream-owner.ts'
 
 /** With the longest policy they have half of what the smallest budget of a cluster holds. */
 export const AGENTS_PER_TURN = 8

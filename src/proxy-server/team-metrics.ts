@@ -2,7 +2,8 @@
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client'
 import type { Refusal } from '../platform/endpoints.ts'
 import { mergeFigures } from './merged-figures.ts'
-import { cutOffCounter, probeCounter, type ServerMetrics } from './metrics.ts'
+import type { ServerMetrics } from './metrics.ts'
+import { cutOffCounter, probeCounter } from './prometheus.ts'
 import { FIGURES_PATH, type Figures } from './worker-messages.ts'
 import type { Member, WorkerTeam } from './worker-team.ts'
 

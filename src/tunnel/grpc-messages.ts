@@ -10,15 +10,8 @@
 import { Buffer } from 'node:buffer'
 import { TunnelError } from '../platform/errors.ts'
 import type { FrameSink, Framing } from './framing.ts'
-import {
-  dataHeadBytes,
-  decodePacket,
-  type Int64,
-  type Packet,
-  packetBytes,
-  writeDataHead,
-  writePacket,
-} from './packet.ts'
+import type { Int64, Packet } from './packet.ts'
+import { dataHeadBytes, decodePacket, packetBytes, writeDataHead, writePacket } from './packet-codec.ts'
 import type { Writer } from './wire-write.ts'
 
 export const PREFIX_BYTES = 5

@@ -10,7 +10,8 @@
 import { Buffer } from 'node:buffer'
 import { TunnelError } from '../platform/errors.ts'
 import type { FrameSink, Framing } from './framing.ts'
-import { decodePacket, type Int64, type Packet, packetBytes, writePacket } from './packet.ts'
+import type { Int64, Packet } from './packet.ts'
+import { decodePacket, packetBytes, writePacket } from './packet-codec.ts'
 
 export const HEAD_BYTES = 8
 /** What a frame can say of a connection; one with a higher number stays on the first carrier. */

@@ -10,6 +10,7 @@ import type { Connection, Link, Outlet } from './connection.ts'
 import { type ConnectionFrame, receiveFrame } from './connection-frames.ts'
 import { createConnectionTable, holders, liveConnections, removeConnection, wasInUse } from './connection-table.ts'
 import { createDialing } from './dialing.ts'
+import { createDraining } from './draining.ts'
 import { close, lose } from './ending.ts'
 import { expectedPackets } from './expected.ts'
 import { canUseLanes } from './extensions.ts'
@@ -59,7 +60,7 @@ export function createSession(options: SessionOptions, events: SessionEvents): S
     forget(connection) {
       removeConnection(connections, connection)
       stock?.forget(connection)
-      checkDrained()
+      draining.look()
     },
     backlogChanged(connection, took) {
       if (connection.over) stock?.forget(connection)
@@ -69,7 +70,6 @@ export function createSession(options: SessionOptions, events: SessionEvents): S
   }
   let stock: ReturnType<typeof createStockBacklog<Connection>> | undefined
   let over = false
-  let draining: 'no' | 'asked' | 'seen' | 'done' = 'no'
   let unixOffsetMs = 0
   let idleLookMs = options.nowMs + IDLE_WINDOW_MS
   const outlets = createOutlets({
@@ -94,6 +94,14 @@ export function createSession(options: SessionOptions, events: SessionEvents): S
   })
   const { violate } = violations
   const stray = createStrays({ role, halfClose: link.halfClose, answer: ordered, violate })
+  const draining = createDraining({
+    say(seen) {
+      control({ type: 'DRAIN' })
+      pulse.probe(seen, link.nowMs, unixNowMs())
+    },
+    busy: () => over || dialing.count() > 0 || connections.live.size > 0,
+    drained: () => events.drained?.(),
+  })
   const dialing = createDialing({
     limits,
     link,
@@ -103,7 +111,7 @@ export function createSession(options: SessionOptions, events: SessionEvents): S
     wanted: (request) => events.dial?.(request),
     overLimit: (request, text) => events.dialOverLimit?.(request, text),
     unwanted: (random) => events.dialCancelled?.(random),
-    settled: checkDrained,
+    settled: draining.look,
   })
   const pulse = createPulse({
     role,
@@ -116,18 +124,6 @@ export function createSession(options: SessionOptions, events: SessionEvents): S
   const excess = createBudget(MAX_EXCESS_BYTES, budget.parent)
   excess.closeLargest = () => over || events.broken('peer-does-not-read')
   budget.closeLargest = () => reclaimLargest(holders(connections), link.nowMs)
-
-  function checkDrained(): void {
-    if (draining !== 'seen' || over || dialing.count() > 0 || connections.live.size > 0) return
-    draining = 'done'
-    events.drained?.()
-  }
-
-  function drainSeen(): void {
-    if (draining !== 'asked') return
-    draining = 'seen'
-    checkDrained()
-  }
 
   const unixNowMs = (): number => link.nowMs + unixOffsetMs
 
@@ -255,10 +251,7 @@ export function createSession(options: SessionOptions, events: SessionEvents): S
     accept: dialing.accept,
     refuse: dialing.refuse,
     drain() {
-      if (draining !== 'no' || over) return
-      draining = 'asked'
-      control({ type: 'DRAIN' })
-      pulse.probe(drainSeen, link.nowMs, unixNowMs())
+      if (!over) draining.begin()
     },
     pingAnswered: pulse.pingAnswered,
     goAway(reason, deadlineMs, reconnectAfterMs) {

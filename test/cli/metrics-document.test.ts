@@ -11,7 +11,7 @@ import { createClusterMetrics, createFleetMetrics } from '../../src/proxy-server
 import { createClusters } from '../../src/proxy-server/core/clusters.ts'
 import { createEnrolmentMetrics } from '../../src/proxy-server/enrolment-metrics.ts'
 import { createKubernetesMetrics } from '../../src/proxy-server/kubernetes-metrics.ts'
-import { createServerMetrics } from '../../src/proxy-server/metrics.ts'
+import { createServerMetrics } from '../../src/proxy-server/prometheus.ts'
 import { createReplicaMetrics } from '../../src/proxy-server/replicas.ts'
 import { createRevocationMetrics } from '../../src/proxy-server/revocation-metrics.ts'
 import { countWorkers } from '../../src/proxy-server/team-metrics.ts'

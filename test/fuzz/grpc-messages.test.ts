@@ -7,7 +7,7 @@ import { Buffer } from 'node:buffer'
 import t from 'tap'
 import { TunnelError } from '../../src/platform/errors.ts'
 import { grpcDecoder } from '../../src/tunnel/grpc-messages.ts'
-import { decodePacket, encodePacket } from '../../src/tunnel/packet.ts'
+import { decodePacket, encodePacket } from '../../src/tunnel/packet-codec.ts'
 import { createRandom, type Random } from '../platform/random.ts'
 import { randomPacket } from '../tunnel/random-packet.ts'
 

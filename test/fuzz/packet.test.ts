@@ -5,7 +5,7 @@
 import { Buffer } from 'node:buffer'
 import t from 'tap'
 import { TunnelError } from '../../src/platform/errors.ts'
-import { decodePacket, encodePacket, packetBytes } from '../../src/tunnel/packet.ts'
+import { decodePacket, encodePacket, packetBytes } from '../../src/tunnel/packet-codec.ts'
 import { createRandom, type Random } from '../platform/random.ts'
 import { decodeByProtobufjs, encodeByProtobufjs } from '../tunnel/culvert-proto.ts'
 import { randomPacket } from '../tunnel/random-packet.ts'

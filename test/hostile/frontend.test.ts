@@ -8,7 +8,7 @@ import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import t, { type Test } from 'tap'
 import { createAuthority } from '../../src/pki/authority.ts'
-import { encodePacket } from '../../src/tunnel/packet.ts'
+import { encodePacket } from '../../src/tunnel/packet-codec.ts'
 import type { Leaf } from '../integration/certificates.ts'
 import {
   ask,

@@ -6,7 +6,8 @@ import { once } from 'node:events'
 import type { OutgoingHttpHeaders } from 'node:http2'
 import type { Socket } from 'node:net'
 import t from 'tap'
-import { encodePacket, type Packet } from '../../src/tunnel/packet.ts'
+import type { Packet } from '../../src/tunnel/packet.ts'
+import { encodePacket } from '../../src/tunnel/packet-codec.ts'
 import { makePki } from './certificates.ts'
 import {
   askFor,

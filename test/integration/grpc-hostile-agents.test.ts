@@ -3,7 +3,8 @@
  * The witness is a call through an honest agent, which drains, so that new dials go to whoever else is connected.
  */
 import t from 'tap'
-import { encodePacket, type Int64, type Packet } from '../../src/tunnel/packet.ts'
+import type { Int64, Packet } from '../../src/tunnel/packet.ts'
+import { encodePacket } from '../../src/tunnel/packet-codec.ts'
 import { makePki } from './certificates.ts'
 import { eventually } from './deadline.ts'
 import { counts, figure, figureBecomes, SERVER } from './figures.ts'

@@ -4,7 +4,8 @@
  */
 import type { ClientHttp2Session } from 'node:http2'
 import t, { type Test } from 'tap'
-import { encodePacket, type Packet } from '../../src/tunnel/packet.ts'
+import type { Packet } from '../../src/tunnel/packet.ts'
+import { encodePacket } from '../../src/tunnel/packet-codec.ts'
 import { makePki } from './certificates.ts'
 import { event, eventually, within } from './deadline.ts'
 import { counts, figureBecomes, readFigures, SERVER } from './figures.ts'

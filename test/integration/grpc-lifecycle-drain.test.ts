@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto'
 import type { ClientHttp2Session } from 'node:http2'
 import t, { type Test } from 'tap'
-import { encodePacket } from '../../src/tunnel/packet.ts'
+import { encodePacket } from '../../src/tunnel/packet-codec.ts'
 import { makePki } from './certificates.ts'
 import { event, eventually, within } from './deadline.ts'
 import { figureBecomes, SERVER } from './figures.ts'

@@ -6,7 +6,7 @@
 import { connect as connectHttp2 } from 'node:http2'
 import { connect as connectTcp } from 'node:net'
 import { connect as connectTls } from 'node:tls'
-import { encodePacket } from '../../src/tunnel/packet.ts'
+import { encodePacket } from '../../src/tunnel/packet-codec.ts'
 import { grpcMessage } from './wire.ts'
 
 export type LoneFrontend =

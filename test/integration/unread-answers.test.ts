@@ -1,6 +1,6 @@
 /** A peer that makes the server answer on and on, and does not read: it costs itself, and neither memory nor anybody else. */
 import t from 'tap'
-import { encodePacket } from '../../src/tunnel/packet.ts'
+import { encodePacket } from '../../src/tunnel/packet-codec.ts'
 import { makePki } from './certificates.ts'
 import { echoOver, openTunnel } from './client.ts'
 import { counts, figureBecomes } from './figures.ts'

@@ -1,6 +1,7 @@
 /** gRPC by hand over node:http2: one stream of packets, and whatever else a peer may be sent that is not one. */
 import type { ClientHttp2Stream, ServerHttp2Stream } from 'node:http2'
-import { decodePacket, encodePacket, type Packet } from '../../src/tunnel/packet.ts'
+import type { Packet } from '../../src/tunnel/packet.ts'
+import { decodePacket, encodePacket } from '../../src/tunnel/packet-codec.ts'
 import { within } from './deadline.ts'
 
 const PREFIX_BYTES = 5

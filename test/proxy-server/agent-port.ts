@@ -20,7 +20,7 @@ import {
   type AgentListenerOptions,
   createAgentListener,
 } from '../../src/proxy-server/agent-listener.ts'
-import type { AgentStream, AgentStreamOptions } from '../../src/proxy-server/agent-stream.ts'
+import type { AgentStream, AgentStreamOptions } from '../../src/proxy-server/agent-stream-owner.ts'
 import { createBegunMessages } from '../../src/proxy-server/core/begun-messages.ts'
 import { createLaneTokens } from '../../src/proxy-server/lane-tokens.ts'
 import { createBudget } from '../../src/tunnel/budget.ts'

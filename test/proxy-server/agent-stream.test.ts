@@ -1,5 +1,5 @@
 import t from 'tap'
-import type { AgentStream } from '../../src/proxy-server/agent-stream.ts'
+import type { AgentStream } from '../../src/proxy-server/agent-stream-owner.ts'
 import { createClusters } from '../../src/proxy-server/core/clusters.ts'
 import type { Connection } from '../../src/tunnel/connection.ts'
 import { taken } from '../../src/tunnel/receiving.ts'

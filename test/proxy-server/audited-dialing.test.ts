@@ -1,6 +1,6 @@
 import t from 'tap'
 import type { AuditRecord } from '../../src/audit/record.ts'
-import type { AgentStream } from '../../src/proxy-server/agent-stream.ts'
+import type { AgentStream } from '../../src/proxy-server/agent-stream-owner.ts'
 import { auditDials } from '../../src/proxy-server/audited-dialing.ts'
 import type { DialFailure } from '../../src/proxy-server/core/dial-response.ts'
 import type { Dialing } from '../../src/proxy-server/dialing.ts'

@@ -1,6 +1,6 @@
 import { Registry } from 'prom-client'
 import t from 'tap'
-import type { AgentStream } from '../../src/proxy-server/agent-stream.ts'
+import type { AgentStream } from '../../src/proxy-server/agent-stream-owner.ts'
 import { createClusterMetrics, createFleetMetrics, MAX_LABELS } from '../../src/proxy-server/cluster-metrics.ts'
 import { createClusters } from '../../src/proxy-server/core/clusters.ts'
 

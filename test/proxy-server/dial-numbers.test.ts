@@ -1,6 +1,6 @@
 import t from 'tap'
 import { createDialNumbers } from '../../src/proxy-server/dial-numbers.ts'
-import { decodePacket, encodePacket } from '../../src/tunnel/packet.ts'
+import { decodePacket, encodePacket } from '../../src/tunnel/packet-codec.ts'
 
 const COUNT = 5_000 // several fillings of the pool
 

@@ -1,6 +1,6 @@
 import t from 'tap'
 import type { ClusterLimits } from '../../src/clusters/cluster.ts'
-import type { AgentStream } from '../../src/proxy-server/agent-stream.ts'
+import type { AgentStream } from '../../src/proxy-server/agent-stream-owner.ts'
 import type { Failure } from '../../src/proxy-server/core/answers.ts'
 import { createArrivals } from '../../src/proxy-server/core/arrivals.ts'
 import { createClusters } from '../../src/proxy-server/core/clusters.ts'

@@ -1,7 +1,7 @@
 import { getEventListeners } from 'node:events'
 import { createServer } from 'node:net'
 import t from 'tap'
-import type { AgentStream } from '../../src/proxy-server/agent-stream.ts'
+import type { AgentStream } from '../../src/proxy-server/agent-stream-owner.ts'
 import type { Dialing } from '../../src/proxy-server/dialing.ts'
 import { drain, watchDials } from '../../src/proxy-server/draining.ts'
 import { manualClock } from '../platform/manual-clock.ts'

@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap'
-import type { AgentStream } from '../../src/proxy-server/agent-stream.ts'
+import type { AgentStream } from '../../src/proxy-server/agent-stream-owner.ts'
 import type { FleetFact } from '../../src/proxy-server/core/fleet-feed.ts'
 import { createFleetFacts, type FleetFacts } from '../../src/proxy-server/fleet-facts.ts'
 import { type ManualClock, manualClock } from '../platform/manual-clock.ts'

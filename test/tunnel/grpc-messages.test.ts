@@ -9,7 +9,8 @@ import {
   writeData,
   writeMessage,
 } from '../../src/tunnel/grpc-messages.ts'
-import { encodePacket, type Packet } from '../../src/tunnel/packet.ts'
+import type { Packet } from '../../src/tunnel/packet.ts'
+import { encodePacket } from '../../src/tunnel/packet-codec.ts'
 
 const MOST_BYTES = 1_000
 

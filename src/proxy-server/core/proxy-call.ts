@@ -1,70 +1,23 @@
 /**
  * One call of `ProxyService/Proxy`, the frontend of gRPC mode: what its client's packets mean and what the client is told.
  * A client opens one connection with it, and may open several. Numbers mean something inside the call only: a client cannot
- * name what is not its own. Pure: packets, connections and time come in, actions go out.
+ * name what is not its own. Pure: packets, connections and time come in, actions go out (proxy-call-owner.ts).
  * Source: docs/protocol.md section 12; the texts are konnectivity's, its clients look for them.
  */
 import { READ_BYTES } from '../../tunnel/carrier.ts'
 import type { Connection, ConnectionEvents, Ending } from '../../tunnel/connection.ts'
-import type { DialRequest } from '../../tunnel/dials.ts'
 import { close } from '../../tunnel/ending.ts'
 import type { Int64, Packet } from '../../tunnel/packet.ts'
 import { taken } from '../../tunnel/receiving.ts'
 import { leave, send } from '../../tunnel/sending.ts'
+import { createCallNumbers } from './call-numbers.ts'
 import { MAX_TEXT_CHARS } from './dial-response.ts'
+import type { CallActions, ProxyCall } from './proxy-call-owner.ts'
 
-/** A client that sends something about a connection which has just ended does nothing wrong: so many ends are remembered. */
-const REMEMBERED_ENDS = 64
 /** Longest target that is asked for: characters. No name is longer than 253. */
 const MAX_ADDRESS_CHARS = 1_024
 /** What a client may ask an agent to dial by. */
 const PROTOCOLS: ReadonlySet<string> = new Set(['tcp', 'tcp4', 'tcp6'])
-
-export type CallViolation = 'unexpected' | 'unknown-connection' | 'unknown-dial' | 'duplicate-dial' | 'unknown-type'
-
-export type DialOutcome = {
-  readonly connected: (connection: Connection) => ConnectionEvents
-  /** @param final whether the call is worth nothing any more */
-  readonly failed: (text: string, final: boolean) => void
-}
-
-/** What the call does; its owner carries it out. */
-export type CallActions = {
-  /** Dials; one of the two outcomes follows, perhaps at once, unless the returned function cancels. */
-  readonly dial: (request: DialRequest, outcome: DialOutcome) => () => void
-  /** A dial that no agent is asked for. */
-  readonly refused?: ((address: string, text: string) => void) | undefined
-  /** To the client, behind the data before it. */
-  readonly send: (packet: Packet) => void
-  /** To the client. `written` is called, perhaps in pieces, with the bytes that have left. */
-  readonly data: (connectId: Int64, bytes: Uint8Array, written: (bytes: number) => void) => void
-  /** Whether to go on reading what the client sends. */
-  readonly read: (on: boolean) => void
-  /** Calls back when a client that has just been told of its connection has had the time to note it. */
-  readonly noted: (callback: () => void) => void
-  /** Calls back when the frame that is being handled is done with. */
-  readonly later: (callback: () => void) => void
-  readonly violation: (kind: CallViolation) => void
-  /** A connection is there. @returns hears of its end, once */
-  readonly opened: () => (ending: Ending) => void
-  /** Something has ended; perhaps the call is no longer `busy`. */
-  readonly settled: () => void
-  /** A connection broke while the client leaves its bytes lie: the call is cut if they still `lie` there in a while. */
-  readonly hurry: (lie: () => boolean) => void
-  /** Cuts the call: bytes that have not left are given up. */
-  readonly cut: () => void
-}
-
-export type ProxyCall = {
-  readonly receive: (packet: Packet) => void
-  readonly receiveData: (connectId: Int64, bytes: Uint8Array, first: boolean) => void
-  /** The call is over: dials are cancelled, connections closed. @param broken nobody said so: it may have been cut anywhere */
-  readonly ended: (broken: boolean) => void
-  /** Whether a dial or a connection is under way, or bytes of one. */
-  readonly busy: () => boolean
-  /** New dials are refused from now on. */
-  readonly drain: () => void
-}
 
 type Joined = {
   /** By which the client knows it. */
@@ -91,10 +44,9 @@ type Joined = {
 export function createProxyCall(actions: CallActions): ProxyCall {
   const dials = new Map<Int64, () => void>() // by random, what cancels it
   const joined = new Map<Int64, Joined>() // by id
-  const ends = new Set<Int64>()
+  const numbers = createCallNumbers((id) => joined.has(id))
   let dialled = false
   let pinned: Int64 = 0 // the one connection that the client sends to
-  let ownId = 0 // the last number given out instead of an agent's
   let serving = true // else what comes is counted and ignored until the client ends the call
   let draining = false
   let over = false
@@ -138,7 +90,7 @@ export function createProxyCall(actions: CallActions): ProxyCall {
   function connected(random: Int64, connection: Connection): ConnectionEvents {
     dials.delete(random)
     const one: Joined = {
-      id: freeId(connection.id),
+      id: numbers.free(connection.id),
       random,
       connection,
       closed: actions.opened(),
@@ -167,13 +119,6 @@ export function createProxyCall(actions: CallActions): ProxyCall {
       giveUp: actions.cut,
       over: (ending) => closed(one, ending),
     }
-  }
-
-  /** The agent's own number, as konnectivity has it; two agents may have chosen the same. */
-  function freeId(wanted: Int64): Int64 {
-    let id = wanted
-    while (joined.has(id) || ends.has(id)) id = ++ownId
-    return id
   }
 
   function forward(one: Joined, bytes: Uint8Array): void {
@@ -226,8 +171,7 @@ export function createProxyCall(actions: CallActions): ProxyCall {
   /** Nobody has to be told of it any more. */
   function forgetEnded(one: Joined): void {
     if (!one.ending || !joined.delete(one.id)) return
-    ends.add(one.id)
-    if (ends.size > REMEMBERED_ENDS) for (const oldest of ends) if (ends.delete(oldest)) break
+    numbers.ended(one.id)
     if (!over && one.ending.kind === 'reset' && one.unsent > 0) actions.hurry(() => one.unsent > 0)
     actions.settled()
   }
@@ -252,7 +196,7 @@ export function createProxyCall(actions: CallActions): ProxyCall {
       return tellClosed(one, '') // at once, as close(2) of a socket: what the client sent is on its way
     }
     actions.send({ type: 'CLOSE_RSP', error: 'Unknown connectID', connectId: id })
-    if (!ends.has(id)) actions.violation('unknown-connection')
+    if (!numbers.hasEnded(id)) actions.violation('unknown-connection')
   }
 
   /** The client has given up a dial, which may just have succeeded. */
@@ -296,7 +240,7 @@ export function createProxyCall(actions: CallActions): ProxyCall {
     if (pinned === 0) pinned = id
     else if (pinned !== id) return mismatch(id)
     const one = joined.get(id)
-    if (!one) return first && !ends.has(id) ? actions.violation('unknown-connection') : undefined
+    if (!one) return first && !numbers.hasEnded(id) ? actions.violation('unknown-connection') : undefined
     release(one)
     if (one.told) return
     let readOn = true

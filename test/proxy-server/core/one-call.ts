@@ -1,7 +1,8 @@
 /** One call of gRPC mode with real sessions behind it and its owner written down, for stories about what a client is told. */
 import { Buffer } from 'node:buffer'
 import { dialErrorText } from '../../../src/proxy-server/core/dial-response.ts'
-import { createProxyCall, type ProxyCall } from '../../../src/proxy-server/core/proxy-call.ts'
+import { createProxyCall } from '../../../src/proxy-server/core/proxy-call.ts'
+import type { ProxyCall } from '../../../src/proxy-server/core/proxy-call-owner.ts'
 import type { Ending } from '../../../src/tunnel/connection.ts'
 import type { Extensions } from '../../../src/tunnel/extensions.ts'
 import type { Int64, Packet } from '../../../src/tunnel/packet.ts'

@@ -2,7 +2,7 @@
  * The server of the model: agents, each with a world of its own (two sessions, carriers, targets), the real dialing over
  * them, and clients. Its steps are those of all of them; time is one.
  */
-import type { AgentStream } from '../../../../src/proxy-server/agent-stream.ts'
+import type { AgentStream } from '../../../../src/proxy-server/agent-stream-owner.ts'
 import { createDialing, type Dialing } from '../../../../src/proxy-server/dialing.ts'
 import { type ManualClock, manualClock } from '../../../platform/manual-clock.ts'
 import type { Random } from '../../../platform/random.ts'

@@ -1,5 +1,6 @@
 import t from 'tap'
-import { createServerMetrics, type ServerState } from '../../src/proxy-server/metrics.ts'
+import type { ServerState } from '../../src/proxy-server/metrics.ts'
+import { createServerMetrics } from '../../src/proxy-server/prometheus.ts'
 import { expose } from '../platform/exposition.ts'
 
 const KONNECTIVITY = 'konnectivity_network_proxy_server_'

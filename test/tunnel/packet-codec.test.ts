@@ -1,6 +1,7 @@
 import { Buffer } from 'node:buffer'
 import t from 'tap'
-import { createPacketCount, decodePacket, encodePacket, type Packet, packetBytes } from '../../src/tunnel/packet.ts'
+import { createPacketCount, type Packet } from '../../src/tunnel/packet.ts'
+import { decodePacket, encodePacket, packetBytes } from '../../src/tunnel/packet-codec.ts'
 import {
   encodeByProtobufjs,
   ourName,
