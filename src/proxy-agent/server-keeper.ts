@@ -6,6 +6,7 @@
 import type { Clock } from '../platform/clock.ts'
 import type { Log } from '../platform/log.ts'
 import { createWarnings } from '../platform/repeats.ts'
+import { MAX_LISTED_STREAMS } from '../tunnel/server-list.ts'
 import { hostPort } from './core/go-errors.ts'
 import type { Place, ReplicaLists } from './core/replica-lists.ts'
 import type { HostIndex, ServerSet } from './core/server-set.ts'
@@ -45,6 +46,9 @@ export type ServerKeeper = {
 /** Replicas that are warned of at a time, besides the hosts. */
 const MAX_WARNED_PLACES = 500
 
+const FOREIGN = 'replica is at another address than the hosts: see --follow-replica-addresses'
+const OVER_MANY = `replica is one too many for an agent, which holds ${MAX_LISTED_STREAMS} streams at most`
+
 type Seeker = {
   readonly look: () => void
   /** For good. */
@@ -64,8 +68,9 @@ export function createServerKeeper(deps: KeeperDeps): ServerKeeper {
 
   /** Seeks what the servers of a host list, and no more what they do not. */
   function follow(origin: HostIndex): void {
-    const wanted = lists.wanted(origin)
+    const { places: wanted, foreign, overMany } = lists.wanted(origin)
     const sought = places[origin]!
+    servers.listPartly(origin, foreign.length + overMany.length > 0)
     for (const [key, { host, seeker }] of sought) {
       if (wanted.has(key)) continue
       sought.delete(key)
@@ -78,13 +83,8 @@ export function createServerKeeper(deps: KeeperDeps): ServerKeeper {
       if (known) known.update(place)
       else sought.set(key, seek(place))
     }
-    for (const address of lists.skipped(origin)) {
-      warnings.warn(
-        address,
-        { address },
-        'replica is at another address than the hosts: see --follow-replica-addresses',
-      )
-    }
+    for (const address of foreign) warnings.warn(address, { address }, FOREIGN)
+    for (const replica of overMany) warnings.warn(replica, { replica }, OVER_MANY)
     leaveSurplus()
   }
 
@@ -108,10 +108,11 @@ export function createServerKeeper(deps: KeeperDeps): ServerKeeper {
   /** Who is of no listed replica goes when all of those are held: make before break. */
   function leaveSurplus(): void {
     if (state !== 'running') return
-    for (let link = servers.surplus(lists.tells); link; link = servers.surplus(lists.tells)) {
+    for (let link = servers.surplus(lists.mayLeave); link; link = servers.surplus(lists.mayLeave)) {
       log.info({ server_id: link.serverId }, 'leaves a server that is of no listed replica')
       servers.dismiss(link)
       link.drain()
+      for (const origin of hosts.keys()) if (lists.forget(origin, link)) follow(origin)
     }
   }
 

@@ -3,6 +3,7 @@ import { createReplicaLists } from '../../src/proxy-agent/core/replica-lists.ts'
 import { createServerSet } from '../../src/proxy-agent/core/server-set.ts'
 import type { Link, LinkEvents } from '../../src/proxy-agent/link-owner.ts'
 import { createServerKeeper, type ServerKeeper } from '../../src/proxy-agent/server-keeper.ts'
+import type { ListedServer } from '../../src/tunnel/packet.ts'
 import { manualClock } from '../platform/manual-clock.ts'
 import { recordedLog } from '../platform/recorded-log.ts'
 
@@ -16,7 +17,7 @@ type TestLink = Link & {
   readonly answer: (serverId: string, count?: number) => void
   readonly leave: (reconnectAfterMs: number) => void
   readonly drained: () => void
-  readonly list: (...ids: string[]) => void
+  readonly list: (...replicas: (string | Partial<ListedServer>)[]) => void
   readonly gone: (reason?: string) => void
 }
 
@@ -43,10 +44,13 @@ function testLink(host: number, events: LinkEvents, name?: string): TestLink {
     },
     leave: (reconnectAfterMs) => events.leaving(link, reconnectAfterMs),
     drained: () => events.drained(link),
-    list(...ids) {
+    list(...replicas) {
       lists = true
-      const replicas = ids.map((id) => ({ id, address: '', serverName: `${id}.example`, workers: 1 }))
-      events.listed(link, replicas)
+      const all = replicas.map((given) => (typeof given === 'string' ? { id: given } : given))
+      events.listed(
+        link,
+        all.map(({ id = '', address = '', workers = 1 }) => ({ id, address, serverName: `${id}.example`, workers })),
+      )
     },
     gone: (reason = 'the connection closed') => events.gone(link, reason, connected),
   }
@@ -568,6 +572,58 @@ t.test('does not heed the list of a server that it holds already', async (t) => 
   t.match(named('b').asked, [/duplicate/])
   named('b').list('a', 'z')
   t.notOk(asks().includes('z.example'))
+})
+
+t.test('leaves nobody for being at an address that it does not go to', async (t) => {
+  const { clock, log, links, servers, keeper } = setup()
+  keeper.start()
+  const list = ['a', { id: 'b', address: '192.0.2.1:1' }, { id: 'c', address: '192.0.2.2:1' }]
+  for (const id of ['a', 'b', 'c']) {
+    links.at(-1)!.answer(id, 3)
+    links.at(-1)!.list(...list)
+    clock.advance(1_050)
+  }
+  clock.advance(60_000)
+  t.strictSame(
+    links.map(({ asked }) => asked),
+    [[], [], []],
+  )
+  t.equal(servers.knownCount(), 3)
+  t.equal(log.messages('warn').filter((message) => message.includes('--follow-replica-addresses')).length, 2)
+})
+
+t.test('what a replica lists counts no more when it has been left', async (t) => {
+  const { first, named, asks, servers } = listing('a', 'b', 'c', 'e')
+  for (const id of ['b', 'c', 'e']) {
+    named(id).answer(id)
+    named(id).list('b', 'c')
+  }
+  first.list('b', 'c', 'e')
+  t.strictSame(first.asked, ['drain'])
+  t.strictSame(named('e').asked, ['drain'], 'at once: nobody else lists it')
+  for (const id of ['b', 'c']) named(id).list('c', 'd')
+  named('d').answer('d')
+  t.strictSame(named('b').asked, ['drain'], 'the first one does not hold it back')
+  named('b').gone()
+  t.equal(servers.all().filter(({ serverId }) => serverId === 'b').length, 0)
+  t.equal(asks().filter((name) => name === 'b.example').length, 1)
+})
+
+t.test('leaves no server because its own list alone does not name it', async (t) => {
+  const { clock, first, named, asks } = listing('b', 'c')
+  named('b').answer('b')
+  named('c').answer('c')
+  clock.advance(60_000)
+  t.strictSame(first.asked, [])
+  t.strictSame(asks(), ['b.example', 'c.example'])
+  named('b').list('b', 'c')
+  t.strictSame(first.asked, ['drain'], 'another one says so too')
+})
+
+t.test('says which replicas are more than it may hold', async (t) => {
+  const { first, log } = connected()
+  first.list({ id: 'a', workers: 64 }, { id: 'b', workers: 64 }, { id: 'c', workers: 64 }, { id: 'd', workers: 64 })
+  t.ok(log.messages('warn').includes('replica is one too many for an agent, which holds 250 streams at most'))
 })
 
 t.test('drains and stops replicas as it does hosts', async (t) => {

@@ -32,13 +32,24 @@ export type PlaceOptions = {
 export type ReplicaLists<S> = {
   /** @param list checked; `none`: this server tells of none */
   readonly told: (origin: HostIndex, server: S, list: readonly ListedServer[] | 'none') => void
-  readonly tells: (server: S) => boolean
+  /**
+   * Whether it lists replicas, and another server of its host does too. One that lists nothing is never in the way, and a list that
+   * does not name who tells it may be wrong: that server alone is not believed.
+   */
+  readonly mayLeave: (server: S) => boolean
   /** It has gone, or is about to. @returns whether it had told anything */
   readonly forget: (origin: HostIndex, server: S) => boolean
+  readonly wanted: (origin: HostIndex) => Wanted
+}
+
+/** What the lists that count for a host come to. */
+export type Wanted = {
   /** By what they are reached; empty where no server of this host tells of any. */
-  readonly wanted: (origin: HostIndex) => ReadonlyMap<string, Place>
-  /** Of the lists that count, what is at an address that we do not go to. */
-  readonly skipped: (origin: HostIndex) => readonly string[]
+  readonly places: ReadonlyMap<string, Place>
+  /** Listed addresses that we do not go to. */
+  readonly foreign: readonly string[]
+  /** Ids of replicas beyond the streams that an agent holds. */
+  readonly overMany: readonly string[]
 }
 
 export function createReplicaLists<S>({ hosts, follows }: PlaceOptions): ReplicaLists<S> {
@@ -53,13 +64,16 @@ export function createReplicaLists<S>({ hosts, follows }: PlaceOptions): Replica
     return address === '' ? own : (readServerAddress(address, own.port) ?? own)
   }
 
+  const lister = (told: (typeof lists)[number], server: S): boolean => Array.isArray(told.get(server))
+
   return {
     told(origin, server, list) {
       lists[origin]!.delete(server) // the latest counts where two say something else of the same replica
       lists[origin]!.set(server, list)
       last[origin] = [...lists[origin]!.values()].flatMap((one) => (one === 'none' ? [] : one))
     },
-    tells: (server) => lists.some((told) => Array.isArray(told.get(server))),
+    mayLeave: (server) =>
+      lists.some((told) => lister(told, server) && [...told.keys()].some((one) => one !== server && lister(told, one))),
     forget(origin, server) {
       if (!lists[origin]!.delete(server)) return false
       if (lists[origin]!.size > 0)
@@ -68,18 +82,21 @@ export function createReplicaLists<S>({ hosts, follows }: PlaceOptions): Replica
     },
     wanted(origin) {
       const places = new Map<string, Place>()
+      const foreign = new Set<string>()
+      const overMany = new Set<string>()
       let streams = 0
       for (const server of last[origin]!) {
         const address = addressOf(origin, server)
         const key = `${server.serverName} ${hostPort(address.host, address.port)}`
         const before = places.get(key)?.workers ?? 0
-        if (!goesTo(address) || streams - before + server.workers > MAX_LISTED_STREAMS) continue
-        streams += server.workers - before
-        places.set(key, { origin, id: server.id, address, serverName: server.serverName, workers: server.workers })
+        if (!goesTo(address)) foreign.add(server.address)
+        else if (streams - before + server.workers > MAX_LISTED_STREAMS) overMany.add(server.id)
+        else {
+          streams += server.workers - before
+          places.set(key, { origin, id: server.id, address, serverName: server.serverName, workers: server.workers })
+        }
       }
-      return places
+      return { places, foreign: [...foreign], overMany: [...overMany] }
     },
-    skipped: (origin) =>
-      last[origin]!.filter((server) => !goesTo(addressOf(origin, server))).map(({ address }) => address),
   }
 }

@@ -58,11 +58,16 @@ export type ServerSet<S extends HeldServer> = {
   /** The replica is listed no more. Who is held there stays until `surplus` names it. */
   readonly removePlace: (host: HostIndex) => void
   /**
+   * Whether the servers of a host list replicas besides that are no places, since we do not go there. Anybody who is held through the
+   * host may be one of those: it goes by what its servers count, as if they listed nothing.
+   */
+  readonly listPartly: (host: HostIndex, partly: boolean) => void
+  /**
    * One that is of no replica which is listed, when every replica that is has all of its servers held: it may go.
    *
-   * @param tells whether the server lists replicas: one that does not is never in the way
+   * @param mayLeave whether anybody but itself says so: a server that lists nothing is never in the way
    */
-  readonly surplus: (tells: (server: S) => boolean) => S | undefined
+  readonly surplus: (mayLeave: (server: S) => boolean) => S | undefined
   /** We leave it, in good order. */
   readonly dismiss: (server: S) => void
   /** Until the next look at that host: milliseconds. @param random from 0 up to, not including, 1 */
@@ -82,6 +87,8 @@ export type ServerSetOptions = BackoffLimits & {
 type Host = {
   /** None: a host that the agent was told of. */
   place?: ReplicaPlace
+  /** See `listPartly`. */
+  isPartlyListed: boolean
   /** Attempts in a row that nobody answered. */
   failures: number
   /** Servers in a row that were kept here and did not stay. */
@@ -107,6 +114,7 @@ export function createServerSet<S extends HeldServer>(options: ServerSetOptions)
   const held = new Map<string, Held<S>>()
   const leaving = new Set<S>()
   const newHost = (): Host => ({
+    isPartlyListed: false,
     failures: 0,
     flaps: 0,
     repeats: 0,
@@ -119,8 +127,13 @@ export function createServerSet<S extends HeldServer>(options: ServerSetOptions)
 
   const places = (): [HostIndex, ReplicaPlace][] =>
     [...hosts].flatMap(([index, { place }]) => (place ? [[index, place]] : []))
-  const isReached = (host: HostIndex): boolean => [...held.values()].some(({ reachedBy }) => reachedBy.has(host))
-  const hasPlaces = (host: HostIndex): boolean => places().some(([, { origin }]) => origin === host)
+  /** The host, and what its servers have listed. */
+  const waysOf = (host: HostIndex): Set<HostIndex> =>
+    new Set([host, ...places().flatMap(([index, { origin }]) => (origin === host ? [index] : []))])
+  function isReached(host: HostIndex): boolean {
+    const ways = waysOf(host)
+    return [...held.values()].some(({ reachedBy }) => !ways.isDisjointFrom(reachedBy))
+  }
 
   /** What another replica is called does not count for this one: its name may lead astray. Several hosts may list the same one. */
   function heldAt(host: HostIndex): number {
@@ -133,11 +146,11 @@ export function createServerSet<S extends HeldServer>(options: ServerSetOptions)
 
   const isFull = ([host, { workers }]: [HostIndex, ReplicaPlace]): boolean => heldAt(host) >= workers
 
-  /** Hosts that the agent was told of and whose servers list nothing, and all that are held through one of them. */
+  /** Hosts that the agent was told of and whose servers list nothing, or not all. */
   const unlistedHosts = (): [HostIndex, Host][] =>
-    [...hosts].filter(([index, { place }]) => !place && !hasPlaces(index))
+    [...hosts].filter(([index, host]) => !host.place && (host.isPartlyListed || waysOf(index).size === 1))
   function unlistedHeld(): number {
-    const unlisted = new Set(unlistedHosts().map(([index]) => index))
+    const unlisted = new Set(unlistedHosts().flatMap(([index]) => [...waysOf(index)]))
     return [...held.values()].filter(({ reachedBy }) => !unlisted.isDisjointFrom(reachedBy)).length
   }
 
@@ -183,8 +196,8 @@ export function createServerSet<S extends HeldServer>(options: ServerSetOptions)
       const place = hosts.get(host)?.place
       if (place) return !isFull([host, place])
       if (!hosts.has(host)) return false
-      if (hasPlaces(host)) return !isReached(host) && !places().some(([at, it]) => it.origin === host && isReached(at))
-      return forever || !isReached(host) || unlistedHeld() < unlistedCount()
+      if (!isReached(host)) return true
+      return unlistedHosts().some(([index]) => index === host) && (forever || unlistedHeld() < unlistedCount())
     },
     connected(index, server, serverCount, nowMs) {
       const { serverId } = server
@@ -228,7 +241,12 @@ export function createServerSet<S extends HeldServer>(options: ServerSetOptions)
     knownCount() {
       const listed = places()
       if (listed.length === 0) return unlistedCount()
-      return unlistedHeld() + listed.reduce((sum, [, { workers }]) => sum + workers, 0)
+      const workers = new Map<string, number>()
+      for (const [, place] of listed) workers.set(place.id, Math.max(place.workers, workers.get(place.id) ?? 0))
+      const named = new Set(listed.map(([index]) => index))
+      const unnamed = [...held.values()].filter(({ reachedBy }) => named.isDisjointFrom(reachedBy)).length
+      const known = [...workers.values()].reduce((sum, count) => sum + count, unnamed)
+      return unlistedHosts().length > 0 ? Math.max(known, unlistedCount()) : known
     },
     addPlace(place) {
       const index = nextIndex++
@@ -246,11 +264,16 @@ export function createServerSet<S extends HeldServer>(options: ServerSetOptions)
       hosts.delete(index)
       for (const { reachedBy } of held.values()) reachedBy.delete(index)
     },
-    surplus(tells) {
+    listPartly(index, partly) {
+      const host = hosts.get(index)
+      if (host) host.isPartlyListed = partly
+    },
+    surplus(mayLeave) {
       const listed = places()
       if (listed.length === 0 || !listed.every(isFull)) return undefined
       const kept = new Set([...listed, ...unlistedHosts()].map(([index]) => index))
-      return [...held.values()].find(({ server, reachedBy }) => kept.isDisjointFrom(reachedBy) && tells(server))?.server
+      return [...held.values()].find(({ server, reachedBy }) => kept.isDisjointFrom(reachedBy) && mayLeave(server))
+        ?.server
     },
     dismiss(server) {
       if (held.get(server.serverId)?.server !== server) return

@@ -12,21 +12,22 @@ const server = (id: string, more: Partial<ListedServer> = {}): ListedServer => (
 })
 const lists = (follows = false, hosts = [HUB, { host: 'other.example', port: 443 }]): ReplicaLists<string> =>
   createReplicaLists({ hosts, follows })
-const ids = (all: ReplicaLists<string>, origin = 0): string[] => [...all.wanted(origin).values()].map(({ id }) => id)
+const ids = (all: ReplicaLists<string>, origin = 0): string[] =>
+  [...all.wanted(origin).places.values()].map(({ id }) => id)
 
 t.test('wants nothing before a server tells of replicas, and nothing by one that tells of none', async (t) => {
   const all = lists()
   t.strictSame(ids(all), [])
   all.told(0, 'stock', 'none')
   t.strictSame(ids(all), [])
-  t.notOk(all.tells('stock'))
+  t.notOk(all.mayLeave('stock'))
 })
 
 t.test('reaches each replica by its name, at the address of the host', async (t) => {
   const all = lists()
   all.told(1, 's', [server('a', { workers: 2 })])
   t.strictSame(
-    [...all.wanted(1)],
+    [...all.wanted(1).places],
     [
       [
         'a.example other.example:443',
@@ -35,7 +36,6 @@ t.test('reaches each replica by its name, at the address of the host', async (t)
     ],
   )
   t.strictSame(ids(all, 0), [], 'the lists of each host are its own')
-  t.ok(all.tells('s'))
 })
 
 t.test('wants what any server lists', async (t) => {
@@ -46,7 +46,7 @@ t.test('wants what any server lists', async (t) => {
   all.told(0, 'a', [server('a')])
   t.strictSame(ids(all).sort(), ['a', 'c'], 'a server that says something else has said nothing before')
   all.told(0, 'b', [server('a', { workers: 3 })])
-  t.equal(all.wanted(0).get('a.example hub.example:8091')?.workers, 3, 'the latest says how many workers')
+  t.equal(all.wanted(0).places.get('a.example hub.example:8091')?.workers, 3, 'the latest says how many workers')
 })
 
 t.test('what a server listed goes with it, and stays while nobody else is there', async (t) => {
@@ -62,21 +62,36 @@ t.test('what a server listed goes with it, and stays while nobody else is there'
   t.strictSame(ids(all), [], 'somebody does')
 })
 
+t.test('a server may be left when another one of its host lists replicas besides', async (t) => {
+  const all = lists()
+  all.told(0, 'a', [server('b')])
+  t.notOk(all.mayLeave('a'), 'nobody else says so')
+  all.told(0, 'b', 'none')
+  all.told(1, 'c', [server('c')])
+  t.strictSame(['a', 'b'].map(all.mayLeave), [false, false])
+  all.told(0, 'b', [server('b')])
+  t.strictSame(['a', 'b', 'c', 'unknown'].map(all.mayLeave), [true, true, false, false])
+})
+
 t.test('goes to no other address than those of its hosts, unless it follows', async (t) => {
   const there = [server('a', { address: 'OTHER.example:443' }), server('b', { address: 'hub.example' })]
   const elsewhere = [server('c', { address: '192.0.2.1:1' }), server('d', { address: 'hub.example:1' })]
   const stays = lists()
   stays.told(0, 's', [...there, ...elsewhere])
   t.strictSame(ids(stays), ['a', 'b'])
-  t.strictSame(stays.skipped(0), ['192.0.2.1:1', 'hub.example:1'])
+  t.match(stays.wanted(0), { foreign: ['192.0.2.1:1', 'hub.example:1'], overMany: [] })
   const follows = lists(true)
   follows.told(0, 's', elsewhere)
-  t.match([...follows.wanted(0).values()], [{ address: { host: '192.0.2.1', port: 1 } }, { address: { port: 1 } }])
-  t.strictSame(follows.skipped(0), [])
+  t.match(
+    [...follows.wanted(0).places.values()],
+    [{ address: { host: '192.0.2.1', port: 1 } }, { address: { port: 1 } }],
+  )
+  t.strictSame(follows.wanted(0).foreign, [])
 })
 
 t.test('many servers together ask for no more streams than one list may', async (t) => {
   const all = lists()
   for (let one = 0; one < 10; one++) all.told(0, `s-${one}`, [server(`a-${one}`, { workers: 50 })])
   t.strictSame(ids(all), ['a-0', 'a-1', 'a-2', 'a-3', 'a-4'])
+  t.strictSame(all.wanted(0).overMany, ['a-5', 'a-6', 'a-7', 'a-8', 'a-9'])
 })

@@ -33,7 +33,32 @@ t.test('two hosts that lead to the same replicas want each of them once', async 
   const all = [0, 1].flatMap((origin) => ['a', 'b'].map((id) => servers.addPlace(place(id, 1, origin))))
   t.strictSame(all.map(servers.wants), [false, false, false, false])
   t.equal(servers.surplus(always), undefined)
+  t.equal(servers.knownCount(), 2)
 })
+
+t.test(
+  'whom a list names that we do not go to may be anybody: the host is asked as ever, and nobody of it left',
+  async (t) => {
+    const servers = set()
+    const [a, b, c] = ['a', 'b', 'c'].map(server) as [HeldServer, HeldServer, HeldServer]
+    servers.connected(0, a, 3, 0)
+    servers.listPartly(0, true)
+    const atA = servers.addPlace(place('a'))
+    t.equal(servers.knownCount(), 3)
+    servers.connected(0, b, 3, 0)
+    t.ok(servers.wants(0), 'three are said to be there')
+    servers.connected(0, c, 3, 0)
+    t.strictSame([0, atA].map(servers.wants), [false, false])
+    t.equal(servers.surplus(always), undefined, 'b and c may be those that were passed over')
+    t.equal(servers.knownCount(), 3)
+    servers.gone(a, 0)
+    t.strictSame([0, atA].map(servers.wants), [true, true])
+    servers.connected(atA, server('a'), 3, 0)
+    t.notOk(servers.wants(0), 'one that is held by its name is one of the three')
+    servers.listPartly(0, false)
+    t.equal(servers.surplus(always), b, 'the list says all again')
+  },
+)
 
 t.test('wants its own host again when nobody is held', async (t) => {
   const { servers, a, atA, atB } = three()
