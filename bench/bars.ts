@@ -77,6 +77,9 @@ export const bars: readonly Bar[] = [
     ),
     throughDoor(`CONNECT, request, close, 16 at a time, ${who}`, 0.7),
   ]),
+  ...['download', 'upload'].flatMap((direction) =>
+    ['1 connection', '8 connections'].map((count) => throughDoor(`50 ms, 0 % lost, ${direction}, ${count}`, 0.85)),
+  ),
   ...['TLS', 'Unix socket'].map((kind) =>
     bar('workers', `32 at a time, ${kind}, by workers`, 'rate', { peer: '2 workers', must: least(1.2) }),
   ),

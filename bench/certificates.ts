@@ -4,10 +4,10 @@ import { join } from 'node:path'
 import { createAuthority } from '../src/pki/authority.ts'
 import { issueLeaf, type LeafRequest } from '../src/pki/leaf.ts'
 import type { Certificates, KeyPair } from './peers/peer.ts'
-import { HUB_ADDRESS } from './places.ts'
+import { FAR_HUB_NAME, HUB_ADDRESS } from './places.ts'
 
 export const CLUSTER = 'default'
-const addresses = { dnsNames: ['localhost'], ipAddresses: ['127.0.0.1', HUB_ADDRESS] }
+const addresses = { dnsNames: ['localhost', FAR_HUB_NAME], ipAddresses: ['127.0.0.1', HUB_ADDRESS] }
 
 /** Writes into `folder`. */
 export async function makeCertificates(folder: string): Promise<Certificates> {

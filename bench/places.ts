@@ -1,6 +1,9 @@
 /** Where the processes of a measurement run: all on this machine, or on two ends of a long way. */
 import { execFile, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { promisify } from 'node:util'
 import { program } from '../test/programs/programs.ts'
@@ -14,14 +17,20 @@ export type Place = {
   readonly address: string
 }
 /** The load and the server are in `hub`, the agent and its targets in `cell`. */
-export type Places = { readonly hub: Place; readonly cell: Place }
+export type Places = {
+  readonly hub: Place
+  readonly cell: Place
+  /** By which the cell finds the hub; in the certificate of the server. */
+  readonly hubName: string
+}
 
 export const here: Place = { enter: [], address: '127.0.0.1' }
-export const oneMachine: Places = { hub: here, cell: here }
+export const oneMachine: Places = { hub: here, cell: here, hubName: 'localhost' }
 
 /** Of the range that is meant for benchmarks (RFC 2544), so that it is nobody's. */
 export const HUB_ADDRESS = '198.18.0.1'
 const CELL_ADDRESS = '198.18.0.2'
+export const FAR_HUB_NAME = 'hub.bench.example'
 const MTU_BYTES = 1_400
 const READY_DEADLINE_MS = 10_000
 
@@ -77,14 +86,25 @@ export async function openWan({ roundTripMs, loss }: WanPath): Promise<Places & 
     await ip('-n', namespace, 'address', 'add', `${address}/30`, 'dev', device)
     await ip('-n', namespace, 'link', 'set', device, 'mtu', String(MTU_BYTES), 'txqueuelen', '5000', 'up')
   }
+  const folder = mkdtempSync(join(tmpdir(), 'culvert-bench-hosts-'))
+  stack.defer(() => rmSync(folder, { recursive: true }))
+  const hosts = join(folder, 'hosts')
+  writeFileSync(hosts, `127.0.0.1 localhost\n${HUB_ADDRESS} ${FAR_HUB_NAME}\n`)
   const enter = (namespace: string): readonly string[] => ['nsenter', `--net=/run/netns/${namespace}`]
   const kept = stack.move()
   return {
     hub: { enter: enter(hub), address: HUB_ADDRESS },
-    cell: { enter: enter(cell), address: CELL_ADDRESS },
+    cell: { enter: [...enter(cell), ...withHosts(hosts)], address: CELL_ADDRESS },
+    hubName: FAR_HUB_NAME,
     [Symbol.asyncDispose]: () => kept.disposeAsync(),
   }
 }
+
+/** What is run knows the names of this file, and nobody else does. */
+const withHosts = (file: string): readonly string[] => [
+  ...['unshare', '--mount', 'sh', '-c', 'mount --bind "$0" /etc/hosts && exec "$@"'],
+  file,
+]
 
 function ip(...args: string[]): Promise<unknown> {
   return promisify(execFile)('ip', args)

@@ -90,10 +90,8 @@ export async function untilReady(
 /** Whether an HTTP endpoint on a place's loopback answers 200; nobody listening is a no. */
 export async function answersOk({ enter }: Place, port: number, path: string): Promise<boolean> {
   try {
-    const [command, ...args] = enter
-    if (command !== undefined) {
-      const ask = `process.exit((await fetch('http://127.0.0.1:${port}${path}')).ok ? 0 : 1)`
-      await promisify(execFile)(command, [...args, process.execPath, '--input-type=module', '-e', ask])
+    if (enter.length > 0) {
+      await runIn(enter, `process.exit((await fetch('http://127.0.0.1:${port}${path}')).ok ? 0 : 1)`)
       return true
     }
     const response = await fetch(`http://127.0.0.1:${port}${path}`, { signal: AbortSignal.timeout(1000) })
@@ -102,6 +100,21 @@ export async function answersOk({ enter }: Place, port: number, path: string): P
   } catch {
     return false
   }
+}
+
+/** Whether somebody takes connections there, on loopback. */
+export async function accepts({ enter }: Place, port: number): Promise<boolean> {
+  const connect = `(await import('node:net')).connect(${port}, '127.0.0.1').once('connect', () => process.exit())`
+  return runIn(enter, connect).then(
+    () => true,
+    () => false,
+  )
+}
+
+/** @throws Error when it does not end with 0 */
+function runIn(enter: Place['enter'], script: string): Promise<unknown> {
+  const [command, ...args] = [...enter, process.execPath, '--input-type=module', '-e', script]
+  return promisify(execFile)(command!, args)
 }
 
 /** A program leads a group of its own: what it may have started ends with it. */

@@ -3,15 +3,11 @@
  * door passes them on by name and protocol as docs/front-door.md has it. Frontends over a Unix socket do not pass it. What a
  * door costs shows beside `ours`; its own processor time is in neither figure of the two programs.
  */
-import { oneMachine } from '../places.ts'
 import type { RunningProgram } from '../processes.ts'
-import { Skipped } from '../skipped.ts'
 import { culvert } from './culvert.ts'
 import { pair, type RunningServer } from './pair.ts'
 import type { Peer, PeerStart } from './peer.ts'
 
-/** In the certificate of the server, and resolved by every machine. */
-export const HUB_NAME = 'localhost'
 /** Where nobody listens. */
 export const NOBODY = '127.0.0.1:9'
 
@@ -28,7 +24,6 @@ export function through(name: string, what: string, startDoor: StartDoor): Peer 
 }
 
 async function serveBehind(how: PeerStart, startDoor: StartDoor): Promise<RunningServer> {
-  if (how.places !== oneMachine) throw new Skipped('a front door stays on one machine')
   await using stack = new AsyncDisposableStack()
   const server = stack.use(await culvert.server.start(how))
   const clients = server.port === 0 ? NOBODY : `127.0.0.1:${server.port}`
@@ -38,7 +33,7 @@ async function serveBehind(how: PeerStart, startDoor: StartDoor): Promise<Runnin
     ...server,
     port: door.port,
     agentPort: door.port,
-    hubName: HUB_NAME,
+    hubName: how.places.hubName,
     assertRunning() {
       server.assertRunning()
       door.assertRunning()

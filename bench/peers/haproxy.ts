@@ -1,12 +1,11 @@
 /** HAProxy as the front door, by the configuration of docs/front-door.md: what those have who had one before. */
 import { writeFileSync } from 'node:fs'
-import { connect } from 'node:net'
 import { join } from 'node:path'
 import { freePort } from '../../test/programs/free-port.ts'
 import { haproxyConfig, hasHaproxy } from '../../test/programs/haproxy.ts'
-import { startProgram, untilReady } from '../processes.ts'
+import { accepts, startProgram, untilReady } from '../processes.ts'
 import { Skipped } from '../skipped.ts'
-import { type Behind, type Door, HUB_NAME, NOBODY, through } from './front-door.ts'
+import { type Behind, type Door, NOBODY, through } from './front-door.ts'
 import type { PeerStart } from './peer.ts'
 
 const NAME = 'haproxy'
@@ -17,8 +16,8 @@ async function startHaproxy({ folder, places }: PeerStart, { agents, clients }: 
   if (!(await hasHaproxy())) throw new Skipped('haproxy is not installed')
   const [config, port] = [join(folder, 'haproxy.cfg'), await freePort()]
   const text = haproxyConfig({
-    listen: `${places.hub.address}:${port}`,
-    name: HUB_NAME,
+    listen: `:${port}`, // clients come by loopback, agents by the way to it
+    name: places.hubName,
     clusters: [
       { agents, frontends: clients },
       { agents: NOBODY, frontends: NOBODY },
@@ -36,16 +35,7 @@ async function startHaproxy({ folder, places }: PeerStart, { agents, clients }: 
       graceMs: 0, // at SIGTERM it would wait for what is open
     }),
   )
-  await untilReady(program, NAME, () => accepts(places.hub.address, port))
+  await untilReady(program, NAME, () => accepts(places.hub, port))
   stack.move()
   return { ...program, port }
-}
-
-function accepts(host: string, port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect({ host, port })
-    socket.once('connect', () => resolve(true))
-    socket.once('error', () => resolve(false))
-    socket.once('connect', () => socket.destroy())
-  })
 }

@@ -3,7 +3,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { answersOk, startProgram, untilReady } from '../processes.ts'
 import { assertNode, readPorts } from './culvert.ts'
-import { type Behind, type Door, HUB_NAME, through } from './front-door.ts'
+import { type Behind, type Door, through } from './front-door.ts'
 import type { PeerStart } from './peer.ts'
 
 const NAME = 'sni-router'
@@ -20,7 +20,7 @@ export const throughRouter = through(
 
 async function startRouter({ folder, places }: PeerStart, { agents, clients }: Behind): Promise<Door> {
   const [config, portsFile] = [join(folder, `${NAME}.yaml`), join(folder, `${NAME}-ports.json`)]
-  const shared = { hosts: [HUB_NAME], maxConnections: CONNECTIONS }
+  const shared = { hosts: [places.hubName], maxConnections: CONNECTIONS }
   const routes = [
     { name: 'agents', alpn: ['h2', 'culvert-lane/1'], backends: [agents], ...shared },
     { name: 'frontends', backends: [clients], ...shared },

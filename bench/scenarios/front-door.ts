@@ -1,11 +1,13 @@
 /**
  * Question: what do bulk and CONNECTs lose by a front door, ours or HAProxy? The questions of others, put with and without it:
- * once so that clients pass it as agents do, each byte of a tunnel twice, and once so that agents alone do.
+ * once so that clients pass it as agents do, each byte of a tunnel twice, and once so that agents alone do. On one machine the door
+ * shares the processors with all else; a long way between agent and door, which is where doors stand, is asked about besides.
  */
 import { bulkDownload } from './bulk-download.ts'
 import { bulkUpload } from './bulk-upload.ts'
 import { connectRate } from './connect-rate.ts'
 import type { Scenario } from './scenario.ts'
+import { wan } from './wan.ts'
 
 const PASSING = { tls: 'all pass it', unix: 'agents alone pass it' } as const
 
@@ -14,8 +16,8 @@ export const frontDoor: Scenario = {
   question: 'front door',
   lineup: 'front-door',
   askedByName: true,
-  cases: (effort) =>
-    (['tls', 'unix'] as const).flatMap((frontend) =>
+  cases: (effort) => [
+    ...(['tls', 'unix'] as const).flatMap((frontend) =>
       [bulkDownload, bulkUpload, connectRate].flatMap(({ question, cases }) =>
         cases(effort)
           .filter((one) => one.frontend === 'tls')
@@ -26,4 +28,6 @@ export const frontDoor: Scenario = {
           })),
       ),
     ),
+    ...wan.cases(effort).filter(({ path }) => path?.loss === 0),
+  ],
 }

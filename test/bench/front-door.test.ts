@@ -41,9 +41,3 @@ for (const peer of [throughRouter, throughHaproxy]) {
     }
   })
 }
-
-t.test('a place with a long way to it has no front door', async (t) => {
-  const places = { ...oneMachine, hub: { ...oneMachine.hub, address: '198.18.0.1' } }
-  const how = { frontend: 'tls', folder: temporaryFolder(t), certificates: {} as never, places } as const
-  for (const peer of [throughRouter, throughHaproxy]) await t.rejects(peer.start(how), { name: 'Skipped' })
-})
