@@ -9,9 +9,11 @@ import { tallyGauge } from '../platform/tallies.ts'
 import { watchTexts } from '../platform/watched.ts'
 import type { ListedServer } from '../tunnel/packet.ts'
 import { leasedReplicas } from './core/leased-replicas.ts'
+import { ownProblem } from './core/own-replica.ts'
 import { MAX_REPLICAS_BYTES, readReplicasFile } from './core/replicas-file.ts'
 import type { ServerKubernetes } from './kubernetes.ts'
 import type { ServerOptions } from './options.ts'
+import { replicaIdOf } from './worker-options.ts'
 
 /** Between two looks at the file: milliseconds. */
 const LOOK_MS = 5_000
@@ -42,35 +44,55 @@ export const listsReplicas = ({ replicasFile, replicaServerName }: ServerOptions
 /** @throws TunnelError `bad-option` with every problem of the file, one per line */
 export function openReplicas(options: ServerOptions, deps: ReplicasDeps): Replicas | undefined {
   if (!listsReplicas(options)) return undefined
-  const { replicas, alarm } = options.replicasFile === '' ? byLeases(options, deps) : byFile(options.replicasFile, deps)
-  createReplicaMetrics(deps.registry, () => replicas.list()?.length ?? 0, alarm)
-  return replicas
+  const opened = options.replicasFile === '' ? byLeases(options, deps) : byFile(options, deps)
+  createReplicaMetrics(deps.registry, { ...opened, known: () => opened.replicas.list()?.length ?? 0 })
+  return opened.replicas
 }
 
-export function createReplicaMetrics(registry: Registry, known: () => number, isBroken: () => boolean): void {
+export type ReplicaFigures = {
+  readonly known: () => number
+  readonly isBroken: () => boolean
+  readonly isMismatch: () => boolean
+}
+
+export function createReplicaMetrics(registry: Registry, { known, isBroken, isMismatch }: ReplicaFigures): void {
   const knownHelp = 'Replicas of this server that agents are told of, itself included.'
   tallyGauge(registry, 'culvert_server_known_replicas', knownHelp, known, 'max')
   const brokenHelp = '1 while the file or the leases make no list of replicas, and an older one, or none, is in use.'
   tallyGauge(registry, 'culvert_server_replicas_broken', brokenHelp, () => (isBroken() ? 1 : 0), 'max')
+  const mismatchHelp = '1 while the file does not name this server by its --server-id, or with other --workers.'
+  tallyGauge(registry, 'culvert_server_replica_mismatch', mismatchHelp, () => (isMismatch() ? 1 : 0), 'max')
 }
 
-type Opened = { readonly replicas: Replicas; readonly alarm: () => boolean }
+type Opened = Omit<ReplicaFigures, 'known'> & { readonly replicas: Replicas }
 
-function byFile(path: string, { clock, log, changed }: ReplicasDeps): Opened {
+function byFile(options: ServerOptions, { clock, log, changed }: ReplicasDeps): Opened {
+  const { replicasFile: path, workers } = options
+  const own = { id: replicaIdOf(options), workers }
   const watch = watchTexts({ flag: '--replicas-file', path, maxBytes: MAX_REPLICAS_BYTES }, readReplicasFile, {
     clock,
     intervalMs: LOOK_MS,
     changed(list) {
       log.info({ replicas: list.map(({ id }) => id) }, 'replicas changed')
+      check(list)
       changed()
     },
     broken: (error) => log.error({ reason: error.message }, 'list of replicas is broken, the one before stays in use'),
     mended: () => log.info({}, 'list of replicas is good again'),
   })
   const dispose = watch[Symbol.dispose]
+  check(watch.current())
+
+  /** A list without us is used: who is to be stopped may be taken out first. But it may be a mistake, and agents would leave us for it. */
+  function check(list: readonly ListedServer[]): void {
+    const reason = ownProblem(list, own)
+    if (reason) log.warn({ reason }, 'the list of replicas is not right about this server')
+  }
+
   return {
     replicas: { list: watch.current, [Symbol.dispose]: dispose },
-    alarm: () => watch.alarm() !== undefined,
+    isBroken: () => watch.alarm() !== undefined,
+    isMismatch: () => ownProblem(watch.current(), own) !== undefined,
   }
 }
 
@@ -109,6 +131,7 @@ function byLeases(options: ServerOptions, { clock, log, kubernetes, changed }: R
         telling?.[Symbol.dispose]()
       },
     },
-    alarm: () => problem !== undefined,
+    isBroken: () => problem !== undefined,
+    isMismatch: () => false, // it is always in the list, as it is
   }
 }

@@ -13,6 +13,10 @@ export function workerServerId(serverId: string, slot: number, random: string): 
   return `${serverId}-w${slot}-${random}`
 }
 
+/** The id that the replica of this process was given: that of a worker begins with it. */
+export const replicaIdOf = ({ serverId, workers }: Pick<ServerOptions, 'serverId' | 'workers'>): string =>
+  workers > 1 ? serverId.replace(/-w\d+-[\da-z]+$/, '') : serverId
+
 /** One lease for each slot, whoever is in it: agents that count leases then count workers. */
 export function leaseIds(serverId: string, workers: number): string[] {
   return Array.from({ length: workers }, (_, index) => (workers === 1 ? serverId : `${serverId}-w${index + 1}`))

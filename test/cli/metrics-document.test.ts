@@ -46,7 +46,7 @@ function serverRegistry(): Registry {
   createFleetMetrics(registry, { standings: () => new Map() })
   createTenantMetrics(registry, { tenants: () => [], connections: none, broken: () => false })
   createEnrolmentMetrics(registry)
-  createReplicaMetrics(registry, none, () => false)
+  createReplicaMetrics(registry, { known: none, isBroken: () => false, isMismatch: () => false })
   createRevocationMetrics(registry, {
     broken: () => ({}),
     endSeconds: () => ({}),

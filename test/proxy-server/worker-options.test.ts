@@ -1,7 +1,7 @@
 import t from 'tap'
 import { readOptions } from '../../src/platform/options.ts'
 import { serverOptions } from '../../src/proxy-server/options.ts'
-import { leaseIds, optionsOfWorker, workerServerId } from '../../src/proxy-server/worker-options.ts'
+import { leaseIds, optionsOfWorker, replicaIdOf, workerServerId } from '../../src/proxy-server/worker-options.ts'
 
 const MIB = 1_048_576
 
@@ -15,6 +15,12 @@ t.test('a worker has its own id and announces all workers of all replicas', asyn
   const { serverId, serverCount } = optionsOfWorker(read('--server-id=hub', '--server-count=3'), 4, 'hub-w2-ab')
   t.strictSame({ serverId, serverCount }, { serverId: 'hub-w2-ab', serverCount: 12 })
   t.equal(workerServerId('hub', 2, 'ab'), 'hub-w2-ab')
+})
+
+t.test('the id of a worker tells that of its replica, and that of a server without workers is its own', async (t) => {
+  t.equal(replicaIdOf({ serverId: workerServerId('hub-w1', 2, '0f'), workers: 4 }), 'hub-w1')
+  t.equal(replicaIdOf({ serverId: 'hub', workers: 4 }), 'hub', 'the process that the workers belong to')
+  t.equal(replicaIdOf({ serverId: 'hub-w2-ab', workers: 1 }), 'hub-w2-ab')
 })
 
 t.test('the limits of the machine are shared, those of an agent are not', async (t) => {
