@@ -1,41 +1,22 @@
 /**
- * One outbound connection to a proxy-server and the stream on it: TLS, HTTP/2, the answer to our registration, the session.
- * Source: docs/protocol.md sections 1, 2, 6 and 7.
+ * One outbound connection to a proxy-server and the stream on it: TLS, HTTP/2, the answer to our registration, the end.
+ * Source: docs/protocol.md sections 1, 6 and 7.
  */
-import { type ClientHttp2Session, connect as connectHttp2 } from 'node:http2'
+import { connect as connectHttp2 } from 'node:http2'
 import type { Audit } from '../audit/record.ts'
-import { createRepeatedAudit } from '../audit/repeated.ts'
-import { type BackoffLimits, backoffMs } from '../platform/backoff.ts'
-import type { Clock } from '../platform/clock.ts'
 import { TunnelError } from '../platform/errors.ts'
 import { readTokenFile } from '../platform/secret-file.ts'
 import { type StreamEndCode, streamEndCode } from '../platform/stream-figures.ts'
-import { createBudget } from '../tunnel/budget.ts'
-import {
-  EXTENSIONS_KEY,
-  type Extensions,
-  offered,
-  readExtensions,
-  without,
-  writeExtensions,
-} from '../tunnel/extensions.ts'
-import { carryOverGrpc, type GrpcStream } from '../tunnel/grpc-stream.ts'
-import { createWindowOpener, openSessionWindow, STREAM_WINDOW_BYTES } from '../tunnel/http2-windows.ts'
-import { LANE_ALPN } from '../tunnel/lane.ts'
-import { createSession } from '../tunnel/session.ts'
-import type { Session } from '../tunnel/session-owner.ts'
+import { EXTENSIONS_KEY, offered, readExtensions, without, writeExtensions } from '../tunnel/extensions.ts'
+import { openSessionWindow, STREAM_WINDOW_BYTES } from '../tunnel/http2-windows.ts'
 import { serverPrincipal } from './audit-identity.ts'
 import { hostPort } from './core/go-errors.ts'
-import { laneCount } from './core/lane-count.ts'
 import { readServerAnswer, statusText } from './core/server-answer.ts'
-import { createTargetDialer } from './endpoints.ts'
-import { createGate } from './gate.ts'
-import { createLanes, type Lanes } from './lanes.ts'
+import { createKnownCertificate } from './known-certificate.ts'
 import type { Link, LinkDeps, LinkEvents, LinkOptions } from './link-owner.ts'
+import { type LinkSession, serveLink } from './link-session.ts'
 import { shuffledLookup } from './lookups.ts'
-import { showNewCertificate } from './new-certificate.ts'
 import { createQuiet } from './quiet.ts'
-import { createServerLists } from './server-lists.ts'
 import { connectToServer } from './server-socket.ts'
 
 const METHOD = '/AgentService/Connect'
@@ -46,19 +27,11 @@ const MAX_HEADER_LIST_BYTES = 16 * 1024
 /** A link is looked at this often, and no more often than the second, whatever `probeIntervalMs` says: milliseconds. */
 const TICK_MS = 500
 const MIN_TICK_MS = 50
-/** A stock server hangs up on clients that ping more often than every 30 s. */
-const STOCK_PING_MS = 31_000
-const WHY_BROKEN: Readonly<Record<string, string>> = {
-  'heartbeat-timeout': 'nothing heard from the server for too long',
-  'peer-does-not-read': 'the server does not read what it has to be told',
-}
-/** Waits before a new certificate that was not taken is shown again. */
-const SHOW_AGAIN: BackoffLimits = { baseMs: 2_000, capMs: 300_000 }
 /** How long a stream that we end may take to bring its last frames out: milliseconds. */
 const END_GRACE_MS = 500
 
 export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvents): Link {
-  const { clock, metrics } = deps
+  const { clock } = deps
   let authorization: { readonly authorization?: string }
   try {
     authorization = options.tokenFile === '' ? {} : { authorization: `Bearer ${readTokenFile(options.tokenFile)}` }
@@ -68,9 +41,7 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
   const authority = hostPort(options.serverName ?? options.host, options.port)
   let log = deps.log.child({ server: authority })
   let serverId = ''
-  let session: Session | undefined
-  let carrier: GrpcStream | undefined
-  let lanes: Lanes | undefined
+  let served: LinkSession | undefined
   let reason = 'the connection closed'
   let endCode: StreamEndCode = 'Unavailable' // unless the server says more, or what it sends makes no sense
   let ended = false // by us: what comes then is not why
@@ -78,35 +49,31 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
   let openedMs: number | undefined
   let lists = false
   let audit: Audit | undefined
-  let auditOften: Audit | undefined
-  let lose = (_reason: string): void => {}
   const ours = options.lanes === 0 ? without(offered, 'lanes') : offered
   const over = new AbortController()
-  const isIdle = (): boolean => session?.connectionCount() === 0 && session.dialCount() === 0
+  const isIdle = (): boolean => served?.session.connectionCount() === 0 && served.session.dialCount() === 0
   const quiet = createQuiet(options.drainQuietMs, clock, isIdle)
   const lookup = shuffledLookup(deps.network.lookup, deps.random, over.signal)
-  let shown = options.material().cert
-  let showsCertificates = false
-  let refusals = 0
-  let showAgain: Disposable | undefined
-  const socket = connectToServer({ ...options, material: options.material(), alpn: [...options.alpn, 'h2'], lookup })
+  const material = options.material()
+  const socket = connectToServer({ ...options, material, alpn: [...options.alpn, 'h2'], lookup })
   const http = connectHttp2(`https://${authority}`, {
     createConnection: () => socket,
     settings: { initialWindowSize: STREAM_WINDOW_BYTES, maxHeaderListSize: MAX_HEADER_LIST_BYTES, enablePush: false },
     maxSessionMemory: SESSION_MEMORY_MIB,
   })
+  const certificate = createKnownCertificate({ ...options, ...deps, http, socket }, material.cert)
   const deadline = clock.after(CONNECT_TIMEOUT_MS, () => end(`no answer within ${CONNECT_TIMEOUT_MS} ms`))
 
   const link: Link = {
     get serverId() {
       return serverId
     },
-    session: () => session,
+    session: () => served?.session,
     lists: () => lists,
     endCode: () => endCode,
-    drain: () => session?.drain(),
-    showCertificate,
-    finish: () => carrier && lanes?.finish(carrier.end),
+    drain: () => served?.session.drain(),
+    showCertificate: certificate.renewed,
+    finish: () => served?.lanes.finish(served.carrier.end),
     end,
   }
 
@@ -114,31 +81,13 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
     note(why)
     ended = true
     lose(why)
-    if (carrier) carrier.end()
+    if (served) served.carrier.end()
     else if (!stream.destroyed) stream.end()
-    clock.after(session ? END_GRACE_MS : 0, () => http.destroy())
+    clock.after(served ? END_GRACE_MS : 0, () => http.destroy())
   }
 
-  function showCertificate(): void {
-    const { cert, key } = options.material()
-    if (!showsCertificates || cert === undefined || key === undefined || cert === shown) return
-    shown = cert
-    showAgain?.[Symbol.dispose]()
-    showNewCertificate(http, socket, { cert, key }, (problem) => {
-      if (problem === undefined) {
-        refusals = 0
-        return log.debug({}, 'the server knows the new certificate')
-      }
-      if (over.signal.aborted) return
-      refusals++
-      log.warn({ reason: problem, refusals }, 'the server does not take the new certificate for this connection')
-      if (shown !== cert) return // there is a newer one
-      // It may not have read yet what it judges by, such as a CA that is new.
-      showAgain = clock.after(backoffMs(refusals, SHOW_AGAIN, deps.random()), () => {
-        shown = undefined
-        showCertificate()
-      })
-    })
+  function lose(why: string): void {
+    served?.session.lost(served.carrier, why)
   }
 
   function note(why: string, code: StreamEndCode = endCode): void {
@@ -149,6 +98,12 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
 
   /** A stream that breaks with its connection says that it was cancelled: what broke the connection is its cause. */
   const failed = (error: Error): void => note(error.cause instanceof Error ? error.cause.message : error.message)
+
+  function unreadable(error: unknown): void {
+    const tooLarge = error instanceof TunnelError && error.code === 'message-too-large'
+    note(error instanceof Error ? error.message : String(error), tooLarge ? 'ResourceExhausted' : 'Internal')
+    end(reason)
+  }
 
   http.once('connect', () => openSessionWindow(http))
   http.on('error', failed)
@@ -169,11 +124,11 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
     note(statusText(status, headers['grpc-message'] as string | undefined), streamEndCode(status))
   })
   stream.once('response', (_headers, _flags, rawHeaders) => answered(rawHeaders as unknown as string[]))
-  stream.on('end', () => carrier?.end())
+  stream.on('end', () => served?.carrier.end())
   stream.once('close', () => {
     over.abort()
-    showAgain?.[Symbol.dispose]()
-    lanes?.[Symbol.dispose]()
+    certificate[Symbol.dispose]()
+    served?.lanes[Symbol.dispose]()
     quiet[Symbol.dispose]()
     deadline[Symbol.dispose]()
     clearInterval(ticker)
@@ -184,7 +139,7 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
       const durationMs = Math.round(clock.now() - openedMs)
       audit?.({ event: 'server-end', server: serverId, destination: authority, reason, durationMs })
     }
-    events.gone(link, reason, session !== undefined)
+    events.gone(link, reason, served !== undefined)
   })
 
   function answered(rawHeaders: readonly string[]): void {
@@ -196,132 +151,39 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
       return end(answer.text)
     }
     serverId = answer.serverId
-    if (deps.audit) {
-      audit = auditedBy(deps.audit, serverPrincipal(socket))
-      auditOften = createRepeatedAudit(audit, clock)
-    }
+    audit = deps.audit && auditedBy(deps.audit, serverPrincipal(socket))
     log = log.child({ server_id: serverId })
     const extensions = readExtensions(answer.extensions, ours)
     lists = extensions.has('servers')
-    serve(extensions)
-    showsCertificates = extensions.has('new-certificate')
-    showCertificate() // should it have been renewed meanwhile
+    served = serveLink(
+      {
+        link,
+        http,
+        stream,
+        socket,
+        lookup,
+        serverId,
+        destination: authority,
+        extensions,
+        quiet,
+        audit,
+        log,
+        end,
+        unreadable,
+      },
+      options,
+      deps,
+      events,
+    )
+    const { session } = served
+    const tick = (): void => session.tick(clock.now(), clock.unixMs())
+    ticker = setInterval(tick, Math.max(MIN_TICK_MS, Math.min(TICK_MS, options.probeIntervalMs)))
+    tick()
+    if (extensions.has('new-certificate')) certificate.begin(log) // it may have been renewed meanwhile
     events.connected(link, answer.serverCount, [...extensions])
     if (ended) return
     openedMs = clock.now()
     audit?.({ event: 'server', server: serverId, destination: authority, verdict: 'allowed' })
-  }
-
-  function serve(extensions: Extensions): void {
-    const heartbeats = extensions.has('heartbeat')
-    const gate = createGate({
-      hubRanges: options.hubRanges,
-      own: deps.policy,
-      judged: metrics.targetJudged,
-      now: clock.now,
-    })
-    const dialer = createTargetDialer(options.dialTimeoutMs, {
-      ...deps,
-      audit,
-      judgeDial: gate.judgeDial,
-      now: clock.now,
-      serverId,
-    })
-    const readList = createServerLists({ log, metrics, now: clock.now })
-    let roundTripMs: number | undefined
-    const openWindows = createWindowOpener(http)
-    const made = createSession(
-      {
-        role: 'agent',
-        extensions,
-        limits: options.limits,
-        liveness: heartbeats
-          ? { intervalMs: options.heartbeatIntervalMs, timeoutMs: options.heartbeatTimeoutMs }
-          : { intervalMs: STOCK_PING_MS, timeoutMs: STOCK_PING_MS + options.heartbeatTimeoutMs },
-        budget: createBudget(options.streamBufferBytes, deps.processBudget),
-        nowMs: clock.now(),
-        health: () => deps.health({ roundTripMs }),
-      },
-      {
-        broken: (why) => end(WHY_BROKEN[why] ?? why),
-        violation(kind) {
-          metrics.violation(kind)
-          auditOften?.({
-            event: 'violation',
-            server: serverId,
-            destination: authority,
-            verdict: 'refused',
-            reason: kind,
-          })
-        },
-        ping: (number) => carrier?.whenSent(() => pingStock(http, made, number, clock)),
-        roundTrip(ms) {
-          roundTripMs = ms
-          if (extensions.has('flow-control')) openWindows(made.path)
-          metrics.roundTrip(ms)
-        },
-        carriesMuch: () => lanes?.wanted(),
-        laneOffered: (lane, token) => lanes?.offered(lane, token),
-        laneIdle: (lane) => lanes?.idle(lane),
-        laneDead: (lane) => lanes?.dead(lane),
-        dial(request) {
-          quiet.asked()
-          dialer.dial(made, request)
-        },
-        dialOverLimit: dialer.overLimit,
-        dialCancelled: dialer.cancel,
-        policy(pushed) {
-          const answer = gate.push(pushed)
-          if (answer === 'too-often') return end('the server pushes policies too often')
-          made.acknowledgePolicy(answer)
-          if (answer.accepted) log.info({ version: answer.version }, 'policy of the server is in force')
-          else log.error(answer, 'policy of the server cannot be read, nothing is dialled for it')
-        },
-        servers(told) {
-          const read = readList(told)
-          if (read === 'too-often') end('the server lists replicas too often')
-          else if (read) events.listed(link, read)
-        },
-        goingAway({ reason: why, reconnectAfterMs }) {
-          log.info({ reason: why }, 'server goes away')
-          events.leaving(link, reconnectAfterMs)
-        },
-        drained: () => quiet.when(() => events.drained(link)),
-      },
-    )
-    session = made
-    lanes = createLanes({
-      ...deps,
-      log,
-      session: made,
-      count: () => laneCount(options.lanes, made.path),
-      connect: () =>
-        connectToServer({
-          ...options,
-          material: options.material(),
-          alpn: [...options.alpn, LANE_ALPN], // whoever routes by the others routes lanes alike
-          lookup,
-          address: socket.remoteAddress ?? options.host,
-          halfOpen: true,
-        }),
-    })
-    const grpcStream = carryOverGrpc({
-      stream,
-      session: made,
-      maxMessageBytes: options.maxMessageBytes,
-      count: metrics.packets,
-      now: clock.now,
-      failed(error) {
-        const tooLarge = error instanceof TunnelError && error.code === 'message-too-large'
-        note(error instanceof Error ? error.message : String(error), tooLarge ? 'ResourceExhausted' : 'Internal')
-        end(reason)
-      },
-    })
-    carrier = grpcStream
-    lose = (why) => made.lost(grpcStream, why)
-    const tick = (): void => made.tick(clock.now(), clock.unixMs())
-    ticker = setInterval(tick, Math.max(MIN_TICK_MS, Math.min(TICK_MS, options.probeIntervalMs)))
-    tick()
   }
 
   return link
@@ -348,14 +210,4 @@ function neverOpened(reason: string, { clock }: LinkDeps, events: LinkEvents): L
   }
   clock.after(0, () => events.gone(link, reason, false)) // the caller has it by then
   return link
-}
-
-/** A stock server knows no heartbeat; its answer to a PING says that it is there, and that what came before has arrived. */
-function pingStock(http: ClientHttp2Session, session: Session, number: number, clock: Clock): void {
-  if (http.destroyed) return
-  http.ping((error) => {
-    if (error) return
-    session.heard(clock.now())
-    session.pingAnswered(number)
-  })
 }
