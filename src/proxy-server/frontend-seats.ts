@@ -26,6 +26,16 @@ export type Seat<Deps> = {
   readonly leave: () => void
 }
 
+/** Why there is none for a call. */
+export type NoSeat = {
+  readonly text: string
+  /**
+   * It is to be told so that much later, in milliseconds; the caller says when it has been, or is gone. None: at once. It is reset instead
+   * where too many wait.
+   */
+  readonly later?: { readonly afterMs: number; readonly isOver: () => void } | 'reset'
+}
+
 export type Seats<Deps> = {
   /**
    * @param what it takes up
@@ -39,7 +49,7 @@ export type Seats<Deps> = {
     cutOff: () => void,
   ) => Seat<Deps> | undefined
   /** A call on a session that has a seat; the caller says when it is gone. */
-  readonly call: (cluster: string, principal: string) => Pick<OverLimit, 'text'> | { readonly leave: () => void }
+  readonly call: (cluster: string, principal: string) => NoSeat | { readonly leave: () => void }
 }
 
 export type SeatDeps = {
@@ -115,7 +125,10 @@ export function createSeats<Deps extends SeatDeps>(
       if (over) {
         tenants.refused(cluster, over.limit)
         tell({ cluster, principal }, over)
-        return over
+        if (tenant.told >= MAX_TOLD) return { text: over.text, later: 'reset' }
+        tenant.told++
+        const afterMs = tenant.nextRefusal(deps.clock.now())
+        return { text: over.text, later: { afterMs, isOver: () => void tenant.told-- } }
       }
       tenant.clients++
       return {

@@ -20,6 +20,7 @@ import { createFrontendAdmission, type Entrance } from './frontend-admission.ts'
 import type { FrontendListener, FrontendListenerOptions } from './frontend-listener.ts'
 import { createSeats, type Full } from './frontend-seats.ts'
 import { type GrpcFrontend, type GrpcFrontendDeps, serveGrpcFrontend } from './grpc-frontend.ts'
+import { refuseCall, turnAway, type Uncalled, waitOf } from './grpc-later.ts'
 import { refuseStream } from './grpc-refusal.ts'
 import { isNoHttp2 } from './http2-errors.ts'
 import type { HeadRefusal } from './metrics.ts'
@@ -39,7 +40,7 @@ const SESSION_MEMORY_MIB = 1024
 const STREAM_RESETS = 1_000_000
 /** From accepting a connection to the client's first SETTINGS: milliseconds. */
 const PREFACE_TIMEOUT_MS = 10_000
-/** How long a client whose certificate is not accepted may stay and be told so: milliseconds. */
+/** How long a client that is refused may stay once it can be told so: milliseconds. */
 const REFUSED_MS = 10_000
 /**
  * How long after it came a client of a server that drains is told to go: milliseconds. Enough for the calls that it came for;
@@ -58,7 +59,7 @@ export type GrpcFrontendListenerOptions = FrontendListenerOptions & {
 }
 
 /** An HTTP/2 connection, and whose it is. */
-type Joined = {
+type Joined = Uncalled & {
   readonly lost: () => boolean
   readonly turns: Turns
   readonly admission: Admission | Full
@@ -112,7 +113,9 @@ export function createGrpcFrontendListener(
       noHead(socket, admission, 'slow')
       http.destroy()
     })
-    const refused = admission.kind !== 'admitted' ? clock.after(REFUSED_MS, () => http.destroy()) : undefined
+    const waitMs = waitOf(admission)
+    const refused =
+      admission.kind !== 'admitted' ? clock.after((waitMs ?? 0) + REFUSED_MS, () => http.destroy()) : undefined
     const late = state === 'leaving' ? clock.after(LATE_GO_AWAY_MS, () => http.close()) : undefined
     let keepalive = clock.after(options.keepaliveMs, ping)
 
@@ -129,6 +132,8 @@ export function createGrpcFrontendListener(
     }
 
     const lost = (): boolean => http.destroyed || socket.destroyed // by us, or by the client
+    const toldMs = waitMs === undefined ? undefined : clock.now() + waitMs
+    const joined: Joined = { lost, turns, admission, toldMs, waiting: 0, deps: itsDeps }
 
     http.once('remoteSettings', () => preface[Symbol.dispose]())
     http.on('error', (error: NodeJS.ErrnoException) => {
@@ -137,7 +142,7 @@ export function createGrpcFrontendListener(
     })
     http.on('stream', (stream, headers, _flags, rawHeaders) => {
       stream.on('error', (error) => log.debug({ err: error }, 'frontend stream error'))
-      serve({ lost, turns, admission, deps: itsDeps }, stream, headers, rawHeaders as unknown as string[])
+      serve(joined, stream, headers, rawHeaders as unknown as string[])
     })
     http.once('close', () => {
       preface[Symbol.dispose]()
@@ -165,11 +170,12 @@ export function createGrpcFrontendListener(
   }
 
   function serve(
-    { lost, turns, admission, deps: itsDeps }: Joined,
+    joined: Joined,
     stream: ServerHttp2Stream,
     headers: IncomingHttpHeaders,
     rawHeaders: readonly string[],
   ): void {
+    const { lost, turns, admission, deps: itsDeps } = joined
     const refuse = (status: GrpcStatus, message: string, why: HeadRefusal, httpStatus?: number): void => {
       noHead(stream.session?.socket, admission, why)
       refuseStream(stream, status, message, httpStatus)
@@ -188,9 +194,11 @@ export function createGrpcFrontendListener(
     const unreadable = unknownEncoding(headers['grpc-encoding']?.toString())
     if (unreadable !== undefined) return refuse('UNIMPLEMENTED', unreadable, 'encoding')
     if (admission.kind === 'refused') {
-      return refuse('UNAUTHENTICATED', `client certificate not accepted: ${admission.cause}`, 'forbidden')
+      noHead(stream.session?.socket, admission, 'forbidden')
+      const text = `client certificate not accepted: ${admission.cause}`
+      return turnAway(stream, joined, 'UNAUTHENTICATED', text, clock)
     }
-    if (admission.kind === 'full') return refuseStream(stream, 'RESOURCE_EXHAUSTED', admission.text)
+    if (admission.kind === 'full') return turnAway(stream, joined, 'RESOURCE_EXHAUSTED', admission.text, clock)
     if (state === 'dismissed') return refuse('UNAVAILABLE', 'the server is shutting down', 'shutdown')
     if (calls.size >= options.maxCalls) {
       metrics.frontendDropped()
@@ -199,7 +207,7 @@ export function createGrpcFrontendListener(
       return refuseStream(stream, 'RESOURCE_EXHAUSTED', `the limit of ${options.maxCalls} calls is reached`)
     }
     const seat = seats?.call(admission.cluster, admission.principal)
-    if (seat && 'text' in seat) return refuseStream(stream, 'RESOURCE_EXHAUSTED', seat.text)
+    if (seat && 'text' in seat) return refuseCall(stream, seat, clock)
     lastCallMs = clock.now()
     const call = serveGrpcFrontend(stream, admission, itsDeps, {
       turns,

@@ -135,9 +135,11 @@ t.test('gRPC: calls and HTTP/2 connections of a cluster are bounded by RESOURCE_
   const client = grpcClient(t, hub, flood)
   const calls = [client.call(), client.call()]
   for (const call of calls) t.equal(await dialled(call), '')
+  const startMs = performance.now()
   await counts(hub, refusals('clients'), 1, async () => {
     t.match(await client.call().status, { code: 8, details: 'cluster flood is at its limit of 2 clients' })
   })
+  t.ok(performance.now() - startMs >= 1_000, 'it waits for that as a CONNECT client does')
   const other = grpcClient(t, hub, flood) // the second connection
   t.match(await other.call().status, { code: 8 })
   const third = grpcClient(t, hub, flood)

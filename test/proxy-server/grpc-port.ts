@@ -2,7 +2,9 @@
 import { once } from 'node:events'
 import type { ClientHttp2Session } from 'node:http2'
 import { type AddressInfo, connect, type Socket } from 'node:net'
+import { join } from 'node:path'
 import { connect as connectTls } from 'node:tls'
+import { Registry } from 'prom-client'
 import type { Test } from 'tap'
 import type { CertificateAndKey } from '../../src/pki/certificate.ts'
 import { tlsProtocol } from '../../src/platform/cipher-suites.ts'
@@ -14,6 +16,9 @@ import {
   createGrpcFrontendListener,
   type GrpcFrontendListenerOptions,
 } from '../../src/proxy-server/grpc-frontend-listener.ts'
+import type { ServerOptions } from '../../src/proxy-server/options.ts'
+import { openTenants, type Tenants } from '../../src/proxy-server/tenants.ts'
+import { createBudget } from '../../src/tunnel/budget.ts'
 import type { Extensions } from '../../src/tunnel/extensions.ts'
 import type { Int64 } from '../../src/tunnel/packet.ts'
 import { event } from '../integration/deadline.ts'
@@ -47,13 +52,15 @@ export type GrpcPortOptions = {
   readonly frontend?: Partial<GrpcFrontendOptions>
   readonly extensions?: Extensions
   readonly dialTimeoutMs?: number
-  /** There is no agent. */
   readonly authorise?: Parameters<typeof createDialing>[0]['authorise']
+  /** There is no agent. */
   readonly alone?: boolean
+  /** It is one of many clusters, over TLS; what is in their file. */
+  readonly clusters?: string
 }
 
 export async function grpcPort(t: Test, options: GrpcPortOptions = {}): Promise<GrpcPort> {
-  const { tls = false, extensions } = options
+  const { clusters, tls = clusters !== undefined, extensions } = options
   const clock = manualClock()
   const log = recordedLog()
   const metrics = recordedMetrics()
@@ -73,6 +80,7 @@ export async function grpcPort(t: Test, options: GrpcPortOptions = {}): Promise<
     authorise: options.authorise ?? (() => ({ kind: 'allowed' })),
   })
   const { certificatePem, keyPem } = leaves.server
+  const tenants = clusters !== undefined && tenantsOf(t, clusters, clock, log)
   const listener = createGrpcFrontendListener(
     tls ? { cert: certificatePem, key: keyPem, ca } : undefined,
     {
@@ -82,6 +90,7 @@ export async function grpcPort(t: Test, options: GrpcPortOptions = {}): Promise<
       maxHeaderListBytes: 16_384,
       maxCalls: 100,
       keepaliveMs: 3_600_000,
+      ...(tenants && { tenants }),
       ...options.listener,
     },
     {
@@ -102,7 +111,7 @@ export async function grpcPort(t: Test, options: GrpcPortOptions = {}): Promise<
   await once(listener.server, 'listening')
   const { port } = listener.server.address() as AddressInfo
 
-  async function join(who: CertificateAndKey | 'none' = leaves.user): Promise<ClientHttp2Session> {
+  async function joinPort(who: CertificateAndKey | 'none' = leaves.user): Promise<ClientHttp2Session> {
     if (!tls) return overHttp2(t, await bare())
     const own = who !== 'none' && { cert: who.certificatePem, key: who.keyPem }
     const socket = connectTls({ host: '127.0.0.1', port, servername: 'hub.example', ca, ...own, ALPNProtocols: ['h2'] })
@@ -120,7 +129,7 @@ export async function grpcPort(t: Test, options: GrpcPortOptions = {}): Promise<
     return socket
   }
 
-  const call: GrpcPort['call'] = async (how) => openCall(await join(), how)
+  const call: GrpcPort['call'] = async (how) => openCall(await joinPort(), how)
 
   return {
     listener,
@@ -129,7 +138,7 @@ export async function grpcPort(t: Test, options: GrpcPortOptions = {}): Promise<
     metrics,
     agent,
     connect: bare,
-    join,
+    join: joinPort,
     call,
     async open(id) {
       const opened = await call()
@@ -148,4 +157,13 @@ export async function grpcPort(t: Test, options: GrpcPortOptions = {}): Promise<
     },
     counted: (verb) => metrics.counted.filter(([name]) => name === verb).map(([, ...given]) => given),
   }
+}
+
+function tenantsOf(t: Test, clusters: string, clock: ManualClock, log: RecordedLog): Tenants {
+  const file = join(t.testdir({ 'clusters.yaml': clusters }), 'clusters.yaml')
+  const options = { clusters: file, workers: 1 } as ServerOptions
+  const processBudget = createBudget(2 ** 30)
+  const tenants = openTenants(options, { clock, log, registry: new Registry(), processBudget, connections: () => 0 })
+  t.teardown(() => tenants[Symbol.dispose]())
+  return tenants
 }
