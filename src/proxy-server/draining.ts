@@ -30,7 +30,7 @@ export type Draining = {
   /** None: somebody else accepts, and hands nobody over any more. */
   readonly agentPort: Server | undefined
   readonly connected: () => readonly AgentStream[]
-  readonly frontend: FrontendListener
+  readonly frontend: WatchedFrontend
   readonly lastDialMs: () => number
   /** For who does not accept clients itself: has nobody else sent here. Who came before that is still served. */
   readonly turnAway?: () => Promise<void>
@@ -39,9 +39,9 @@ export type Draining = {
 export type DrainDeps = { readonly clock: Clock; readonly log: Log; readonly shutdown: Shutdown }
 
 /**
- * Returns when the frontend is closed; what is still open then breaks with the server. When it is quiet nothing is, but for what
- * a client may have sent at this very moment: a client that is hung up on before it has read GOAWAY does not know that it may try
- * again elsewhere.
+ * Returns when the frontend is closed; what is still open then breaks with the server. When it was quiet nothing is: who was accepted
+ * shortly before the port closed has the same quiet time to end its handshake and to ask, and is served. What a client may still send
+ * at the very end is lost: one that is hung up on before it has read GOAWAY does not know that it may try again elsewhere.
  */
 export async function drain(options: DrainOptions, deps: DrainDeps, server: Draining): Promise<void> {
   const { log, shutdown } = deps
@@ -53,11 +53,12 @@ export async function drain(options: DrainOptions, deps: DrainDeps, server: Drai
   log.info({ signal: shutdown.drain.reason, open: frontend.count(), timeout_ms: options.timeoutMs }, 'shutting down')
   const endMs = deps.clock.now() + options.timeoutMs
   let why = await quietOrOver(options, deps, server)
-  if (server.turnAway) {
-    await server.turnAway()
-    if (why === 'quiet') why = await quietOrOver({ ...options, timeoutMs: endMs - deps.clock.now() }, deps, server)
+  await server.turnAway?.()
+  await frontend.close()
+  if (why === 'quiet') {
+    const lastDialMs = (): number => Math.max(server.lastDialMs(), frontend.lastTakenMs())
+    why = await quietOrOver({ ...options, timeoutMs: endMs - deps.clock.now() }, deps, { ...server, lastDialMs })
   }
-  frontend.server.close()
   frontend.dismissIdle()
   log.info({ open: frontend.count(), why }, 'closed the frontend')
   if (why === 'quiet') await gone(frontend, deps)
@@ -104,5 +105,27 @@ export function watchDials(dialing: Dialing, clock: Clock): Dialing & { readonly
       return dialing.dial(...dial)
     },
     lastMs: () => lastMs,
+  }
+}
+
+export type WatchedFrontend = FrontendListener & {
+  /** When somebody was last accepted: `Clock.now`. */
+  readonly lastTakenMs: () => number
+}
+
+/** The same, and when somebody last came, whether it has asked for anything or not. */
+export function watchTaken(frontend: FrontendListener, clock: Clock): WatchedFrontend {
+  let lastMs = Number.NEGATIVE_INFINITY
+  const taken = (): void => {
+    lastMs = clock.now()
+  }
+  frontend.server.on('connection', taken)
+  return {
+    ...frontend,
+    take(...client) {
+      taken()
+      frontend.take(...client)
+    },
+    lastTakenMs: () => lastMs,
   }
 }

@@ -1,6 +1,7 @@
 /** The frontends of http-connect mode: TCP with mTLS, or a Unix socket. */
 import { createServer, type Server, type Socket } from 'node:net'
 import type { TlsProtocol } from '../platform/cipher-suites.ts'
+import { stopListening } from '../platform/listen.ts'
 import type { TlsMaterial } from '../platform/tls-material.ts'
 import type { Admission } from './core/admission.ts'
 import { dismissIdle, isIdle, serveFrontend } from './frontend.ts'
@@ -22,8 +23,10 @@ export type FrontendListenerOptions = {
 }
 
 export type FrontendListener = {
-  /** For `listen` and `close`. */
+  /** For `listen`. */
   readonly server: Server
+  /** Takes nobody else; who was accepted stays. */
+  readonly close: () => Promise<void>
   readonly renew: (material: TlsMaterial) => void
   /** A client that came in by the Unix socket of its cluster. */
   readonly take: (socket: Socket, entrance: Entrance) => void
@@ -88,6 +91,7 @@ export function createFrontendListener(
 
   return {
     server,
+    close: () => stopListening(server),
     renew: (renewed) => tls?.renew(renewed),
     take,
     count: () => clients.size,

@@ -38,12 +38,12 @@ export function openFrontendSockets(
 }
 
 /** The sockets close when the frontend does. */
-export function withSockets(frontend: FrontendListener, sockets: ClusterSockets): FrontendListener {
+export function withSockets<F extends FrontendListener>(frontend: F, sockets: ClusterSockets): F {
   return {
     ...frontend,
-    dismissIdle() {
+    close() {
       sockets[Symbol.dispose]()
-      frontend.dismissIdle()
+      return frontend.close()
     },
   }
 }

@@ -10,6 +10,7 @@ import {
   type ServerHttp2Stream,
 } from 'node:http2'
 import { createServer, type Socket } from 'node:net'
+import { stopListening } from '../platform/listen.ts'
 import type { TlsMaterial } from '../platform/tls-material.ts'
 import type { Admission } from './core/admission.ts'
 import { BEGUN_BYTES, createBegunMessages } from './core/begun-messages.ts'
@@ -239,8 +240,11 @@ export function createGrpcFrontendListener(
     })
   const take = (socket: Socket, entrance?: Entrance): void => connected(socket, admission.overSocket(socket, entrance))
 
+  const server = tls?.server ?? createServer((socket) => take(socket))
+
   return {
-    server: tls?.server ?? createServer((socket) => take(socket)),
+    server,
+    close: () => stopListening(server),
     renew: (renewed) => tls?.renew(renewed),
     take,
     count: () => calls.size,

@@ -26,9 +26,8 @@ import { createUnreadBytes } from './core/unread.ts'
 import { watchCrlFiles } from './crl-files.ts'
 import { createDialNumbers } from './dial-numbers.ts'
 import { createDialing } from './dialing.ts'
-import { watchDials } from './draining.ts'
+import { type WatchedFrontend, watchDials, watchTaken } from './draining.ts'
 import { createFleetFacts } from './fleet-facts.ts'
-import type { FrontendListener } from './frontend-listener.ts'
 import { openFrontendSockets, withSockets } from './frontend-sockets.ts'
 import { createFrontend } from './frontends.ts'
 import { createJudging } from './judging.ts'
@@ -63,7 +62,7 @@ export type ServingDeps = {
 /** Disposing it looks no longer at files and asks Kubernetes nothing more. */
 export type Serving = Disposable & {
   readonly agents: AgentListener
-  readonly frontend: FrontendListener
+  readonly frontend: WatchedFrontend
   /** Of clusters, where this process has them; they are not open yet. */
   readonly sockets: ClusterSockets | undefined
   readonly clusters: Clusters<AgentStream>
@@ -212,7 +211,7 @@ export async function openServing(options: ServerOptions, deps: ServingDeps): Pr
     ...(tenants && { tenants }),
   })
   const dialing = watchDials(audit ? auditDials(plain, { audit, serverId: options.serverId, clock }) : plain, clock)
-  const tcp = createFrontend(
+  const created = createFrontend(
     options,
     options.udsName === '' ? tlsPorts.material('frontend') : undefined,
     { ...common, standing: standings.frontend },
@@ -226,6 +225,7 @@ export async function openServing(options: ServerOptions, deps: ServingDeps): Pr
       unread: createUnreadBytes(createBudget(options.processBufferBytes, processBudget), clock.after),
     },
   )
+  const tcp = watchTaken(created, clock)
   const sockets =
     tenants && deps.hasSockets
       ? opened.use(openFrontendSockets(options, tcp, { clock, log, tenants, metrics }))

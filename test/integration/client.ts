@@ -8,7 +8,10 @@ import { DEADLINE_MS, event, within } from './deadline.ts'
 import type { Server } from './tunnel.ts'
 
 /** What a client has to know of a server, whoever made that. */
-export type Frontend = Pick<Server, 'transport' | 'socketPath' | 'frontendPort' | 'pki'>
+export type Frontend = Pick<Server, 'transport' | 'socketPath' | 'frontendPort' | 'pki'> & {
+  /** What to ask a front door for. */
+  readonly servername?: string
+}
 
 const ESTABLISHED = 'HTTP/1.1 200 Connection Established\r\n\r\n'
 
@@ -23,6 +26,7 @@ export async function connectFrontend(server: Frontend, leaf: Leaf | 'none' = se
     host: '127.0.0.1',
     port: server.frontendPort,
     ca: server.pki.authority.certificatePem,
+    ...(server.servername && { servername: server.servername }),
     ...(leaf !== 'none' && { cert: leaf.cert, key: leaf.key }),
     allowHalfOpen: true,
   }

@@ -1,160 +1,61 @@
 /**
- * A rolling restart of three replicas that agents know by name, behind a real front door, under load from fifty clusters: no CONNECT
- * fails. Three of the clusters have an agent program of their own, the others share a process.
+ * Rolling restarts of three replicas that agents know by name, behind a real front door, under load: no CONNECT fails, whether clients
+ * go by `/readyz` themselves or the front door does.
  */
-import { spawn } from 'node:child_process'
 import { randomInt } from 'node:crypto'
-import { writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import type { Socket } from 'node:net'
 import t, { type Test } from 'tap'
-import { type Leaf, type Pki, temporaryFolder } from './certificates.ts'
-import { echoOver, openTunnel } from './client.ts'
-import { eventually } from './deadline.ts'
-import { AGENT, fetchFrom, figureBecomes } from './figures.ts'
+import type { Leaf } from './certificates.ts'
+import { openTunnel } from './client.ts'
+import { AGENT, figureBecomes } from './figures.ts'
+import { startFrontDoor } from './front-door.ts'
+import { type Clusters, hasAll, makeClusters, startAgents, startClusterLoad } from './many-clusters.ts'
 import { watchReady } from './ready-servers.ts'
 import { frontDoorOf, HUB, makeHubPki, type Replica, replica, replicaList, routesOf, startReplica } from './replicas.ts'
 import { isReady, RESTART_MS, stopInOrder } from './rolling.ts'
 import { echo, listenTarget } from './target.ts'
-import { type Agent, launchAgent, type Server } from './tunnel.ts'
+import type { Server } from './tunnel.ts'
 
-const CLUSTERS = Array.from({ length: 50 }, (_, number) => `c-${number}`)
-/** Clusters whose agents are programs of their own. */
-const PROGRAMS = 3
-/** Between two CONNECTs of one cluster: milliseconds. */
-const PAUSE_MS = 700
-/** Every tenth tunnel stays open for this long and goes on exchanging: milliseconds. */
-const LONG_MS = 2_000
 const REPLICAS = [0, 1, 2].map((number) => replica(number))
 
 const pki = await makeHubPki(t)
 
-async function leavesOf(role: 'agent' | 'apiserver'): Promise<ReadonlyMap<string, Leaf>> {
-  const made = new Map<string, Leaf>()
-  for (const cluster of CLUSTERS) {
-    const identity = role === 'agent' ? { role, cluster, name: 'a' } : { role, cluster }
-    made.set(cluster, await pki.issue(`${role}-${cluster}`, { identity }))
-  }
-  return made
-}
+const flagsOf = (t: Test, { file }: Clusters): string[] => [
+  `--replicas-file=${replicaList(t, REPLICAS).file}`,
+  '--tenancy=multi',
+  `--clusters=${file}`,
+  '--trust-domain=hub.example',
+]
 
-/** By CONNECT from each cluster's own client, again and again. */
-function startLoad(t: Test, servers: () => readonly Server[], leaves: ReadonlyMap<string, Leaf>, address: string) {
+/** By any of those that are ready, without the front door. */
+function openAtReady(t: Test, servers: () => readonly Server[], address: string): (apiserver: Leaf) => Promise<Socket> {
   const ready = watchReady(t, servers)
-  const failures: string[] = []
-  let connects = 0
-  let isOver = false
-
-  async function once(cluster: string, apiserver: Leaf): Promise<void> {
+  return async (apiserver) => {
     const all = ready()
     const server = all[randomInt(Math.max(1, all.length))]
     if (!server) throw new Error('no server is ready')
-    const ofCluster: Pki = { ...server.pki, apiserver }
-    const socket = await openTunnel({ ...server, pki: ofCluster }, address)
-    connects++
-    const endMs = performance.now() + (connects % 10 === 0 ? LONG_MS : 0)
-    do {
-      await echoOver(socket, `from ${cluster}`)
-      if (performance.now() < endMs) await pause(100)
-    } while (performance.now() < endMs)
-    socket.destroy()
-  }
-
-  async function again(cluster: string): Promise<void> {
-    while (!isOver) {
-      await once(cluster, leaves.get(cluster)!).catch((error: Error) => failures.push(`${cluster}: ${error.message}`))
-      await pause(PAUSE_MS * (0.5 + Math.random()))
-    }
-  }
-
-  const running = CLUSTERS.map(again)
-  const stop = async (): Promise<void> => {
-    isOver = true
-    await Promise.all(running)
-  }
-  t.teardown(stop)
-  return {
-    failures,
-    stop,
-    count: () => connects,
-    goesOn(more: number) {
-      const before = connects
-      const isEnough = (): boolean => failures.length > 0 || connects >= before + more
-      return eventually(`${more} more CONNECTs`, isEnough, (enough) => enough, RESTART_MS)
-    },
+    return openTunnel({ ...server, pki: { ...server.pki, apiserver } }, address)
   }
 }
-
-const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
-
-/** All but the first few in one process. */
-function startAgents(t: Test, port: number, leaves: ReadonlyMap<string, Leaf>): Promise<Agent[]> {
-  const own = ({ certFile, keyFile }: Leaf, id: string): string[] => [
-    `--proxy-server-host=${HUB}`,
-    `--agent-cert=${certFile}`,
-    `--agent-key=${keyFile}`,
-    `--agent-id=${id}`,
-    '--sync-interval=1s',
-  ]
-  const rest = CLUSTERS.slice(PROGRAMS).map((cluster) => [
-    ...own(leaves.get(cluster)!, cluster),
-    `--proxy-server-port=${port}`,
-    `--ca-cert=${pki.caFile}`,
-    '--health-server-host=127.0.0.1',
-    '--health-server-port=0',
-    '--admin-server-port=0',
-    '--log-level=error',
-  ])
-  const file = join(temporaryFolder(t), 'agents.json')
-  writeFileSync(file, JSON.stringify(rest))
-  const here = import.meta.dirname
-  const args = ['--import', join(here, 'end-with-parent.ts'), join(here, 'many-agents.ts'), file]
-  const child = spawn(process.execPath, args, { stdio: ['pipe', 'ignore', 'inherit'] })
-  t.teardown(() => child.kill('SIGKILL'))
-  const programs = CLUSTERS.slice(0, PROGRAMS)
-  return Promise.all(
-    programs.map((cluster) => launchAgent(t, { pki, agentPort: port }, { flags: own(leaves.get(cluster)!, cluster) })),
-  )
-}
-
-type Listed = { readonly clusters: readonly { readonly agents: readonly unknown[] }[] }
-
-/** One stream of each cluster. */
-const hasAll = (server: Server): Promise<unknown> =>
-  eventually(
-    'each cluster has one stream to the replica',
-    async () => {
-      const { clusters } = (await (await fetchFrom(server.adminPort, '/v1/clusters')).json()) as Listed
-      return clusters.filter(({ agents }) => agents.length === 1).length
-    },
-    (count) => count === CLUSTERS.length,
-    RESTART_MS,
-  )
 
 t.test(
   'three replicas are restarted under load from fifty clusters, and no CONNECT fails',
   { timeout: 0 },
   async (t) => {
-    const clusters = join(temporaryFolder(t), 'clusters.yaml')
-    writeFileSync(clusters, CLUSTERS.map((id) => `id: ${id}\n`).join('---\n'))
-    const list = replicaList(t, REPLICAS)
-    const flags = [
-      `--replicas-file=${list.file}`,
-      '--tenancy=multi',
-      `--clusters=${clusters}`,
-      '--trust-domain=hub.example',
-    ]
+    const clusters = await makeClusters(t, pki, 50)
+    const flags = flagsOf(t, clusters)
     const start = (one: Replica): Promise<Server> => startReplica(t, pki, one, flags)
     const servers = await Promise.all(REPLICAS.map(start))
     const named = (): [Replica, Server][] => REPLICAS.map((one, index) => [one, servers[index]!])
     const door = await frontDoorOf(t, named())
-    const [agents, apiservers, target] = [
-      await leavesOf('agent'),
-      await leavesOf('apiserver'),
-      await listenTarget(t, echo),
-    ]
-    const programs = await startAgents(t, door.port, agents)
-    await Promise.all(servers.map(hasAll))
-    const load = startLoad(t, () => servers, apiservers, target.address)
+    const target = await listenTarget(t, echo)
+    const programs = await startAgents(t, pki, clusters, door.port)
+    await Promise.all(servers.map((server) => hasAll(server, clusters)))
+    const load = startClusterLoad(
+      t,
+      clusters,
+      openAtReady(t, () => servers, target.address),
+    )
     await load.goesOn(100)
     for (const [index, one] of REPLICAS.entries()) {
       await stopInOrder(t, servers[index]!, `the end of ${one.id}`)
@@ -163,7 +64,7 @@ t.test(
       await isReady(servers[index])
       await load.goesOn(100)
     }
-    await Promise.all(servers.map(hasAll))
+    await Promise.all(servers.map((server) => hasAll(server, clusters)))
     await load.goesOn(100)
     await load.stop()
     t.strictSame(load.failures, [])
@@ -171,5 +72,65 @@ t.test(
     for (const program of programs) {
       await figureBecomes(program, `${AGENT}open_server_connections`, REPLICAS.length)
     }
+  },
+)
+
+/** Each at an address of its own, so that all can have the same health port, which the front door asks. */
+const addressOf = (number: number): string => `127.0.0.${number + 2}`
+
+t.test(
+  'three replicas are restarted, clients come through the front door that asks who is ready, and no CONNECT fails',
+  { timeout: 0 },
+  async (t) => {
+    const clusters = await makeClusters(t, pki, 10)
+    const flags = flagsOf(t, clusters)
+    const start = (number: number, ...ports: string[]): Promise<Server> => {
+      const address = addressOf(number)
+      const bind = ['server', 'agent', 'health'].map((name) => `--${name}-bind-address=${address}`)
+      return startReplica(t, pki, REPLICAS[number]!, [...flags, ...bind, ...ports])
+    }
+    const first = await start(0)
+    const sameHealth = `--health-port=${first.healthPort}`
+    const servers = [first, await start(1, sameHealth), await start(2, sameHealth)]
+    const at = (name: 'agentPort' | 'frontendPort'): string[] =>
+      servers.map((server, number) => `${addressOf(number)}:${server[name]}`)
+    const alpn = ['h2', 'culvert-lane/1']
+    const readiness = { port: first.healthPort }
+    const door = await startFrontDoor(t, {
+      routes: [
+        ...REPLICAS.map(({ id, serverName }, number) => ({
+          ...{ name: id, hosts: [serverName], alpn, backends: [at('agentPort')[number]] },
+        })),
+        { name: 'agents', hosts: [HUB], alpn, backends: at('agentPort') },
+        { name: 'clients', hosts: [HUB], readiness, backends: at('frontendPort') },
+      ],
+      healthCheck: { interval: '1s' },
+    })
+    const areUp = (count: number): Promise<unknown> =>
+      figureBecomes(door, 'culvert_router_backends{route="clients",state="up"}', count, RESTART_MS)
+    const target = await listenTarget(t, echo)
+    await startAgents(t, pki, clusters, door.port)
+    await Promise.all(servers.map((server) => hasAll(server, clusters)))
+    const through = { transport: 'tls', socketPath: '', frontendPort: door.port, servername: HUB } as const
+    const load = startClusterLoad(t, clusters, (apiserver) =>
+      openTunnel({ ...through, pki: { ...pki, apiserver } }, target.address),
+    )
+    await load.goesOn(50)
+    for (const [number, server] of servers.entries()) {
+      await areUp(3)
+      const stopped = stopInOrder(t, server, `the end of ${REPLICAS[number]!.id}`)
+      await areUp(2)
+      await stopped
+      t.match(await server.logged('closed the frontend'), { why: 'quiet', open: 0 })
+      const same = (['agent', 'health'] as const).map((name) => `--${name}-port=${server[`${name}Port`]}`)
+      const frontend = ['--server-listen-any=false', `--server-port=${server.frontendPort}`]
+      servers[number] = await start(number, ...same, ...frontend)
+      await load.goesOn(50)
+    }
+    await areUp(3)
+    await load.goesOn(50)
+    await load.stop()
+    t.strictSame(load.failures, [])
+    t.comment(`${load.count()} CONNECTs`)
   },
 )

@@ -1,9 +1,12 @@
 /** What a server that shuts down does with those who come after the signal, and what it leaves to the next one. */
+import type { Socket } from 'node:net'
+import { connect as connectTls } from 'node:tls'
 import t from 'tap'
 import { makePki } from './certificates.ts'
-import { connectFrontend, echoOver, openTunnel, readAll } from './client.ts'
-import { within } from './deadline.ts'
+import { connectFrontend, connectHead, echoOver, openTunnel, readAll, readBytes } from './client.ts'
+import { event, eventually, within } from './deadline.ts'
 import { fetchFrom } from './figures.ts'
+import { connectRaw } from './front-door.ts'
 import { type Call, dataOf, dialRequest, grpcClient } from './grpc-client.ts'
 import { echo, listenTarget } from './target.ts'
 import { startServer, startTunnel, TRANSPORTS } from './tunnel.ts'
@@ -63,6 +66,35 @@ for (const transport of TRANSPORTS) {
     t.strictSame(await within(server.ended, 'its end', 10_000), { code: 0, signal: null })
   })
 }
+
+t.test('who is accepted at the last moment is served, though its handshake ends when the port is closed', async (t) => {
+  const { server } = await startTunnel(t, { pki })
+  const before = await openTunnel(server, target.address) // it closes two seconds later
+  before.destroy()
+  server.signal('SIGTERM')
+  await server.logged('shutting down')
+  const accepted: Socket[] = []
+  const isClosed = async (): Promise<boolean> => {
+    try {
+      accepted.unshift(await connectRaw(t, server.frontendPort))
+      return false
+    } catch {
+      return true
+    }
+  }
+  await eventually('the port is closed', isClosed, (closed) => closed)
+  const [, last] = accepted // the very last one may have come when the port was being closed
+  const { cert, key } = pki.apiserver
+  const asClient = { servername: 'hub.example', ca: pki.authority.certificatePem, cert, key }
+  const socket = connectTls({ socket: last!, ...asClient })
+  await event(socket, 'secureConnect')
+  const established = 'HTTP/1.1 200 Connection Established\r\n\r\n'
+  socket.write(connectHead(target.address))
+  t.equal((await readBytes(socket, established.length)).toString(), established)
+  await echoOver(socket, 'served to its end')
+  socket.destroy()
+  t.strictSame(await within(server.ended, 'its end', 10_000), { code: 0, signal: null })
+})
 
 t.test('a server that shuts down takes no new agents', async (t) => {
   const { server } = await startTunnel(t, { pki })

@@ -3,7 +3,7 @@ import { createServer } from 'node:net'
 import t from 'tap'
 import type { AgentStream } from '../../src/proxy-server/agent-stream-owner.ts'
 import type { Dialing } from '../../src/proxy-server/dialing.ts'
-import { drain, watchDials } from '../../src/proxy-server/draining.ts'
+import { drain, watchDials, watchTaken } from '../../src/proxy-server/draining.ts'
 import { manualClock } from '../platform/manual-clock.ts'
 import { recordedLog } from '../platform/recorded-log.ts'
 
@@ -20,16 +20,19 @@ function setup(options: { timeoutMs?: number; quietMs?: number } = {}) {
     leaving: 0,
     lastDialMs: Number.NEGATIVE_INFINITY,
     lastCallMs: Number.NEGATIVE_INFINITY,
+    lastTakenMs: Number.NEGATIVE_INFINITY,
     over: false,
   }
   const frontend = {
-    server: Object.assign(createServer(), { close: () => void asked.push('close frontend') }) as never,
+    server: createServer(),
+    close: async () => void asked.push('close frontend'),
     renew: () => undefined,
     take: () => undefined,
     count: () => world.open,
     busy: () => world.open > 0,
     goAway: () => asked.push('go away'),
     lastCallMs: () => world.lastCallMs,
+    lastTakenMs: () => world.lastTakenMs,
     dismissIdle: () => asked.push('dismiss idle'),
     leaving: () => world.leaving,
     destroyAll: () => undefined,
@@ -106,6 +109,52 @@ t.test('a call that was opened a moment ago is about to dial', async (t) => {
   t.notOk(world.over)
   await pass(200)
   t.ok(world.over)
+})
+
+t.test(
+  'who was accepted shortly before the port closed has the quiet time to ask, and is served to its end',
+  async (t) => {
+    const { clock, asked, world, start, pass } = setup()
+    clock.advance(5_000)
+    world.lastTakenMs = 4_500
+    void start()
+    await turn()
+    t.strictSame(asked, [...told, 'close frontend'], 'nobody waits before it closes for who may never ask')
+    await pass(1_000)
+    world.open = 1
+    await pass(5_000)
+    t.notOk(world.over)
+    world.open = 0
+    await pass(100)
+    t.ok(world.over)
+    t.strictSame(asked, [...told, ...closed])
+    t.equal(clock.waiting(), 0)
+  },
+)
+
+t.test('who was accepted and never asks is hung up on, once the quiet time is over', async (t) => {
+  const { clock, asked, world, start, pass } = setup()
+  clock.advance(5_000)
+  world.lastTakenMs = 4_500
+  void start()
+  await turn()
+  await pass(1_400)
+  t.strictSame(asked, [...told, 'close frontend'])
+  await pass(100)
+  t.ok(world.over)
+  t.strictSame(asked, [...told, ...closed])
+})
+
+t.test('they are waited for no longer than there is time', async (t) => {
+  const { clock, log, world, start, pass } = setup({ timeoutMs: 1_000 })
+  clock.advance(5_000)
+  world.lastTakenMs = 5_000
+  void start()
+  await pass(950)
+  t.notOk(world.over)
+  await pass(50)
+  t.ok(world.over)
+  t.match(log.lines.at(-1), { fields: { why: 'time is up' } })
 })
 
 t.test('clients that were told to go have a second to read that and hang up', async (t) => {
@@ -211,4 +260,20 @@ t.test('remembers when it was last asked for a connection', async (t) => {
   clock.advance(7)
   t.equal(watched.lastMs(), 7)
   t.strictSame(dials, [['default', 'user/alice', '10.0.0.1:443', waiter]])
+})
+
+t.test('remembers when somebody was last accepted, on the port or on a socket of a cluster', (t) => {
+  const clock = manualClock()
+  const server = createServer()
+  const taken: unknown[] = []
+  const frontend = watchTaken({ server, take: (...client: unknown[]) => void taken.push(client) } as never, clock)
+  t.equal(frontend.lastTakenMs(), Number.NEGATIVE_INFINITY)
+  clock.advance(7)
+  server.emit('connection', 'a socket')
+  t.equal(frontend.lastTakenMs(), 7)
+  clock.advance(7)
+  frontend.take('a socket' as never, 'its cluster' as never)
+  t.equal(frontend.lastTakenMs(), 14)
+  t.strictSame(taken, [['a socket', 'its cluster']])
+  t.end()
 })
