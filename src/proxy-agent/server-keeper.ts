@@ -43,6 +43,8 @@ export type ServerKeeper = {
   readonly stop: () => void
 }
 
+/** By which agents that are told of a new replica in the same moment are spread, while they hold others: milliseconds. */
+const NEWS_SPREAD_MS = 1_000
 /** Replicas that are warned of at a time, besides the hosts. */
 const MAX_WARNED_PLACES = 500
 
@@ -51,6 +53,7 @@ const OVER_MANY = `replica is one too many for an agent, which holds ${MAX_LISTE
 
 type Seeker = {
   readonly look: () => void
+  readonly lookLater: (waitMs: number) => void
   /** For good. */
   readonly giveUp: (reason: string) => void
 }
@@ -70,6 +73,7 @@ export function createServerKeeper(deps: KeeperDeps): ServerKeeper {
   function follow(origin: HostIndex): void {
     const { places: wanted, foreign, overMany } = lists.wanted(origin)
     const sought = places[origin]!
+    const spreadMs = sought.size > 0 ? NEWS_SPREAD_MS : 0
     servers.listPartly(origin, foreign.length + overMany.length > 0)
     for (const [key, { host, seeker }] of sought) {
       if (wanted.has(key)) continue
@@ -81,20 +85,21 @@ export function createServerKeeper(deps: KeeperDeps): ServerKeeper {
     for (const [key, place] of wanted) {
       const known = sought.get(key)
       if (known) known.update(place)
-      else sought.set(key, seek(place))
+      else sought.set(key, seek(place, spreadMs * random()))
     }
     for (const address of foreign) warnings.warn(address, { address }, FOREIGN)
     for (const replica of overMany) warnings.warn(replica, { replica }, OVER_MANY)
     leaveSurplus()
   }
 
-  function seek(first: Place): Sought {
+  function seek(first: Place, waitMs: number): Sought {
     const name = hostPort(first.serverName, first.address.port)
     let place = first
     const host = servers.addPlace(first)
     const seeker = createSeeker(name, host, (events) => open(first.origin, events, place), first.origin)
     log.info({ server: name, replica: first.id, workers: first.workers }, 'replica is listed')
-    seeker.look()
+    if (waitMs > 0) seeker.lookLater(waitMs)
+    else seeker.look()
     return {
       host,
       seeker,
@@ -197,6 +202,7 @@ export function createServerKeeper(deps: KeeperDeps): ServerKeeper {
 
     return {
       look,
+      lookLater,
       giveUp(reason) {
         isOver = true
         timer?.[Symbol.dispose]()

@@ -158,16 +158,16 @@ export function createDialing(deps: DialDeps): Dialing {
       const pick = byAddress ? clusters.pickJudge : clusters.pick
       const agent = pick(cluster, address, deps.random(), before?.agent)
       if (!agent && before) return failOn(before.unable)
-      if (!agent && byAddress && clusters.pick(cluster, address, deps.random())) {
-        metrics.dialDenied('unjudged')
-        return fail({ kind: 'denied', text: UNJUDGED })
-      }
       if (!agent) {
         waiting = deps.arrivals?.wait(cluster, () => {
           authorisation = deps.authorise(cluster, principal, address)
           attempt()
         })
         if (waiting) return
+        if (byAddress && clusters.pick(cluster, address, deps.random())) {
+          metrics.dialDenied('unjudged')
+          return fail({ kind: 'denied', text: UNJUDGED })
+        }
         metrics.dialFailed('no_agent')
         return fail({ kind: 'no-agent' })
       }

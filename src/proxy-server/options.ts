@@ -114,7 +114,7 @@ const ours = {
   }),
   replicaSettleTimeMs: duration({
     group: 'Replicas',
-    default: '15s',
+    default: '30s',
     help: 'How long after its start a replica has a client wait for the first agent of its cluster, instead of failing at once.',
   }),
   shutdownQuietTimeMs: duration({

@@ -495,11 +495,30 @@ t.test('asks each replica that is listed for itself, at once, and the one it hol
   t.equal(servers.all().length, 3)
 })
 
+t.test('asks a replica that is added within a second, each agent at a moment of its own', async (t) => {
+  const { clock, first, asks, named } = listing('a', 'b')
+  named('b').answer('b')
+  first.list('a', 'b', 'c')
+  clock.advance(499)
+  t.strictSame(asks(), ['b.example'], 'random is one half')
+  clock.advance(1)
+  t.strictSame(asks(), ['b.example', 'c.example'])
+})
+
+t.test('a replica that is added and has answered by another name meanwhile is not asked', async (t) => {
+  const { clock, first, asks, named } = listing('a', 'b')
+  first.list('a', 'b', 'c')
+  named('b').answer('c')
+  clock.advance(500)
+  t.notOk(asks().includes('c.example'))
+})
+
 t.test('leaves who is listed no more when the others are held, by draining it', async (t) => {
-  const { first, named, servers, log } = listing('a', 'b')
+  const { clock, first, named, servers, log } = listing('a', 'b')
   named('b').answer('b')
   named('b').list('b', 'c')
   first.list('b', 'c')
+  clock.advance(500)
   t.strictSame(first.asked, [], 'c is not held yet')
   named('c').answer('c')
   t.strictSame(first.asked, ['drain'])
@@ -534,6 +553,7 @@ t.test('what a replica listed that goes away does not count, but stays when it w
   named('b').answer('b')
   named('b').list('a', 'b')
   first.list('a', 'b', 'c')
+  clock.advance(500)
   t.equal(asks().at(-1), 'c.example')
   first.leave(0)
   t.strictSame(named('c').asked, ['end: it is listed no more'])
@@ -559,6 +579,7 @@ t.test('does not come back to a replica that it lost when nobody listed it any m
   const { clock, first, asks, named } = listing('a', 'b')
   named('b').answer('b')
   first.list('a', 'c')
+  clock.advance(500)
   t.strictSame(named('b').asked, [], 'c is not held yet')
   named('b').gone()
   clock.advance(60_000)
@@ -593,7 +614,7 @@ t.test('leaves nobody for being at an address that it does not go to', async (t)
 })
 
 t.test('what a replica lists counts no more when it has been left', async (t) => {
-  const { first, named, asks, servers } = listing('a', 'b', 'c', 'e')
+  const { clock, first, named, asks, servers } = listing('a', 'b', 'c', 'e')
   for (const id of ['b', 'c', 'e']) {
     named(id).answer(id)
     named(id).list('b', 'c')
@@ -602,6 +623,7 @@ t.test('what a replica lists counts no more when it has been left', async (t) =>
   t.strictSame(first.asked, ['drain'])
   t.strictSame(named('e').asked, ['drain'], 'at once: nobody else lists it')
   for (const id of ['b', 'c']) named(id).list('c', 'd')
+  clock.advance(500)
   named('d').answer('d')
   t.strictSame(named('b').asked, ['drain'], 'the first one does not hold it back')
   named('b').gone()

@@ -614,6 +614,27 @@ t.test('in the first time of a server a dial waits for the first agent of its cl
   clean(t, world, a)
 })
 
+t.test(
+  'a dial that only an agent may judge waits in the first time while there are but agents that cannot',
+  async (t) => {
+    const stock = testAgent('stock', { judgesAddresses: false })
+    const world = setup([stock], { settleMs: 15_000, authorise: () => ({ kind: 'by-address' }) })
+    const { outcomes } = world.dial()
+    world.join(testAgent('stock-too', { judgesAddresses: false }))
+    t.strictSame(outcomes, [])
+    const judge = testAgent('judge')
+    world.join(judge)
+    t.strictSame(judge.dialled(), [100])
+    judge.refuse(100, 'no')
+    t.match(outcomes, [{ kind: 'dial-error' }])
+    world.clusters.remove('default', judge.agent)
+    const late = world.dial()
+    world.clock.advance(15_000)
+    t.match(late.outcomes, [{ kind: 'denied', text: /no agent takes a policy/ }])
+    clean(t, world, stock, judge)
+  },
+)
+
 t.test('a dial that waited in vain fails as ever, and one that comes later does so at once', async (t) => {
   const world = setup([], { settleMs: 15_000 })
   const { outcomes } = world.dial()

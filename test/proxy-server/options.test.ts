@@ -315,7 +315,7 @@ t.test('says of a limit what it is about in either mode', async (t) => {
 t.test('takes a list of replicas from a file or from leases, and says what either needs', async (t) => {
   const file = import.meta.filename // any that can be read
   const leases = ['--enable-lease-controller', '--replica-server-name=hub-0.example']
-  t.equal(valuesOf(complete(t)).replicaSettleTimeMs, 15_000)
+  t.equal(valuesOf(complete(t)).replicaSettleTimeMs, 30_000)
   for (const flags of [[`--replicas-file=${file}`], leases, [...leases, '--replica-address=hub.example:443']]) {
     t.strictSame(problemsOf(complete(t, ...flags)), [])
   }
