@@ -84,6 +84,17 @@ t.test('a client that has no place waits a second, is told on each call, and is 
   await gone
 })
 
+t.test('a client whose connection ends as it is to be told is no trouble', async (t) => {
+  const port = await grpcPort(t, { clusters: clusters(1) })
+  const first = openCall(await port.join())
+  await eventually('it is served', port.listener.count, (calls) => calls === 1)
+  const [beside, alone] = [openCall(first.http), openCall(await port.join())]
+  await Promise.all([roundTrip(beside), roundTrip(alone)])
+  port.listener.destroyAll()
+  port.clock.advance(10_000)
+  await Promise.all([beside.closed, alone.closed])
+})
+
 t.test('so many calls of a client that has no place may wait, and others are reset', async (t) => {
   const port = await grpcPort(t, { clusters: clusters(1) })
   openCall(await port.join())
