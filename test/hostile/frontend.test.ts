@@ -4,8 +4,7 @@
  * notices nothing. The cases of docs/threat-model.md.
  */
 import { X509Certificate } from 'node:crypto'
-import { once } from 'node:events'
-import { connect, type Socket } from 'node:net'
+import type { Socket } from 'node:net'
 import t, { type Test } from 'tap'
 import { createAuthority } from '../../src/pki/authority.ts'
 import { encodePacket } from '../../src/tunnel/packet-codec.ts'
@@ -19,7 +18,7 @@ import {
   type FrontendAnswer,
   openTunnel,
 } from '../integration/client.ts'
-import { event, eventually, within } from '../integration/deadline.ts'
+import { eventually } from '../integration/deadline.ts'
 import { figure, figureBecomes, SERVER } from '../integration/figures.ts'
 import { askHub } from '../integration/hub.ts'
 import {
@@ -32,12 +31,14 @@ import {
   settings,
   speakRawHttp2,
 } from '../integration/raw-http2.ts'
+import { failedHandshake, refusedHead } from '../integration/series.ts'
 import { listenTarget, stuckTarget } from '../integration/target.ts'
 import { startAgent } from '../integration/tunnel.ts'
 import { grpcMessage } from '../integration/wire.ts'
 import { closeRequest, connectGrpcFrontend, joinFrontend, openCall, type WireCall } from '../integration/wire-call.ts'
 import { type Attack, withstand } from './attack.ts'
 import { type Arena, startArena } from './hub.ts'
+import { floodUnread, hungUp, stranger } from './stranger.ts'
 
 const MEBIBYTE = 1024 * 1024
 const flags = ['--connect-head-timeout=700ms']
@@ -62,8 +63,6 @@ const source = await listenTarget(t, (socket) => {
 const overBudget = 'culvert_server_forced_closes_total{reason="over_budget"}'
 const unmapped = 'culvert_server_unmapped_peers_total{port="frontend"}'
 const forbidden = 'culvert_server_forbidden_clients_total{port="frontend"}'
-const heads = (why: string): string => `culvert_server_refused_heads_total{why="${why}"}`
-const handshakes = (why: string): string => `culvert_server_failed_handshakes_total{port="frontend",why="${why}"}`
 const atLimit = (limit: string): string => `culvert_server_cluster_refusals_total{cluster="evil",limit="${limit}"}`
 const cluster = 'evil'
 const principal = 'cluster/evil/apiserver'
@@ -170,7 +169,7 @@ const heading = (what: string, bytes: string, status: number, why: string): Atta
   what: `a head with ${what}`,
   act: () => ask(http.as(http.leaves.evil), bytes),
   saw: { status },
-  metric: heads(why),
+  metric: refusedHead(why),
   audit: { ...refused, cluster, principal, reason: why.replaceAll('_', '-') },
 })
 const smuggling: Attack[] = [
@@ -183,30 +182,27 @@ const smuggling: Attack[] = [
   heading('half of its bytes', 'CONNECT 10.0.0.1:443 HT', 408, 'slow'),
 ]
 
-/** From an address of its own, as the audit log tells a stranger's refusal once a minute. */
-async function stranger(t: Test, index: number, bytes: string): Promise<string> {
-  const socket = connect({ host: '127.0.0.1', port: http.frontendPort, localAddress: `127.0.2.${index + 1}` })
-  t.teardown(() => socket.destroy())
-  socket.on('error', () => undefined)
-  await event(socket, 'connect')
-  const over = endOf(socket)
+/** Of the addresses of strangers. */
+const NET = 2
+async function sends(t: Test, index: number, bytes: string): Promise<string> {
+  const socket = await stranger(t, http.frontendPort, NET, index)
+  const over = hungUp(socket)
   socket.write(Buffer.from(bytes, 'latin1'))
-  await over
-  return 'hung up on'
+  return over
 }
 const exhaustion: Attack[] = [
   {
     what: 'a handshake that never comes to its end',
-    act: (t, index) => stranger(t, index, '\x16\x03\x01\x02\x00\x01'),
+    act: (t, index) => sends(t, index, '\x16\x03\x01\x02\x00\x01'),
     saw: 'hung up on',
-    metric: handshakes('slow'),
+    metric: failedHandshake('frontend', 'slow'),
     audit: { ...refused, reason: 'TLS handshake: slow' },
   },
   {
     what: 'bytes that are no handshake',
-    act: (t, index) => stranger(t, index, 'CONNECT 10.0.0.1:443 HTTP/1.1\r\n\r\n'),
+    act: (t, index) => sends(t, index, 'CONNECT 10.0.0.1:443 HTTP/1.1\r\n\r\n'),
     saw: 'hung up on',
-    metric: handshakes('failed'),
+    metric: failedHandshake('frontend', 'failed'),
     audit: { ...refused, reason: 'TLS handshake: failed' },
   },
   {
@@ -274,24 +270,11 @@ const speak = async (t: Test) => {
   return raw
 }
 
-/** Writes it again and again, unread, until the hub hangs up. */
 const flooding = (what: string, first: Buffer, one: Buffer): Attack => ({
   what: `gRPC: a flood of ${what}`,
-  async act(t) {
-    const raw = await speak(t)
-    const closed = new Promise((resolve) => raw.socket.once('close', resolve))
-    raw.socket.pause()
-    raw.write(first)
-    const many = Buffer.concat(Array.from({ length: 2_000 }, () => one))
-    for (let count = 0; count < 200 && raw.socket.writable; count++) {
-      if (!raw.write(many)) await Promise.race([once(raw.socket, 'drain').catch(() => undefined), closed])
-    }
-    raw.socket.resume()
-    await within(closed, 'the hub hangs up')
-    return 'hung up on'
-  },
+  act: async (t) => floodUnread(await speak(t), first, one),
   saw: 'hung up on',
-  metric: heads('malformed'),
+  metric: refusedHead('malformed'),
   audit: { ...refused, cluster, principal, reason: 'malformed' },
 })
 
@@ -353,7 +336,7 @@ const calls: Attack[] = [
       return 'hung up on'
     },
     saw: 'hung up on',
-    metric: heads('slow'),
+    metric: refusedHead('slow'),
     audit: { ...refused, cluster, principal, reason: 'slow' },
   },
   {

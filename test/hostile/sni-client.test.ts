@@ -5,16 +5,16 @@
  */
 import { connect, type Socket } from 'node:net'
 import { join } from 'node:path'
-import { connect as connectTls, type TLSSocket } from 'node:tls'
+import type { TLSSocket } from 'node:tls'
 import t, { type Test } from 'tap'
 import type { Leaf } from '../integration/certificates.ts'
-import { connectHead, endOf, readAll, readAnswer, readBytes } from '../integration/client.ts'
-import { event, within } from '../integration/deadline.ts'
-import { startFrontDoor } from '../integration/front-door.ts'
+import { connectHead, endOf, readAll, readAnswer, tunnelOver } from '../integration/client.ts'
+import { within } from '../integration/deadline.ts'
+import { handshake, startFrontDoor } from '../integration/front-door.ts'
 import {
   alpn,
   extension,
-  handshake,
+  handshake as handshakeBytes,
   helloBody,
   helloRecords,
   nodeHello,
@@ -24,8 +24,8 @@ import {
 import { type Attack, withstand } from './attack.ts'
 import { startArena } from './hub.ts'
 import { startNeighbour } from './neighbour.ts'
+import { stranger as strangerAt } from './stranger.ts'
 
-const ESTABLISHED = 'HTTP/1.1 200 Connection Established\r\n\r\n'
 /** Who comes from there must say for whom, by a PROXY header. */
 const BALANCERS = '127.0.9.0/24'
 
@@ -51,42 +51,21 @@ const router = await startFrontDoor(
   { flags: [`--audit-log-file=${auditLog}`], proxyProtocolFrom: [BALANCERS] },
 )
 
-/** Through the front door to the hub. */
-async function through(leaf: Leaf, name: string): Promise<TLSSocket> {
-  const socket = connectTls({
-    host: '127.0.0.1',
-    port: router.port,
+/** Through the front door to the hub, which has one certificate for all names. */
+const through = (leaf: Leaf, servername: string): Promise<TLSSocket> =>
+  handshake(t, router.port, {
     ca: hub.pki.authority.certificatePem,
     cert: leaf.cert,
     key: leaf.key,
-    servername: name,
-    checkServerIdentity: () => undefined, // one certificate for all names here
+    servername,
+    checkServerIdentity: () => undefined,
   })
-  await event(socket, 'secureConnect')
-  socket.on('error', () => undefined)
-  return socket
-}
-const neighbour = await startNeighbour(t, async () => {
-  const socket = await through(hub.leaves.calm, 'calm.hub.example')
-  const head = readBytes(socket, ESTABLISHED.length)
-  socket.write(connectHead(hub.echo.address))
-  if ((await head).toString() !== ESTABLISHED) throw new Error('no tunnel')
-  return socket
-})
+const neighbour = await startNeighbour(t, async () =>
+  tunnelOver(await through(hub.leaves.calm, 'calm.hub.example'), hub.echo.address),
+)
 
-/** From an address of its own, as the audit log tells a stranger's refusal once a minute. @param net the third number */
-async function stranger(t: Test, index: number, net = 3): Promise<Socket> {
-  const socket = connect({
-    host: '127.0.0.1',
-    port: router.port,
-    localAddress: `127.0.${net}.${index + 1}`,
-    allowHalfOpen: true,
-  })
-  t.teardown(() => socket.destroy())
-  socket.on('error', () => undefined)
-  await event(socket, 'connect')
-  return socket
-}
+/** @param net the third number of its address */
+const stranger = (t: Test, index: number, net = 3): Promise<Socket> => strangerAt(t, router.port, net, index)
 
 /** All that comes back, in hexadecimal, until the router hangs up. */
 async function answered(socket: Socket, ...bytes: Buffer[]): Promise<string> {
@@ -141,7 +120,7 @@ const hellos: Attack[] = [
   sends('two names', named('evil.hub.example', 'calm.hub.example'), 'malformed', ALERT),
   sends('an empty record', Buffer.from([22, 3, 1, 0, 0]), 'malformed', ALERT),
   sends('a record that is too long', Buffer.from([22, 3, 1, 0xff, 0xff]), 'malformed', ALERT),
-  sends('a handshake that is none', records(handshake(helloBody({}), 2)), 'malformed', ALERT),
+  sends('a handshake that is none', records(handshakeBytes(helloBody({}), 2)), 'malformed', ALERT),
   sends('a hello of 16 MiB, by its length', Buffer.from([22, 3, 1, 0, 4, 1, 0xff, 0xff, 0xff]), 'too-large', ALERT),
   sends(
     'a hello of many records of one byte',

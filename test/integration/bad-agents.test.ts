@@ -13,6 +13,7 @@ import {
   askFor,
   connectFrontend,
   connectHead,
+  ESTABLISHED,
   echoOver,
   endOf,
   type FrontendAnswer,
@@ -20,7 +21,9 @@ import {
   readAll,
 } from './client.ts'
 import { event, eventually, within } from './deadline.ts'
+import { connectThrough as connectionOf, type Dialled, dialThrough as dialOf } from './dialled.ts'
 import { counts, figure, figureBecomes, SERVER } from './figures.ts'
+import { refusal, streamEnd, violation } from './series.ts'
 import { echo, listenTarget } from './target.ts'
 import { startTunnel } from './tunnel.ts'
 import { grpcMessage, type PacketOf } from './wire.ts'
@@ -52,29 +55,11 @@ t.teardown(() => beside.destroy())
 agent.signal('SIGTERM')
 await server.logged('agent drains')
 
-const violation = (kind: string): string => `culvert_server_violations_total{kind="${kind}"}`
-const refusal = (why: string): string => `culvert_server_refused_agents_total{why="${why}"}`
-const streamEnd = (how: string): string => `culvert_server_agent_stream_ends_total{how="${how}"}`
 const hello = Buffer.from('hello')
 
-type Dialled = { readonly socket: Socket; readonly request: PacketOf<'DIAL_REQ'> }
-
-/** A client whose dial has arrived at this agent. */
-async function dialThrough(agent: WireAgent): Promise<Dialled> {
-  const socket = await connectFrontend(server)
-  socket.on('error', () => undefined)
-  socket.write(connectHead('10.0.0.1:443'))
-  return { socket, request: await agent.next('DIAL_REQ') }
-}
-
-/** An open connection of this agent, under the id. */
-async function connectThrough(agent: WireAgent, connectId: number): Promise<Socket> {
-  const { socket, request } = await dialThrough(agent)
-  agent.send({ type: 'DIAL_RSP', error: '', connectId, random: request.random })
-  const [head] = (await within(once(socket, 'data'), 'the 200')) as [Buffer]
-  if (!head.toString().startsWith('HTTP/1.1 200')) throw new Error(`got ${head}`)
-  return socket.pause()
-}
+const dialThrough = async (agent: WireAgent): Promise<Dialled> => dialOf(agent, await connectFrontend(server))
+const connectThrough = async (agent: WireAgent, connectId: number): Promise<Socket> =>
+  connectionOf(agent, connectId, await connectFrontend(server))
 
 const answerOf = async (socket: Socket): Promise<string> => (await readAll(socket)).toString()
 
@@ -207,7 +192,7 @@ for (const { what, bytes, end, how } of broken) {
     const peer = await joinWireAgent(t, server)
     const open = await connectThrough(peer, 1)
     const ended = endOf(open)
-    const { socket: pending } = await dialThrough(peer)
+    const { client: pending } = await dialThrough(peer)
     await counts(server, streamEnd(how), 1, async () => {
       peer.sendRaw(bytes)
       t.match(await peer.ended(), end)
@@ -340,13 +325,13 @@ t.test('an answer to a dial that nobody made is counted, and its connection clos
 
 t.test('a second answer to a dial does not touch the connection that the first one opened', async (t) => {
   const peer = await joinWireAgent(t, server)
-  const { socket, request } = await dialThrough(peer)
+  const { client: socket, request } = await dialThrough(peer)
   const answer: Packet = { type: 'DIAL_RSP', error: '', connectId: 1, random: request.random }
   await counts(server, violation('unknown_dial'), 2, async () => {
     peer.send(answer, answer, { ...answer, connectId: 2 })
   })
   peer.send({ type: 'DATA', connectId: 1, error: '', data: hello }, { type: 'CLOSE_RSP', connectId: 1, error: '' })
-  t.equal(await answerOf(socket), 'HTTP/1.1 200 Connection Established\r\n\r\nhello')
+  t.equal(await answerOf(socket), `${ESTABLISHED}hello`)
   t.strictSame(
     peer.received
       .filter(({ type }) => type === 'CLOSE_REQ')
@@ -360,7 +345,7 @@ t.test('a second answer to a dial does not touch the connection that the first o
 t.test('an answer with a connection id that is in use fails its dial and not the connection that has it', async (t) => {
   const peer = await joinWireAgent(t, server)
   const first = await connectThrough(peer, 1)
-  const { socket, request } = await dialThrough(peer)
+  const { client: socket, request } = await dialThrough(peer)
   await counts(server, violation('unexpected'), 1, async () => {
     peer.send({ type: 'DIAL_RSP', error: '', connectId: 1, random: request.random })
     t.match(await answerOf(socket), /^HTTP\/1\.1 502 the agent answered with a connection id that it cannot use\r\n/)

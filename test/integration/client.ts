@@ -13,7 +13,7 @@ export type Frontend = Pick<Server, 'transport' | 'socketPath' | 'frontendPort' 
   readonly servername?: string
 }
 
-const ESTABLISHED = 'HTTP/1.1 200 Connection Established\r\n\r\n'
+export const ESTABLISHED = 'HTTP/1.1 200 Connection Established\r\n\r\n'
 
 /** @param leaf the client's certificate: kube-apiserver's, another one, or none */
 export async function connectFrontend(server: Frontend, leaf: Leaf | 'none' = server.pki.apiserver): Promise<Socket> {
@@ -57,6 +57,15 @@ export async function openTunnel(server: Frontend, address: string, early: strin
     throw new Error(`expected the 200 alone, got ${JSON.stringify(bytes.toString('latin1', 0, 500))}`)
   }
   if (rest.length > 0) socket.unshift(rest)
+  return socket
+}
+
+/** A tunnel over a connection that stands, made by whatever way. @throws Error for any other answer than the 200 */
+export async function tunnelOver<S extends Duplex>(socket: S, address: string): Promise<S> {
+  const head = readBytes(socket, ESTABLISHED.length)
+  socket.write(connectHead(address))
+  const answer = (await head).toString('latin1')
+  if (answer !== ESTABLISHED) throw new Error(`expected the 200, got ${JSON.stringify(answer)}`)
   return socket
 }
 

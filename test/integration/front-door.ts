@@ -53,9 +53,13 @@ export async function startFrontDoor(
   }
 }
 
-/** Connected to the router, as bytes. */
-export async function connectRaw(t: Test, port: number, host = '127.0.0.1'): Promise<Socket> {
-  const socket = new Socket({ allowHalfOpen: true }).connect(port, host)
+/** Connected to the router, as bytes. @param localAddress where it comes from */
+export async function connectRaw(
+  t: Test,
+  port: number,
+  { host = '127.0.0.1', localAddress = '' }: { readonly host?: string; readonly localAddress?: string } = {},
+): Promise<Socket> {
+  const socket = new Socket({ allowHalfOpen: true }).connect({ port, host, ...(localAddress && { localAddress }) })
   socket.on('error', () => undefined)
   t.teardown(() => socket.destroy())
   await event(socket, 'connect')

@@ -17,6 +17,7 @@ import {
   END_STREAM,
   type Fields,
   fieldBlock,
+  flood,
   frame,
   headers,
   ping,
@@ -25,6 +26,7 @@ import {
   settings,
   speakRawHttp2,
 } from './raw-http2.ts'
+import { failedHandshake, refusedHead } from './series.ts'
 import { echo, listenTarget } from './target.ts'
 import { sendAll } from './transfer.ts'
 import { type Server, startTunnels } from './tunnel.ts'
@@ -50,8 +52,6 @@ const tunnels = await Promise.all(
   }),
 )
 
-const head = (why: string): string => `culvert_server_refused_heads_total{why="${why}"}`
-const handshake = (why: string): string => `culvert_server_failed_handshakes_total{port="frontend",why="${why}"}`
 const cancelled = `${SERVER}stream_errors_total{segment="from_client",code="Canceled",packet_type="Unknown"}`
 
 /** Also when an error comes first: whoever is hung up on in the middle of a word gets one. */
@@ -73,35 +73,27 @@ async function speak(server: Server): Promise<RawHttp2> {
   return raw
 }
 
-/** Writes it so many times, as fast as it is taken, until the server hangs up. */
-async function flood(raw: RawHttp2, one: Buffer, times = FLOOD): Promise<void> {
-  const thousand = Buffer.concat(Array.from({ length: 1_000 }, () => one))
-  for (let count = 0; count < times && raw.socket.writable; count += 1_000) {
-    if (!raw.write(thousand)) await Promise.race([happens(raw.socket, 'drain'), happens(raw.socket, 'close')])
-  }
-}
-
 const long = (bytes: number): Fields => [['x-long', 'x'.repeat(bytes)]]
 const continuation = (stream: number, flags: number, block: Buffer): Buffer =>
   frame('CONTINUATION', flags, stream, block)
 
 /** After these no other word of the client can be understood, or is wanted. */
 const fatal: readonly { what: string; act: (raw: RawHttp2) => unknown }[] = [
-  { what: 'PINGs, and reads no answer', act: (raw) => flood({ ...raw, socket: raw.socket.pause() }, ping()) },
+  { what: 'PINGs, and reads no answer', act: (raw) => flood({ ...raw, socket: raw.socket.pause() }, ping(), FLOOD) },
   { what: 'PINGs', act: (raw) => flood(raw, ping(), 10 * FLOOD) },
-  { what: 'SETTINGS', act: (raw) => flood({ ...raw, socket: raw.socket.pause() }, settings()) },
+  { what: 'SETTINGS', act: (raw) => flood({ ...raw, socket: raw.socket.pause() }, settings(), FLOOD) },
   {
     what: 'DATA without bytes',
     act(raw) {
       raw.write(callHeaders(1))
-      return flood(raw, data(1, Buffer.alloc(0)))
+      return flood(raw, data(1, Buffer.alloc(0)), FLOOD)
     },
   },
   {
     what: 'CONTINUATION without end',
     act(raw) {
       raw.write(headers(1, CALL_FIELDS, 0))
-      return flood(raw, continuation(1, 0, Buffer.alloc(0)))
+      return flood(raw, continuation(1, 0, Buffer.alloc(0)), FLOOD)
     },
   },
   { what: 'a frame over the limit', act: (raw) => raw.write(data(1, Buffer.alloc(FRAME_BYTES + 1))) },
@@ -146,7 +138,7 @@ const refused: readonly { what: string; frames: Buffer[]; answer: 'RST_STREAM' |
       ),
     ],
     answer: 'HEADERS',
-    counted: head('unknown_method'),
+    counted: refusedHead('unknown_method'),
   },
   {
     what: 'GET',
@@ -157,7 +149,7 @@ const refused: readonly { what: string; frames: Buffer[]; answer: 'RST_STREAM' |
       ),
     ],
     answer: 'HEADERS',
-    counted: head('unknown_method'),
+    counted: refusedHead('unknown_method'),
   },
   {
     what: 'another content type',
@@ -168,7 +160,7 @@ const refused: readonly { what: string; frames: Buffer[]; answer: 'RST_STREAM' |
       ),
     ],
     answer: 'HEADERS',
-    counted: head('content_type'),
+    counted: refusedHead('content_type'),
   },
   {
     what: 'no content type',
@@ -179,7 +171,7 @@ const refused: readonly { what: string; frames: Buffer[]; answer: 'RST_STREAM' |
       ),
     ],
     answer: 'HEADERS',
-    counted: head('content_type'),
+    counted: refusedHead('content_type'),
   },
 ]
 
@@ -193,7 +185,7 @@ for (const { server, agent, witness, slow } of tunnels) {
 
   for (const { what, act } of fatal) {
     t.test(`${transport}: who sends ${what} is hung up on, and counted`, async (t) => {
-      await counts(server, head('malformed'), 1, async () => {
+      await counts(server, refusedHead('malformed'), 1, async () => {
         const raw = await speak(server)
         const closed = happens(raw.socket, 'close')
         await act(raw)
@@ -241,7 +233,7 @@ for (const { server, agent, witness, slow } of tunnels) {
 
   t.test(`${transport}: who speaks another protocol is hung up on, and counted`, async (t) => {
     const texts = ['CONNECT 10.0.0.1:443 HTTP/1.1\r\n\r\n', '\x16\x03\x01\x00\xa5\x01', '\0'.repeat(100)]
-    await counts(server, head('malformed'), texts.length, async () => {
+    await counts(server, refusedHead('malformed'), texts.length, async () => {
       for (const text of texts) {
         const socket = await connectGrpcFrontend(t, server)
         const closed = happens(socket.resume(), 'close')
@@ -255,7 +247,7 @@ for (const { server, agent, witness, slow } of tunnels) {
 
   t.test(`${transport}: who says nothing, or half of a preface, is hung up on, and counted`, async (t) => {
     await Promise.all(slow)
-    await figureBecomes(server, head('slow'), slow.length)
+    await figureBecomes(server, refusedHead('slow'), slow.length)
     await allIsWell()
     t.pass('nobody else has noticed')
   })
@@ -269,7 +261,7 @@ t.test('a TLS handshake that is never finished, or is none, is given up, and cou
     ['slow', '\x16\x03\x01\x02\x00'],
     ['failed', 'GET / HTTP/1.1\r\n\r\n'],
   ] as const) {
-    await counts(server, handshake(why), 100, async () => {
+    await counts(server, failedHandshake('frontend', why), 100, async () => {
       const closed = Array.from({ length: 100 }, () => {
         const socket = connectTcp(server.frontendPort, '127.0.0.1')
         t.teardown(() => socket.destroy())
@@ -286,7 +278,7 @@ t.test('a TLS handshake that is never finished, or is none, is given up, and cou
 })
 
 t.test('a client that offers no HTTP/2 does not get in', async (t) => {
-  await counts(server, handshake('failed'), 1, async () => {
+  await counts(server, failedHandshake('frontend', 'failed'), 1, async () => {
     const { authority, apiserver } = pki
     const socket = connectTls({
       host: '127.0.0.1',

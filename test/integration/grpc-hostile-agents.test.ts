@@ -8,6 +8,7 @@ import { encodePacket } from '../../src/tunnel/packet-codec.ts'
 import { makePki } from './certificates.ts'
 import { eventually } from './deadline.ts'
 import { counts, figure, figureBecomes, SERVER } from './figures.ts'
+import { forced, violation } from './series.ts'
 import { echo, listenTarget } from './target.ts'
 import { sendAll } from './transfer.ts'
 import { startTunnel } from './tunnel.ts'
@@ -38,8 +39,6 @@ const witness = await joinWitness(http, { echo: target, source, sourceBytes: MEB
 agent.signal('SIGTERM')
 await server.logged('agent drains')
 
-const violation = (kind: string): string => `culvert_server_violations_total{kind="${kind}"}`
-const forced = (reason: string): string => `culvert_server_forced_closes_total{reason="${reason}"}`
 const dataOf = (connectId: Int64, data: string | Buffer): Packet => ({
   type: 'DATA',
   connectId,

@@ -7,7 +7,7 @@ import type { Packet } from '../../src/tunnel/packet.ts'
 import { encodePacket } from '../../src/tunnel/packet-codec.ts'
 import { proveWay, startTunnelsOnBothWays } from './both-ways.ts'
 import { makePki } from './certificates.ts'
-import { connectFrontend, connectHead, openTunnel, readAll } from './client.ts'
+import { connectFrontend, connectHead, ESTABLISHED, openTunnel, readAll } from './client.ts'
 import { within } from './deadline.ts'
 import { listenTarget } from './target.ts'
 import { expectedHash, receiveAll, sendAll } from './transfer.ts'
@@ -18,7 +18,6 @@ import { joinWireAgent } from './wire-agent.ts'
 const MEBIBYTE = 1024 * 1024
 const ROUNDS = 100
 const whole = { bytes: MEBIBYTE, hash: expectedHash(MEBIBYTE) }
-const ESTABLISHED = 'HTTP/1.1 200 Connection Established\r\n\r\n'
 const pki = await makePki(t)
 const servers = await Promise.all(TRANSPORTS.map((transport) => startServer(t, { pki, transport })))
 

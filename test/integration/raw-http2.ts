@@ -124,3 +124,12 @@ export function speakRawHttp2(socket: Socket, { polite = true } = {}): RawHttp2 
     },
   }
 }
+
+/** Writes it so many times, as fast as it is taken, until the peer hangs up. */
+export async function flood({ socket }: RawHttp2, one: Buffer, times: number): Promise<void> {
+  const closed = new Promise((resolve) => socket.once('close', resolve))
+  const thousand = Buffer.concat(Array.from({ length: 1_000 }, () => one))
+  for (let count = 0; count < times && socket.writable; count += 1_000) {
+    if (!socket.write(thousand)) await Promise.race([new Promise((resolve) => socket.once('drain', resolve)), closed])
+  }
+}

@@ -179,5 +179,9 @@ t.test('tells how it is, and gives figures by the names of routes only', async (
   const known = new Set(routes.map(({ name }) => name))
   t.ok(labels.length > 0 && labels.every((name) => known.has(name ?? '')))
   t.notMatch(text, /other\.example|eu-1\.hub/)
-  await t.rejects(connectRaw(t, router.healthPort, '127.0.0.2'), { code: 'ECONNREFUSED' }, 'to nobody but this machine')
+  await t.rejects(
+    connectRaw(t, router.healthPort, { host: '127.0.0.2' }),
+    { code: 'ECONNREFUSED' },
+    'to nobody but this machine',
+  )
 })

@@ -1,7 +1,7 @@
 /** The story of a tunnel through a front door, whoever made that: an agent with its lanes and a client come to their ports and exchange bulk. */
 import type { Test } from 'tap'
 import { makePki, type Pki } from './certificates.ts'
-import { connectHead, readBytes } from './client.ts'
+import { tunnelOver } from './client.ts'
 import { figureBecomes } from './figures.ts'
 import { handshake } from './front-door.ts'
 import { echo, listenTarget } from './target.ts'
@@ -11,7 +11,6 @@ import { type Agent, launchAgent, type Server, startServer } from './tunnel.ts'
 /** The name that the agent asks for. Resolved by every machine, so that its lookup and its SNI are those of any name. */
 export const AGENTS_NAME = 'localhost'
 const BULK_BYTES = 30 * 2 ** 20
-const ESTABLISHED = 'HTTP/1.1 200 Connection Established\r\n\r\n'
 
 /** A server whose certificate has that name as well. */
 export async function startNamedServer(t: Test): Promise<Server> {
@@ -33,10 +32,8 @@ export async function tunnelThrough(t: Test, server: Server, port: number, serve
   await Promise.all([agent.logged('connected'), server.logged('agent connected')])
   const target = await listenTarget(t, echo)
   const { cert, key } = pki.apiserver
-  const client = await handshake(t, port, { ca: pki.authority.certificatePem, cert, key, servername })
-  const head = readBytes(client, ESTABLISHED.length)
-  client.write(connectHead(target.address))
-  t.equal((await head).toString(), ESTABLISHED)
+  const connected = await handshake(t, port, { ca: pki.authority.certificatePem, cert, key, servername })
+  const client = await tunnelOver(connected, target.address)
   const received = receiveAll(client)
   await sendAll(client, BULK_BYTES) // and its end: the other direction goes on
   t.strictSame(await received, { bytes: BULK_BYTES, hash: expectedHash(BULK_BYTES) })

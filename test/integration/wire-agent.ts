@@ -7,7 +7,7 @@ import {
   type IncomingHttpHeaders,
   type OutgoingHttpHeaders,
 } from 'node:http2'
-import { connect as connectTls, type TLSSocket } from 'node:tls'
+import { type ConnectionOptions, connect as connectTls, type TLSSocket } from 'node:tls'
 import type { Test } from 'tap'
 import { offered, writeExtensions } from '../../src/tunnel/extensions.ts'
 import type { Leaf } from './certificates.ts'
@@ -38,14 +38,17 @@ export async function connectAgentPort(
   t: Test,
   server: AgentPort,
   leaf: Leaf | 'none' = server.pki.agent,
+  { alpn = 'h2', localAddress = '127.0.0.1' }: { readonly alpn?: string; readonly localAddress?: string } = {},
 ): Promise<TLSSocket> {
   const socket = connectTls({
     host: '127.0.0.1',
     port: server.agentPort,
+    localAddress,
     ca: server.pki.authority.certificatePem,
     ...(leaf !== 'none' && { cert: leaf.cert, key: leaf.key }),
-    ALPNProtocols: ['h2'],
-  })
+    ALPNProtocols: [alpn],
+  } as ConnectionOptions)
+  socket.on('error', () => undefined)
   t.teardown(() => socket.destroy())
   await event(socket, 'secureConnect')
   return socket
