@@ -9,11 +9,13 @@ export type Repeats = {
    * @returns how many were not told since the last that was; undefined: do not tell this one
    */
   readonly tell: (key: string, what: string, nowMs: number) => number | undefined
+  /** Nor was this one, though `tell` said how many: it is one more of them, and the next one may be told. */
+  readonly withheld: (key: string, untold: number) => void
   /** It is over: the next one is a first again. */
   readonly forget: (key: string) => void
 }
 
-type Told = { readonly what: string; readonly ms: number; untold: number }
+type Told = { readonly what: string; ms: number; untold: number }
 
 /** @param maxKeys those told longest ago are forgotten above this many */
 export function createRepeats(everyMs: number, maxKeys: number): Repeats {
@@ -29,6 +31,12 @@ export function createRepeats(everyMs: number, maxKeys: number): Repeats {
       last.set(key, { what, ms: nowMs, untold: 0 })
       if (last.size > maxKeys) last.delete(last.keys().next().value!)
       return told?.untold ?? 0
+    },
+    withheld(key, untold) {
+      const told = last.get(key)
+      if (!told) return
+      told.ms = Number.NEGATIVE_INFINITY
+      told.untold = untold + 1
     },
     forget: (key) => void last.delete(key),
   }

@@ -23,7 +23,10 @@ import { startDial } from './dialing.ts'
 import type { Refusal, RouterMetrics, RouteTally } from './metrics.ts'
 import { askIfThere, type Splice, type SpliceEnd, splice } from './splice.ts'
 
-/** Bytes behind the ClientHello that are kept while a backend is dialled, before the client is not read any more. */
+/**
+ * Bytes of a client, its ClientHello among them, with which it is read no more while a backend is dialled. The read that brings them may bring
+ * more, and one that is under way comes besides: 64 KiB each.
+ */
 const MAX_EARLY_BYTES = 16_384
 /** How long a client may take to read why it was refused and to hang up: milliseconds. What it sends meanwhile is dropped. */
 const LINGER_MS = 1_000
@@ -90,10 +93,13 @@ export function serveClient(socket: Socket, expectsHeader: boolean, deps: Client
   function data(bytes: Buffer): void {
     if (state === 'answered') return
     held.add(bytes)
-    if (state === 'dialing') {
-      if (held.length() > MAX_EARLY_BYTES) socket.pause()
-    } else if (awaitsHeader) readHeader()
+    if (state === 'dialing') restrain()
+    else if (awaitsHeader) readHeader()
     else readHello(bytes)
+  }
+
+  function restrain(): void {
+    if (held.length() > MAX_EARLY_BYTES) socket.pause()
   }
 
   function readHeader(): void {
@@ -145,6 +151,7 @@ export function serveClient(socket: Socket, expectsHeader: boolean, deps: Client
       tally.open--
     }
     decide('dialing')
+    restrain()
     dial = startDial(
       {
         targets: route.backends,

@@ -1,7 +1,8 @@
 /** So many under way at once and no more: who comes later waits, and begins in the order in which they came. */
 
 /**
- * Begins now or when there is room; the place is given back by `done`. Disposing takes back who still waits, and disposes of
+ * Begins now or when there is room; the place is given back by `done`, and taken at the end of this turn of the event loop: of many who are
+ * disposed of one after the other, none begins in place of the one before. Disposing takes back who still waits, and disposes of
  * what has begun, which calls `done` itself if it ends by that.
  */
 export type Turns = (begin: (done: () => void) => Disposable) => Disposable
@@ -27,7 +28,7 @@ export function createTurns(most: number): Turns {
         if (isDone) return
         isDone = true
         underWay--
-        next()
+        queueMicrotask(next)
       })
     }
     waiting.add(start)

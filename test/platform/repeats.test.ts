@@ -35,6 +35,19 @@ t.test('what is over is a first again', async (t) => {
   t.equal(tell('hub', 'refused', 1), 0)
 })
 
+t.test('what was not told after all may be told the next time, and is counted', async (t) => {
+  const { tell, withheld } = createRepeats(60_000, 10)
+  t.equal(tell('hub', 'refused', 0), 0)
+  withheld('hub', 0)
+  t.equal(tell('hub', 'refused', 1), 1)
+  withheld('hub', 1)
+  t.equal(tell('hub', 'refused', 2), 2)
+  t.equal(tell('hub', 'refused', 3), undefined)
+  t.equal(tell('hub', 'refused', 60_002), 1)
+  withheld('nobody', 0)
+  t.equal(tell('nobody', 'refused', 1), 0)
+})
+
 t.test('remembers a bounded number, those told last', async (t) => {
   const { tell } = createRepeats(60_000, 2)
   tell('one', 'refused', 0)

@@ -226,9 +226,11 @@ t.test('checks so many at once and no more, and gives the place of who goes to t
   t.equal(checks.length, MAX_CHECKS)
   checks[0]?.socket.emit('connect')
   checks[1]?.socket.emit('error', error)
+  await Promise.resolve()
   t.equal(checks.length, MAX_CHECKS + 2)
   backends.use([...all.slice(0, 2), ...all.slice(3)], rule)
   t.ok(checks[2]?.socket.destroyed)
+  await Promise.resolve()
   t.equal(checks.length, MAX_CHECKS + 3)
 })
 
@@ -254,3 +256,22 @@ t.test('takes up another interval at once, for names as well, and keeps what is 
   backends.use([A, name], rule)
   t.equal(paces.length, 2, 'the interval is the same')
 })
+
+t.test(
+  'where more wait for a check than are under way at once, none begins because others are disposed of',
+  async (t) => {
+    const { time, checks, backends } = setup(t)
+    const many = (from: number): Target[] =>
+      Array.from({ length: 2 * MAX_CHECKS }, (_, at) => to(`10.${from}.${at >> 8}.${at & 255}`))
+    backends.use([...many(1), ...many(2)], rule)
+    time.advance(0)
+    t.equal(checks.length, MAX_CHECKS)
+    backends.use(many(2), rule)
+    await Promise.resolve()
+    t.equal(checks.length, 2 * MAX_CHECKS, 'the places of those that a reload took away are for who stays')
+    t.ok(checks.slice(MAX_CHECKS).every(({ ip }) => ip.startsWith('10.2.')))
+    backends[Symbol.dispose]()
+    await Promise.resolve()
+    t.equal(checks.length, 2 * MAX_CHECKS)
+  },
+)

@@ -1,5 +1,6 @@
 /** What the router keeps of a client: nothing of its ClientHello once a backend has it, nothing at all once it has left. */
 import { connect, type Socket } from 'node:net'
+import { setImmediate as turn } from 'node:timers/promises'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import t, { type Test } from 'tap'
@@ -11,6 +12,8 @@ import { extension, helloRecords, serverName } from './hellos.ts'
 import { startRouter } from './router-in-process.ts'
 
 const CLIENTS = 100
+/** What Node reads at once. */
+const READ_BYTES = 65_536
 
 setFlagsFromString('--expose-gc')
 const collect = runInNewContext('gc') as () => void
@@ -22,12 +25,12 @@ function heldBytes(): number {
 
 const hello = helloRecords({ extensions: [serverName('a.example'), extension(21, Buffer.alloc(14_000))] })
 
-function sendHellos(t: Test, port: number): Socket[] {
+function sendHellos(t: Test, port: number, bytes = hello): Socket[] {
   const sockets = Array.from({ length: CLIENTS }, () => connect(port, '127.0.0.1').on('error', () => undefined))
   t.teardown(() => {
     for (const socket of sockets) socket.destroy()
   })
-  for (const socket of sockets) socket.write(hello)
+  for (const socket of sockets) socket.write(bytes)
   return sockets
 }
 
@@ -88,4 +91,19 @@ t.test('what a client sends behind its answer is not kept', async (t) => {
     () => heldBytes() - before,
     (bytes) => bytes < 4 * part.length,
   )
+})
+
+t.test('of what a client sends before a backend has it no more is kept than two reads have brought', async (t) => {
+  const { router, port } = await startRouter(t, 'backend.example:1')
+  const bytes = Buffer.concat([hello, Buffer.alloc(2 ** 18)])
+  const before = heldBytes()
+  sendHellos(t, port, bytes)
+  await eventually(
+    'all wait for the name',
+    () => router.tallies().get('a')?.open,
+    (open) => open === CLIENTS,
+  )
+  for (let turns = 0; turns < 50; turns++) await turn() // in which a client that is still read is read
+  const kept = (heldBytes() - before) / CLIENTS
+  t.ok(kept > hello.length && kept < 2 * READ_BYTES + hello.length / 2, `${kept} bytes`)
 })

@@ -168,3 +168,27 @@ t.test("asks the machine's own resolver, for all addresses", async (t) => {
   t.match((await systemResolve('localhost')).join(), /127\.0\.0\.1|::1/)
   await t.rejects(systemResolve('none.invalid'))
 })
+
+t.test(
+  'eight lookups are under way at once, four of names that hung: half of the threads, and a quarter',
+  async (t) => {
+    const [clock, { asked, resolve }] = [manualClock(), standIn()]
+    const watch = createNames(clock, resolve)
+    for (let count = 0; count < 9; count++) {
+      watch(
+        String(count),
+        () => 10,
+        () => undefined,
+      )
+    }
+    t.equal(asked.length, 8)
+    clock.advance(1_001)
+    for (const one of asked.slice(0, 8)) one.resolve([])
+    await turn()
+    t.equal(asked.length, 9)
+    asked[8]!.resolve([])
+    await turn()
+    clock.advance(10)
+    t.equal(asked.length, 14, 'four that hung, and the one that did not')
+  },
+)

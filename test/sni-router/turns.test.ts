@@ -1,6 +1,9 @@
 import t from 'tap'
 import { createTurns } from '../../src/sni-router/turns.ts'
 
+/** Until places that were given back are taken. */
+const given = (): Promise<void> => Promise.resolve()
+
 /** Asks for turns by name. */
 function setup(most: number) {
   const turns = createTurns(most)
@@ -21,11 +24,14 @@ t.test('begins so many and no more, the others in the order in which they came',
   for (const name of ['a', 'b', 'c', 'd', 'e']) ask(name)
   t.strictSame(begun, ['a', 'b'])
   done('b')
+  await given()
   t.strictSame(begun, ['a', 'b', 'c'])
   done('b')
+  await given()
   t.strictSame(begun, ['a', 'b', 'c'], 'a place is given back once')
   done('a')
   done('c')
+  await given()
   t.strictSame(begun, ['a', 'b', 'c', 'd', 'e'])
 })
 
@@ -38,19 +44,47 @@ t.test(
     a?.[Symbol.dispose]()
     t.strictSame([begun, ended], [['a'], ['a']])
     done('a')
+    await given()
     t.strictSame([begun, ended], [['a', 'c'], ['a']])
   },
 )
 
-t.test('who is done at once leaves the place to the next', async (t) => {
+t.test('who is disposed of in one turn with those before it never begins', async (t) => {
+  const turns = createTurns(2)
+  let begun = 0
+  const all = Array.from({ length: 100 }, () =>
+    turns((done) => {
+      begun++
+      return { [Symbol.dispose]: done }
+    }),
+  )
+  for (const one of all) one[Symbol.dispose]()
+  await given()
+  t.equal(begun, 2)
+  turns(() => {
+    begun++
+    return { [Symbol.dispose]() {} }
+  })
+  t.equal(begun, 3, 'the places are free')
+})
+
+t.test('a line as long as it likes of those who are done at once', async (t) => {
   const turns = createTurns(1)
+  let leave = (): void => {}
+  turns((done) => {
+    leave = done
+    return { [Symbol.dispose]() {} }
+  })
   let count = 0
-  for (let at = 0; at < 3; at++) {
+  for (let at = 0; at < 100_000; at++) {
     turns((done) => {
       count++
       done()
       return { [Symbol.dispose]() {} }
     })
   }
-  t.equal(count, 3)
+  t.equal(count, 0)
+  leave()
+  await given()
+  t.equal(count, 100_000)
 })
