@@ -12,6 +12,7 @@ import { splitCertificates } from '../pki/pem.ts'
 import type { Revocations } from '../pki/revocations.ts'
 import type { Clock } from '../platform/clock.ts'
 import type { Log } from '../platform/log.ts'
+import { createWarnings } from '../platform/repeats.ts'
 import { principalOf } from './core/admission.ts'
 import type { CutOffCause, Port, ServerMetrics } from './metrics.ts'
 import { sourceOf } from './source.ts'
@@ -21,6 +22,9 @@ const LOOK_MS = 1_000
 
 /** Certificates that one may have followed and that are still good; who renews as it should has two. */
 const MAX_FOLLOWED = 8
+
+/** Certificates that cannot be read, of which is warned once in a while. */
+const MAX_WARNED = 100
 
 /** In the words that OpenSSL has for it. */
 const CODES: Readonly<Record<CutOffCause, string>> = {
@@ -87,6 +91,7 @@ type Holder = {
 
 export function createStanding(deps: StandingDeps): Standing {
   const { port, trustDomain, authorities, revocations, clock, log, metrics, audit } = deps
+  const warnings = createWarnings(log, clock, MAX_WARNED)
   const holders = new Map<string, Holder>() // by fingerprint; one that is left is kept until the next look
   const holderOf = new WeakMap<TLSSocket, Holder>()
   let bundle = authorities()
@@ -113,8 +118,20 @@ export function createStanding(deps: StandingDeps): Standing {
     const nowMs = clock.unixMs()
     if (lists && !holder.chain) return 'untrusted' // whose list would say whether it is revoked?
     const followed = [...holder.followed.values()].filter(({ endUnixMs }) => endUnixMs >= nowMs)
-    if ([followedAs(holder), ...followed].some(({ chain }) => lists?.find(chain))) return 'revoked'
+    try {
+      if ([followedAs(holder), ...followed].some(({ chain }) => lists?.find(chain))) return 'revoked'
+    } catch (error) {
+      return unreadable(holder, error as Error)
+    }
     return holder.endUnixMs < nowMs ? 'expired' : undefined
+  }
+
+  /** OpenSSL takes more than DER, and a CA of the bundle has signed it: nobody can say whether it is on a list. */
+  function unreadable({ leaf }: Holder, { message: reason }: Error): CutOffCause {
+    const who = { subject: leaf.subject?.replaceAll('\n', ', '), serial: leaf.serialNumber.toLowerCase() }
+    const fields = { port, ...who, reason }
+    warnings.warn(leaf.fingerprint256, fields, 'a certificate cannot be looked for in the revocation lists')
+    return 'untrusted'
   }
 
   /** What it will have followed when it comes after these; undefined: that would be too many. */

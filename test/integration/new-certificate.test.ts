@@ -10,7 +10,8 @@ import { provePossession } from '../../src/pki/possession.ts'
 import { updateList } from '../../src/pki/revocation-list.ts'
 import { offered, writeExtensions } from '../../src/tunnel/extensions.ts'
 import { LANE_ALPN, writeHello } from '../../src/tunnel/lane.ts'
-import { type Leaf, makePki } from './certificates.ts'
+import { withLongLength } from '../pki/hostile.ts'
+import { type Leaf, makePki, saveLeaf } from './certificates.ts'
 import { event, within } from './deadline.ts'
 import { figure } from './figures.ts'
 import { openSslCa } from './openssl.ts'
@@ -149,6 +150,19 @@ t.test('a certificate whose key cannot be decoded is refused, and the server liv
     text: 'is not proved to be of who shows it',
   })
   t.match(await show(agent, proved(agent, next)), { status: 200 })
+})
+
+t.test('a certificate that is no DER is refused where there is a list, and the server lives on', async (t) => {
+  const { cert, key } = await pki.issue('before-long', a1)
+  const long = saveLeaf(pki.folder, 'long', withLongLength(pki.authority, { certificatePem: cert, keyPem: key }))
+  await connected(t, long) // without a list nobody has to read it
+  const agent = await connected(t, await pki.issue('beside-long', a1), strict)
+  t.match(await show(agent, proved(agent, long)), { status: 403, text: 'is untrusted' })
+  const refused = await openWireAgent(t, strict, { leaf: long })
+  t.match(await refused.ended(), { code: 16, message: /it was not issued by the CA of this server/ })
+  const { reason } = await strict.logged('a certificate cannot be looked for in the revocation lists')
+  t.match(reason, /a length is malformed/)
+  t.match(await show(agent, proved(agent, await pki.issue('after-long', a1))), { status: 200 })
 })
 
 t.test('a list is looked at again after somebody went back to the certificate before', async (t) => {
