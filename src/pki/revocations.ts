@@ -1,7 +1,8 @@
 /**
  * What a set of revocation lists says of a chain of certificates. A list counts for the CA that has signed it, known by its key:
  * two CAs of one name, as in a rotation, do not share their lists, and one that writes its name in another way than its
- * certificate does, which is one name to TLS, has its own. Who has renewed is revoked with the whole family.
+ * certificate does, which is one name to TLS, has its own. Who has renewed is revoked with the whole family, also by the list of the CA
+ * that issued the first of it: a hub renews certificates of any CA that it trusts into ones of another.
  */
 import type { X509Certificate } from 'node:crypto'
 import { namesOf } from './chain.ts'
@@ -32,6 +33,7 @@ export type LoadedRevocations =
 export function createRevocations(crls: readonly Crl[], authorities: readonly X509Certificate[]): LoadedRevocations {
   const known = authorities.map((authority) => ({ authority, name: namesOf(authority).subject }))
   const signedUnixMs = new Map<string, number>()
+  const trusted = new Set<Crl>()
   let strangers = 0
   for (const [index, crl] of crls.entries()) {
     const named = known.filter(({ name }) => name === crl.issuer)
@@ -40,6 +42,7 @@ export function createRevocations(crls: readonly Crl[], authorities: readonly X5
     const [first] = named
     if (signer) {
       const { fingerprint256 } = signer.authority
+      trusted.add(crl)
       signedUnixMs.set(fingerprint256, Math.max(crl.thisUpdateUnixMs, signedUnixMs.get(fingerprint256) ?? 0))
     } else if (!first) strangers++
     else {
@@ -57,9 +60,11 @@ export function createRevocations(crls: readonly Crl[], authorities: readonly X5
       const { serial } = namesOf(certificate)
       const key = (chain[index + 1] ?? certificate).publicKey // the last has signed itself
       const family = index === 0 ? statedFamily(certificate) : undefined
-      const isListed = ({ serials }: Crl): boolean =>
-        serials.has(serial) || (family !== undefined && serials.has(family))
-      return crls.some((crl) => isListed(crl) && isSignedBy(crl, key))
+      return crls.some((crl) => {
+        const hasFamily = family !== undefined && crl.serials.has(family)
+        if (hasFamily && trusted.has(crl)) return true
+        return (hasFamily || crl.serials.has(serial)) && isSignedBy(crl, key)
+      })
     })
   return {
     ok: true,

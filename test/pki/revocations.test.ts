@@ -59,6 +59,23 @@ t.test('a list that has the number of a family revokes all who came of it', asyn
   if (!loaded.ok) throw new Error(loaded.problem)
   t.not(serialOf(later), serialOf(first))
   t.equal(loaded.revocations.find([later, certificate(authority!)]), later)
+  const brought = createRevocations(await listOf(t, authority!, [serialOf(first)]), [])
+  t.equal(brought.ok && brought.revocations.find([later, certificate(authority!)]), later, 'of a CA that comes along')
+})
+
+t.test('a family is revoked by the list of any CA that is trusted, a certificate by that of its own', async (t) => {
+  const first = await issue(authority!)
+  const request = { identity: { role: 'user', name: 'a' } as const, nowUnixMs: NOW, family: familyOf(first) }
+  const later = certificate(await issueLeaf(twin!, request)) // renewed by the CA that takes turns
+  const [old, now] = [certificate(authority!), certificate(twin!)]
+  const findBy = async (serial: string, ...trusted: X509Certificate[]) => {
+    const loaded = createRevocations(await listOf(t, authority!, [serial]), trusted)
+    if (!loaded.ok) throw new Error(loaded.problem)
+    return loaded.revocations.find([later, now])
+  }
+  t.equal(await findBy(serialOf(first), old, now), later)
+  t.equal(await findBy(serialOf(later), old, now), undefined)
+  t.equal(await findBy(serialOf(first)), undefined, 'its CA is trusted no more')
 })
 
 t.test('a list in the name of a CA that has not signed it takes the set with it', async (t) => {
