@@ -19,10 +19,11 @@ import { createAgentRefusals } from './agent-refusals.ts'
 import type { AgentStream, AgentStreamDeps, AgentStreamEvents } from './agent-stream-owner.ts'
 import { createAgentTenants } from './agent-tenants.ts'
 import type { PeerCertificate } from './core/admission.ts'
+import type { BehindFrontDoors } from './front-doors.ts'
 import { createHandshakeGate } from './handshake-gate.ts'
 import { isNoHttp2 } from './http2-errors.ts'
 import { takeLane } from './lane-listener.ts'
-import { plainAddress } from './source.ts'
+import { addressOf, plainAddress } from './source.ts'
 import type { Standing } from './standing.ts'
 import type { Tenants } from './tenants.ts'
 import { createTlsListener } from './tls-listener.ts'
@@ -44,6 +45,7 @@ export type AgentListenerOptions = AgentJoiningOptions & {
   readonly handshakeTimeoutMs: number
   readonly handshakesPerSecond: number
   readonly streamTimeoutMs: number
+  readonly frontDoors?: BehindFrontDoors | undefined
   /** On a server of many clusters. */
   readonly tenants?: Tenants
 }
@@ -116,14 +118,14 @@ export function createAgentListener(
       log.debug({ err: error }, 'TLS handshake on the agent port failed')
     },
   })
-  const take = createHandshakeGate({
+  const gate = createHandshakeGate({
     perSecond: options.handshakesPerSecond,
     waitMs: options.handshakeTimeoutMs,
     clock,
     admit: tls.take,
-    turnedAway({ remoteAddress }) {
+    turnedAway(socket) {
       metrics.handshakeFailed('agent', 'too_many')
-      refusals.noHandshake('too many', plainAddress(remoteAddress))
+      refusals.noHandshake('too many', plainAddress(addressOf(socket)))
     },
   })
 
@@ -194,5 +196,5 @@ export function createAgentListener(
     http.destroy()
   }
 
-  return { renew: tls.renew, take, close: joining.close }
+  return { renew: tls.renew, take: options.frontDoors?.(gate) ?? gate, close: joining.close }
 }

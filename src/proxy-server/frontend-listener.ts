@@ -4,6 +4,7 @@ import type { TlsProtocol } from '../platform/cipher-suites.ts'
 import { stopListening } from '../platform/listen.ts'
 import type { TlsMaterial } from '../platform/tls-material.ts'
 import type { Admission } from './core/admission.ts'
+import type { BehindFrontDoors } from './front-doors.ts'
 import { dismissIdle, isIdle, serveFrontend } from './frontend.ts'
 import { createFrontendAdmission, type Entrance } from './frontend-admission.ts'
 import type { Frontend, FrontendDeps } from './frontend-client.ts'
@@ -18,6 +19,8 @@ export type FrontendListenerOptions = {
   readonly protocol: TlsProtocol
   readonly handshakeTimeoutMs: number
   readonly trustDomain: string | undefined
+  /** Of frontends over TLS. */
+  readonly frontDoors?: BehindFrontDoors | undefined
   /** On a server of many clusters. */
   readonly tenants?: Tenants
 }
@@ -77,6 +80,7 @@ export function createFrontendListener(
       protocol: options.protocol,
       alpn: ['http/1.1'],
       handshakeTimeoutMs: options.handshakeTimeoutMs,
+      frontDoors: options.frontDoors,
       halfOpen: true,
       connected: (socket, raw) => serve(socket, raw, admission.overTls(socket)),
       failed(why, error, source) {

@@ -10,7 +10,7 @@ import type { ServerOptions } from './options.ts'
 export function createFrontend(
   options: ServerOptions,
   material: TlsMaterial | undefined,
-  common: Pick<FrontendListenerOptions, 'protocol' | 'trustDomain' | 'tenants' | 'standing'>,
+  common: Pick<FrontendListenerOptions, 'protocol' | 'trustDomain' | 'tenants' | 'standing' | 'frontDoors'>,
   deps: Omit<FrontendDeps, 'options'>,
 ): FrontendListener {
   const listening = { ...common, handshakeTimeoutMs: options.tlsHandshakeTimeoutMs }

@@ -230,6 +230,7 @@ export function createGrpcFrontendListener(
       protocol: options.protocol,
       alpn: ['h2'],
       handshakeTimeoutMs: options.handshakeTimeoutMs,
+      frontDoors: options.frontDoors,
       halfOpen: false,
       connected: (socket) => connected(socket, admission.overTls(socket)),
       failed(why, error, source) {

@@ -7,6 +7,7 @@ import type { Clock } from '../platform/clock.ts'
 import { sourceOf } from '../platform/ip-address.ts'
 import { tokenBucket } from '../platform/token-bucket.ts'
 import { createFairQueue } from './core/fair-queue.ts'
+import { addressOf } from './source.ts'
 
 /**
  * Longest wait for a turn: milliseconds. An agent of ours asks once more beside an attempt that has had no answer for 3 s; who is turned
@@ -63,7 +64,7 @@ export function createHandshakeGate(options: HandshakeGateOptions): (socket: Soc
   }
 
   return (socket) => {
-    const source = sourceOf(socket.remoteAddress ?? '')
+    const source = sourceOf(addressOf(socket) ?? '')
     const waiting = { socket, sinceMs: clock.now() }
     const over = queue.add(waiting, source)
     if (over) turnAway(over)

@@ -74,8 +74,8 @@ export type ServerMetrics = {
   readonly frontendDropped: () => void
   /** A connection that this server broke for a rule or a limit of its own. */
   readonly connectionForced: (reason: ForcedReason) => void
-  /** A TLS handshake that failed or was not finished in time, or came when too many others did. */
-  readonly handshakeFailed: (port: Port, why: 'failed' | 'slow' | 'too_many') => void
+  /** A TLS handshake that failed or was not finished in time, came when too many others did, or without the header of its front door. */
+  readonly handshakeFailed: (port: Port, why: 'failed' | 'slow' | 'too_many' | 'proxy_header') => void
   /** A stream on the agent port that did not become an agent. */
   readonly agentRefused: (
     why:

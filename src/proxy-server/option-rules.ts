@@ -4,6 +4,7 @@
  */
 import { parseLabels } from '../kubernetes/core/labels.ts'
 import { isTrustDomain } from '../pki/identity.ts'
+import { readRange } from '../platform/address-range.ts'
 import { cipherSuiteProblem } from '../platform/cipher-suites.ts'
 import { formatDuration } from '../platform/duration.ts'
 import { isLocal } from '../platform/local-names.ts'
@@ -121,6 +122,7 @@ const ours: Rule<ServerOptions>[] = [
       : `--replica-address: expected host, host:port or [IPv6 address]:port, got ${quoted(replicaAddress)}`,
   ({ udsName, serverListenAny }) =>
     udsName !== '' && serverListenAny ? '--uds-name and --server-listen-any exclude each other' : undefined,
+  ({ proxyProtocolFrom }) => frontDoorsProblem(proxyProtocolFrom),
   ({ udsName, serverCert, serverKey }) =>
     udsName === '' && serverCert === '' && serverKey === ''
       ? '--server-cert and --server-key must be set: the frontend over TCP speaks TLS only'
@@ -180,8 +182,17 @@ export function serverWarnings(options: ServerOptions): string[] {
   return [
     tlsVersionWarning(tlsMinVersion),
     tenancy === 'single' && clusterCaCert === '' && agentNamespace === '' ? anyone : undefined,
+    options.proxyProtocolFrom.some((text) => readRange(text)?.bits === 0)
+      ? '--proxy-protocol-from takes everybody for a front door: whoever connects says where he comes from'
+      : undefined,
     logWarning(options),
   ].filter((line) => line !== undefined)
+}
+
+function frontDoorsProblem(given: readonly string[]): string | undefined {
+  const wrong = given.filter((text) => readRange(text) === undefined)
+  if (wrong.length === 0) return undefined
+  return `--proxy-protocol-from: expected addresses and ranges such as 192.0.2.0/24, got ${wrong.map((text) => quoted(text)).join(', ')}`
 }
 
 function tokenProblem(path: string): string | undefined {

@@ -2,7 +2,7 @@
 import { availableParallelism } from 'node:os'
 import { idleKlogOptions } from '../platform/klog-options.ts'
 import { logOptions } from '../platform/log-options.ts'
-import { boolean, duration, file, integer, oneOf, text } from '../platform/option-types.ts'
+import { boolean, duration, file, integer, list, oneOf, text } from '../platform/option-types.ts'
 import type { Option, Values } from '../platform/options.ts'
 import { idleOptions, konnectivityOptions } from './konnectivity-options.ts'
 import { limitOptions } from './limit-options.ts'
@@ -23,6 +23,11 @@ const ours = {
     help: 'Frontend on any free TCP port, whatever --server-port says.',
   }),
   portsFile: text({ group, default: '', help: 'File that receives the ports in use, as JSON, once all listen.' }),
+  proxyProtocolFrom: list({
+    group,
+    default: '',
+    help: 'Addresses and ranges of front doors, such as 192.0.2.0/24: their connections to the agent port and to a frontend over TLS begin with exactly one PROXY header (version 1 or 2), which says who comes. Empty: from nobody is one read.',
+  }),
   auditLogFile: text({
     group: 'Audit',
     default: '',

@@ -123,7 +123,10 @@ export function createServerMetrics(state: ServerState): { metrics: ServerMetric
   const forbidden = counter('culvert_server_forbidden_clients_total', 'Certificates not accepted, by port.', ['port'])
   const dropped = counter('culvert_server_dropped_clients_total', 'Clients turned away, the frontend being full.', [])
   const forced = counter('culvert_server_forced_closes_total', 'Connections broken for a limit, by reason.', ['reason'])
-  const handshakes = counter('culvert_server_failed_handshakes_total', 'TLS handshakes that failed.', ['port', 'why'])
+  const handshakes = counter('culvert_server_failed_handshakes_total', 'TLS handshakes that failed or never began.', [
+    'port',
+    'why',
+  ])
   const refusedAgents = counter('culvert_server_refused_agents_total', 'Streams that did not become an agent.', ['why'])
   const streamEnds = counter('culvert_server_agent_stream_ends_total', 'Ends of agent streams, by kind.', ['how'])
   const laneEnds = counter('culvert_server_lane_ends_total', 'Ends of lanes, by kind.', ['how'])

@@ -28,6 +28,7 @@ import { createDialNumbers } from './dial-numbers.ts'
 import { createDialing } from './dialing.ts'
 import { type WatchedFrontend, watchDials, watchTaken } from './draining.ts'
 import { createFleetFacts } from './fleet-facts.ts'
+import { openFrontDoors } from './front-doors.ts'
 import { openFrontendSockets, withSockets } from './frontend-sockets.ts'
 import { createFrontend } from './frontends.ts'
 import { createJudging } from './judging.ts'
@@ -142,6 +143,7 @@ export async function openServing(options: ServerOptions, deps: ServingDeps): Pr
   const trustDomain = options.trustDomain === '' ? undefined : options.trustDomain
   const protocol = tlsProtocol(options.tlsMinVersion, options.cipherSuites)
   const common = { protocol, trustDomain, ...(tenants && { tenants }) }
+  const frontDoors = openFrontDoors(options, { clock, log, metrics, auditOften })
 
   const { serverId, heartbeatTimeoutMs } = options
   const facts = opened.use(createFleetFacts({ serverId, heartbeatTimeoutMs, clock, tell: deps.tell }))
@@ -160,6 +162,7 @@ export async function openServing(options: ServerOptions, deps: ServingDeps): Pr
       handshakeTimeoutMs: options.tlsHandshakeTimeoutMs,
       handshakesPerSecond: options.handshakesPerSecond,
       streamTimeoutMs: options.agentStreamTimeoutMs,
+      frontDoors: frontDoors('agent'),
       maxStreamsPerIdentity: options.maxStreamsPerIdentity,
       maxIdentifiersPerIdentity: options.maxIdentifiersPerIdentity,
       maxHeaderListBytes: options.maxHeaderListBytes,
@@ -214,7 +217,7 @@ export async function openServing(options: ServerOptions, deps: ServingDeps): Pr
   const created = createFrontend(
     options,
     options.udsName === '' ? tlsPorts.material('frontend') : undefined,
-    { ...common, standing: standings.frontend },
+    { ...common, standing: standings.frontend, frontDoors: frontDoors('frontend') },
     {
       dialing,
       clock,

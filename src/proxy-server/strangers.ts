@@ -12,6 +12,14 @@ export const noHandshake = (
   source: string | undefined,
 ): AuditRecord => ({ event: EVENTS[port], source, verdict: 'refused', reason: `TLS handshake: ${why}` })
 
+/** @param source address of the front door */
+export const noProxyHeader = (port: Port, why: string, source: string | undefined): AuditRecord => ({
+  event: EVENTS[port],
+  source,
+  verdict: 'refused',
+  reason: `PROXY header: ${why}`,
+})
+
 export const noRoom = ({ remoteAddress }: Source): AuditRecord => ({
   event: 'frontend',
   source: plainAddress(remoteAddress),

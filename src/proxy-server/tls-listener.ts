@@ -3,13 +3,14 @@
  * exchanged while it runs. Source: docs/protocol.md section 11.
  */
 import { constants } from 'node:crypto'
-import type { Socket } from 'node:net'
-import { createServer, type Server, type TLSSocket } from 'node:tls'
+import { createServer, type Server, type Socket } from 'node:net'
+import { createServer as createTlsServer, type TLSSocket } from 'node:tls'
 import type { TlsProtocol } from '../platform/cipher-suites.ts'
 import { keepAlive } from '../platform/keep-alive.ts'
 import type { TlsMaterial } from '../platform/tls-material.ts'
 import type { PeerCertificate } from './core/admission.ts'
-import { plainAddress } from './source.ts'
+import type { BehindFrontDoors } from './front-doors.ts'
+import { addressOf, passOnSource, plainAddress } from './source.ts'
 import type { Standing } from './standing.ts'
 
 /**
@@ -27,6 +28,8 @@ export type TlsListenerOptions = {
   readonly handshakeTimeoutMs: number
   /** Whether a peer that ends its side goes on reading. Else its end is the connection's, as HTTP/2 needs it to notice. */
   readonly halfOpen: boolean
+  /** Where `server` has connections of front doors. */
+  readonly frontDoors?: BehindFrontDoors | undefined
   /**
    * A handshake is done, whatever the certificate is worth: ask `peerCertificate`. The listener reads nothing.
    * `raw` is the connection under it.
@@ -55,7 +58,7 @@ export function createTlsListener(options: TlsListenerOptions): TlsListener {
     honorCipherOrder: true,
     secureOptions: SECURE_OPTIONS,
   })
-  const server = createServer({
+  const tls = createTlsServer({
     ...secure(options.material),
     ALPNProtocols: [...alpn],
     requestCert: options.material.ca !== undefined,
@@ -64,7 +67,7 @@ export function createTlsListener(options: TlsListenerOptions): TlsListener {
     noDelay: true,
   })
   const accepted = new Map<string, Accepted>() // until their handshakes are done
-  server.on('connection', (raw) => {
+  tls.on('connection', (raw) => {
     keepAlive(raw) // a client whose machine is gone says nothing more, and an idle tunnel sends it nothing
     const path = pathOf(raw)
     const closed = (): void => {
@@ -73,27 +76,30 @@ export function createTlsListener(options: TlsListenerOptions): TlsListener {
     accepted.set(path, { raw, closed })
     raw.on('close', closed)
   })
-  server.on('secureConnection', (socket) => {
+  tls.on('secureConnection', (socket) => {
     const path = pathOf(socket)
     const { raw, closed } = accepted.get(path) ?? { raw: socket, closed: nothing } // closed meanwhile
     raw.off('close', closed)
     accepted.delete(path)
+    passOnSource(raw, socket)
     if (socket.authorized) options.standing?.hold(socket)
     socket.allowHalfOpen = options.halfOpen // not before: who hangs up during the handshake is gone at once
     options.connected(socket, raw)
   })
-  server.on('tlsClientError', (error: NodeJS.ErrnoException, socket) => {
+  tls.on('tlsClientError', (error: NodeJS.ErrnoException, socket) => {
     options.failed(
       error.code === 'ERR_TLS_HANDSHAKE_TIMEOUT' ? 'slow' : 'failed',
       error,
-      plainAddress(socket.remoteAddress),
+      plainAddress(addressOf(accepted.get(pathOf(socket))?.raw ?? socket)),
     )
     socket.destroy()
   })
+  const take = (socket: Socket): void => void tls.emit('connection', socket)
+  const { frontDoors } = options
   return {
-    server,
-    take: (socket) => server.emit('connection', socket),
-    renew: (material) => server.setSecureContext(secure(material)),
+    server: frontDoors ? createServer({ pauseOnConnect: true, noDelay: true }, frontDoors(take)) : tls,
+    take,
+    renew: (material) => tls.setSecureContext(secure(material)),
   }
 }
 

@@ -1,10 +1,10 @@
 /** What the router tells its audit log of clients: who was joined to which backend and for how long, and who was turned away. */
 import type { Audit, AuditRecord } from '../audit/record.ts'
 import { createRepeatedAudit } from '../audit/repeated.ts'
+import { type Address, ipText } from '../platform/address-range.ts'
 import type { Clock } from '../platform/clock.ts'
 import { ipBytes, sourceOf } from '../platform/ip-address.ts'
 import { type TakeToken, tokenBucket } from '../platform/token-bucket.ts'
-import { type Address, ipText } from './core/address.ts'
 import type { Refusal } from './metrics.ts'
 import type { SpliceEnd } from './splice.ts'
 

@@ -3,6 +3,7 @@
  * have; who comes next meets the new one.
  */
 import type { Socket } from 'node:net'
+import { isWithin } from '../platform/address-range.ts'
 import type { Clock } from '../platform/clock.ts'
 import { sourceOf } from '../platform/ip-address.ts'
 import type { Log } from '../platform/log.ts'
@@ -12,7 +13,6 @@ import type { ClientAudit } from './audited.ts'
 import type { Backends } from './backends.ts'
 import { type Client, type ClientDeps, serveClient } from './client.ts'
 import type { Connect } from './connecting.ts'
-import { isWithin } from './core/address.ts'
 import type { Route, RouterConfig } from './core/config.ts'
 import { routeTable } from './core/routes.ts'
 import { createGroups } from './core/sources.ts'

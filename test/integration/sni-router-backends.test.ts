@@ -2,7 +2,7 @@
 import { createServer } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import t from 'tap'
-import { readProxyHeader } from '../../src/sni-router/core/proxy-header.ts'
+import { readProxyHeader } from '../../src/platform/proxy-header.ts'
 import { nodeHello } from '../sni-router/hellos.ts'
 import { readBytes } from './client.ts'
 import { eventually } from './deadline.ts'

@@ -13,11 +13,11 @@ export const AGENTS_NAME = 'localhost'
 const BULK_BYTES = 30 * 2 ** 20
 
 /** A server whose certificate has that name as well. */
-export async function startNamedServer(t: Test): Promise<Server> {
+export async function startNamedServer(t: Test, ...flags: string[]): Promise<Server> {
   const made: Pki = await makePki(t)
   const names = { dnsNames: [AGENTS_NAME, 'hub.example'] }
   const server = await made.issue('front', { identity: { role: 'server', id: 'hub-0' }, ...names })
-  return startServer(t, { pki: { ...made, server } })
+  return startServer(t, { pki: { ...made, server }, flags })
 }
 
 /**

@@ -1,6 +1,7 @@
 import { Socket } from 'node:net'
 import t from 'tap'
 import { createHandshakeGate, LONGEST_WAIT_MS, MOST_AT_ONCE } from '../../src/proxy-server/handshake-gate.ts'
+import { comesFrom } from '../../src/proxy-server/source.ts'
 import { manualClock } from '../platform/manual-clock.ts'
 
 function setup(perSecond: number, waitMs: number) {
@@ -113,6 +114,23 @@ t.test('sources take turns, so nobody waits for all that another source sends', 
   come(1, '2001:db8::2') // of the same network
   for (let turn = 0; turn < 6; turn++) clock.advance(100)
   t.strictSame(inside().slice(10), [10, 25, 27, 11, 26, 28])
+})
+
+t.test('behind a front door the sources are those that it names', async (t) => {
+  const { clock, inside, sockets, take } = setup(10, 10_000)
+  const come = (count: number, from: string): void => {
+    for (let index = 0; index < count; index++) {
+      const socket = new Socket()
+      Object.defineProperty(socket, 'remoteAddress', { value: '192.0.2.254' })
+      comesFrom(socket, { ip: from, port: 1 })
+      sockets.push(socket)
+      take(socket)
+    }
+  }
+  come(25, '192.0.2.1')
+  come(1, '192.0.2.2')
+  for (let turn = 0; turn < 2; turn++) clock.advance(100)
+  t.strictSame(inside().slice(10), [10, 25])
 })
 
 t.test('a source that sends without end takes no place from others: of too many, its newest goes', async (t) => {

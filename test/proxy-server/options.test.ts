@@ -299,6 +299,17 @@ t.test('warns of what it accepts but should not be', async (t) => {
   ])
 })
 
+t.test('front doors are addresses and ranges, and who takes everybody for one is warned', async (t) => {
+  const given = (...ranges: string[]): string[] =>
+    complete(t, ...ranges.map((range) => `--proxy-protocol-from=${range}`))
+  t.strictSame(problemsOf(given('192.0.2.1,2001:db8::/64', '10.0.0.0/8')), [])
+  t.strictSame(serverWarnings(valuesOf(given('10.0.0.0/8'))), [])
+  t.match(problemsOf(given('10.0.0.1/8', '192.0.2.1', 'door')), [
+    '--proxy-protocol-from: expected addresses and ranges such as 192.0.2.0/24, got "10.0.0.1/8", "door"',
+  ])
+  t.match(serverWarnings(valuesOf(given('0.0.0.0/0'))), [/everybody for a front door/])
+})
+
 t.test('explains every flag in its help', async (t) => {
   const help = helpText(serverOptions, { program: 'proxy-server', summary: 'Serves.' })
   for (const [key, option] of Object.entries(serverOptions)) t.match(help, `--${flagOf(key, option)}`)

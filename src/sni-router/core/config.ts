@@ -1,8 +1,9 @@
 /** What the configuration means: its values read, and what no schema can say of it checked. Pure. */
+
+import type { Range } from '../../platform/address-range.ts'
+import { readRange } from '../../platform/address-range.ts'
 import { formatDuration, parseDuration } from '../../platform/duration.ts'
 import { ipBytes } from '../../platform/ip-address.ts'
-import type { Range } from './address.ts'
-import { readRange } from './address.ts'
 import type { HealthRule } from './health.ts'
 import { hostName } from './host-name.ts'
 import type { ProxyVersion } from './proxy-header-out.ts'

@@ -1,8 +1,8 @@
 /** Writes the PROXY header that a backend is sent before a client's first byte. Pure. Source: as of proxy-header.ts. */
 import { Buffer } from 'node:buffer'
+import { type Ends, ipText } from '../../platform/address-range.ts'
 import { ipBytes } from '../../platform/ip-address.ts'
-import { type Ends, ipText } from './address.ts'
-import { V2_SIGNATURE } from './proxy-header.ts'
+import { V2_SIGNATURE } from '../../platform/proxy-header.ts'
 
 export type ProxyVersion = 'none' | 'v1' | 'v2'
 

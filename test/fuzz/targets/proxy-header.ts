@@ -3,8 +3,8 @@
  * of version 1 is taken exactly where a grammar of it, with Node's own idea of an address, takes it.
  */
 import { isIPv4, isIPv6 } from 'node:net'
-import { ipText } from '../../../src/sni-router/core/address.ts'
-import { MAX_PROXY_HEADER_BYTES, type ProxyHeader, readProxyHeader } from '../../../src/sni-router/core/proxy-header.ts'
+import { ipText } from '../../../src/platform/address-range.ts'
+import { MAX_PROXY_HEADER_BYTES, type ProxyHeader, readProxyHeader } from '../../../src/platform/proxy-header.ts'
 import { type ProxyVersion, proxyHeader } from '../../../src/sni-router/core/proxy-header-out.ts'
 import type { Random } from '../../platform/random.ts'
 import { latin1, mutated } from '../mutate.ts'
@@ -30,11 +30,7 @@ const pieces = [
 export const proxyHeaders: Target = {
   name: 'proxy-header',
   ending: 'hex',
-  covers: [
-    'src/sni-router/core/proxy-header.ts',
-    'src/sni-router/core/proxy-header-out.ts',
-    'src/platform/ip-address.ts',
-  ],
+  covers: ['src/platform/proxy-header.ts', 'src/sni-router/core/proxy-header-out.ts', 'src/platform/ip-address.ts'],
   maxMs: 100,
   kinds: ['header', 'more', 'refused'],
 

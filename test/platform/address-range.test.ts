@@ -1,6 +1,6 @@
 import t from 'tap'
-import { ipBytes } from '../../../src/platform/ip-address.ts'
-import { ipText, isWithin, readRange } from '../../../src/sni-router/core/address.ts'
+import { ipText, isWithin, readRange } from '../../src/platform/address-range.ts'
+import { ipBytes } from '../../src/platform/ip-address.ts'
 
 t.test('reads ranges, and single addresses as the range of one', async (t) => {
   for (const text of ['10.0.0.0/8', '10.1.2.3', '0.0.0.0/0', '::/0', 'fd00::/8', '::1', '10.0.0.128/25']) {

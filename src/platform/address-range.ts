@@ -1,5 +1,5 @@
 /** The two ends of a connection, and ranges of addresses. Pure. */
-import { ipBytes } from '../../platform/ip-address.ts'
+import { ipBytes } from './ip-address.ts'
 
 export type Address = { readonly ip: string; readonly port: number }
 /** Who connected, and to what. */

@@ -4,8 +4,8 @@ import {
   type ProxyHeader,
   readProxyHeader,
   V2_SIGNATURE,
-} from '../../../src/sni-router/core/proxy-header.ts'
-import { proxyHeader } from '../../../src/sni-router/core/proxy-header-out.ts'
+} from '../../src/platform/proxy-header.ts'
+import { proxyHeader } from '../../src/sni-router/core/proxy-header-out.ts'
 
 const read = (text: string): ProxyHeader => readProxyHeader(Buffer.from(text, 'latin1'))
 const v2 = (command: number, family: number, body: Buffer, length = body.length): Buffer =>

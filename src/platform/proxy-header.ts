@@ -8,8 +8,8 @@
  * Source: The PROXY protocol, versions 1 & 2 (haproxy.org, proxy-protocol.txt), sections 2.1 and 2.2.
  */
 import { Buffer } from 'node:buffer'
-import { ipBytes } from '../../platform/ip-address.ts'
-import { type Ends, ipText } from './address.ts'
+import { type Ends, ipText } from './address-range.ts'
+import { ipBytes } from './ip-address.ts'
 
 /** Longest header of version 2: bytes. Some hundred is what balancers add to addresses. */
 export const MAX_PROXY_HEADER_BYTES = 4_096

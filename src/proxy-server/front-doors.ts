@@ -1,0 +1,100 @@
+/**
+ * Connections that front doors pass on begin with a PROXY header: who comes is then who it says, at the handshake gate, in the
+ * audit log and in the fleet. It is read from the addresses that were given only, exactly one, and never guessed.
+ */
+import type { Socket } from 'node:net'
+import type { Audit } from '../audit/record.ts'
+import { isWithin, type Range, readRange } from '../platform/address-range.ts'
+import type { Clock } from '../platform/clock.ts'
+import type { Log } from '../platform/log.ts'
+import { readProxyHeader } from '../platform/proxy-header.ts'
+import { createWarnings } from '../platform/repeats.ts'
+import type { Port, ServerMetrics } from './metrics.ts'
+import type { ServerOptions } from './options.ts'
+import { comesFrom, plainAddress } from './source.ts'
+import { noProxyHeader } from './strangers.ts'
+
+/** Connections of front doors whose headers have not come: those beyond are hung up on. */
+export const MAX_WITHOUT_HEADER = 1_000
+/** Front doors that are remembered, so as to warn of each once in a while. */
+const MAX_WARNED = 100
+
+/** Takes an accepted connection of which nothing has been read. */
+export type Take = (socket: Socket) => void
+/** Takes those of front doors as well. */
+export type BehindFrontDoors = (take: Take) => Take
+
+export type FrontDoorsDeps = {
+  readonly clock: Clock
+  readonly log: Log
+  readonly metrics: Pick<ServerMetrics, 'handshakeFailed'>
+  /** For those of whom there may be any number. */
+  readonly auditOften?: Audit | undefined
+}
+
+/** @returns for each port; nothing where no front doors are named */
+export function openFrontDoors(
+  { proxyProtocolFrom, tlsHandshakeTimeoutMs }: Pick<ServerOptions, 'proxyProtocolFrom' | 'tlsHandshakeTimeoutMs'>,
+  deps: FrontDoorsDeps,
+): (port: Port) => BehindFrontDoors | undefined {
+  const ranges = proxyProtocolFrom.flatMap((text) => readRange(text) ?? [])
+  return (port) => (ranges.length > 0 ? createFrontDoors(port, ranges, tlsHandshakeTimeoutMs, deps) : undefined)
+}
+
+function createFrontDoors(
+  port: Port,
+  ranges: readonly Range[],
+  timeoutMs: number,
+  { clock, log, metrics, auditOften }: FrontDoorsDeps,
+): BehindFrontDoors {
+  const warnings = createWarnings(log, clock, MAX_WARNED)
+  let untold = 0
+
+  function refuse(socket: Socket, why: string): void {
+    const source = plainAddress(socket.remoteAddress)
+    metrics.handshakeFailed(port, 'proxy_header')
+    auditOften?.(noProxyHeader(port, why, source))
+    warnings.warn(
+      source ?? '',
+      { port, source, reason: why },
+      'no PROXY header from an address of --proxy-protocol-from',
+    )
+    socket.destroy()
+  }
+
+  function readHeader(socket: Socket, take: Take): void {
+    const deadline = clock.after(timeoutMs, () => over(() => refuse(socket, 'slow')))
+    let held = Buffer.alloc(0)
+    untold++
+
+    function over(then: () => void): void {
+      deadline[Symbol.dispose]()
+      socket.off('readable', read).off('error', gone).off('close', gone)
+      untold--
+      then()
+    }
+    const gone = (): void => over(() => void socket.on('error', nothing)) // such as a check of the front door: nobody is refused
+    function read(): void {
+      const bytes: Buffer | null = socket.read()
+      if (bytes === null) return
+      held = Buffer.concat([held, bytes])
+      const header = readProxyHeader(held)
+      if (header.kind === 'more') return
+      if (header.kind === 'refused') return over(() => refuse(socket, header.why))
+      if (header.ends) comesFrom(socket, header.ends.source)
+      over(() => {
+        if (held.length > header.bytes) socket.unshift(held.subarray(header.bytes))
+        take(socket)
+      })
+    }
+    socket.on('readable', read).on('error', gone).on('close', gone)
+  }
+
+  return (take) => (socket) => {
+    if (!isWithin(socket.remoteAddress ?? '', ranges)) return take(socket)
+    if (untold >= MAX_WITHOUT_HEADER) return refuse(socket, 'too many without one')
+    readHeader(socket, take)
+  }
+}
+
+const nothing = (): void => {}
