@@ -110,7 +110,7 @@ export async function openServing(options: ServerOptions, deps: ServingDeps): Pr
     tlsAlarms: tlsPorts.alarms,
     policyAlarm: () => parts?.policyAlarm() ?? false,
   })
-  createClusterMetrics(registry, clusters)
+  createClusterMetrics(registry, clusters, (cluster) => parts?.policyOf(cluster) !== undefined)
   createRevocationMetrics(registry, crlFiles)
   const standingOf = (port: Port): Standing =>
     opened.use(

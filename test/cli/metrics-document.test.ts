@@ -42,7 +42,7 @@ function serverRegistry(): Registry {
   createKubernetesMetrics(registry).leaseKept(() => true)
   countWorkers(registry, () => [])
   createAuditMetrics(registry, 'culvert_server_', quietAudit)
-  createClusterMetrics(registry, createClusters(['default']))
+  createClusterMetrics(registry, createClusters(['default']), () => false)
   createFleetMetrics(registry, { standings: () => new Map() })
   createTenantMetrics(registry, { tenants: () => [], connections: none, broken: () => false })
   createEnrolmentMetrics(registry)

@@ -83,6 +83,7 @@ t.test('a name that resolves to a denied address is denied by the agent', async 
   t.equal(await refusedByAgent(agent, 'hub_policy'), 1)
   t.match(await askFor(server, target.address), { status: 403 })
   t.equal(await figure(server, 'culvert_server_policy_answers_total{state="accepted"}'), 2)
+  t.equal(await figure(server, 'culvert_server_policy_agents{cluster="default",state="in_force"}'), 1)
 })
 
 t.test('only narrows what the agent’s own policy allows', async (t) => {
