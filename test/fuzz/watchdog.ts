@@ -4,24 +4,27 @@
  */
 import { Worker } from 'node:worker_threads'
 
-/** Longest that a round may take, on a machine that has others to serve: milliseconds. */
+/** Longest that a round may take of the processor: milliseconds. A process that has been stopped, or that others leave little of it, is not stuck. */
 export const STUCK_MS = 30_000
 
-/** In so many looks; a process that was stopped for a while has missed some, and is not stuck. */
-const LOOKS = 10
+/** Between two looks: milliseconds. */
+const LOOK_MS = 100
 
 const WATCHING = `
 const { workerData } = require('node:worker_threads')
-const { seeds, name, everyMs, looks } = workerData
+const { seeds, name, stuckMs, lookMs } = workerData
 const seen = new Float64Array(seeds)
-let [last, alike] = [seen[0], 0]
+const usedMs = () => {
+  const { user, system } = process.cpuUsage()
+  return (user + system) / 1000
+}
+let [last, sinceMs] = [seen[0], usedMs()]
 setInterval(() => {
-  alike = seen[0] === last ? alike + 1 : 0
-  last = seen[0]
-  if (last === 0 || alike < looks) return
+  if (seen[0] !== last || last === 0) [last, sinceMs] = [seen[0], usedMs()]
+  if (last === 0 || usedMs() - sinceMs < stuckMs) return
   require('node:fs').writeSync(2, 'fuzz ' + name + ': seed ' + last + ' does not come back\\n')
   process.kill(process.pid, 'SIGKILL')
-}, everyMs)
+}, lookMs)
 `
 
 export type Watchdog = Disposable & { readonly begins: (seed: number) => void }
@@ -30,7 +33,7 @@ export function watchOver(name: string, stuckMs = STUCK_MS): Watchdog {
   const seeds = new SharedArrayBuffer(8)
   const current = new Float64Array(seeds)
   // Without the flags of this thread, whose preloads would have it wait for this thread.
-  const workerData = { seeds, name, everyMs: stuckMs / LOOKS, looks: LOOKS }
+  const workerData = { seeds, name, stuckMs, lookMs: LOOK_MS }
   const worker = new Worker(WATCHING, { eval: true, execArgv: [], env: {}, workerData })
   worker.unref()
   return {
