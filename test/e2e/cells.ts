@@ -5,9 +5,10 @@
 import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Test } from 'tap'
+import { cleanUpInTheEnd } from './clean-up.ts'
 import { type Answer, type HubClient, type Question, startHubClient } from './hub-client.ts'
 import { TRUST_DOMAIN } from './identities.ts'
-import { folderOf, HUB_ADDRESS, makeNetworks, type Network, placeOf, removeAllOf, removeOrphans } from './network.ts'
+import { folderOf, HUB_ADDRESS, makeNetworks, type Network, placeOf } from './network.ts'
 import type { Certificate } from './pki.ts'
 import { type Running, start, withHosts } from './process.ts'
 import { ready } from './ready.ts'
@@ -57,11 +58,7 @@ export type Cells = {
 
 /** @param ids of the clusters; @param names more names of the hub */
 export async function makeCells(t: Test, ids: readonly string[], names: readonly string[] = []): Promise<Cells> {
-  removeOrphans()
-  const remove = (): void => removeAllOf(process.pid)
-  process.once('exit', remove)
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => process.exit(1))
-  t.teardown(remove)
+  t.teardown(cleanUpInTheEnd())
 
   const folder = mkdtempSync(folderOf(process.pid))
   const networks = makeNetworks(ids.length)

@@ -4,10 +4,11 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { GROUP } from './aggregated-api.ts'
 import { type PodFiles, startKubelet, startTargets } from './cell.ts'
+import { cleanUpInTheEnd } from './clean-up.ts'
 import { type KubeApiServerVersion, startApiServer, startEtcd } from './control-plane.ts'
 import type { Egress } from './egress.ts'
 import { type Kubectl, makeKubectl } from './kubectl.ts'
-import { folderOf, makeNetwork, type Network, removeAllOf, removeOrphans } from './network.ts'
+import { folderOf, makeNetwork, type Network } from './network.ts'
 import { endpoints, objects, POD } from './objects.ts'
 import { type Issuer, makePki, type Pki } from './pki.ts'
 import type { Running } from './process.ts'
@@ -42,10 +43,7 @@ export const makerUnderTest: Maker = process.env.CULVERT_E2E_TUNNEL === 'stock' 
 
 /** One cluster per process at a time: its namespaces carry the process id. */
 export async function startCluster(plan: Plan): Promise<Cluster> {
-  removeOrphans()
-  const remove = (): void => removeAllOf(process.pid)
-  process.once('exit', remove)
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => process.exit(1))
+  const remove = cleanUpInTheEnd()
 
   const folder = mkdtempSync(folderOf(process.pid))
   const network = makeNetwork()

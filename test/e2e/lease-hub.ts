@@ -4,13 +4,14 @@
  * the tunnels here.
  */
 import { mkdtempSync } from 'node:fs'
-import { readFile, writeFile } from 'node:fs/promises'
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Test } from 'tap'
 import { program } from '../programs/programs.ts'
+import { cleanUpInTheEnd } from './clean-up.ts'
 import { startApiServer, startEtcd } from './control-plane.ts'
 import { API_PORT, type Kubectl, makeKubectl } from './kubectl.ts'
-import { folderOf, HUB_ADDRESS, makeNetwork, type Network, removeAllOf, removeOrphans } from './network.ts'
+import { folderOf, HUB_ADDRESS, makeNetwork, type Network } from './network.ts'
 import { makePki, type Pki } from './pki.ts'
 import { type Running, start } from './process.ts'
 import { ready } from './ready.ts'
@@ -21,7 +22,6 @@ const READY_MS = 20_000
 /** Of one server each: agents, health, admin. */
 const SERVER_PORTS = 20_000
 const AGENT_PORTS = 30_000
-const ASK_EVERY_MS = 250
 /**
  * `sh -c … <token> <CA> <command…>`: puts the two where the kubelet would mount them, and becomes the command. Whoever enters a
  * network namespace by `ip netns exec` has mounts of its own, which end with it.
@@ -66,11 +66,7 @@ export type LeaseHub = {
 
 /** @param servers the most that a test of this hub starts at a time */
 export async function startLeaseHub(t: Test, servers: number): Promise<LeaseHub> {
-  removeOrphans()
-  const remove = (): void => removeAllOf(process.pid)
-  process.once('exit', remove)
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => process.exit(1))
-  t.teardown(remove)
+  t.teardown(cleanUpInTheEnd())
 
   const folder = mkdtempSync(folderOf(process.pid))
   const network = makeNetwork()
@@ -171,40 +167,6 @@ export async function startLeaseHub(t: Test, servers: number): Promise<LeaseHub>
         .map((name) => name.replace('lease.coordination.k8s.io/', ''))
     },
     token,
-  }
-}
-
-/** The value of a series in what a program told of itself; 0 while it is not there. */
-export function figureIn(metrics: string, series: string): number {
-  const line = metrics.split('\n').find((one) => one.startsWith(`${series} `))
-  return line === undefined ? 0 : Number(line.slice(series.length + 1))
-}
-
-/** Waits until the program's output has it. */
-export async function says({ name, logFile }: Running, pattern: RegExp, deadlineMs: number): Promise<string> {
-  const found = await becomes(
-    `${name} says ${pattern}`,
-    async () => pattern.exec(await readFile(logFile, 'utf8'))?.[0] ?? '',
-    (text) => text !== '',
-    deadlineMs,
-  )
-  return found
-}
-
-/** Asks every quarter of a second: each question is a process in a namespace. */
-export async function becomes<T>(
-  what: string,
-  ask: () => T | Promise<T>,
-  accept: (answer: T) => boolean,
-  deadlineMs: number,
-): Promise<T> {
-  const endMs = performance.now() + deadlineMs
-  for (;;) {
-    const answer = await ask()
-    if (accept(answer)) return answer
-    if (performance.now() > endMs)
-      throw new Error(`not within ${deadlineMs} ms: ${what}; last: ${JSON.stringify(answer)}`)
-    await new Promise((resolve) => setTimeout(resolve, ASK_EVERY_MS))
   }
 }
 

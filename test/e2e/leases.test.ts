@@ -5,7 +5,9 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
-import { becomes, figureIn, NAMESPACE, type Probed, startLeaseHub } from './lease-hub.ts'
+import { figureIn } from '../integration/figures.ts'
+import { NAMESPACE, type Probed, startLeaseHub } from './lease-hub.ts'
+import { becomes } from './waiting.ts'
 
 const AGENT = 'konnectivity_network_proxy_agent_'
 const SERVER = 'konnectivity_network_proxy_server_'

@@ -4,9 +4,9 @@
  */
 import t from 'tap'
 import { auditHas, auditLines } from '../integration/audit-log.ts'
+import { figureIn } from '../integration/figures.ts'
 import { agentAudit, askPlace } from './cells.ts'
 import { proveOwnPods } from './kubernetes.ts'
-import { figureIn } from './lease-hub.ts'
 import { type Member, startSharedHub } from './shared-hub.ts'
 
 const CLUSTERS = 10

@@ -4,9 +4,9 @@
  */
 import t from 'tap'
 import { auditHas, auditLines } from '../integration/audit-log.ts'
+import { figureIn } from '../integration/figures.ts'
 import { askPlace } from './cells.ts'
 import { proveOwnPods } from './kubernetes.ts'
-import { figureIn } from './lease-hub.ts'
 import { type Owner, startOwnServers } from './own-servers.ts'
 
 const CLUSTERS = 10
@@ -60,10 +60,10 @@ t.test('the credentials of a cluster open nothing at the server of another one: 
   }
 })
 
-/** Clients whose certificate is not accepted, or of no cluster of this server. */
-async function refusalsOf({ metrics }: Owner): Promise<number> {
+/** Clients whose certificate is not accepted, or of no cluster of this server, if it knows of clusters. */
+async function refusalsOf({ metrics, tenancy }: Owner): Promise<number> {
   const all = await metrics()
-  return ['forbidden_clients', 'unmapped_peers']
+  return ['forbidden_clients', ...(tenancy === 'multi' ? ['unmapped_peers'] : [])]
     .map((name) => figureIn(all, `culvert_server_${name}_total{port="frontend"}`))
     .reduce((sum, figure) => sum + figure)
 }

@@ -7,10 +7,10 @@ import { join } from 'node:path'
 import type { Test } from 'tap'
 import { type Cell, type Cells, type Identities, makeCells, startAgent } from './cells.ts'
 import { type Authority, culvert, makeAuthority, TRUST_DOMAIN } from './identities.ts'
-import { becomes } from './lease-hub.ts'
 import type { Certificate } from './pki.ts'
 import type { Running } from './process.ts'
 import { ready } from './ready.ts'
+import { becomes } from './waiting.ts'
 
 /** Of a replica: those of the next one are ten higher. */
 const PORTS = { server: 8090, agent: 8091, health: 8092, admin: 8095 } as const

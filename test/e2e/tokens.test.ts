@@ -6,17 +6,10 @@ import { createSign } from 'node:crypto'
 import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
-import {
-  AUDIENCE,
-  becomes,
-  figureIn,
-  NAMESPACE,
-  type Probed,
-  SERVICE_ACCOUNT,
-  says,
-  startLeaseHub,
-} from './lease-hub.ts'
+import { figureIn } from '../integration/figures.ts'
+import { AUDIENCE, NAMESPACE, type Probed, SERVICE_ACCOUNT, startLeaseHub } from './lease-hub.ts'
 import type { Maker } from './tunnel.ts'
+import { becomes, says } from './waiting.ts'
 
 const SOON_MS = 20_000
 /** Longer than the deadline of a review. */

@@ -25,6 +25,7 @@ export async function eventually<T>(
   ask: () => T | Promise<T>,
   accept: (answer: T) => boolean,
   deadlineMs = DEADLINE_MS,
+  everyMs = ASK_EVERY_MS,
 ): Promise<T> {
   const endMs = performance.now() + deadlineMs
   for (;;) {
@@ -33,6 +34,6 @@ export async function eventually<T>(
     if (performance.now() > endMs) {
       throw new Error(`not within ${deadlineMs} ms: ${what}; the last answer was ${JSON.stringify(answer)}`)
     }
-    await new Promise((resolve) => setTimeout(resolve, ASK_EVERY_MS))
+    await new Promise((resolve) => setTimeout(resolve, everyMs))
   }
 }

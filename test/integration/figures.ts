@@ -18,7 +18,12 @@ export async function fetchFrom(port: number, path: string, init: RequestInit = 
 }
 
 export async function readFigures({ healthPort, figuresPort = healthPort }: Probed): Promise<Figures> {
-  const lines = (await (await fetchFrom(figuresPort, '/metrics')).text()).split('\n')
+  return figuresIn(await (await fetchFrom(figuresPort, '/metrics')).text())
+}
+
+/** What a program has told of itself at /metrics. */
+export function figuresIn(text: string): Figures {
+  const lines = text.split('\n')
   const names = new Set(lines.flatMap(namesIn))
   const series = new Map(
     lines.flatMap((line): [string, number][] => {
@@ -47,6 +52,9 @@ function namesIn(line: string): string[] {
 /** One series; 0 while it has not happened yet. @throws Error when the program has no metric of that name */
 export const figure = async (program: Probed, series: string): Promise<number> =>
   (await readFigures(program)).of(series)
+
+/** One series of what a program has told of itself; as of `figure`. */
+export const figureIn = (text: string, series: string): number => figuresIn(text).of(series)
 
 /** Waits until the series has that value. */
 export const figureBecomes = (

@@ -1,0 +1,27 @@
+/** Waits for what programs in network namespaces say. */
+import { readFile } from 'node:fs/promises'
+import { eventually } from '../integration/deadline.ts'
+import type { Running } from './process.ts'
+
+/** A question may be a process of its own. */
+const ASK_EVERY_MS = 250
+
+/** As `eventually`, but asks every quarter of a second. */
+export const becomes = <T>(
+  what: string,
+  ask: () => T | Promise<T>,
+  accept: (answer: T) => boolean,
+  deadlineMs: number,
+): Promise<T> => eventually(what, ask, accept, deadlineMs, ASK_EVERY_MS)
+
+/** Waits until the program's output has it. @returns the first */
+export async function says(running: Running, pattern: RegExp, deadlineMs: number, times = 1): Promise<string> {
+  const all = new RegExp(pattern, `${pattern.flags.replace('g', '')}g`)
+  const found = await becomes(
+    `${running.name} says ${pattern}, ${times} times`,
+    async () => (await readFile(running.logFile, 'utf8')).match(all) ?? [],
+    (texts) => texts.length >= times,
+    deadlineMs,
+  )
+  return found[0] ?? ''
+}
