@@ -81,10 +81,10 @@ function write(file: string, text: string): void {
   }
 }
 
-/** Whether a token is one to let somebody in by. Nothing but `useToken` uses it up. */
+/** Whether a token is one to let somebody in by. Nothing but `useToken` uses it up, and a copy that somebody puts back is used as well. */
 export function findToken(folder: string, id: string, secret: string, nowUnixMs: number): Found {
   if (!isTokenId(id)) return { kind: 'unknown' }
-  const kept = readToken(folder, `${id}.json`, nowUnixMs) ?? readToken(folder, `${id}.used`, nowUnixMs)
+  const kept = readToken(folder, `${id}.used`, nowUnixMs) ?? readToken(folder, `${id}.json`, nowUnixMs)
   if (!kept || !isSecretOf(secret, kept.hash)) return { kind: 'unknown' }
   const { token, by } = kept
   if (token.state === 'used') {
@@ -153,7 +153,9 @@ export function listTokens(folder: string, nowUnixMs: number): readonly StoredTo
 
 function filesOf(folder: string): readonly string[] {
   try {
-    return readdirSync(folder).filter((name) => FILE.test(name))
+    const names = new Set(readdirSync(folder))
+    const isUsed = (name: string): boolean => names.has(name.replace(/json$/, 'used'))
+    return [...names].filter((name) => FILE.test(name) && (name.endsWith('used') || !isUsed(name)))
   } catch (cause) {
     if (cause instanceof Error && 'code' in cause && cause.code === 'ENOENT') return []
     throw new TunnelError('bad-option', `${folder}: cannot be read: ${reason(cause)}`, { cause })

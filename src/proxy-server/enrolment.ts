@@ -18,7 +18,7 @@ import { familyOf } from '../pki/family.ts'
 import { readIdentity } from '../pki/identity.ts'
 import { readSigningRequest } from '../pki/signing-request.ts'
 import { identityText } from '../pki/summary.ts'
-import { findToken, useToken } from '../pki/token-store.ts'
+import { type Found, findToken, useToken } from '../pki/token-store.ts'
 import type { Clock } from '../platform/clock.ts'
 import { TunnelError } from '../platform/errors.ts'
 import type { Log } from '../platform/log.ts'
@@ -60,6 +60,7 @@ export type EnrolmentDeps = {
   readonly knows?: ((cluster: string) => boolean) | undefined
 }
 
+type JoinRequest = Extract<EnrolmentRequest, { kind: 'join' }>
 type Refused = Extract<EnrolmentAnswer, { kind: 'refused' }>
 const refused = (why: Refused['why'], reason: string): Refused => ({ kind: 'refused', why, reason })
 
@@ -83,13 +84,20 @@ export function openEnrolment(options: ServerOptions, deps: EnrolmentDeps): Enro
   /** Whoever has nothing to show must not be able to take the places of those who renew. */
   const places = { known: createPlaces(MAX_AT_ONCE), unknown: createPlaces(MAX_AT_ONCE) }
 
-  async function join({ id, secret, request }: Extract<EnrolmentRequest, { kind: 'join' }>): Promise<EnrolmentAnswer> {
-    const folder = options.joinTokens
-    if (folder === '') return refused('unknown-token', 'this hub takes no join tokens')
-    const nowUnixMs = clock.unixMs()
-    const found = findToken(folder, id, secret, nowUnixMs)
+  async function join(asked: JoinRequest): Promise<EnrolmentAnswer> {
+    const { id, secret } = asked
+    if (options.joinTokens === '') return refused('unknown-token', 'this hub takes no join tokens')
+    const find = (): Found => findToken(options.joinTokens, id, secret, clock.unixMs())
+    const found = find()
     if (found.kind === 'unknown' || found.kind === 'expired') return TOKEN_REFUSALS[found.kind]
     if (!joinTurn(clock.now())) return BUSY // not before: whoever makes tokens up would take the turns of those who have one
+    // Whoever was quicker may have been the same agent, which asks twice at once: by another hub, or as the first answer was long in coming.
+    return (await joinBy(asked, found)) ?? (await joinBy(asked, find())) ?? TOKEN_REFUSALS.used
+  }
+
+  /** @returns undefined when somebody else has used the token meanwhile */
+  async function joinBy({ id, request }: JoinRequest, found: Found): Promise<EnrolmentAnswer | undefined> {
+    if (found.kind === 'unknown' || found.kind === 'expired') return TOKEN_REFUSALS[found.kind]
     const publicKey = readSigningRequest(request)
     const key = createHash('sha256')
       .update(publicKey.export({ type: 'spki', format: 'der' }))
@@ -102,7 +110,7 @@ export function openEnrolment(options: ServerOptions, deps: EnrolmentDeps): Enro
     const more = before ? { family: before.family } : {}
     const certificate = await issuer.issue({ role: 'agent', cluster, name }, publicKey, more)
     const family = familyOf(new X509Certificate(certificate))
-    if (!before && !useToken(folder, id, { key, family, usedUnixMs: nowUnixMs })) return TOKEN_REFUSALS.used
+    if (!before && !useToken(options.joinTokens, id, { key, family, usedUnixMs: clock.unixMs() })) return undefined
     said('join', certificate, { token: id, ...more })
     return { kind: 'issued', certificate }
   }
@@ -180,11 +188,11 @@ export function openEnrolment(options: ServerOptions, deps: EnrolmentDeps): Enro
     })
     if (!place) return hangUp('too_many')
     let deadline = clock.after(TIMEOUT_MS, () => hangUp('slow'))
-    const end = (kind: 'join' | 'renewal' | 'none', answer: EnrolmentAnswer): void => {
+    const end = (kind: 'join' | 'renewal' | 'none', answer: EnrolmentAnswer, token?: string): void => {
       state = 'over'
       const outcome = answer.kind === 'issued' ? 'issued' : answer.why
       metrics.enrolled(kind, outcome)
-      const line = { event: 'certificate', rule: kind, ...decisionOf(answer) } as const
+      const line = { event: 'certificate', rule: kind, ...decisionOf(answer, token) } as const
       if (answer.kind === 'issued') deps.audit?.({ ...line, source: sourceOf(socket) })
       else {
         const { remoteAddress: remote } = socket
@@ -215,7 +223,8 @@ export function openEnrolment(options: ServerOptions, deps: EnrolmentDeps): Enro
         const request = readRequest(text)
         if (!request) return end('none', refused('malformed', 'expected a request to join or to renew'))
         const kind = request.kind === 'join' ? 'join' : 'renewal'
-        void answerTo(request, peer, socket.getPeerX509Certificate()).then((answer) => end(kind, answer))
+        const token = request.kind === 'join' ? request.id : undefined
+        void answerTo(request, peer, socket.getPeerX509Certificate()).then((answer) => end(kind, answer, token))
       },
       failed(error) {
         if (state === 'silent') socket.destroy()
@@ -231,11 +240,14 @@ export function openEnrolment(options: ServerOptions, deps: EnrolmentDeps): Enro
   }
 }
 
-/** Whose the certificate is, or why there is none. */
-function decisionOf(answer: EnrolmentAnswer): Omit<AuditRecord, 'event'> {
+/** Whose the certificate is and what to revoke it by, or why there is none. @param token the id of the one that was shown */
+function decisionOf(answer: EnrolmentAnswer, token: string | undefined): Omit<AuditRecord, 'event'> {
   if (answer.kind === 'refused') return { verdict: 'refused', reason: answer.reason }
-  const identity = readIdentity(new X509Certificate(answer.certificate).subjectAltName, undefined)
-  if (identity.role !== 'agent') return { verdict: 'allowed' }
+  const certificate = new X509Certificate(answer.certificate)
+  const serial = `serial ${certificate.serialNumber.toLowerCase()}, family ${familyOf(certificate)}`
+  const decision = { verdict: 'allowed', reason: token === undefined ? serial : `${serial}, token ${token}` } as const
+  const identity = readIdentity(certificate.subjectAltName, undefined)
+  if (identity.role !== 'agent') return decision
   const { cluster, name } = identity
-  return { cluster, principal: `cluster/${cluster}/agent/${name}`, verdict: 'allowed' }
+  return { ...decision, cluster, principal: `cluster/${cluster}/agent/${name}` }
 }

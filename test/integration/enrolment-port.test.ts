@@ -7,6 +7,7 @@ import t from 'tap'
 import { createAuthority } from '../../src/pki/authority.ts'
 import { revoke } from '../../src/pki/commands/revoke.ts'
 import { readAnswer, readAuthorities, writeRequest } from '../../src/pki/enrolment-wire.ts'
+import { familyOf } from '../../src/pki/family.ts'
 import { createJoinToken, readJoinToken } from '../../src/pki/join-token.ts'
 import { updateList } from '../../src/pki/revocation-list.ts'
 import { createSigningRequest } from '../../src/pki/signing-request.ts'
@@ -31,6 +32,19 @@ t.test('of many who come with one token at once, to several processes, one gets 
   const answers = await Promise.all(asked)
   t.equal(answers.filter((answer) => answer?.kind === 'issued').length, 1)
   t.equal(answers.filter((answer) => answer?.kind === 'refused' && answer.why === 'used-token').length, 19)
+})
+
+t.test('of one who comes several times at once each gets in, as of one family', together, async (t) => {
+  const hub = await startHub(t)
+  const { id, secret } = readJoinToken(await tokenOf(hub))
+  const asked = writeRequest({ kind: 'join', id, secret, request: newRequest() })
+  const answers = await Promise.all(Array.from({ length: 10 }, () => converse(hub, asked)))
+  const families = answers.map((answer) =>
+    answer?.kind === 'issued' ? familyOf(new X509Certificate(answer.certificate)) : answer?.why,
+  )
+  t.strictSame([...new Set(families)], families.slice(0, 1), families.join())
+  t.equal(hub.log.filter(({ msg }) => msg === 'certificate issued').length, 10)
+  t.match(await converse(hub, writeRequest({ kind: 'join', id, secret, request: newRequest() })), { why: 'used-token' })
 })
 
 t.test('whoever is refused again and again costs the audit log a line for each reason', together, async (t) => {

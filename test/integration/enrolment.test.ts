@@ -77,8 +77,10 @@ t.test('an agent joins by a token, keeps what it got, and needs no token again',
   t.equal(await figure(hub, enrolments('join', 'used_token')), 1)
   const source = /^127\.0\.0\.1:\d+$/
   const principal = 'cluster/eu-1/agent/first'
+  const [issued] = hub.log.filter(({ msg }) => msg === 'certificate issued')
+  const reason = `serial ${issued?.serial}, family ${issued?.serial}, token ${readJoinToken(token).id}`
   t.match(await auditHas(auditLog, { event: 'certificate', verdict: 'allowed' }), [
-    { rule: 'join', cluster: 'eu-1', principal, source },
+    { rule: 'join', cluster: 'eu-1', principal, source, reason },
   ])
   t.match(await auditHas(auditLog, { event: 'certificate', verdict: 'refused' }), [
     { rule: 'join', source: '127.0.0.1', reason: /used before/ },

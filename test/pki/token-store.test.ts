@@ -45,6 +45,18 @@ t.test('lets in whoever has the secret, until the token is used, over, or taken 
   t.notOk(removeToken(folder, id), 'that was used')
 })
 
+t.test('a used token that comes back, as from a backup, stays used', async (t) => {
+  const folder = t.testdir()
+  const { id, secret } = made(folder)
+  const [unused, used] = [join(folder, `${id}.json`), join(folder, `${id}.used`)]
+  const text = readFileSync(unused)
+  useToken(folder, id, by)
+  writeFileSync(unused, text)
+  t.match(findToken(folder, id, secret, NOW), { kind: 'used', by })
+  t.ok(statSync(used).isFile())
+  t.match(listTokens(folder, NOW), { length: 1, 0: { id, state: 'used' } })
+})
+
 t.test('an id leads to no file elsewhere, whatever is in it', async (t) => {
   const folder = t.testdir({ tokens: {} })
   const { id, secret } = made(folder)
