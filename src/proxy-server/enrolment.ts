@@ -244,7 +244,8 @@ export function openEnrolment(options: ServerOptions, deps: EnrolmentDeps): Enro
 function decisionOf(answer: EnrolmentAnswer, token: string | undefined): Omit<AuditRecord, 'event'> {
   if (answer.kind === 'refused') return { verdict: 'refused', reason: answer.reason }
   const certificate = new X509Certificate(answer.certificate)
-  const serial = `serial ${certificate.serialNumber.toLowerCase()}, family ${familyOf(certificate)}`
+  const family = familyOf(certificate).replace(/^00/, '') // which is there for the sign; a serial number is written without
+  const serial = `serial ${certificate.serialNumber.toLowerCase()}, family ${family}`
   const decision = { verdict: 'allowed', reason: token === undefined ? serial : `${serial}, token ${token}` } as const
   const identity = readIdentity(certificate.subjectAltName, undefined)
   if (identity.role !== 'agent') return decision
