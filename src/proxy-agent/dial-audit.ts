@@ -48,10 +48,10 @@ export function auditDial(
 export function bothHear(
   audited: AuditedDial,
   connection: () => Connection | undefined,
-  then: () => void,
+  then: (ending: Ending) => void,
 ): (ending: Ending) => void {
   return (ending) => {
     audited.ended(connection(), ending)
-    then()
+    then(ending)
   }
 }

@@ -4,8 +4,10 @@ import type { OnReadOpts } from 'node:net'
 import type { Audit } from '../audit/record.ts'
 import { TunnelError } from '../platform/errors.ts'
 import { READ_BYTES } from '../tunnel/carrier.ts'
+import type { Ending } from '../tunnel/connection.ts'
 import type { DialRequest } from '../tunnel/dials.ts'
 import { createEndpoint, type Endpoint, eventsOf, followSocket, mayReadSocket, readSocket } from '../tunnel/endpoint.ts'
+import { forcedBy } from '../tunnel/forced.ts'
 import type { Int64 } from '../tunnel/packet.ts'
 import type { Session } from '../tunnel/session-owner.ts'
 import { auditDial, bothHear } from './dial-audit.ts'
@@ -39,7 +41,12 @@ export function createTargetDialer(
   { metrics, sockets, network, judgeDial, now, audit, serverId }: TargetDialerDeps,
 ): TargetDialer {
   const pending = new Map<Int64, AbortController>()
-  const ended = (): void => metrics.connectionEnded()
+
+  function ended(ending: Ending): void {
+    metrics.connectionEnded()
+    const forced = forcedBy(ending)
+    if (forced) metrics.connectionForced(forced)
+  }
 
   async function open(session: Session, request: DialRequest): Promise<void> {
     const { random, protocol, address } = request

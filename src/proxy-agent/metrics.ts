@@ -7,6 +7,7 @@ import type { Refusal } from '../platform/endpoints.ts'
 import { createStreamFigures, type StreamEndCode } from '../platform/stream-figures.ts'
 import { labelledGauge, labelValue, tallyCounter, tallyGauge } from '../platform/tallies.ts'
 import type { ByteCount } from '../tunnel/endpoint.ts'
+import type { ForcedReason } from '../tunnel/forced.ts'
 import { createPacketCount, type PacketCount } from '../tunnel/packet.ts'
 import type { Violation } from '../tunnel/violations.ts'
 import type { WhyRefused } from './dialer.ts'
@@ -22,6 +23,8 @@ export type AgentMetrics = {
   /** @param ms from the request to the connected socket */
   readonly connectionOpened: (ms: number) => void
   readonly connectionEnded: () => void
+  /** One that this agent broke for a rule or a limit of its own, besides being ended. */
+  readonly connectionForced: (reason: ForcedReason) => void
   readonly dialFailed: (reason: 'timeout' | 'unknown') => void
   /** Besides being failed. */
   readonly dialRefused: (why: WhyRefused) => void
@@ -117,6 +120,7 @@ export function createAgentMetrics(state: AgentState): { metrics: AgentMetrics; 
   ])
   const failedConnects = counter('culvert_agent_failed_connects_total', 'Attempts that reached no server.', [])
   const ends = counter('culvert_agent_connection_ends_total', 'Ends of tunnelled connections.', [])
+  const forced = counter('culvert_agent_forced_closes_total', 'Connections broken for a limit, by reason.', ['reason'])
   const laneEnds = counter('culvert_agent_lane_ends_total', 'Ends of lanes, by kind.', ['how'])
   const failedLanes = counter('culvert_agent_failed_lanes_total', 'Attempts that became no lane.', ['why'])
   const badLists = counter('culvert_agent_refused_server_lists_total', 'Lists of replicas that could not be used.', [])
@@ -128,6 +132,7 @@ export function createAgentMetrics(state: AgentState): { metrics: AgentMetrics; 
     bytes,
     connectionOpened: (ms) => dialSeconds.observe(ms / 1000),
     connectionEnded: () => ends.inc(),
+    connectionForced: (reason) => forced.inc({ reason: labelValue(reason) }),
     dialFailed: (reason) => dialFailures.inc({ reason }),
     dialRefused: (why) => refusedDials.inc({ why }),
     targetJudged: (ms) => judgeSeconds.observe(ms / 1000),

@@ -16,6 +16,7 @@ import {
   socketEnded,
   socketFailed,
 } from '../tunnel/endpoint.ts'
+import { forcedBy } from '../tunnel/forced.ts'
 import type { Admission } from './core/admission.ts'
 import { established } from './core/answers.ts'
 import { readConnectHead } from './core/connect-head.ts'
@@ -23,7 +24,6 @@ import { SHORTEST_REFUSAL_MS } from './core/refusal-pace.ts'
 import { endDeadline, type Frontend, type FrontendDeps, NOTHING } from './frontend-client.ts'
 import { refuse, refuseLater } from './frontend-refusal.ts'
 import type { Full } from './frontend-seats.ts'
-import { forcedReasons } from './metrics.ts'
 import { clientPaused, unreadClientClosed, watchUnread } from './unread-client.ts'
 
 /**
@@ -210,7 +210,7 @@ function over(frontend: Frontend, ending: Ending): void {
   const { socket, deps, openedMs, isClosed } = frontend
   const { metrics, clock, log } = deps
   metrics.connectionEnded(clock.now() - openedMs, ending.kind)
-  const forced = ending.kind === 'reset' && ending.by === 'self' && forcedReasons.find((it) => it === ending.reason)
+  const forced = forcedBy(ending)
   if (forced) metrics.connectionForced(forced)
   if (isClosed) leave(frontend)
   else socket.once('close', () => leave(frontend))

@@ -9,6 +9,7 @@ import type { Clock } from '../platform/clock.ts'
 import type { Log } from '../platform/log.ts'
 import type { StreamEndCode } from '../platform/stream-figures.ts'
 import type { Ending } from '../tunnel/connection.ts'
+import { forcedBy } from '../tunnel/forced.ts'
 import { grpcDecoder } from '../tunnel/grpc-messages.ts'
 import type { Packet } from '../tunnel/packet.ts'
 import type { Admission } from './core/admission.ts'
@@ -20,7 +21,7 @@ import type { Turns } from './core/turns.ts'
 import type { UnreadBytes } from './core/unread.ts'
 import type { Dialing } from './dialing.ts'
 import { createCallSending } from './grpc-call-sending.ts'
-import { forcedReasons, type ServerMetrics } from './metrics.ts'
+import type { ServerMetrics } from './metrics.ts'
 import { plainAddress, sourceOf } from './source.ts'
 
 /**
@@ -212,7 +213,7 @@ export function serveGrpcFrontend(
   function connectionEnded(ms: number, ending: Ending): void {
     metrics.connectionEnded(ms, ending.kind)
     if (ending.kind !== 'reset') return
-    const forced = ending.by === 'self' && forcedReasons.find((reason) => reason === ending.reason)
+    const forced = forcedBy(ending)
     if (forced) metrics.connectionForced(forced)
     deps.log.debug({ by: ending.by, reason: ending.reason }, 'connection reset')
   }

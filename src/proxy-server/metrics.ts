@@ -3,6 +3,7 @@ import type { Refusal } from '../platform/endpoints.ts'
 import type { StreamEndCode } from '../platform/stream-figures.ts'
 import type { Authorisation } from '../policy/core/authorise.ts'
 import type { ByteCount } from '../tunnel/endpoint.ts'
+import type { ForcedReason } from '../tunnel/forced.ts'
 import type { PacketCount } from '../tunnel/packet.ts'
 import type { Violation } from '../tunnel/violations.ts'
 import type { HeadFault } from './core/connect-head.ts'
@@ -18,8 +19,6 @@ export type DialFailureReason =
   | 'backend_close'
   | 'backend_dial_timeout'
   | 'frontend_close'
-export const forcedReasons = ['slow-consumer', 'over-budget', 'flow-control-violation'] as const
-export type ForcedReason = (typeof forcedReasons)[number]
 export type StreamEnd =
   | 'closed'
   | 'lost'

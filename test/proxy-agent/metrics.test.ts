@@ -86,6 +86,7 @@ t.test('counts what happens, in seconds where it is a time', async (t) => {
   const { metrics, registry } = setup()
   metrics.connectionOpened(30)
   metrics.connectionEnded()
+  metrics.connectionForced('over-budget')
   metrics.dialFailed('timeout')
   metrics.connectFailed()
   metrics.connectFailed()
@@ -104,6 +105,7 @@ t.test('counts what happens, in seconds where it is a time', async (t) => {
     [`${KONNECTIVITY}dial_duration_seconds_sum`]: 0.03,
     [`${KONNECTIVITY}dial_duration_seconds_bucket{le="0.1"}`]: 1,
     [`${OURS}connection_ends_total`]: 1,
+    [`${OURS}forced_closes_total{reason="over_budget"}`]: 1,
     [`${KONNECTIVITY}endpoint_dial_failure_total{reason="timeout"}`]: 1,
     [`${OURS}failed_connects_total`]: 2,
     [`${OURS}violations_total{kind="unexpected"}`]: 1,
