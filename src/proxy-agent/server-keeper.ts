@@ -43,7 +43,10 @@ export type ServerKeeper = {
   readonly stop: () => void
 }
 
-/** By which agents that are told of a new replica in the same moment are spread, while they hold others: milliseconds. */
+/**
+ * By which agents that are told of a new replica in the same moment are spread, while they hold others, and the ways of two hosts to one
+ * replica from each other: milliseconds.
+ */
 const NEWS_SPREAD_MS = 1_000
 /** Replicas that are warned of at a time, besides the hosts. */
 const MAX_WARNED_PLACES = 500
@@ -59,28 +62,33 @@ type Seeker = {
 }
 
 /** A replica that is sought, by what it is reached by. */
-type Sought = { readonly host: HostIndex; readonly seeker: Seeker; readonly update: (place: Place) => void }
+type Sought = {
+  readonly name: string
+  readonly host: HostIndex
+  readonly seeker: Seeker
+  readonly update: (place: Place) => void
+}
 
 export function createServerKeeper(deps: KeeperDeps): ServerKeeper {
   const { servers, lists, hosts, clock, log, random, metrics, open } = deps
   const warnings = createWarnings(log, clock, hosts.length + MAX_WARNED_PLACES)
-  const seekers = hosts.map((name, host) => createSeeker(name, host, (events) => open(host, events), host))
+  const seekers = hosts.map((name, host) => createSeeker(name, host, (events) => open(host, events)))
   const places = hosts.map(() => new Map<string, Sought>())
   let state: 'running' | 'draining' | 'stopped' = 'running'
   let drained = (): void => {}
 
   /** Seeks what the servers of a host list, and no more what they do not. */
-  function follow(origin: HostIndex): void {
+  function follow(origin: HostIndex, isFirst: boolean): void {
     const { places: wanted, foreign, overMany } = lists.wanted(origin)
     const sought = places[origin]!
-    const spreadMs = sought.size > 0 ? NEWS_SPREAD_MS : 0
+    const spreadMs = isFirst && sought.size === 0 ? 0 : NEWS_SPREAD_MS
     servers.listPartly(origin, foreign.length + overMany.length > 0)
-    for (const [key, { host, seeker }] of sought) {
+    for (const [key, { name, host, seeker }] of sought) {
       if (wanted.has(key)) continue
       sought.delete(key)
       servers.removePlace(host)
       seeker.giveUp('it is listed no more')
-      log.info({ server: key }, 'replica is listed no more')
+      log.info({ server: name }, 'replica is listed no more')
     }
     for (const [key, place] of wanted) {
       const known = sought.get(key)
@@ -89,6 +97,17 @@ export function createServerKeeper(deps: KeeperDeps): ServerKeeper {
     }
     for (const address of foreign) warnings.warn(address, { address }, FOREIGN)
     for (const replica of overMany) warnings.warn(replica, { replica }, OVER_MANY)
+  }
+
+  /** Goes by the lists of these hosts, and of those that lead to a server which is held as well: what it tells counts there too. */
+  function heed(changed: readonly HostIndex[]): void {
+    for (let [origins, isFirst] = [new Set(changed), true]; ; isFirst = false) {
+      for (const origin of origins) follow(origin, isFirst)
+      origins = new Set(
+        servers.all().flatMap((link) => servers.originsOf(link).filter((at) => lists.reached(at, link))),
+      )
+      if (origins.size === 0) break
+    }
     leaveSurplus()
   }
 
@@ -96,11 +115,12 @@ export function createServerKeeper(deps: KeeperDeps): ServerKeeper {
     const name = hostPort(first.serverName, first.address.port)
     let place = first
     const host = servers.addPlace(first)
-    const seeker = createSeeker(name, host, (events) => open(first.origin, events, place), first.origin)
+    const seeker = createSeeker(name, host, (events) => open(first.origin, events, place))
     log.info({ server: name, replica: first.id, workers: first.workers }, 'replica is listed')
     if (waitMs > 0) seeker.lookLater(waitMs)
     else seeker.look()
     return {
+      name,
       host,
       seeker,
       update(next) {
@@ -117,16 +137,11 @@ export function createServerKeeper(deps: KeeperDeps): ServerKeeper {
       log.info({ server_id: link.serverId }, 'leaves a server that is of no listed replica')
       servers.dismiss(link)
       link.drain()
-      for (const origin of hosts.keys()) if (lists.forget(origin, link)) follow(origin)
+      heed(lists.forget(link))
     }
   }
 
-  function createSeeker(
-    name: string,
-    host: HostIndex,
-    connect: (events: LinkEvents) => Link,
-    origin: HostIndex,
-  ): Seeker {
+  function createSeeker(name: string, host: HostIndex, connect: (events: LinkEvents) => Link): Seeker {
     const unanswered = new Set<Link>()
     let timer: Disposable | undefined
     let isOver = false
@@ -161,8 +176,7 @@ export function createServerKeeper(deps: KeeperDeps): ServerKeeper {
         if (outcome === 'duplicate') link.end(`duplicate server: ${link.serverId}`)
         else log.info({ server: name, server_id: link.serverId, extensions }, 'connected') // before whom it replaces is left
         if (!servers.wants(host)) giveUpUnanswered('another server answered')
-        if (outcome === 'kept' && !link.lists()) listed(link, 'none')
-        leaveSurplus()
+        heed(outcome === 'kept' && !link.lists() ? lists.told(link, 'none') : [])
         lookLater()
       },
       gone(link, reason, wasConnected) {
@@ -187,17 +201,14 @@ export function createServerKeeper(deps: KeeperDeps): ServerKeeper {
         if (waitMs !== undefined) lookLater(waitMs)
       },
       drained: (link) => link.finish(),
-      listed,
-    }
-
-    function listed(link: Link, list: Parameters<typeof lists.told>[2]): void {
-      if (state !== 'running' || !servers.holds(link)) return
-      lists.told(origin, link, list)
-      follow(origin)
+      listed(link, list) {
+        if (state === 'running' && servers.holds(link)) heed(lists.told(link, list))
+      },
     }
 
     function forget(link: Link): void {
-      if (lists.forget(origin, link) && state === 'running') follow(origin)
+      const origins = lists.forget(link)
+      if (state === 'running' && origins.length > 0) heed(origins)
     }
 
     return {

@@ -631,6 +631,24 @@ t.test('what a replica lists counts no more when it has been left', async (t) =>
   t.equal(asks().filter((name) => name === 'b.example').length, 1)
 })
 
+t.test('leaves a replica that two hosts led to when the servers of one of them list it no more', async (t) => {
+  const { clock, links, servers, keeper } = setup(['hub:8091', 'hub.example:8091'])
+  keeper.start()
+  const [first, second] = links as [TestLink, TestLink]
+  first.answer('a')
+  first.list('a', 'b')
+  second.answer('a')
+  t.equal(links.length, 3, 'b is asked by way of one of them first')
+  const b = links.at(-1)!
+  b.answer('b')
+  b.list('b')
+  t.strictSame(first.asked, [])
+  first.list('b')
+  t.strictSame(first.asked, ['drain'])
+  clock.advance(60_000)
+  t.strictSame([links.length, servers.all().length], [3, 2], 'nobody else is asked')
+})
+
 t.test('leaves no server because its own list alone does not name it', async (t) => {
   const { clock, first, named, asks } = listing('b', 'c')
   named('b').answer('b')

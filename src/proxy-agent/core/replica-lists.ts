@@ -1,8 +1,8 @@
 /**
  * Which replicas an agent is to hold, by the lists that their servers tell it. Pure.
  *
- * Each host that the agent was told to connect to has lists of its own: those of the servers that were reached through it, by
- * itself or by its lists. What any of them lists counts, since one that has just heard of a new replica, or that cannot ask
+ * Each host that the agent was told to connect to has lists of its own: those of the servers that it leads to, by
+ * itself or by its lists, whichever way they were opened. What any of them lists counts, since one that has just heard of a new replica, or that cannot ask
  * the API server any more, must not take away what another one knows; a replica lists itself for as long as it is there.
  * While nobody is there to tell, what was told last stays.
  */
@@ -30,15 +30,17 @@ export type PlaceOptions = {
 }
 
 export type ReplicaLists<S> = {
-  /** @param list checked; `none`: this server tells of none */
-  readonly told: (origin: HostIndex, server: S, list: readonly ListedServer[] | 'none') => void
+  /** That host leads to it: what it tells counts there. @returns whether that is news, and it has told anything */
+  readonly reached: (origin: HostIndex, server: S) => boolean
+  /** @param list checked; `none`: this server tells of none. @returns the hosts that lead to it */
+  readonly told: (server: S, list: readonly ListedServer[] | 'none') => readonly HostIndex[]
   /**
-   * Whether it lists replicas, and another server of its host does too. One that lists nothing is never in the way, and a list that
+   * Whether it lists replicas, and another server of a host of its does too. One that lists nothing is never in the way, and a list that
    * does not name who tells it may be wrong: that server alone is not believed.
    */
   readonly mayLeave: (server: S) => boolean
-  /** It has gone, or is about to. @returns whether it had told anything */
-  readonly forget: (origin: HostIndex, server: S) => boolean
+  /** It has gone, or is about to. @returns the hosts that led to it, if it had told anything */
+  readonly forget: (server: S) => readonly HostIndex[]
   readonly wanted: (origin: HostIndex) => Wanted
 }
 
@@ -53,7 +55,8 @@ export type Wanted = {
 }
 
 export function createReplicaLists<S>({ hosts, follows }: PlaceOptions): ReplicaLists<S> {
-  const lists = hosts.map(() => new Map<S, readonly ListedServer[] | 'none'>())
+  const lists = new Map<S, readonly ListedServer[] | 'none'>()
+  const reachedBy = hosts.map(() => new Set<S>())
   const last = hosts.map((): readonly ListedServer[] => [])
 
   const goesTo = ({ host, port }: ServerAddress): boolean =>
@@ -64,21 +67,37 @@ export function createReplicaLists<S>({ hosts, follows }: PlaceOptions): Replica
     return address === '' ? own : (readServerAddress(address, own.port) ?? own)
   }
 
-  const lister = (told: (typeof lists)[number], server: S): boolean => Array.isArray(told.get(server))
+  const originsOf = (server: S): HostIndex[] => [...hosts.keys()].filter((origin) => reachedBy[origin]!.has(server))
+  const isLister = (server: S): boolean => Array.isArray(lists.get(server))
+
+  function refresh(origin: HostIndex): void {
+    const told = [...lists].filter(([server]) => reachedBy[origin]!.has(server))
+    if (told.length > 0) last[origin] = told.flatMap(([, list]) => (list === 'none' ? [] : list))
+  }
 
   return {
-    told(origin, server, list) {
-      lists[origin]!.delete(server) // the latest counts where two say something else of the same replica
-      lists[origin]!.set(server, list)
-      last[origin] = [...lists[origin]!.values()].flatMap((one) => (one === 'none' ? [] : one))
+    reached(origin, server) {
+      if (reachedBy[origin]!.has(server)) return false
+      reachedBy[origin]!.add(server)
+      refresh(origin)
+      return lists.has(server)
+    },
+    told(server, list) {
+      lists.delete(server) // the latest counts where two say something else of the same replica
+      lists.set(server, list)
+      const origins = originsOf(server)
+      origins.forEach(refresh)
+      return origins
     },
     mayLeave: (server) =>
-      lists.some((told) => lister(told, server) && [...told.keys()].some((one) => one !== server && lister(told, one))),
-    forget(origin, server) {
-      if (!lists[origin]!.delete(server)) return false
-      if (lists[origin]!.size > 0)
-        last[origin] = [...lists[origin]!.values()].flatMap((one) => (one === 'none' ? [] : one))
-      return true
+      isLister(server) &&
+      originsOf(server).some((origin) => [...reachedBy[origin]!].some((one) => one !== server && isLister(one))),
+    forget(server) {
+      const origins = originsOf(server)
+      for (const origin of origins) reachedBy[origin]!.delete(server)
+      if (!lists.delete(server)) return []
+      origins.forEach(refresh)
+      return origins
     },
     wanted(origin) {
       const places = new Map<string, Place>()

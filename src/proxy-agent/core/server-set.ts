@@ -50,6 +50,8 @@ export type ServerSet<S extends HeldServer> = {
   readonly holds: (server: S) => boolean
   /** All that are there, those that are leaving included. */
   readonly all: () => S[]
+  /** The hosts that the agent was told of and that lead to it, by themselves or by what is listed there. None: it is not held. */
+  readonly originsOf: (server: S) => readonly HostIndex[]
   /** How many there should be. */
   readonly knownCount: () => number
   /** Holds this replica as well, through a host of its own. A server of its name that is held is held there. */
@@ -135,16 +137,19 @@ export function createServerSet<S extends HeldServer>(options: ServerSetOptions)
     return [...held.values()].some(({ reachedBy }) => !ways.isDisjointFrom(reachedBy))
   }
 
-  /** What another replica is called does not count for this one: its name may lead astray. Several hosts may list the same one. */
-  function heldAt(host: HostIndex): number {
-    const own = hosts.get(host)?.place?.id
-    const listed = new Set(places().map(([, { id }]) => id))
-    const isOfHost = ({ server: { serverId }, reachedBy }: Held<S>): boolean =>
-      reachedBy.has(host) && (serverId === own || !listed.has(serverId))
-    return [...held.values()].filter(isOfHost).length
+  /**
+   * Whoever has answered at any place of that replica: several hosts may list it. What another replica is called does not count for this
+   * one, since its name may lead astray.
+   */
+  function heldOf(id: string): number {
+    const listed = new Set(places().map(([, place]) => place.id))
+    const own = new Set(places().flatMap(([index, place]) => (place.id === id ? [index] : [])))
+    const isOfIt = ({ server: { serverId }, reachedBy }: Held<S>): boolean =>
+      !own.isDisjointFrom(reachedBy) && (serverId === id || !listed.has(serverId))
+    return [...held.values()].filter(isOfIt).length
   }
 
-  const isFull = ([host, { workers }]: [HostIndex, ReplicaPlace]): boolean => heldAt(host) >= workers
+  const isFull = ({ id, workers }: ReplicaPlace): boolean => heldOf(id) >= workers
 
   /** Hosts that the agent was told of and whose servers list nothing, or not all. */
   const unlistedHosts = (): [HostIndex, Host][] =>
@@ -165,7 +170,7 @@ export function createServerSet<S extends HeldServer>(options: ServerSetOptions)
   function hasJustFound(index: HostIndex): boolean {
     const { repeats, lastId, place } = hosts.get(index) ?? newHost()
     const isNew = repeats === 0 && lastId !== undefined && held.has(lastId)
-    if (place) return isNew && !isFull([index, place])
+    if (place) return isNew && !isFull(place)
     return isNew && hosts.size === 1 && !forever && held.size < unlistedCount()
   }
 
@@ -194,7 +199,7 @@ export function createServerSet<S extends HeldServer>(options: ServerSetOptions)
   return {
     wants(host) {
       const place = hosts.get(host)?.place
-      if (place) return !isFull([host, place])
+      if (place) return !isFull(place)
       if (!hosts.has(host)) return false
       if (!isReached(host)) return true
       return unlistedHosts().some(([index]) => index === host) && (forever || unlistedHeld() < unlistedCount())
@@ -238,6 +243,12 @@ export function createServerSet<S extends HeldServer>(options: ServerSetOptions)
     overstayed: () => (leaving.size > MAX_LEAVING ? leaving.values().next().value : undefined),
     holds: (server) => held.get(server.serverId)?.server === server,
     all: () => [...[...held.values()].map(({ server }) => server), ...leaving],
+    originsOf(server) {
+      const entry = held.get(server.serverId)
+      if (entry?.server !== server) return []
+      const origins = [...entry.reachedBy].map((index) => hosts.get(index)?.place?.origin ?? index)
+      return [...new Set(origins)].filter((origin) => origin < options.hosts)
+    },
     knownCount() {
       const listed = places()
       if (listed.length === 0) return unlistedCount()
@@ -270,7 +281,7 @@ export function createServerSet<S extends HeldServer>(options: ServerSetOptions)
     },
     surplus(mayLeave) {
       const listed = places()
-      if (listed.length === 0 || !listed.every(isFull)) return undefined
+      if (listed.length === 0 || !listed.every(([, place]) => isFull(place))) return undefined
       const kept = new Set([...listed, ...unlistedHosts()].map(([index]) => index))
       return [...held.values()].find(({ server, reachedBy }) => kept.isDisjointFrom(reachedBy) && mayLeave(server))
         ?.server

@@ -60,6 +60,22 @@ t.test(
   },
 )
 
+t.test('workers that answered at one place of a replica are held at each', async (t) => {
+  const servers = set(2)
+  const [w1, w2] = [server('a-w1'), server('a-w2')]
+  servers.connected(0, w1, 1, 0)
+  const [at0, at1] = [0, 1].map((origin) => servers.addPlace(place('a', 2, origin))) as [number, number]
+  servers.connected(at0, server('a-w1'), 1, 0)
+  t.ok(servers.wants(at1))
+  servers.connected(at0, w2, 1, 0)
+  t.strictSame([at0, at1].map(servers.wants), [false, false])
+  t.strictSame([w1, w2].map(servers.originsOf), [[0], [0]])
+  servers.connected(1, server('a-w2'), 1, 0)
+  t.strictSame(servers.originsOf(w2), [0, 1])
+  servers.dismiss(w2)
+  t.strictSame(servers.originsOf(w2), [])
+})
+
 t.test('wants its own host again when nobody is held', async (t) => {
   const { servers, a, atA, atB } = three()
   const b = server('b')

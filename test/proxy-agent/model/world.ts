@@ -1,14 +1,15 @@
 /**
  * Hosts, servers behind them, and the agent's keeper between them, in time that a seed moves: servers stop, freeze, lie and
- * come back, streams break, and after every step what must always hold is checked.
+ * come back, streams break, in half of the worlds servers list replicas that come and go, and after every step what must always hold is checked.
  */
-import { createReplicaLists } from '../../../src/proxy-agent/core/replica-lists.ts'
+import { createReplicaLists, type Place } from '../../../src/proxy-agent/core/replica-lists.ts'
 import { createServerSet } from '../../../src/proxy-agent/core/server-set.ts'
 import type { Link, LinkEvents } from '../../../src/proxy-agent/link-owner.ts'
 import { createServerKeeper } from '../../../src/proxy-agent/server-keeper.ts'
 import { manualClock } from '../../platform/manual-clock.ts'
 import { createRandom, type Random } from '../../platform/random.ts'
 import { recordedLog } from '../../platform/recorded-log.ts'
+import { createListings, type Listings } from './listings.ts'
 
 const BASE_MS = 1_000
 const CAP_MS = 10_000
@@ -18,6 +19,10 @@ const STEP_MS = 100
 const STORM_STEPS = 600
 /** After the storm everybody who can be reached is to be found within this. */
 const CALM_MS = 300_000
+/** Last part of the calm, in which nobody is asked who is held. */
+const QUIET_MS = 60_000
+/** From the answer of a server, or from what it has heard, to what it lists: milliseconds. */
+const LISTED_MS = 300
 const MOST_UNANSWERED = 2
 /** A host that is wanted is asked at least this often: the longest wait comes after the longest attempt. */
 const PATIENCE_MS = CONNECT_TIMEOUT_MS + CAP_MS * 1.1 + 2 * STEP_MS
@@ -30,9 +35,12 @@ type ModelServer = { readonly id: string; habit: Habit }
 type Attempt = {
   readonly link: Link & { serverId: string }
   readonly host: number
+  /** Of the replica that it asks for. */
+  readonly name: string | undefined
   readonly events: LinkEvents
   readonly server: ModelServer | undefined
   answerAtMs: number
+  listAtMs: number
   state: 'asking' | 'up' | 'leaving' | 'over'
   /** The keeper has told it to end. */
   told: boolean
@@ -45,6 +53,8 @@ type World = {
   /** Which servers are behind each host. */
   readonly behind: readonly (readonly ModelServer[])[]
   readonly count: number
+  /** None: no server knows of replicas. */
+  readonly listings: Listings<ModelServer> | undefined
 }
 
 function createWorld(seed: number): World {
@@ -53,15 +63,16 @@ function createWorld(seed: number): World {
     { length: 1 + random.below(5) },
     (_, index): ModelServer => ({ id: `s-${index}`, habit: 'serves' }),
   )
-  const hosts = 1 + random.below(4)
+  const listings = random.chance(50) ? createListings(servers, random) : undefined
+  const hosts = 1 + random.below(listings ? 2 : 4)
   const behind = Array.from({ length: hosts }, () => servers.filter(() => random.chance(60)))
   const reachable = new Set(behind.flat()).size
-  return { random, servers, behind, count: random.chance(50) ? reachable : random.below(servers.length + 2) }
+  return { random, servers, behind, listings, count: random.chance(50) ? reachable : random.below(servers.length + 2) }
 }
 
 /** @throws Error that names the seed and what did not hold */
 export function runWorld(seed: number): void {
-  const { random, servers, behind, count } = createWorld(seed)
+  const { random, servers, behind, count, listings } = createWorld(seed)
   const clock = manualClock()
   const attempts = new Set<Attempt>() // until they are over
   const lastAskedMs = behind.map(() => 0)
@@ -82,15 +93,21 @@ export function runWorld(seed: number): void {
     throw new Error(`seed ${seed} at ${clock.now()} ms: ${what}`)
   }
 
-  function open(host: number, events: LinkEvents): Link {
-    const there = behind[host]!.filter(({ habit }) => habit !== 'refuses' || random.chance(50)) // a balancer notices late
+  function open(host: number, events: LinkEvents, place?: Place): Link {
+    const name = place?.serverName
+    const led = name === undefined ? behind[host]! : listings!.named(name)
+    const there = led.filter(({ habit }) => habit !== 'refuses' || random.chance(50)) // a balancer notices late
     const server = there.length > 0 ? random.pick(there) : undefined
     const link = {
       serverId: '',
       session: () => undefined,
-      lists: () => false,
+      lists: () => listings !== undefined,
       endCode: () => 'Unavailable' as const,
-      drain: () => undefined,
+      drain: () => {
+        attempt.state = 'leaving'
+        const isLong = random.chance(20) // as long as a tunnel through it is open
+        if (!isLong) attempt.endAtMs = Math.min(attempt.endAtMs, clock.now() + random.below(30_000))
+      },
       showCertificate: () => undefined,
       finish: () => undefined,
       end: (_reason: string) => {
@@ -101,19 +118,28 @@ export function runWorld(seed: number): void {
     const attempt: Attempt = {
       link,
       host,
+      name,
       events,
       server,
       answerAtMs: clock.now() + random.below(400),
+      listAtMs: Number.POSITIVE_INFINITY,
       state: 'asking',
       told: false,
       endAtMs: clock.now() + CONNECT_TIMEOUT_MS,
     }
     attempts.add(attempt)
-    lastAskedMs[host] = clock.now()
+    if (name === undefined) lastAskedMs[host] = clock.now()
+    opened.push({ atMs: clock.now(), host, name })
     const asking = [...attempts].filter(
-      (other) => other.host === host && other.state === 'asking' && other.endAtMs > clock.now(),
+      (other) =>
+        other.host === host &&
+        other.name === name &&
+        other.state === 'asking' &&
+        !other.told &&
+        other.endAtMs > clock.now(),
     )
-    if (asking.length > MOST_UNANSWERED) fail(`host ${host} is asked ${asking.length} times at once`)
+    if (asking.length > MOST_UNANSWERED)
+      fail(`${name ?? 'the host'} at ${host} is asked ${asking.length} times at once`)
     return link
   }
 
@@ -134,6 +160,7 @@ export function runWorld(seed: number): void {
     attempt.link.serverId = server.id
     attempt.state = 'up'
     attempt.endAtMs = Number.POSITIVE_INFINITY
+    attempt.listAtMs = clock.now() + random.below(LISTED_MS)
     attempt.events.connected(attempt.link, count, [])
     if (server.habit === 'drops') attempt.endAtMs = Math.min(attempt.endAtMs, clock.now() + random.below(2_000))
     if (server.habit === 'leaves' && attempt.state === 'up') leave(attempt)
@@ -147,6 +174,7 @@ export function runWorld(seed: number): void {
 
   /** Something happens to somebody. */
   function disturb(): void {
+    if (listings && random.chance(20)) return listings.change(clock.now())
     const server = random.pick(servers)
     const up = [...attempts].filter(({ state }) => state === 'up')
     switch (random.below(4)) {
@@ -166,8 +194,15 @@ export function runWorld(seed: number): void {
 
   function step(): void {
     clock.advance(STEP_MS)
+    const heard = new Set(listings?.hear(clock.now()))
     for (const attempt of [...attempts]) {
-      if (attempt.state === 'asking' && attempt.answerAtMs <= clock.now()) answer(attempt)
+      if (attempt.state === 'asking' && !attempt.told && attempt.answerAtMs <= clock.now()) answer(attempt)
+      if (heard.has(attempt.server!))
+        attempt.listAtMs = Math.min(attempt.listAtMs, clock.now() + random.below(LISTED_MS))
+      if (listings && (attempt.state === 'up' || attempt.state === 'leaving') && attempt.listAtMs <= clock.now()) {
+        attempt.listAtMs = Number.POSITIVE_INFINITY
+        attempt.events.listed(attempt.link, listings.listOf(attempt.server!))
+      }
       if (attempt.state !== 'over' && attempt.endAtMs <= clock.now()) end(attempt, 'its end')
     }
     check()
@@ -186,6 +221,7 @@ export function runWorld(seed: number): void {
     }
   }
 
+  const opened: { readonly atMs: number; readonly host: number; readonly name: string | undefined }[] = []
   const wantedFor = behind.map(() => 0)
   keeper.start()
   for (let steps = 0; steps < STORM_STEPS; steps++) {
@@ -194,7 +230,38 @@ export function runWorld(seed: number): void {
   }
   for (const server of servers) server.habit = random.chance(75) ? 'serves' : random.pick(['refuses', 'silent'])
   for (let ms = 0; ms < CALM_MS; ms += STEP_MS) step()
-  checkFound()
+  if (listings) checkListed(listings)
+  else checkFound()
+
+  /**
+   * Each listed server that is up is held; when all are, each other one is left, and nobody is asked. A host that leads to nobody is asked on,
+   * and so is whom its servers listed at last; so are the workers of a replica while one of them does not answer.
+   */
+  function checkListed({ isListed, named }: Listings<ModelServer>): void {
+    const isUp = behind.map((all) => all.some(({ habit }) => habit === 'serves'))
+    if (!isUp.includes(true)) return
+    const held = new Set(
+      set
+        .all()
+        .filter(set.holds)
+        .map(({ serverId }) => serverId),
+    )
+    const missing = servers.filter((server) => isListed(server) && !held.has(server.id))
+    for (const { id, habit } of missing) if (habit === 'serves') fail(`${id} is listed and not held: ${[...held]}`)
+    const others = servers.filter((server) => held.has(server.id) && !isListed(server))
+    const allAnswer = servers.every((server) => !isListed(server) || server.habit === 'serves')
+    if (allAnswer && !isUp.includes(false) && others.length > 0) {
+      fail(`${others.map(({ id }) => id)} is held and not listed`)
+    }
+    for (const { atMs, host, name } of opened) {
+      if (atMs < clock.now() - QUIET_MS || !isUp[host]) continue
+      const mayBeSought = (server: ModelServer): boolean =>
+        isListed(server) && (server.habit !== 'serves' || !held.has(server.id))
+      if (name === undefined || !named(name).some(mayBeSought)) {
+        fail(`${name ?? `host ${host}`} is asked at ${atMs} ms, and ${[...held]} is held`)
+      }
+    }
+  }
 
   /** From each host somebody, and as many in all as there are said to be, or all that can be reached. */
   function checkFound(): void {
