@@ -1,31 +1,51 @@
-/** A client that dials without end and minds no refusal, as fast as it is answered. */
-import { openTunnel } from './tunnel.ts'
+/** A client that dials and minds no refusal, as fast as it is answered, until it is told to end. */
+import { within } from './deadline.ts'
+import { openTunnel, Refused } from './tunnel.ts'
 import type { Where } from './tunnel-set.ts'
 
 export type FloodJob = Where & {
   /** Dials under way at any time. */
   readonly atOnce: number
-  readonly windowMs: number
   /** Longest wait for an answer, after which it dials again. */
   readonly deadlineMs: number
 }
 
-const nobody = { receive: () => true, broken: () => undefined }
+let end: (() => Promise<{ readonly perSecond: number }>) | undefined
 
-/** Gives how many dials were answered, whatever the answer. */
-export async function flood(job: FloodJob): Promise<{ readonly perSecond: number }> {
-  const endMs = performance.now() + job.windowMs
+/** Begins, and returns when one dial was answered, whatever the answer. @throws Error when none is in time: that is no flood */
+export async function flood(job: FloodJob): Promise<void> {
+  const begun = Promise.withResolvers<void>()
+  const startMs = performance.now()
+  const over = new AbortController()
+  const nobody = { receive: () => true, broken: () => undefined, givenUp: over.signal }
   let answered = 0
+  const isAnswered = (): Promise<boolean> =>
+    openTunnel(job.frontend, job.target, job.deadlineMs, nobody).then(
+      (tunnel) => {
+        tunnel.close()
+        return true
+      },
+      (error: Error) => error instanceof Refused,
+    )
   const dial = async (): Promise<void> => {
-    for (;;) {
-      const leftMs = endMs - performance.now()
-      if (leftMs <= 0) return
-      const patienceMs = Math.min(job.deadlineMs, leftMs)
-      const tunnel = await openTunnel(job.frontend, job.target, patienceMs, nobody).catch(() => undefined)
-      tunnel?.close()
-      if (performance.now() < endMs) answered++
+    while (!over.signal.aborted) {
+      if (!(await isAnswered()) || over.signal.aborted) continue
+      answered++
+      begun.resolve()
     }
   }
-  await Promise.all(Array.from({ length: job.atOnce }, dial))
-  return { perSecond: answered / (job.windowMs / 1000) }
+  const dials = Promise.all(Array.from({ length: job.atOnce }, dial))
+  end = async () => {
+    over.abort()
+    const seconds = (performance.now() - startMs) / 1_000
+    await dials
+    return { perSecond: answered / seconds }
+  }
+  await within(job.deadlineMs, 'first answer to a dial of the flood', begun.promise)
+}
+
+/** Gives how many dials were answered. */
+export async function endFlood(): Promise<{ readonly perSecond: number }> {
+  if (!end) throw new Error('there is no flood')
+  return end()
 }

@@ -24,11 +24,18 @@ export type Frontend =
   /** gRPC mode, over a Unix socket. */
   | { readonly kind: 'grpc'; readonly path: string }
 
+/** It was answered, by a no. */
+export class Refused extends Error {
+  override readonly name = 'Refused'
+}
+
 export type TunnelUser = {
   /** Takes what arrives after the answer; `bytes` is good until it returns. False stops reading for good. */
   readonly receive: (bytes: Uint8Array, length: number) => boolean
   /** Called once when the tunnel breaks before `close`. */
   readonly broken: (error: Error) => void
+  /** The answer is not waited for any longer; over TLS and a Unix socket in http-connect mode. */
+  readonly givenUp?: AbortSignal
 }
 export type Tunnel = {
   /** @param taken called when the bytes have left this process, or the tunnel is gone */
@@ -48,12 +55,12 @@ const CIPHERS = 'TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY
 const sharedRead = Buffer.allocUnsafe(READ_BYTES)
 const contexts = new Map<string, SecureContext>()
 
-/** @throws NoAnswer when the tunnel is not open after `deadlineMs`; Error when the answer is not a 200 */
+/** @throws NoAnswer when the tunnel is not open after `deadlineMs`; Refused when the answer is not a 200; Error when none can come */
 export function openTunnel(
   frontend: Frontend,
   target: string,
   deadlineMs: number,
-  { receive, broken }: TunnelUser,
+  { receive, broken, givenUp }: TunnelUser,
 ): Promise<Tunnel> {
   if (frontend.kind === 'grpc') return openCallTunnel(frontend.path, target, deadlineMs, { receive, broken })
   const opened = Promise.withResolvers<Tunnel>()
@@ -65,7 +72,12 @@ export function openTunnel(
   const late = setTimeout(() => fail(new NoAnswer(`no answer to CONNECT after ${deadlineMs} ms`)), deadlineMs)
   socket.setNoDelay(true)
   socket.on('error', fail)
-  socket.once('close', () => fail(new Error('the proxy closed the connection')))
+  const giveUp = (): void => fail(new Error('given up'))
+  givenUp?.addEventListener('abort', giveUp)
+  socket.once('close', () => {
+    givenUp?.removeEventListener('abort', giveUp)
+    fail(new Error('the proxy closed the connection'))
+  })
   socket.write(`CONNECT ${target} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n`)
   return opened.promise
 
@@ -74,7 +86,7 @@ export function openTunnel(
     const end = head.indexOf('\r\n\r\n')
     if (end < 0 && head.length <= HEAD_LIMIT_BYTES) return state !== 'closed'
     if (end < 0 || !head.startsWith('HTTP/1.1 200 ')) {
-      fail(new Error(`CONNECT was refused: ${head.slice(0, 200).trim()}`))
+      fail(new Refused(`CONNECT was refused: ${head.slice(0, 200).trim()}`))
       return false
     }
     clearTimeout(late)

@@ -42,17 +42,16 @@ export const floodingCluster: Scenario = {
           const times = { warmUpMs, windowMs: measureMs, deadlineMs: ANSWER_DEADLINE_MS }
           const job = { frontend, target: light.services.echo, atOnce: 1, ...times }
           const alone = await light.generator.call('roundTrips', job)
-          // The flood begins first and ends last, so that no exchange is counted without it.
-          const flood = heavy.generator.call('flood', {
+          await heavy.generator.call('flood', {
             frontend: { ...frontend, ...neighbours.flood.client },
             target: heavy.services.echo,
             atOnce: FLOOD_AT_ONCE,
-            windowMs: measureMs + 4 * warmUpMs,
             deadlineMs: PATIENCE_MS,
           })
-          const exchanges = light.generator.call('roundTrips', { ...job, warmUpMs: 2 * warmUpMs })
-          await Promise.allSettled([exchanges, flood]) // when one fails the other must not run on into the next round
-          const [{ p50Us, p99Us }, { perSecond }] = await Promise.all([exchanges, flood])
+          const beside = light.generator.call('roundTrips', { ...job, warmUpMs: 2 * warmUpMs })
+          await Promise.allSettled([beside])
+          const { perSecond } = await heavy.generator.call('endFlood', undefined) // also when the exchanges fail: it must not run on
+          const { p50Us, p99Us } = await beside
           const { lost } = await agents.call('disconnect', undefined)
           if (lost > 0) throw new Error(`${lost} of ${own.length} agents were lost`)
           return [p50Us, p99Us, p99Us / alone.p99Us, perSecond]

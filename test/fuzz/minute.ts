@@ -4,13 +4,11 @@
  */
 import t from 'tap'
 import { checked, runRounds } from './rounds.ts'
+import { readMinute } from './run-options.ts'
 import { corpusOf, type Target } from './target.ts'
 
-const { CI, CULVERT_FUZZ_SECONDS, CULVERT_FUZZ_SEED, CULVERT_FUZZ_ROUNDS } = process.env
-const SECONDS = Number(CULVERT_FUZZ_SECONDS ?? (CI ? 60 : 3))
-const FROM = Number(CULVERT_FUZZ_SEED ?? 1)
-const ROUNDS = CULVERT_FUZZ_ROUNDS === undefined ? undefined : Number(CULVERT_FUZZ_ROUNDS)
-/** With fewer rounds a kind of answer may be missing by chance. */
+const { seconds: SECONDS, from: FROM, rounds: ROUNDS, isWhole: IS_WHOLE } = readMinute(process.env)
+/** With fewer rounds a kind of answer may be missing by chance. A whole minute has more. */
 const TELLING_ROUNDS = 1_000
 const LEAST_PERCENT = 0.3
 
@@ -38,6 +36,7 @@ export function fuzz(target: Target): void {
     })
     for (const { seed, why, input } of findings) t.fail(`seed ${seed}: ${why}`, { input: input.toString('latin1') })
     t.comment(`seeds ${FROM} to ${next - 1}, ${JSON.stringify(kinds)}`)
+    t.ok(rounds >= (IS_WHOLE ? TELLING_ROUNDS : 1), `${rounds} rounds`)
     if (rounds < TELLING_ROUNDS) return
     for (const [kind, count] of Object.entries(kinds)) t.ok(count * 100 > rounds * LEAST_PERCENT, `${kind}: ${count}`)
   })

@@ -6,7 +6,7 @@ import { isClusterId, isIdentityName } from '../../src/pki/identity.ts'
 import { createRandom } from '../platform/random.ts'
 import { newBlocks } from './blocks.ts'
 import { checked, runRounds } from './rounds.ts'
-import { readRunOptions } from './run-options.ts'
+import { readMinute, readRunOptions } from './run-options.ts'
 import type { Target } from './target.ts'
 
 const corpus = [Buffer.from('a'), Buffer.from('b')]
@@ -106,4 +106,36 @@ t.test('flags', async (t) => {
   const wrong = readRunOptions(['nothing', '--minutes', '0', '--from-seed', 'x', '--rounds', '1.5'])
   t.match(wrong, { kind: 'wrong', problems: { length: 4 } })
   t.match(readRunOptions(['--what']), { kind: 'wrong', problems: [/--what/] })
+})
+
+t.test('what the environment says of the short run, and what it says wrong', async (t) => {
+  t.strictSame(readMinute({}), { seconds: 3, from: 1, rounds: undefined, isWhole: false })
+  t.strictSame(readMinute({ CI: 'true' }), { seconds: 60, from: 1, rounds: undefined, isWhole: true })
+  const again = { CI: 'true', CULVERT_FUZZ_SEED: '4711', CULVERT_FUZZ_ROUNDS: '1' }
+  t.strictSame(readMinute(again), { seconds: 60, from: 4_711, rounds: 1, isWhole: false })
+  t.match(readMinute({ CI: 'true', CULVERT_FUZZ_SECONDS: '5' }), { seconds: 5, isWhole: false })
+  for (const name of ['CULVERT_FUZZ_SECONDS', 'CULVERT_FUZZ_SEED', 'CULVERT_FUZZ_ROUNDS']) {
+    for (const text of ['x', '', '0', '-1', '1.5', '1e3']) {
+      t.throws(() => readMinute({ [name]: text }), {
+        message: `${name}: expected a whole number over 0, got "${text}"`,
+      })
+    }
+  }
+})
+
+t.test('the inputs of a batch that are played again have each the time of a round', async (t) => {
+  const script = `const { runRounds } = await import(${JSON.stringify(join(import.meta.dirname, 'rounds.ts'))})
+    const check = () => {
+      for (const until = performance.now() + 40; performance.now() < until; );
+      return 'good'
+    }
+    const target = { name: 'slow', kinds: ['good'], maxMs: 1e6, make: (_, [first]) => first, check }
+    const blocks = { areReached: () => true, forget() {} }
+    const run = { corpus: [Buffer.from('a')], from: 1, rounds: 40, isOver: () => false, blocks, stuckMs: 600 }
+    console.log((await runRounds(target, run)).corpus.length)`
+  const { stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '--eval', script], {
+    env: {},
+    timeout: 60_000,
+  })
+  t.equal(String(stdout), '41\n', String(stderr))
 })

@@ -6,7 +6,7 @@ import { setImmediate } from 'node:timers/promises'
 import { createRandom } from '../platform/random.ts'
 import type { NewBlocks } from './blocks.ts'
 import { hold, type Target } from './target.ts'
-import { watchOver } from './watchdog.ts'
+import { type Watchdog, watchOver } from './watchdog.ts'
 
 export type Finding = { readonly seed: number; readonly why: string; readonly input: Buffer }
 export type Outcome = {
@@ -26,6 +26,8 @@ export type RoundOptions = {
   readonly isOver: () => boolean
   /** Without it the corpus stays as it is. */
   readonly blocks?: NewBlocks | undefined
+  /** Longest that a round may take before the process is ended: milliseconds. */
+  readonly stuckMs?: number
   readonly found?: (finding: Finding) => void
   /** Told after each batch of rounds: how many there were, and how large the corpus is. */
   readonly progress?: (rounds: number, corpus: number) => void
@@ -39,8 +41,8 @@ const BATCH = 256
 const SLOW_TRIES = 3
 
 export async function runRounds(target: Target, options: RoundOptions): Promise<Outcome> {
-  const { corpus, from, rounds = Number.POSITIVE_INFINITY, isOver, blocks, found, progress } = options
-  using watchdog = watchOver(target.name)
+  const { corpus, from, rounds = Number.POSITIVE_INFINITY, isOver, blocks, stuckMs, found, progress } = options
+  using watchdog = watchOver(target.name, stuckMs)
   const grown = [...corpus]
   const kinds: Record<string, number> = Object.fromEntries(target.kinds.map((kind) => [kind, 0]))
   const findings: Finding[] = []
@@ -61,7 +63,7 @@ export async function runRounds(target: Target, options: RoundOptions): Promise<
         found?.(finding)
       }
     }
-    if (blocks?.areReached()) grown.push(...(await reaching(target, inputs, blocks)))
+    if (blocks?.areReached()) grown.push(...(await reaching(target, seed - inputs.length, inputs, blocks, watchdog)))
     progress?.(seed - from, grown.length)
   }
   return { next: seed, rounds: seed - from, kinds, findings, corpus: grown }
@@ -84,11 +86,18 @@ export async function checked(target: Target, input: Buffer): Promise<string> {
   return kind
 }
 
-/** Which inputs of a batch reached something new: played again one by one. */
-async function reaching(target: Target, inputs: readonly Buffer[], blocks: NewBlocks): Promise<Buffer[]> {
+/** Which inputs of a batch reached something new: played again one by one. @param from the seed of the first */
+async function reaching(
+  target: Target,
+  from: number,
+  inputs: readonly Buffer[],
+  blocks: NewBlocks,
+  watchdog: Watchdog,
+): Promise<Buffer[]> {
   const kept: Buffer[] = []
   blocks.forget()
-  for (const input of inputs) {
+  for (const [index, input] of inputs.entries()) {
+    watchdog.begins(from + index) // all of a batch may take longer than one round may
     try {
       await target.check(input)
     } catch {

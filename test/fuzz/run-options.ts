@@ -1,4 +1,4 @@
-/** The flags of `npm run fuzz`. All mistakes are reported at once. */
+/** The flags of `npm run fuzz`, all of whose mistakes are reported at once, and what the environment says of the short run in tests. */
 import { parseArgs } from 'node:util'
 import type { Target } from './target.ts'
 import { targets } from './targets/index.ts'
@@ -78,6 +78,33 @@ export function readRunOptions(args: readonly string[]): ReadRunOptions {
       isGuided: values.unguided !== true,
       isSaved: values.save === true,
     },
+  }
+}
+
+export type Minute = {
+  readonly seconds: number
+  readonly from: number
+  readonly rounds: number | undefined
+  /** As in CI: no part of it was asked for. */
+  readonly isWhole: boolean
+}
+
+const NAMES = { seconds: 'CULVERT_FUZZ_SECONDS', from: 'CULVERT_FUZZ_SEED', rounds: 'CULVERT_FUZZ_ROUNDS' } as const
+
+/** @throws Error for what is no number: a run that never ends, or has no round, would find nothing and say so of all. */
+export function readMinute(environment: Readonly<Record<string, string | undefined>>): Minute {
+  const read = (what: keyof typeof NAMES): number | undefined => {
+    const text = environment[NAMES[what]]
+    if (text === undefined) return undefined
+    if (!/^[1-9]\d{0,9}$/.test(text)) throw new Error(`${NAMES[what]}: expected a whole number over 0, got "${text}"`)
+    return Number(text)
+  }
+  const [seconds, rounds, isCi] = [read('seconds'), read('rounds'), Boolean(environment.CI)]
+  return {
+    seconds: seconds ?? (isCi ? 60 : 3),
+    from: read('from') ?? 1,
+    rounds,
+    isWhole: isCi && seconds === undefined && rounds === undefined,
   }
 }
 

@@ -9,7 +9,7 @@ import type { TLSSocket } from 'node:tls'
 import t, { type Test } from 'tap'
 import type { Leaf } from '../integration/certificates.ts'
 import { connectHead, endOf, readAll, readAnswer, tunnelOver } from '../integration/client.ts'
-import { within } from '../integration/deadline.ts'
+import { eventually } from '../integration/deadline.ts'
 import { handshake, startFrontDoor } from '../integration/front-door.ts'
 import {
   alpn,
@@ -17,7 +17,6 @@ import {
   handshake as handshakeBytes,
   helloBody,
   helloRecords,
-  nodeHello,
   records,
   serverName,
 } from '../sni-router/hellos.ts'
@@ -28,6 +27,8 @@ import { stranger as strangerAt } from './stranger.ts'
 
 /** Who comes from there must say for whom, by a PROXY header. */
 const BALANCERS = '127.0.9.0/24'
+/** Of one source. */
+const [CONNECTIONS, HALF_HELLOS] = [30, 20]
 
 const hub = await startArena(t)
 const auditLog = join(hub.folder, 'router-audit.log')
@@ -39,13 +40,14 @@ const router = await startFrontDoor(
       { name: 'calm', hosts: ['calm.hub.example'], backends },
       { name: 'evil', hosts: ['evil.hub.example'], backends, maxConnections: 3 },
       { name: 'h2', hosts: ['h2.hub.example'], alpn: ['h2'], backends },
+      { name: 'still', hosts: ['still.hub.example'], backends: [hub.echo.address] },
     ],
     limits: {
       helloTimeout: '700ms',
       connections: 200,
-      connectionsPerSource: 30,
+      connectionsPerSource: CONNECTIONS,
       pendingHellos: 60,
-      pendingHellosPerSource: 20,
+      pendingHellosPerSource: HALF_HELLOS,
     },
   },
   { flags: [`--audit-log-file=${auditLog}`], proxyProtocolFrom: [BALANCERS] },
@@ -158,29 +160,35 @@ const headers: Attack[] = [
   ),
 ]
 
-/**
- * So many connections from one address, one after the other, each with these bytes.
- *
- * @param then what is waited for, unless it is hung up on before
- */
-async function crowd(t: Test, index: number, count: number, bytes: Buffer, then?: 'data'): Promise<Socket[]> {
-  const sockets: Socket[] = []
-  for (let each = 0; each < count; each++) {
-    const socket = connect({ host: '127.0.0.1', port: router.port, localAddress: `127.0.4.${index + 1}` })
-    t.teardown(() => socket.destroy())
-    socket.on('error', () => undefined).resume()
-    await new Promise((resolve) => socket.once('connect', resolve).once('close', resolve)) // reset at once, it may hear only that
-    const answered = then && new Promise((resolve) => socket.once(then, resolve).once('close', resolve))
-    socket.write(bytes)
-    if (!socket.destroyed) await answered
-    sockets.push(socket)
-  }
-  return sockets
+/** One of several from an address of its own, with these bytes. */
+async function oneOf(t: Test, index: number, bytes: Buffer): Promise<Socket> {
+  const socket = connect({ host: '127.0.0.1', port: router.port, localAddress: `127.0.4.${index + 1}` })
+  t.teardown(() => socket.destroy())
+  socket.on('error', () => undefined).resume()
+  await new Promise((resolve) => socket.once('connect', resolve).once('close', resolve)) // reset at once, it may hear only that
+  socket.write(bytes)
+  return socket
 }
-const anyEnds = async (sockets: readonly Socket[]): Promise<string> => {
-  await within(Promise.race(sockets.map((socket) => socket.destroyed || endOf(socket))), 'one is hung up on')
+
+/** Who comes after all of these is answered: the router has met them. @returns the indexes of those that it has hung up on */
+async function ended(t: Test, index: number, sockets: readonly Socket[]): Promise<number[]> {
+  await answered(await stranger(t, index, 5), Buffer.from('GET / HTTP/1.1\r\n\r\n'))
+  return sockets.flatMap(({ destroyed, readableEnded }, at) => (destroyed || readableEnded ? [at] : []))
+}
+
+/** As many as one address may have, and one more. @returns who was hung up on before, and by that */
+async function oneTooMany(t: Test, index: number, most: number, open: () => Promise<Socket>): Promise<number[][]> {
+  const sockets: Socket[] = []
+  while (sockets.length < most) sockets.push(await open())
+  const before = await ended(t, index, sockets)
+  sockets.push(await open())
+  const after = await eventually(
+    'one is hung up on',
+    () => ended(t, index, sockets),
+    ({ length }) => length > 0,
+  )
   for (const socket of sockets) socket.destroy()
-  return 'hung up on'
+  return [before, after]
 }
 
 const exhaustion: Attack[] = [
@@ -208,20 +216,22 @@ const exhaustion: Attack[] = [
   },
   {
     what: 'more half hellos from one address than it may have',
-    act: async (t, index) => anyEnds(await crowd(t, index, 28, calm.subarray(0, 9))),
-    saw: 'hung up on',
+    act: (t, index) => oneTooMany(t, index, HALF_HELLOS, () => oneOf(t, index, calm.subarray(0, 9))),
+    saw: [[], [0]], // the oldest
     metric: refusals('crowded'),
     audit: { ...client, reason: 'crowded' },
   },
   {
     what: 'more connections from one address than it may have',
     async act(t, index) {
-      const hello = await nodeHello({ servername: 'calm.hub.example' }) // which the hub answers, and waits
-      const held: Socket[] = []
-      for (let count = 0; count < 45; count++) held.push(...(await crowd(t, index, 1, hello, 'data')))
-      return anyEnds(held)
+      const hello = named('still.hub.example') // which its backend sends back, and no more
+      return oneTooMany(t, index, CONNECTIONS, async () => {
+        const socket = await oneOf(t, index, hello)
+        if (!socket.destroyed) await new Promise((resolve) => socket.once('data', resolve).once('close', resolve))
+        return socket
+      })
     },
-    saw: 'hung up on',
+    saw: [[], [CONNECTIONS]], // the last
     metric: refusals('source_full'),
     audit: { ...client, reason: 'source-full' },
   },

@@ -35,7 +35,8 @@ export const clientHello: Target = {
   kinds: ['hello', 'more', 'refused'],
 
   make(random, corpus) {
-    const begun = random.chance(20) ? made(random) : random.pick(corpus)
+    const picked = random.chance(20) ? made(random) : random.pick(corpus)
+    const begun = random.chance(10) ? misnamed(random, picked) : picked
     const anew = random.chance(30) ? inRecords(random, begun) : begun
     return mutated(random, anew, corpus, pieces)
   },
@@ -77,6 +78,15 @@ function made(random: Random): Buffer {
   return helloRecords({ version, extensions: random.chance(10) ? undefined : extensions.slice(random.below(3)) })
 }
 
+/** Its name stands where none is looked for. */
+function misnamed(random: Random, hello: Buffer): Buffer {
+  const at = hello.indexOf(serverName('eu-1.hub.example'))
+  if (at < 0) return hello
+  const copy = Buffer.from(hello)
+  copy.writeUInt16BE(random.pick([0x5a5a, 0xff00]), at) // which OpenSSL does not know either
+  return copy
+}
+
 /** Cut into other records. What is not in records stays as it is. */
 function inRecords(random: Random, bytes: Buffer): Buffer {
   try {
@@ -98,7 +108,7 @@ function read(bytes: Buffer, nextLength: () => number): { answer: Sniff; atMost:
   return { answer: { kind: 'more' }, atMost: bytes.length }
 }
 
-/** What Node takes we may refuse (names that are none of DNS, say), but never read as something else. */
+/** What Node takes we may refuse (names that are none of DNS, say), but never read as something else, nor what it does not hear. */
 async function compare(bytes: Buffer, answer: Sniff): Promise<void> {
   const { name, protocols } = await heardByNode(bytes)
   if (answer.kind !== 'hello') return
@@ -107,6 +117,7 @@ async function compare(bytes: Buffer, answer: Sniff): Promise<void> {
     name === undefined || name === '' || hello.name === name.toLowerCase().replace(/\.$/, ''),
     () => `name: ${hello.name}, Node: ${name}`,
   )
+  hold(protocols === undefined || hello.name === undefined || Boolean(name), () => `name: ${hello.name}, Node: none`)
   const asNode = Buffer.from(hello.alpn.join(), 'latin1').toString('ascii') // without the eighth bit
   hold(protocols === undefined || protocols.join() === asNode, () => `protocols: ${asNode}, Node: ${protocols}`)
 }
@@ -127,7 +138,8 @@ export function heardByNode(bytes: Buffer): Promise<Heard> {
       name = asked
       answer(null)
     },
-    ALPNCallback({ protocols }) {
+    ALPNCallback({ servername, protocols }) {
+      name = servername || name // it is asked for a context by name before, but not with a hello that needs another key share
       done(protocols)
       return undefined
     },
