@@ -46,7 +46,7 @@ export type OptionalPartsDeps = {
   readonly processBudget: Budget
   /** Those who are connected: they are told of a policy that changes. */
   readonly clusters: Clusters<AgentStream>
-  /** Texts of the clusters that other processes of this server have in use. */
+  /** Texts of the clusters, or of the policy, that other processes of this server have in use. */
   readonly inUse: readonly FileText[] | undefined
   /** Of the agent port. */
   readonly material: () => TlsMaterial
@@ -103,12 +103,14 @@ async function openEnrolmentIfAsked(
 /** @throws TunnelError `bad-option` with every problem of the file, one per line */
 function watchPolicy(
   { agentPolicyFile }: ServerOptions,
-  { clock, log }: OptionalPartsDeps,
+  { clock, log, inUse }: OptionalPartsDeps,
   changed: () => void,
 ): Watch<Policy> | undefined {
   if (agentPolicyFile === '') return undefined
   const source = { flag: '--agent-policy-file', path: agentPolicyFile, maxBytes: MAX_POLICY_BYTES }
+  const others = inUse && loadPolicy(inUse, 'hub')
   return watchTexts(source, (files) => loadPolicy(files, 'hub'), {
+    instead: others?.ok ? others.value : undefined,
     clock,
     intervalMs: LOOK_MS,
     changed({ version }) {

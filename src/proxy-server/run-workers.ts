@@ -27,6 +27,7 @@ import { AUDIT_METRICS, type ServerDeps } from './run.ts'
 import { createTeamMetrics, metricsOfTeam } from './team-metrics.ts'
 import { fleetOfTeam, profilesOfTeam } from './team-routes.ts'
 import { leaseIds } from './worker-options.ts'
+import { watchWorkerPolicy } from './worker-policy.ts'
 import type { WorkerSockets } from './worker-sockets.ts'
 import { createWorkerTeam, type WorkerTeam } from './worker-team.ts'
 
@@ -55,6 +56,7 @@ export async function runWorkers(options: ServerOptions, deps: WorkersDeps): Pro
   const { registry, badProbe, cutOff, workerCrashed } = createTeamMetrics(() => team.members())
   createAuditMetrics(registry, AUDIT_METRICS, audit)
   createFleetMetrics(registry, fleet)
+  using policy = watchWorkerPolicy(options, clock)
   let clusterSockets: WorkerSockets | undefined
   const team: WorkerTeam = createWorkerTeam(options, {
     ...deps,
@@ -62,7 +64,7 @@ export async function runWorkers(options: ServerOptions, deps: WorkersDeps): Pro
     auditLost: audit?.lose,
     tell: fleet.take,
     crashed: workerCrashed,
-    inUse: () => clusterSockets?.inUse(),
+    inUse: () => clusterSockets?.inUse() ?? policy?.inUse(), // a server of many clusters has its policies with them
   })
   using kubernetes = await openKubernetes(
     { ...options, agentNamespace: '', authenticationAudience: '' }, // whose the tokens are is asked by the workers

@@ -22,7 +22,7 @@ export type Order =
       readonly do: 'start'
       readonly options: ServerOptions
       readonly slot: number
-      /** Of the clusters that the others have in use. */
+      /** Texts of the clusters, or of the policy, that the others have in use. */
       readonly inUse?: readonly FileText[] | undefined
     }
   /** The connection comes with it, numbered. */

@@ -35,7 +35,7 @@ export type TeamDeps = {
   /** Where the lines go that workers log. */
   readonly lines: LogSink
   readonly launch: (slot: number) => ChildProcess
-  /** The clusters in use, on a server of many. */
+  /** Texts of the clusters in use, or of the policy. */
   readonly inUse?: () => readonly FileText[] | undefined
   readonly crashed: () => void
   /** Where their records go. */

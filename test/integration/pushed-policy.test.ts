@@ -119,6 +119,17 @@ t.test('a broken policy keeps the one before', async (t) => {
   t.match(await askFor(server, `127.0.0.2:${port}`), { status: 403 })
 })
 
+t.test('a worker that crashes while the policy is broken is replaced, with the policy in force', async (t) => {
+  const { server, write } = await start(t, 'rules: [{ allow: { cidr: 127.0.0.1 } }]', ['--workers=2'])
+  write('rules: [{ permit: {} }]')
+  await server.logged('policy is broken, the one before stays in force', 2)
+  for (const { pid } of server.log.filter(({ msg }) => msg === 'worker started')) process.kill(Number(pid), 'SIGKILL')
+  await server.logged('worker serving', 4)
+  t.match(await askFor(server, target.address), { status: 500 }, 'allowed, but there is no agent')
+  t.match(await askFor(server, `127.0.0.2:${port}`), { status: 403 })
+  await server.logged('policy is broken, the one before stays in force', 4)
+})
+
 t.test('both ends tell their audit logs what was denied, and by which rule', async (t) => {
   const folder = temporaryFolder(t)
   const [hub, cell] = [join(folder, 'hub.log'), join(folder, 'cell.log')]
