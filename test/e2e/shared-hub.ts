@@ -30,6 +30,8 @@ type ServerFiles = {
 
 export type Replica = {
   readonly server: Running
+  /** Of its frontend, beside the front door. */
+  readonly port: number
   readonly audit: string
   /** With names of clusters. */
   metrics(): Promise<string>
@@ -120,6 +122,7 @@ export async function startSharedHub(
     const admin = (path: string) => ready(hub, `http://127.0.0.1:${portOf('admin', index)}${path}`, READY_MS)
     return {
       server,
+      port: portOf('server', index),
       audit,
       metrics: () => admin('/metrics'),
       clustersAre: (state, wanted, deadlineMs = READY_MS) =>
