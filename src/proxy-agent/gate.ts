@@ -1,6 +1,6 @@
 /** The gate of one link (core/gate.ts): its cluster's policy as it is now, what its server has pushed, and what is counted. */
 import { tokenBucket } from '../platform/token-bucket.ts'
-import type { AddressRange } from '../policy/core/address.ts'
+import { type AddressRange, readRange } from '../policy/core/address.ts'
 import type { Rules } from '../policy/core/rules.ts'
 import { type Policy, readPushedPolicy } from '../policy/policy.ts'
 import type { PolicyAnswer } from '../tunnel/session-owner.ts'
@@ -21,6 +21,8 @@ export type Gate = {
 }
 export type GateDeps = {
   readonly hubRanges: readonly AddressRange[]
+  /** The other end of the link, where it is known. */
+  readonly server: { readonly address: string | undefined; readonly port: number | undefined }
   /** The cluster's own; none: everything. */
   readonly own: () => Policy | undefined
   /** @param ms that it took to judge a target */
@@ -28,7 +30,9 @@ export type GateDeps = {
   readonly now: () => number
 }
 
-export function createGate({ hubRanges, own, judged, now }: GateDeps): Gate {
+export function createGate({ hubRanges, server: { address = '', port }, own, judged, now }: GateDeps): Gate {
+  const range = readRange(address)
+  const server = 'bytes' in range && port !== undefined ? { address: range, port } : undefined
   let pushed: Rules | 'unreadable' | undefined
   const mayPush = tokenBucket(PUSHES, PUSHES_PER_MS)
   return {
@@ -36,7 +40,7 @@ export function createGate({ hubRanges, own, judged, now }: GateDeps): Gate {
       const whenItCame = pushed
       return (target) => {
         const startMs = now()
-        const rules = { hubRanges, own: own()?.rules }
+        const rules = { hubRanges, server, own: own()?.rules }
         const refused =
           refusalOf({ ...rules, pushed }, target) ??
           (pushed === whenItCame ? undefined : refusalOf({ ...rules, pushed: whenItCame }, target))

@@ -65,6 +65,7 @@ export function serveLink(answered: Answered, options: LinkOptions, deps: LinkDe
   const heartbeats = extensions.has('heartbeat')
   const gate = createGate({
     hubRanges: options.hubRanges,
+    server: { address: socket.remoteAddress, port: socket.remotePort },
     own: deps.policy,
     judged: metrics.targetJudged,
     now: clock.now,

@@ -10,7 +10,7 @@ import { askFor, echoOver, openTunnel } from './client.ts'
 import { AGENT, figure } from './figures.ts'
 import { launch } from './program.ts'
 import { echo, listenTarget } from './target.ts'
-import { startAgent, startServer } from './tunnel.ts'
+import { startAgent, startServer, startTunnel } from './tunnel.ts'
 
 const pki = await makePki(t)
 const target = await listenTarget(t, echo)
@@ -94,6 +94,20 @@ t.test('addresses of the hub are never dialled, whatever the policy says', async
   await isDenied(t, `127.0.0.2:${port}`, /addresses of the hub are not allowed by this agent/)
   await isDenied(t, `[64:ff9b::192.0.2.9]:${port}`, /addresses of the hub are not allowed by this agent/)
   t.equal(await figure(agent, refusedBy('hub_range')), 2)
+})
+
+t.test('an agent does not dial the server where it reaches it, and what else is there it does', async (t) => {
+  const { server, agent } = await startTunnel(t, { pki })
+  for (const host of ['127.0.0.1', 'localhost', '0.0.0.0']) {
+    t.match(await askFor(server, `${host}:${server.agentPort}`), {
+      status: 502,
+      body: /addresses of the hub are not allowed by this agent/,
+    })
+  }
+  t.equal(await figure(agent, refusedBy('hub_range')), 3)
+  const socket = await openTunnel(server, target.address)
+  await echoOver(socket, 'at the same address')
+  socket.destroy()
 })
 
 t.test('a changed policy is in force without a restart; a broken one keeps the old and raises an alarm', async (t) => {

@@ -1,14 +1,20 @@
 import t from 'tap'
 import { MAX_POLICY_BYTES, type Policy, policyOf, readPolicyText } from '../../src/policy/policy.ts'
-import { createGate, PUSHES } from '../../src/proxy-agent/gate.ts'
+import { createGate, type GateDeps, PUSHES } from '../../src/proxy-agent/gate.ts'
 
-function setup(own?: Policy) {
+function setup(own?: Policy, server: GateDeps['server'] = { address: undefined, port: undefined }) {
   let nowMs = 0
   const later = (ms: number): void => {
     nowMs += ms
   }
   const judged: number[] = []
-  const gate = createGate({ hubRanges: [], own: () => own, judged: (ms) => judged.push(ms), now: () => (nowMs += 2) })
+  const gate = createGate({
+    hubRanges: [],
+    server,
+    own: () => own,
+    judged: (ms) => judged.push(ms),
+    now: () => (nowMs += 2),
+  })
   return { judged, gate, later, why: (address: string) => gate.judgeDial()({ address, port: 443 })?.why }
 }
 const text = '{"rules":[{"allow":{"cidr":["10.0.0.0/8"]}}]}'
@@ -23,6 +29,13 @@ t.test('times each judgement, by the policy as it is now', async (t) => {
   t.equal(gate.judgeDial()({ name: 'web', port: 1 })?.why, 'policy')
   t.equal(why('10.0.0.1'), 'policy')
   t.strictSame(judged, [2, 2])
+})
+
+t.test('the server is not dialled where it is reached, as its socket says', async (t) => {
+  const { why } = setup(undefined, { address: '::ffff:192.0.2.7', port: 443 })
+  t.equal(why('192.0.2.7'), 'hub_range')
+  t.equal(why('192.0.2.8'), undefined)
+  t.equal(setup(undefined, { address: 'fe80::1%eth0', port: 443 }).why('192.0.2.7'), undefined)
 })
 
 t.test('a pushed policy is in force at once, and acknowledged by its version', async (t) => {

@@ -1,8 +1,8 @@
 /**
  * What the agent may dial: what all who have a say allow. Pure.
  *
- * Link-local addresses never, as clouds serve credentials there to whoever asks from inside; the hub's own ranges never; the
- * cluster's own policy, where it has one; and what the hub has pushed, which can so only narrow. A name is judged before it is
+ * Link-local addresses never, as clouds serve credentials there to whoever asks from inside; the hub's own ranges never, nor the very
+ * port at which the server is reached; the cluster's own policy, where it has one; and what the hub has pushed, which can so only narrow. A name is judged before it is
  * resolved and with each address it resolves to, and what was judged is what is dialled.
  */
 import { ipBytes } from '../../platform/ip-address.ts'
@@ -13,6 +13,11 @@ import { hostPort, shown } from './go-errors.ts'
 
 export type GateRules = {
   readonly hubRanges: readonly AddressRange[]
+  /**
+   * Where the server that asks is reached, or the front door before it: it would have the agent tunnel through itself, and use up what
+   * that allows the agent's address. That port only: next to it may be the API server, or a kubelet.
+   */
+  readonly server?: { readonly address: AddressRange; readonly port: number } | undefined
   /** The cluster's own policy; none: everything. */
   readonly own: Rules | undefined
   /** `unreadable` denies all. */
@@ -30,7 +35,7 @@ export type RefusedDial = {
 }
 
 /** The text is made for DIAL_RSP.error: it names the rule, not what else the policy holds. */
-export function refusalOf({ hubRanges, own, pushed }: GateRules, target: DialTarget): RefusedDial | undefined {
+export function refusalOf({ hubRanges, server, own, pushed }: GateRules, target: DialTarget): RefusedDial | undefined {
   const { port } = target
   const address = target.address === undefined ? undefined : ipBytes(target.address)
   const refused = (why: RefusedDial['why'], what: string): RefusedDial => {
@@ -40,7 +45,9 @@ export function refusalOf({ hubRanges, own, pushed }: GateRules, target: DialTar
   if (target.address !== undefined && (address === undefined || isLinkLocal(address))) {
     return refused('link_local', 'link-local addresses are not allowed by this agent') // with a zone as well
   }
-  if (address && formsOf(address).some((form) => hubRanges.some((range) => holds(range, form)))) {
+  const isOfHub = (form: readonly number[]): boolean =>
+    hubRanges.some((range) => holds(range, form)) || (server?.port === port && holds(server.address, form))
+  if (address && formsOf(address).some(isOfHub)) {
     return refused('hub_range', 'addresses of the hub are not allowed by this agent')
   }
   const name = target.name === undefined ? undefined : canonicalName(target.name)

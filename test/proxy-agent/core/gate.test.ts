@@ -42,6 +42,17 @@ t.test('link-local and the hub, whatever the policy says', async (t) => {
   t.equal(why({ hubRanges }, { address: '192.0.3.7' }), undefined)
 })
 
+t.test('the server itself, at the port where it is reached only', async (t) => {
+  const own = rules({ allow: {} })
+  const server = { address: readRange('192.0.2.7') as AddressRange, port: 8132 }
+  for (const address of ['192.0.2.7', '::ffff:192.0.2.7', '64:ff9b::192.0.2.7']) {
+    t.equal(why({ own, server }, { address, port: 8132 }), 'hub_range', address)
+    t.equal(why({ own, server }, { address, port: 6443 }), undefined, 'the API server beside it')
+  }
+  t.equal(why({ server }, { address: '192.0.2.8', port: 8132 }), undefined)
+  t.equal(why({ server }, { name: 'hub.example', port: 8132 }), undefined, 'its address will tell')
+})
+
 t.test('the own policy', async (t) => {
   const own = rules({ allow: { cidr: '10.0.0.0/8' } }, { deny: { cidr: '10.1.0.0/16' } }, { deny: { name: 'db' } })
   t.equal(why({ own }, { address: '10.0.0.1' }), undefined)
