@@ -10,6 +10,7 @@ import type { TlsMaterial } from '../platform/tls-material.ts'
 import { type FileText, type Watch, watchTexts } from '../platform/watched.ts'
 import { loadPolicy, MAX_POLICY_BYTES, type Policy } from '../policy/policy.ts'
 import type { Budget } from '../tunnel/budget.ts'
+import { createAgentRounds } from './agent-rounds.ts'
 import type { AgentStream } from './agent-stream-owner.ts'
 import type { Clusters } from './core/clusters.ts'
 import type { Enrolment } from './enrolment.ts'
@@ -17,7 +18,6 @@ import { createEnrolmentMetrics } from './enrolment-metrics.ts'
 import { openKubernetes, type ServerKubernetes } from './kubernetes.ts'
 import { createKubernetesMetrics } from './kubernetes-metrics.ts'
 import type { ServerOptions } from './options.ts'
-import { createPolicyRounds } from './policy-rounds.ts'
 import { openReplicas, type Replicas } from './replicas.ts'
 import type { Tenants } from './tenants.ts'
 
@@ -56,7 +56,11 @@ export type OptionalPartsDeps = {
 export async function openOptionalParts(options: ServerOptions, deps: OptionalPartsDeps): Promise<OptionalParts> {
   const { clock, log, registry, clusters } = deps
   using opened = new DisposableStack()
-  const pushPolicies = createPolicyRounds({ agents: clusters.all, later: setImmediate })
+  const pushPolicies = createAgentRounds({
+    agents: clusters.all,
+    tell: (agent: AgentStream) => agent.pushPolicy(),
+    later: setImmediate,
+  })
   const policy = watchPolicy(options, deps, pushPolicies)
   if (policy) opened.use(policy)
   const kubernetes = await openKubernetes(options, { clock, log, metrics: createKubernetesMetrics(registry) })
@@ -66,9 +70,11 @@ export async function openOptionalParts(options: ServerOptions, deps: OptionalPa
     log,
     registry,
     kubernetes,
-    changed() {
-      for (const agent of clusters.all()) agent.tellReplicas()
-    },
+    changed: createAgentRounds({
+      agents: clusters.all,
+      tell: (agent: AgentStream) => agent.tellReplicas(),
+      later: setImmediate,
+    }),
   })
   if (replicas) opened.use(replicas)
   const tenants = await openTenantsIfMany(options, deps)

@@ -1,11 +1,15 @@
 import t from 'tap'
-import { AGENTS_PER_TURN, createPolicyRounds } from '../../src/proxy-server/policy-rounds.ts'
+import { AGENTS_PER_TURN, createAgentRounds } from '../../src/proxy-server/agent-rounds.ts'
 
 function setup(count: number) {
   const pushed: number[] = []
   const turns: (() => void)[] = []
-  const agents = Array.from({ length: count }, (_, at) => ({ pushPolicy: () => void pushed.push(at) }))
-  const changed = createPolicyRounds({ agents: () => agents, later: (turn) => turns.push(turn) })
+  const agents = upTo(count)
+  const changed = createAgentRounds({
+    agents: () => agents,
+    tell: (at) => pushed.push(at),
+    later: (turn) => turns.push(turn),
+  })
   return { pushed, turns, agents, changed, next: () => turns.shift()?.() }
 }
 const upTo = (count: number): number[] => Array.from({ length: count }, (_, at) => at)
@@ -31,7 +35,7 @@ t.test('when there are few, none waits for a turn', async (t) => {
 t.test('a change during a round begins with all again, in one round', async (t) => {
   const { pushed, turns, agents, changed, next } = setup(2 * AGENTS_PER_TURN)
   changed()
-  agents.push({ pushPolicy: () => void pushed.push(99) })
+  agents.push(99)
   changed()
   t.equal(turns.length, 1)
   pushed.splice(0)
