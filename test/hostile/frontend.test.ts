@@ -242,7 +242,11 @@ const exhaustion: Attack[] = [
   {
     what: 'more clients than the cluster may have',
     async act() {
-      const sockets = await Promise.all(Array.from({ length: 45 }, () => openIdle()))
+      // Most with tunnels: who says nothing is hung up on soon.
+      const sockets: Socket[] = []
+      for (let count = 0; count < 30; count++)
+        sockets.push(await openTunnel(http.as(http.leaves.evil), http.echo.address))
+      sockets.push(...(await Promise.all(Array.from({ length: 15 }, () => openIdle()))))
       const answer = await asked('127.0.0.1:1')
       for (const socket of sockets) socket.destroy()
       return answer
