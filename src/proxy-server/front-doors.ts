@@ -69,11 +69,11 @@ function createFrontDoors(
 
     function over(then: () => void): void {
       deadline[Symbol.dispose]()
-      socket.off('readable', read).off('error', gone).off('close', gone)
+      socket.off('readable', read).off('close', gone)
       untold--
       then()
     }
-    const gone = (): void => over(() => void socket.on('error', nothing)) // such as a check of the front door: nobody is refused
+    const gone = (): void => over(nothing) // such as a check of the front door: nobody is refused
     function read(): void {
       const bytes: Buffer | null = socket.read()
       if (bytes === null) return
@@ -87,7 +87,8 @@ function createFrontDoors(
         take(socket)
       })
     }
-    socket.on('readable', read).on('error', gone).on('close', gone)
+    socket.on('error', nothing) // for good: it has been read from, so it hears of a reset while it waits for its handshake
+    socket.on('readable', read).on('close', gone)
   }
 
   return (take) => (socket) => {

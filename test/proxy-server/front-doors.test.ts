@@ -175,6 +175,15 @@ t.test('one that goes again before it has said anything is nobody', async (t) =>
   t.strictSame(counted, [])
 })
 
+t.test('one that breaks while it waits for its handshake', async (t) => {
+  const { come, next } = await behind(t, ['127.0.0.1'])
+  const client = await come()
+  client.write(V1)
+  const socket = await next()
+  client.resetAndDestroy()
+  await hungUp(socket)
+})
+
 t.test('so many may wait without a header, and when they have gone others may', async (t) => {
   const { come, next, counted, isAccepted, clock } = await behind(t, ['127.0.0.1'])
   const waiting = await Promise.all(Array.from({ length: MAX_WITHOUT_HEADER }, () => come()))
