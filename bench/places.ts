@@ -91,6 +91,10 @@ export async function openWan({ roundTripMs, loss }: WanPath): Promise<Places & 
   const hosts = join(folder, 'hosts')
   writeFileSync(hosts, `127.0.0.1 localhost\n${HUB_ADDRESS} ${FAR_HUB_NAME}\n`)
   const enter = (namespace: string): readonly string[] => ['nsenter', `--net=/run/netns/${namespace}`]
+  const [command, ...args] = [...withHosts(hosts), 'true']
+  await promisify(execFile)(command!, args).catch((error: Error) => {
+    throw new Skipped(`no mount namespace can be made: ${error.message.trim()}`)
+  })
   const kept = stack.move()
   return {
     hub: { enter: enter(hub), address: HUB_ADDRESS },
