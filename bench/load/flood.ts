@@ -41,7 +41,10 @@ export async function flood(job: FloodJob): Promise<void> {
     await dials
     return { perSecond: answered / seconds }
   }
-  await within(job.deadlineMs, 'first answer to a dial of the flood', begun.promise)
+  await within(job.deadlineMs, 'first answer to a dial of the flood', begun.promise).catch((error) => {
+    over.abort()
+    throw error
+  })
 }
 
 /** Gives how many dials were answered. */

@@ -57,7 +57,10 @@ export async function drain(options: DrainOptions, deps: DrainDeps, server: Drai
   await frontend.close()
   if (why === 'quiet') {
     const lastDialMs = (): number => Math.max(server.lastDialMs(), frontend.lastTakenMs())
-    why = await quietOrOver({ ...options, timeoutMs: endMs - deps.clock.now() }, deps, { ...server, lastDialMs })
+    why = await quietOrOver({ ...options, timeoutMs: Math.max(0, endMs - deps.clock.now()) }, deps, {
+      ...server,
+      lastDialMs,
+    })
   }
   frontend.dismissIdle()
   log.info({ open: frontend.count(), why }, 'closed the frontend')

@@ -14,7 +14,7 @@ import type { ServerOptions } from './options.ts'
 import { comesFrom, plainAddress } from './source.ts'
 import { noProxyHeader } from './strangers.ts'
 
-/** Connections of front doors whose headers have not come: those beyond are hung up on. */
+/** Connections of front doors whose headers have not come; of more, the one that has waited longest is hung up on: a door sends it at once. */
 export const MAX_WITHOUT_HEADER = 1_000
 /** Front doors that are remembered, so as to warn of each once in a while. */
 const MAX_WARNED = 100
@@ -48,7 +48,7 @@ function createFrontDoors(
   { clock, log, metrics, auditOften }: FrontDoorsDeps,
 ): BehindFrontDoors {
   const warnings = createWarnings(log, clock, MAX_WARNED)
-  let untold = 0
+  const waiting = new Set<(why: string) => void>() // in the order in which they came
 
   function refuse(socket: Socket, why: string): void {
     const source = plainAddress(socket.remoteAddress)
@@ -63,24 +63,30 @@ function createFrontDoors(
   }
 
   function readHeader(socket: Socket, take: Take): void {
-    const deadline = clock.after(timeoutMs, () => over(() => refuse(socket, 'slow')))
+    const deadline = clock.after(timeoutMs, () => giveUp('slow'))
     let held = Buffer.alloc(0)
-    untold++
+    waiting.add(giveUp)
 
     function over(then: () => void): void {
       deadline[Symbol.dispose]()
       socket.off('readable', read).off('close', gone)
-      untold--
+      waiting.delete(giveUp)
       then()
     }
-    const gone = (): void => over(nothing) // such as a check of the front door: nobody is refused
+    function giveUp(why: string): void {
+      over(() => refuse(socket, why))
+    }
+    function gone(): void {
+      if (held.length > 0) giveUp('it ended in its header')
+      else over(nothing) // such as a check of the front door: nobody is refused
+    }
     function read(): void {
       const bytes: Buffer | null = socket.read()
       if (bytes === null) return
       held = Buffer.concat([held, bytes])
       const header = readProxyHeader(held)
       if (header.kind === 'more') return
-      if (header.kind === 'refused') return over(() => refuse(socket, header.why))
+      if (header.kind === 'refused') return giveUp(header.why)
       if (header.ends) comesFrom(socket, header.ends.source)
       over(() => {
         if (held.length > header.bytes) socket.unshift(held.subarray(header.bytes))
@@ -92,8 +98,10 @@ function createFrontDoors(
   }
 
   return (take) => (socket) => {
-    if (!isWithin(socket.remoteAddress ?? '', ranges)) return take(socket)
-    if (untold >= MAX_WITHOUT_HEADER) return refuse(socket, 'too many without one')
+    const address = socket.remoteAddress?.replace(/%.*$/, '') ?? '' // Node gives link-local peers with their zone
+    if (!isWithin(address, ranges)) return take(socket)
+    const [oldest] = waiting
+    if (waiting.size >= MAX_WITHOUT_HEADER) oldest?.('too many without one')
     readHeader(socket, take)
   }
 }

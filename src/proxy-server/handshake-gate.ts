@@ -64,6 +64,7 @@ export function createHandshakeGate(options: HandshakeGateOptions): (socket: Soc
   }
 
   return (socket) => {
+    socket.on('error', nothing) // for good: a worker's is read from as it comes, and hears of a reset while it waits
     const source = sourceOf(addressOf(socket) ?? '')
     const waiting = { socket, sinceMs: clock.now() }
     const over = queue.add(waiting, source)
@@ -72,3 +73,5 @@ export function createHandshakeGate(options: HandshakeGateOptions): (socket: Soc
     if (!timer) serve()
   }
 }
+
+const nothing = (): void => {}

@@ -29,8 +29,10 @@ export function takeShownCertificate(stream: ServerHttp2Stream, socket: TLSSocke
   const { clock, done } = deps
   const chunks: Buffer[] = []
   let bytes = 0
+  /** Answered already, or nobody is there: of a stream that was reset 'close' comes a little later, and to respond would throw. */
+  const isOver = (): boolean => stream.headersSent || stream.destroyed || stream.closed
   const answer = (problem: string | undefined): void => {
-    if (stream.destroyed || stream.headersSent) return
+    if (isOver()) return
     deadline[Symbol.dispose]()
     done(problem)
     stream.respond({ ':status': problem === undefined ? 200 : 403 })
@@ -44,6 +46,7 @@ export function takeShownCertificate(stream: ServerHttp2Stream, socket: TLSSocke
     chunks.push(chunk)
   })
   stream.once('end', () => {
+    if (isOver()) return
     try {
       answer(judge(Buffer.concat(chunks).toString('latin1'), socket, deps))
     } catch {

@@ -90,10 +90,14 @@ export function createTlsListener(options: TlsListenerOptions): TlsListener {
     options.failed(
       error.code === 'ERR_TLS_HANDSHAKE_TIMEOUT' ? 'slow' : 'failed',
       error,
-      plainAddress(addressOf(accepted.get(pathOf(socket))?.raw ?? socket)),
+      plainAddress(addressOf(rawOf(socket))),
     )
     socket.destroy()
   })
+  /** Of a peer whose address is still known. */
+  function rawOf(socket: TLSSocket): Socket {
+    return (socket.remoteAddress && accepted.get(pathOf(socket))?.raw) || socket
+  }
   const take = (socket: Socket): void => void tls.emit('connection', socket)
   const { frontDoors } = options
   return {

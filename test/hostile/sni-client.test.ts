@@ -43,7 +43,7 @@ const router = await startFrontDoor(
       { name: 'still', hosts: ['still.hub.example'], backends: [hub.echo.address] },
     ],
     limits: {
-      helloTimeout: '700ms',
+      helloTimeout: '3s',
       connections: 200,
       connectionsPerSource: CONNECTIONS,
       pendingHellos: 60,

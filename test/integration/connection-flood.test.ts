@@ -2,9 +2,9 @@
 import { connect, type Socket } from 'node:net'
 import t, { type Test } from 'tap'
 import { eventually } from './deadline.ts'
-import { figure } from './figures.ts'
+import { figure, figureBecomes } from './figures.ts'
 import { agentLeaf, startHub } from './hub.ts'
-import { launchAgent } from './tunnel.ts'
+import { launchAgent, startAgent, startServer } from './tunnel.ts'
 
 /** Connections of the flood, and how soon each comes again: milliseconds. */
 const FLOOD = 200
@@ -30,6 +30,18 @@ t.test('an address from which connections come without end keeps nobody out', as
   )
   t.comment(`in after ${Math.round(performance.now() - startedMs)} ms`)
   stop()
+})
+
+t.test('connections that break while they wait for their turn end no worker', async (t) => {
+  const server = await startServer(t, { flags: ['--workers=2', '--handshakes-per-second=2'] })
+  const waiting = Array.from({ length: 20 }, () => connect({ host: '127.0.0.1', port: server.agentPort }))
+  for (const socket of waiting) socket.on('error', () => undefined)
+  // Each worker begins with one and has three wait.
+  await figureBecomes(server, 'culvert_server_failed_handshakes_total{port="agent",why="too_many"}', 12)
+  for (const socket of waiting) socket.resetAndDestroy()
+  await startAgent(t, server)
+  await server.logged('agent connected', 2)
+  t.equal(await figure(server, 'culvert_server_worker_crashes_total'), 0)
 })
 
 /** Silent connections from one address, and others at once for those that are ended. @returns ends it */

@@ -1,6 +1,7 @@
 /** What an agent may show as its new certificate on the connection that it has, and what the server does not take. */
 import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { readFileSync, writeFileSync } from 'node:fs'
+import { constants } from 'node:http2'
 import { join } from 'node:path'
 import { connect as connectTls } from 'node:tls'
 import t, { type Test } from 'tap'
@@ -203,6 +204,16 @@ t.test('who shows one after the other is told to wait, and hung up on in the end
   t.match(await show(agent, proved(agent, await pki.issue('in-vain', a1))), { status: 429 })
   for (let count = 1; count <= 20 && !agent.http.closed; count++) await show(agent, '').catch(() => undefined)
   await within(ended, 'it is hung up on', 5_000)
+})
+
+t.test('an agent that resets what it shows ends nothing but that', async (t) => {
+  const [agent, other] = [await connected(t), await connected(t)]
+  const request = agent.http.request({ ':method': 'POST', ':path': NEW_CERTIFICATE_PATH })
+  request.on('error', () => undefined)
+  request.write('{}')
+  request.close(constants.NGHTTP2_NO_ERROR)
+  t.match(await show(agent, proved(agent, await pki.issue('after-reset', a1))), { status: 200 })
+  t.match(await show(other, proved(other, await pki.issue('beside-reset', a1))), { status: 200 })
 })
 
 t.test('who is no agent yet shows nothing', async (t) => {

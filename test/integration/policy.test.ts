@@ -98,7 +98,7 @@ t.test('addresses of the hub are never dialled, whatever the policy says', async
 
 t.test('an agent does not dial the server where it reaches it, and what else is there it does', async (t) => {
   const { server, agent } = await startTunnel(t, { pki })
-  for (const host of ['127.0.0.1', 'localhost', '0.0.0.0']) {
+  for (const host of ['127.0.0.1', '[::ffff:127.0.0.1]', '0.0.0.0']) {
     t.match(await askFor(server, `${host}:${server.agentPort}`), {
       status: 502,
       body: /addresses of the hub are not allowed by this agent/,

@@ -74,6 +74,19 @@ t.test('who comes past the front door needs no header, and may not send one', as
   }
 })
 
+t.test('who fails a handshake behind the front door is the one that it names', async (t) => {
+  const { server, log } = await start(t, 'v2')
+  for (const [name, itsPort] of [
+    ['agent', server.agentPort],
+    ['frontend', server.frontendPort],
+  ] as const) {
+    const stranger = await connectRaw(t, itsPort)
+    stranger.resume().write('PROXY TCP4 192.0.2.7 192.0.2.1 5000 443\r\nno handshake')
+    await hungUp(stranger)
+    await auditHas(log, { event: name, source: '192.0.2.7', reason: 'TLS handshake: failed' })
+  }
+})
+
 t.test('a connection of a front door without a header is cut, counted and audited', async (t) => {
   const { server, log, port } = await start(t, 'v2')
   await tunnelThrough(t, server, port, AGENTS_NAME)

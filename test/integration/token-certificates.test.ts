@@ -49,7 +49,10 @@ t.test('an agent goes over to its next certificate, and all that is open stays',
   await hub.logged('agent shows a new certificate')
   await echoOver(tunnel, 'as before')
   t.equal(hub.log.filter(({ msg }) => msg === 'agent connected').length, 1, 'by the connection that it had')
-  t.equal(await figure({ ...hub, adminPort: hub.figuresPort }, 'culvert_server_cut_off_connections_total'), 0)
+  for (const why of ['revoked', 'expired', 'untrusted']) {
+    const cutOff = `culvert_server_cut_off_connections_total{port="agent",why="${why}"}`
+    t.equal(await figure(hub, cutOff), 0, why)
+  }
   tunnel.destroy()
 })
 

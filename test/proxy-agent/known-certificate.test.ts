@@ -119,6 +119,7 @@ t.test('shows a newer one at once, and the one before no more', async (t) => {
   await said(NOT_TAKEN)
   renew(third)
   await said(TAKEN)
+  t.equal(clock.waiting(), 0, 'nobody is shown again')
   clock.advance(600_000)
   renew(third)
   t.strictSame(names(shown), ['second', 'third'])

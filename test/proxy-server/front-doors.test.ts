@@ -184,22 +184,28 @@ t.test('one that breaks while it waits for its handshake', async (t) => {
   await hungUp(socket)
 })
 
-t.test('so many may wait without a header, and when they have gone others may', async (t) => {
-  const { come, next, counted, isAccepted, clock } = await behind(t, ['127.0.0.1'])
-  const waiting = await Promise.all(Array.from({ length: MAX_WITHOUT_HEADER }, () => come()))
+t.test('one that ends in its header', async (t) => {
+  const { come, reasons } = await behind(t, ['127.0.0.1'])
+  const client = (await come()).resume()
+  client.end(V1.subarray(0, 10))
+  await hungUp(client)
+  t.strictSame(reasons, ['127.0.0.1: PROXY header: it ended in its header'])
+})
+
+t.test('of too many without a header the one that has waited longest goes, and who sends one is taken', async (t) => {
+  const { come, next, counted, reasons, isAccepted } = await behind(t, ['127.0.0.1'])
+  const first = (await come()).resume()
+  await isAccepted(1)
+  const others = await Promise.all(Array.from({ length: MAX_WITHOUT_HEADER - 1 }, () => come()))
   await isAccepted(MAX_WITHOUT_HEADER)
-  const over = (await come()).resume()
-  await hungUp(over)
-  t.strictSame(counted, ['agent proxy_header'])
-  for (const socket of waiting) socket.destroy()
-  await eventually(
-    'they have gone',
-    () => clock.waiting(),
-    (left) => left === 0,
-  )
+  t.strictSame(counted, [])
   const client = await come()
   client.write(V1)
   t.equal(addressOf(await next()), '192.0.2.7')
+  await hungUp(first)
+  t.strictSame(counted, ['agent proxy_header'])
+  t.strictSame(reasons, ['127.0.0.1: PROXY header: too many without one'])
+  t.notOk(others.some(({ closed }) => closed))
 })
 
 t.test('nothing is done where no front doors are named', async (t) => {
