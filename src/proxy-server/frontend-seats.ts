@@ -58,6 +58,9 @@ export type SeatDeps = {
   readonly auditOften?: Audit | undefined
 }
 
+/** Clients of one cluster that wait to be hung up on without a word. Others are at once: each is a descriptor that all clusters share. */
+export const MAX_SILENT = 1_000
+
 /** @param again what the admission of a client would be now */
 export function createSeats<Deps extends SeatDeps>(
   tenants: Pick<Tenants, 'get' | 'refused' | 'onChange'>,
@@ -66,6 +69,7 @@ export function createSeats<Deps extends SeatDeps>(
 ): Seats<Deps> {
   const members = new Map<Socket, { readonly admission: Admitted; readonly cutOff: () => void }>()
   const depsOf = new WeakMap<Tenant, Deps>()
+  const silentOf = new WeakMap<Tenant, number>()
 
   tenants.onChange(() => {
     for (const [socket, { admission, cutOff }] of members) {
@@ -75,11 +79,16 @@ export function createSeats<Deps extends SeatDeps>(
     }
   })
 
-  function hangUpLater(socket: Socket, afterMs: number): undefined {
+  function hangUpLater(tenant: Tenant, socket: Socket, afterMs: number): undefined {
+    const silent = silentOf.get(tenant) ?? 0
+    if (silent >= MAX_SILENT) return void socket.destroy()
+    silentOf.set(tenant, silent + 1)
     socket.on('error', () => undefined)
     const later = deps.clock.after(afterMs, () => socket.destroy())
-    socket.once('close', () => later[Symbol.dispose]())
-    return undefined
+    socket.once('close', () => {
+      later[Symbol.dispose]()
+      silentOf.set(tenant, (silentOf.get(tenant) ?? 0) - 1)
+    })
   }
 
   function tell(who: Omit<AuditRecord, 'event'>, { text }: OverLimit): void {
@@ -105,7 +114,7 @@ export function createSeats<Deps extends SeatDeps>(
         tell({ cluster, principal, source: plainAddress(socket.remoteAddress) }, over)
       }
       const afterMs = over ? tenant.nextRefusal(deps.clock.now()) : 0
-      if (over && tenant.told >= MAX_TOLD) return hangUpLater(socket, afterMs)
+      if (over && tenant.told >= MAX_TOLD) return hangUpLater(tenant, socket, afterMs)
       const counted = over ? 'told' : what
       tenant[counted]++
       members.set(socket, { admission, cutOff })

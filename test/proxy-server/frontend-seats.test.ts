@@ -2,8 +2,8 @@ import { Socket } from 'node:net'
 import t from 'tap'
 import type { AuditRecord } from '../../src/audit/record.ts'
 import { createRepeatedAudit } from '../../src/audit/repeated.ts'
-import { createTenant } from '../../src/proxy-server/core/tenant.ts'
-import { createSeats } from '../../src/proxy-server/frontend-seats.ts'
+import { createTenant, MAX_TOLD } from '../../src/proxy-server/core/tenant.ts'
+import { createSeats, MAX_SILENT } from '../../src/proxy-server/frontend-seats.ts'
 import { createBudget } from '../../src/tunnel/budget.ts'
 import { cluster } from '../clusters/cluster.ts'
 import { manualClock } from '../platform/manual-clock.ts'
@@ -26,6 +26,29 @@ t.test('tells the audit log of many that are over the limit in one line', async 
   const reason = 'cluster eu-1 is at its limit of 0 clients'
   t.match(told, [{ event: 'frontend', cluster: 'eu-1', principal: 'user/alice', verdict: 'refused', reason }])
   t.equal(told.length, 1)
+})
+
+t.test('of those that are hung up on without a word so many wait, and when they are gone others may', async (t) => {
+  const clock = manualClock()
+  const { limits } = cluster('eu-1', { limits: { clients: 0 } })
+  const tenant = createTenant('eu-1', limits, { processBudget: createBudget(1), after: clock.after })
+  const tenants = { get: () => tenant, refused: () => undefined, onChange: () => undefined }
+  const seats = createSeats(tenants, { unread: roomyUnread(), clock }, () => admission)
+  const come = (count: number): Socket[] =>
+    Array.from({ length: count }, () => {
+      const socket = new Socket()
+      seats.take(socket, admission, 'clients', () => undefined)
+      return socket
+    })
+  come(MAX_TOLD)
+  const waiting = come(MAX_SILENT)
+  t.notOk(waiting.some(({ destroyed }) => destroyed))
+  t.ok(come(1)[0]?.destroyed)
+  const closed = new Promise((resolve) => waiting[0]?.once('close', resolve))
+  waiting[0]?.destroy()
+  await closed
+  t.notOk(come(1)[0]?.destroyed)
+  t.ok(come(1)[0]?.destroyed)
 })
 
 t.test('has no place for a client whose cluster has just been removed, nor for its calls', async (t) => {
