@@ -8,10 +8,12 @@ import { type Leaf, type Pki, temporaryFolder } from './certificates.ts'
 import { echoOver } from './client.ts'
 import { eventually } from './deadline.ts'
 import { fetchFrom } from './figures.ts'
-import { HUB } from './replicas.ts'
+import { HUB, replica, replicaList } from './replicas.ts'
 import { RESTART_MS } from './rolling.ts'
 import { type Agent, launchAgent, type Server } from './tunnel.ts'
 
+/** Replicas of them. */
+export const THREE = [0, 1, 2].map((number) => replica(number))
 /** Clusters whose agents are programs of their own. */
 const PROGRAMS = 3
 /** Between two CONNECTs of one cluster: milliseconds. */
@@ -26,6 +28,14 @@ export type Clusters = {
   readonly agents: ReadonlyMap<string, Leaf>
   readonly apiservers: ReadonlyMap<string, Leaf>
 }
+
+/** Of replicas that have these clusters. */
+export const flagsOf = (t: Test, { file }: Clusters): string[] => [
+  `--replicas-file=${replicaList(t, THREE).file}`,
+  '--tenancy=multi',
+  `--clusters=${file}`,
+  '--trust-domain=hub.example',
+]
 
 export async function makeClusters(t: Test, pki: Pki, count: number): Promise<Clusters> {
   const ids = Array.from({ length: count }, (_, number) => `c-${number}`)
