@@ -4,9 +4,6 @@
  */
 import type { Buffer } from 'node:buffer'
 import { constants, type ServerHttp2Stream } from 'node:http2'
-import type { Audit } from '../audit/record.ts'
-import type { Clock } from '../platform/clock.ts'
-import type { Log } from '../platform/log.ts'
 import type { StreamEndCode } from '../platform/stream-figures.ts'
 import type { Ending } from '../tunnel/connection.ts'
 import { forcedBy } from '../tunnel/forced.ts'
@@ -18,10 +15,8 @@ import { dialErrorText } from './core/dial-response.ts'
 import { type GrpcStatus, grpcStatus, unreadable } from './core/grpc-status.ts'
 import { createProxyCall } from './core/proxy-call.ts'
 import type { Turns } from './core/turns.ts'
-import type { UnreadBytes } from './core/unread.ts'
-import type { Dialing } from './dialing.ts'
+import type { FrontendDeps } from './frontend-client.ts'
 import { createCallSending } from './grpc-call-sending.ts'
-import type { ServerMetrics } from './metrics.ts'
 import { plainAddress, sourceOf } from './source.ts'
 
 /**
@@ -48,17 +43,7 @@ export type GrpcFrontendOptions = {
   readonly maxViolations: number
 }
 
-export type GrpcFrontendDeps = {
-  readonly options: GrpcFrontendOptions
-  readonly dialing: Dialing
-  readonly clock: Clock
-  readonly log: Log
-  readonly metrics: ServerMetrics
-  readonly unread: UnreadBytes
-  readonly audit?: Audit | undefined
-  /** For what anybody may do as often as he likes. */
-  readonly auditOften?: Audit | undefined
-}
+export type GrpcFrontendDeps = Omit<FrontendDeps, 'options'> & { readonly options: GrpcFrontendOptions }
 
 export type GrpcFrontend = {
   readonly busy: () => boolean
