@@ -2,11 +2,11 @@
  * `culvert status --watch`: on a terminal the table, kept as it is now; elsewhere, and as json or yaml, each change as it comes. A
  * hub that goes away is asked again until it is back.
  */
-import { stringify } from 'yaml'
 import { type Clock, elapsed } from '../platform/clock.ts'
 import type { ServerEvent } from './event-stream.ts'
 import { CLEAR, type Size, screenOf } from './fleet-screen.ts'
 import { printable } from './fleet-table.ts'
+import { jsonOf, readAnswer, yamlOf } from './hub-answer.ts'
 import type { Hub } from './hub-client.ts'
 
 /** Before a hub that went away is asked again, and between two looks at the table: milliseconds. */
@@ -39,9 +39,9 @@ async function follow(hub: Hub, id: string | undefined, clock: Clock, following:
   function heard({ id: eventId, type, data }: ServerEvent): void {
     if (isAway) following.back()
     isAway = false
-    if (type !== 'snapshot') tell(JSON.parse(data) as Told, true)
+    if (type !== 'snapshot') tell(readAnswer(data) as Told, true)
     else if (lastId === undefined) {
-      for (const { id: cluster, state, since, reason } of (JSON.parse(data) as Snapshot).clusters) {
+      for (const { id: cluster, state, since, reason } of (readAnswer(data) as Snapshot).clusters) {
         tell({ time: since, type: state, cluster, reason }, false)
       }
     }
@@ -77,8 +77,8 @@ export function watchLines(hub: Hub, id: string | undefined, clock: Clock, lines
 
 const FORMS: Readonly<Record<Lines['format'], (told: Told) => string>> = {
   text: changeLine,
-  json: (told) => JSON.stringify(told),
-  yaml: (told) => `---\n${stringify(told).trimEnd()}`,
+  json: (told) => jsonOf(told),
+  yaml: (told) => `---\n${yamlOf(told).trimEnd()}`,
 }
 
 export type Screen = { readonly write: (text: string) => void; readonly size: () => Size }

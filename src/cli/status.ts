@@ -1,11 +1,12 @@
 /** `culvert status`: the clusters of a running hub, and what changes, from its admin port. */
-import { stringify } from 'yaml'
 import { nearNames } from '../clusters/near-names.ts'
 import { type Clock, systemClock } from '../platform/clock.ts'
 import { commandHelp, type Given, type Help, readLine } from '../platform/command-line.ts'
 import { TunnelError } from '../platform/errors.ts'
+import { isLocal } from '../platform/local-names.ts'
 import { fleetTable, type SeenCluster } from './fleet-table.ts'
 import { type Screen, watchLines, watchScreen } from './fleet-watch.ts'
+import { jsonOf, readAnswer, yamlOf } from './hub-answer.ts'
 import { connectHub, type Hub } from './hub-client.ts'
 
 const FORMATS = ['text', 'wide', 'json', 'yaml']
@@ -85,22 +86,26 @@ function mistakes(given: Given): string[] {
   const found: string[] = []
   if (given.words.length > 1) found.push(`${JSON.stringify(given.words[1])}: unexpected; one cluster can be named`)
   if (given.isSet('cert') !== given.isSet('key')) found.push('--cert and --key belong together')
+  const server = URL.parse(given.value('server') ?? '')
+  if (given.isSet('token-file') && server?.protocol === 'http:' && !isLocal(server.hostname.replace(/^\[|\]$/g, ''))) {
+    found.push('--token-file needs https:// beyond this machine: a token is not shown in clear')
+  }
   return found
 }
 
 async function show(hub: Hub, given: Given): Promise<void> {
   const format = given.value('output')
   const answer = await read(hub, given)
-  if (format === 'json') process.stdout.write(answer)
-  else if (format === 'yaml') process.stdout.write(stringify(JSON.parse(answer)))
+  if (format === 'json') console.log(jsonOf(answer, 2))
+  else if (format === 'yaml') process.stdout.write(yamlOf(answer))
   else console.log(tableOf(answer, given).join('\n'))
 }
 
 /** @throws TunnelError `no-answer`, with the names of others, when the cluster is not there */
-async function read(hub: Hub, given: Given): Promise<string> {
+async function read(hub: Hub, given: Given): Promise<unknown> {
   const [id] = given.words
   const answer = await hub.ask(id === undefined ? ALL : `${ALL}/${encodeURIComponent(id)}`)
-  if (answer !== undefined) return answer
+  if (answer !== undefined) return readAnswer(answer)
   const all = await hub.ask(ALL)
   if (id === undefined || all === undefined) {
     throw new TunnelError(
@@ -108,7 +113,7 @@ async function read(hub: Hub, given: Given): Promise<string> {
       `${given.value('server')} knows of no clusters: is it the admin port of a proxy-server?`,
     )
   }
-  const ids = (JSON.parse(all) as { clusters: SeenCluster[] }).clusters.map((cluster) => cluster.id)
+  const ids = (readAnswer(all) as { clusters: SeenCluster[] }).clusters.map((cluster) => cluster.id)
   throw new TunnelError(
     'no-answer',
     `no agent of a cluster ${JSON.stringify(id)} has been there: ${nearNames(id, ids)}`,
@@ -117,8 +122,8 @@ async function read(hub: Hub, given: Given): Promise<string> {
 
 const ALL = '/v1/clusters'
 
-function tableOf(answer: string, given: Given): string[] {
-  const value = JSON.parse(answer) as SeenCluster & { clusters: SeenCluster[] }
+function tableOf(answer: unknown, given: Given): string[] {
+  const value = answer as SeenCluster & { clusters: SeenCluster[] }
   const clusters = given.words.length === 0 ? value.clusters : [value]
   return fleetTable(clusters, systemClock.unixMs(), given.value('output') === 'wide')
 }

@@ -5,6 +5,7 @@
  *
  * Whatever a peer put into a field stays on its line: texts with anything but plain characters are quoted as in JSON.
  */
+import { escaped } from './plain-text.ts'
 
 /**
  * @param json a record of pino's, with its time and level as text
@@ -32,11 +33,4 @@ function errorPairs(error: { readonly message?: unknown; readonly code?: unknown
 function shown(value: unknown): string {
   if (typeof value !== 'string') return escaped(JSON.stringify(value))
   return /^[\w.:/@+,%-]+$/.test(value) ? value : escaped(JSON.stringify(value))
-}
-
-/** Control and line-breaking characters, and those that reverse the direction of the text, as their escapes. */
-function escaped(text: string): string {
-  return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (character) => {
-    return `\\u${character.codePointAt(0)?.toString(16).padStart(4, '0')}`
-  })
 }
