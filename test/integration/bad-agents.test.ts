@@ -44,11 +44,7 @@ const READ_BYTES = 128 * 1024
 const FLOOD_BYTES = 16 * MEBIBYTE
 
 const pki = await makePki(t)
-const { server, agent } = await startTunnel(
-  t,
-  { pki, transport: 'uds', flags: ['--agent-stream-timeout=300ms'] },
-  { flags: ['--drain-timeout=10m'] },
-)
+const { server, agent } = await startTunnel(t, { pki, transport: 'uds' }, { flags: ['--drain-timeout=10m'] })
 const target = await listenTarget(t, echo)
 const beside = await openTunnel(server, target.address)
 t.teardown(() => beside.destroy())
@@ -146,11 +142,15 @@ t.test('a second stream on a connection is refused and the first goes on', async
 })
 
 t.test('a connection to the agent port that opens no stream is ended', async (t) => {
+  // A tunnel of its own: of the agents that a test plays nobody has to be so quick, and a real one comes again.
+  const { server } = await startTunnel(t, { pki, transport: 'uds', flags: ['--agent-stream-timeout=300ms'] })
+  const beside = await openTunnel(server, target.address)
   await counts(server, refusal('slow'), 1, async () => {
     const socket = await connectAgentPort(t, server)
     await within(once(socket.resume(), 'close'), 'the server hangs up')
   })
   await echoOver(beside, 'no stream')
+  beside.destroy()
 })
 
 type Broken = {
