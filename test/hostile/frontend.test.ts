@@ -37,11 +37,11 @@ import { startAgent } from '../integration/tunnel.ts'
 import { grpcMessage } from '../integration/wire.ts'
 import { closeRequest, connectGrpcFrontend, joinFrontend, openCall, type WireCall } from '../integration/wire-call.ts'
 import { type Attack, withstand } from './attack.ts'
-import { type Arena, startArena } from './hub.ts'
+import { type Arena, SLOW, startArena } from './hub.ts'
 import { floodUnread, hungUp, stranger } from './stranger.ts'
 
 const MEBIBYTE = 1024 * 1024
-const flags = ['--connect-head-timeout=700ms']
+const flags = [`--connect-head-timeout=${SLOW}`]
 const [http, grpc] = await Promise.all([startArena(t, { flags }), startArena(t, { mode: 'grpc' })])
 for (const hub of [http, grpc]) {
   await startAgent(

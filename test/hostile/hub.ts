@@ -14,7 +14,7 @@ import { agentLeaf, apiserverLeaf, type Hub, startHub, userLeaf } from '../integ
 import { echo, listenTarget, type Target } from '../integration/target.ts'
 import { startAgent } from '../integration/tunnel.ts'
 import type { Ground } from './attack.ts'
-import { startNeighbour } from './neighbour.ts'
+import { SLOWEST_MS, startNeighbour } from './neighbour.ts'
 
 /** What `evil` may have; the others have the defaults. */
 const EVIL_LIMITS = 'clients: 40, connections: 30, pendingDials: 8, dialsPerSecond: 100, bufferedBytes: 1MiB'
@@ -32,8 +32,8 @@ id: third
 id: crowded
 limits: {agents: 4}
 `
-/** Deadlines of handshakes and first streams. */
-const SLOW = '700ms'
+/** Deadlines of handshakes and first streams, and of heads: a busy machine keeps the neighbour for less than that, or it counts as harmed. */
+export const SLOW = `${SLOWEST_MS}ms`
 
 export type Arena = Hub &
   Ground & {
