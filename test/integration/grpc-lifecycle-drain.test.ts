@@ -257,7 +257,7 @@ t.test('the frontend stays for as long as clients ask for something, and then fo
 })
 
 t.test('a call that has not dialled yet counts as asking, and is told of the end', async (t) => {
-  const { server } = await startTunnel(t, { pki, transport: 'uds', flags: [...flags, '--shutdown-quiet-time=1s'] })
+  const { server } = await startTunnel(t, { pki, transport: 'uds', flags: [...flags, '--shutdown-quiet-time=3s'] })
   const call = openCall(await joinFrontend(t, server))
   await new Promise((answered) => call.stream.once('response', answered))
   server.signal('SIGTERM')
