@@ -1,10 +1,11 @@
 /** What a user is told whom the hub does not answer as it should. */
 import { createServer, type RequestListener } from 'node:http'
 import { createServer as createTls } from 'node:https'
-import { type AddressInfo, createServer as createTcp, type Server } from 'node:net'
+import type { AddressInfo, Server } from 'node:net'
 import t, { type Test } from 'tap'
 import { connectHub, type Hub } from '../../src/cli/hub-client.ts'
 import { makePki } from '../integration/certificates.ts'
+import { closedPort } from '../integration/target.ts'
 
 const pki = await makePki(t)
 
@@ -44,10 +45,7 @@ t.test('says what to do about a refusal', async (t) => {
 })
 
 t.test('says what is probably wrong when there is no answer', async (t) => {
-  const closed = createTcp()
-  const port = await portOf(t, closed)
-  await new Promise((resolve) => closed.close(resolve))
-  await t.rejects(hubAt(`http://127.0.0.1:${port}`).ask('/'), {
+  await t.rejects(hubAt(`http://${await closedPort()}`).ask('/'), {
     code: 'no-answer',
     message: /ECONNREFUSED.*: is proxy-server there/,
   })

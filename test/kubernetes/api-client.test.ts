@@ -4,6 +4,7 @@ import type { ApiAccess } from '../../src/kubernetes/access.ts'
 import type { ApiRequest } from '../../src/kubernetes/api-client.ts'
 import { ApiError } from '../../src/kubernetes/api-error.ts'
 import { systemClock } from '../../src/platform/clock.ts'
+import { closedPort } from '../integration/target.ts'
 import { manualClock } from '../platform/manual-clock.ts'
 import { apiStandIn, clientOf, status } from './api-stand-in.ts'
 
@@ -168,7 +169,7 @@ t.test('gives a request up when the caller does', async (t) => {
 })
 
 t.test('says who did not answer, and what to check of certificates', async (t) => {
-  const { access, port, close } = await apiStandIn(t)
+  const { access, port } = await apiStandIn(t)
   const tls = async () => ({ headers: {}, tls: {} })
   const unknown = await errorOf(clientOf(t, { ...access, credentials: tls }, systemClock).request(GET))
   t.match(
@@ -177,8 +178,8 @@ t.test('says who did not answer, and what to check of certificates', async (t) =
   )
   const otherName = { ...access, server: new URL(`https://localhost:${port}`) }
   t.match((await errorOf(clientOf(t, otherName, systemClock).request(GET))).message, /; check the server and the cert/)
-  close()
-  const refused = await errorOf(clientOf(t, access, systemClock).request(GET))
+  const nobody = { ...access, server: new URL(`https://${await closedPort()}`) }
+  const refused = await errorOf(clientOf(t, nobody, systemClock).request(GET))
   t.match(refused.message, /ECONNREFUSED/)
 })
 

@@ -7,6 +7,7 @@ import { createLookups } from '../../src/proxy-agent/lookups.ts'
 import { createOpenSockets } from '../../src/proxy-agent/open-sockets.ts'
 import type { Packet } from '../../src/tunnel/packet.ts'
 import { eventually, within } from '../integration/deadline.ts'
+import { closedPort } from '../integration/target.ts'
 import { oneSession } from '../tunnel/one-session.ts'
 import { recordedMetrics } from './recorded-metrics.ts'
 
@@ -55,16 +56,6 @@ const noConnections = (server: Server): Promise<unknown> => {
   return eventually('no connection', count, (open) => open === 0)
 }
 
-/** A port on which nothing listens any more. */
-async function closedAddress(): Promise<string> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return `127.0.0.1:${port}`
-}
-
 t.test('connects, answers, and carries bytes both ways until both ends are done', async (t) => {
   const { session, carrier, dial, answer, accepted, metrics, sockets } = await setup(t, (socket) => socket.pipe(socket))
   dial(7)
@@ -100,7 +91,7 @@ t.test('answers before it passes on what the target says first', async (t) => {
 
 t.test('says in the words of Go why it could not connect', async (t) => {
   const { dial, answer, metrics, session } = await setup(t)
-  const address = await closedAddress()
+  const address = await closedPort()
   dial(7, address)
   t.match(await answer(), { connectId: 0, random: 7, error: `dial tcp ${address}: connect: connection refused` })
   t.strictSame(metrics.counted, [['dialFailed', 'unknown']])
@@ -162,7 +153,7 @@ t.test('a number may name another dial once the first is cancelled, and that one
 
 t.test('dials many at once, each for itself', async (t) => {
   const { carrier, dial, metrics } = await setup(t)
-  const closed = await closedAddress()
+  const closed = await closedPort()
   for (let random = 1; random <= 20; random++) dial(random, random % 2 === 0 ? closed : undefined)
   const answers = new Map<unknown, string>()
   await eventually(

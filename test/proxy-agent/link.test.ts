@@ -28,6 +28,7 @@ import { offered, writeExtensions } from '../../src/tunnel/extensions.ts'
 import { LONG_PATH_STREAM_WINDOW_BYTES, STREAM_WINDOW_BYTES } from '../../src/tunnel/http2-windows.ts'
 import type { Packet } from '../../src/tunnel/packet.ts'
 import { eventually, within } from '../integration/deadline.ts'
+import { closedPort } from '../integration/target.ts'
 import { speakGrpc } from '../integration/wire.ts'
 import { manualClock } from '../platform/manual-clock.ts'
 import { recordedLog } from '../platform/recorded-log.ts'
@@ -237,14 +238,10 @@ t.test('tells why a server does not take it, and counts as never connected', asy
 })
 
 t.test('tells why it cannot reach a server', async (t) => {
-  const closed = createServer().listen(0, '127.0.0.1')
-  await once(closed, 'listening')
-  const { port } = closed.address() as AddressInfo
-  closed.close()
-  await once(closed, 'close')
-  const { gone, told, clock } = open(t, port)
+  const address = await closedPort()
+  const { gone, told, clock } = open(t, Number(address.split(':')[1]))
   await gone()
-  t.strictSame(told, [['gone', `connect ECONNREFUSED 127.0.0.1:${port}`, false, true]])
+  t.strictSame(told, [['gone', `connect ECONNREFUSED ${address}`, false, true]])
   clock.advance(60_000)
   t.equal(clock.waiting(), 0)
   t.equal(told.length, 1)

@@ -1,6 +1,6 @@
 import { lookup } from 'node:dns/promises'
 import { once } from 'node:events'
-import { connect, createServer } from 'node:net'
+import { connect } from 'node:net'
 import t from 'tap'
 import {
   addressErrorText,
@@ -10,6 +10,7 @@ import {
   lookupTimeoutText,
   timeoutText,
 } from '../../../src/proxy-agent/core/go-errors.ts'
+import { closedPort } from '../../integration/target.ts'
 
 /** As libuv and Node make them. */
 const systemError = (code: string, syscall = 'connect'): Error =>
@@ -68,11 +69,7 @@ t.test('keeps foreign text to one printable line of bounded length', async (t) =
 })
 
 t.test("words Node's own errors as Go words the same failures", async (t) => {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as { port: number }
-  server.close()
-  await once(server, 'close')
+  const port = Number((await closedPort()).split(':')[1])
   const failureOf = async (options: object): Promise<unknown> => {
     const [error] = await once(connect({ port, ...options }).on('connect', t.fail), 'close').catch((error) => [error])
     return error
