@@ -1,5 +1,6 @@
 import t from 'tap'
 import { fieldsOf, MAX_TEXT_CHARS } from '../../src/audit/record.ts'
+import { processorMs } from '../platform/processor-time.ts'
 
 t.test('writes what is known, in the order of the record', async (t) => {
   const fields = fieldsOf({ event: 'end', id: 's/1', cluster: undefined, bytesToTarget: 0, durationMs: 1.5 })
@@ -39,8 +40,9 @@ t.test('takes passwords out of what clients wrote, and leaves names that only lo
 
 t.test('what a peer words costs no more than its length', async (t) => {
   for (const text of [`@${'a'.repeat(4_000)}`, `@${'a:'.repeat(2_000)}`, `@${'a:b"'.repeat(1_000)}`]) {
-    const startMs = performance.now()
-    for (let count = 0; count < 200; count++) fieldsOf({ event: 'dial', destination: text })
-    t.ok(performance.now() - startMs < 400, `${performance.now() - startMs} ms for 200`)
+    const tookMs = processorMs(() => {
+      for (let count = 0; count < 200; count++) fieldsOf({ event: 'dial', destination: text })
+    })
+    t.ok(tookMs < 400, `${tookMs} ms for 200`)
   }
 })

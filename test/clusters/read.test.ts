@@ -1,5 +1,6 @@
 import t from 'tap'
 import { createClustersReader, readClusters } from '../../src/clusters/read.ts'
+import { processorMs } from '../platform/processor-time.ts'
 
 const read = (...texts: string[]) =>
   readClusters(texts.map((text, index) => ({ path: `c${index === 0 ? '' : index}.yaml`, text })))
@@ -183,9 +184,10 @@ t.test('says no more than anybody would read', async (t) => {
 
 t.test('tells of mistakes without number as of a few, at once', async (t) => {
   const soon = (what: string, text: string, count: number): void => {
-    const startMs = performance.now()
-    const problems = problemsOf(text)
-    const tookMs = performance.now() - startMs
+    let problems: readonly string[] = []
+    const tookMs = processorMs(() => {
+      problems = problemsOf(text)
+    })
     t.equal(problems.length, 51, what)
     t.equal(problems.at(-1), `and ${count - 50} more`)
     t.ok(tookMs < 10_000, `${what}: ${tookMs} ms`)

@@ -8,6 +8,7 @@ import { issueLeaf } from '../../src/pki/leaf.ts'
 import { DAY_MS } from '../../src/pki/lifetime.ts'
 import { x509 } from '../../src/pki/x509.ts'
 import { openSslCa } from '../integration/openssl.ts'
+import { processorMs } from '../platform/processor-time.ts'
 
 const fingerprints = (chain: readonly X509Certificate[] | undefined) => chain?.map((one) => one.fingerprint256)
 const file = (path: string) => new X509Certificate(readFileSync(path))
@@ -70,9 +71,8 @@ t.test('takes of two certificates of one CA and key the one that is good for lon
 t.test('gives certificates up that have all issued each other, soon', async (t) => {
   const { leaf, crossed } = await crossSigned()
   const trusted = new X509Certificate((await createAuthority({ trustDomain: 'hub.example' })).certificatePem)
-  const before = performance.now()
-  t.equal(chainTo(leaf, [trusted], crossed), undefined)
-  t.ok(performance.now() - before < 2_000, 'a way through all orders of them is 100,000 signatures long')
+  const tookMs = processorMs(() => t.equal(chainTo(leaf, [trusted], crossed), undefined))
+  t.ok(tookMs < 2_000, 'a way through all orders of them is 100,000 signatures long')
   t.strictSame(fingerprints(chainTo(leaf, [crossed[7]!], crossed)), fingerprints([leaf, crossed[7]!]), 'one is enough')
 })
 

@@ -1,5 +1,6 @@
 import t from 'tap'
 import { readYaml } from '../../src/platform/yaml.ts'
+import { processorMs } from './processor-time.ts'
 import { createRandom } from './random.ts'
 
 const read = (text: string, limits = {}) => readYaml(text, { name: 'f.yaml', ...limits })
@@ -36,9 +37,11 @@ t.test('finds the lines of many keys of one map at once', async (t) => {
   const keys = Array.from({ length: 20_000 }, (_, index) => `k${index}`)
   const got = read(keys.map((key) => `${key}: 1\n`).join(''))
   t.ok(got.ok)
-  const startMs = performance.now()
-  const lines = got.ok ? keys.map((key) => got.documents[0]!.lineOf(`/${key}`)) : []
-  t.ok(performance.now() - startMs < 1_000, `${performance.now() - startMs} ms`)
+  let lines: number[] = []
+  const tookMs = processorMs(() => {
+    lines = got.ok ? keys.map((key) => got.documents[0]!.lineOf(`/${key}`)) : []
+  })
+  t.ok(tookMs < 1_000, `${tookMs} ms`)
   t.strictSame([lines.length, lines[0], lines.at(-1)], [20_000, 1, 20_000])
 })
 

@@ -1,6 +1,7 @@
 import t from 'tap'
 import { MAX_POLICY_BYTES, type Policy, policyOf, readPolicyText } from '../../src/policy/policy.ts'
 import { createGate, type GateDeps, PUSHES } from '../../src/proxy-agent/gate.ts'
+import { processorMs } from '../platform/processor-time.ts'
 
 function setup(own?: Policy, server: GateDeps['server'] = { address: undefined, port: undefined }) {
   let nowMs = 0
@@ -113,7 +114,11 @@ t.test('one frame of the longest that means nothing is read in a moment', async 
   const keys = Array.from({ length: 70_000 }, (_, index) => [`key-${index}`, 1])
   const rules = JSON.stringify(Object.fromEntries(keys))
   t.ok(rules.length > MAX_POLICY_BYTES * 0.8 && rules.length < MAX_POLICY_BYTES)
-  const startMs = performance.now()
-  t.match(setup().gate.push({ version, rules }), { accepted: false, reason: /^key-0: expected one of the keys rules/ })
-  t.ok(performance.now() - startMs < 2_000, 'it took minutes once')
+  const { gate } = setup()
+  let answer: ReturnType<typeof gate.push> | undefined
+  const tookMs = processorMs(() => {
+    answer = gate.push({ version, rules })
+  })
+  t.match(answer, { accepted: false, reason: /^key-0: expected one of the keys rules/ })
+  t.ok(tookMs < 2_000, 'it took minutes once')
 })

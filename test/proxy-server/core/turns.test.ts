@@ -1,6 +1,7 @@
 import t from 'tap'
 import { createTurns, type Turn } from '../../../src/proxy-server/core/turns.ts'
 import { manualClock } from '../../platform/manual-clock.ts'
+import { processorMs } from '../../platform/processor-time.ts'
 
 const KIB = 1024
 
@@ -332,10 +333,10 @@ t.test(
     const it = connection()
     it.open = false
     const calls = Array.from({ length: 20_000 }, () => it.join('x', 4, 1))
-    const startMs = performance.now()
-    for (const { turn } of calls) turn.want()
-    for (let round = 0; round < 3; round++) it.left(...calls)
-    const tookMs = performance.now() - startMs
+    const tookMs = processorMs(() => {
+      for (const { turn } of calls) turn.want()
+      for (let round = 0; round < 3; round++) it.left(...calls)
+    })
     t.equal(it.handed().length, 80_000)
     t.ok(tookMs < 3_000, `${Math.round(tookMs)} ms`)
   },
