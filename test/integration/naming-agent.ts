@@ -4,8 +4,8 @@ import type { Test } from 'tap'
 import { askFor, type Frontend } from './client.ts'
 import { type AgentPort, connectAgentPort, openStream } from './wire-agent.ts'
 
-/** Enough to see each of four agents: one of them would be missed once in ten million times. */
-const DIALS = 60
+/** Enough to see each of four agents: one of them would be missed once in ten thousand million times, and this is asked hundreds of times. */
+const DIALS = 84
 
 export type NamingAgent = {
   /** Says that it drains; the server has heard it when `agent drains` is in its log. */
