@@ -55,7 +55,7 @@ t.test('no client of the library notices that servers and agents are restarted',
   await stopInOrder(t, ours, 'the end of our agent')
   await holdsAll(await startOurs())
   await load.goesOn(20, 1)
-  await stopDrained(stock)
+  await stopDrained(stock, servers)
   await startStock()
   await load.goesOn(20, 1)
   await nobodyNoticed(t, load)

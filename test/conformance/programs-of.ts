@@ -54,9 +54,17 @@ export async function agentOf(
   return { ...running, healthPort, adminPort }
 }
 
-/** Of konnectivity: told to end, it says that it drains, and does not end by itself. */
-export async function stopDrained(agent: RunningAgent): Promise<void> {
+/**
+ * Of konnectivity: told to end, it says that it drains, and does not end by itself. Who asks it at once may meet it with nothing
+ * open while a server that has not heard of it still sends it dials.
+ *
+ * @param servers of ours that it is connected to
+ */
+export async function stopDrained(agent: RunningAgent, servers: readonly Server[]): Promise<void> {
+  const drains = 'agent drains'
+  const told = servers.map(({ log }) => log.filter(({ msg }) => msg === drains).length)
   agent.signal('SIGTERM')
+  await Promise.all(servers.map(({ logged }, index) => logged(drains, told[index]! + 1)))
   await eventually(
     'nothing is open through it',
     () => figure(agent, `${AGENT}open_endpoint_connections`),

@@ -38,7 +38,7 @@ t.test(
     for (const [index, agent] of agents.entries()) {
       await figureBecomes(agent, `${AGENT}open_server_connections`, SERVER_IDS.length)
       await figureBecomes(agents[1 - index]!, `${AGENT}open_server_connections`, SERVER_IDS.length)
-      await stopDrained(agent)
+      await stopDrained(agent, servers)
       agents[index] = await startAgent()
       await load.goesOn(20, 1)
     }
