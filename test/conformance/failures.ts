@@ -77,15 +77,15 @@ export async function survivesAgent(
 ): Promise<AgentKilled> {
   const { way } = pairing
   const stuck = await stuckTarget(t)
-  const pendingDial = ask(stuck.address)
+  const flowing = await openFlowing(t, ask)
+  const ended = endOf(flowing)
+  const pendingDial = ask(stuck.address) // last: the agent gives it up after 5 s
   pendingDial.catch(() => undefined) // told below
   await eventually(
     'the agent dials',
     () => dialsUnderWay(stuck.port).length,
     (count) => count > 0,
   )
-  const flowing = await openFlowing(t, ask)
-  const ended = endOf(flowing)
   await agent.kill('SIGKILL')
   const inTransfer = await ended.then(
     () => 'ok',
