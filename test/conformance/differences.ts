@@ -1,5 +1,5 @@
 /** Where a cell of the matrix is not `ok`, what it is then, and why. A cell that is neither fails. */
-import type { Pairing } from './pairing.ts'
+import { dialsAfterAnswering, keepsGreetings, type Pairing } from './pairing.ts'
 import { type Case, hasHalfClose } from './play.ts'
 
 export type Difference = {
@@ -10,8 +10,6 @@ export type Difference = {
 }
 
 const byConnect = ({ way }: Pairing): boolean => way.mode === 'http-connect'
-const dialsAfterAnswering = ({ server, way }: Pairing): boolean =>
-  way.mode === 'http-connect' && (server === 'v0.33.0' || server === 'v0.31.4')
 
 /** In the order of their numbers in the table. */
 export const DIFFERENCES: readonly Difference[] = [
@@ -29,13 +27,13 @@ export const DIFFERENCES: readonly Difference[] = [
   },
   {
     cases: ['target speaks first'],
-    when: (pairing) => pairing.server !== 'ours' && !dialsAfterAnswering(pairing),
+    when: (pairing) => pairing.server !== 'ours' && !keepsGreetings(pairing),
     seen: /^(ok|\d+ of \d+ lost)$/,
     why: "Konnectivity's server may send the first bytes of a target before the `200`, or as one with it, which kube-apiserver refuses; in gRPC mode it may send them so close behind its answer that its library does not know the connection yet and closes it. Ours keeps them apart from the answer.",
   },
   {
     cases: ['target speaks first'],
-    when: ({ server, way }) => server === 'ours' && !(way.mode === 'http-connect' && way.transport === 'tls'),
+    when: (pairing) => pairing.server === 'ours' && !keepsGreetings(pairing),
     seen: /^(ok|\d of \d+ lost|[1-4]\d of 100 lost)$/,
     why: 'A client on a Unix socket that is late reads as one what was written apart, and a late library in gRPC mode does not know its connection yet. Ours waits 10 ms or for the first byte of the client, which narrows this and cannot end it.',
   },

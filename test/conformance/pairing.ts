@@ -16,6 +16,15 @@ export type Way =
 
 export type Pairing = { readonly server: Maker; readonly agent: Maker; readonly way: Way }
 
+/** The server answers `200` before the agent has dialled. */
+export const dialsAfterAnswering = ({ server, way }: Pairing): boolean =>
+  way.mode === 'http-connect' && (server === 'v0.33.0' || server === 'v0.31.4')
+
+/** What a target says first always comes behind the answer and apart from it; elsewhere it may be lost. */
+export const keepsGreetings = (pairing: Pairing): boolean =>
+  dialsAfterAnswering(pairing) ||
+  (pairing.server === 'ours' && pairing.way.mode === 'http-connect' && pairing.way.transport === 'tls')
+
 export const isOurs = ({ server, agent }: Pairing): boolean => server === 'ours' && agent === 'ours'
 
 export function nameOf({ server, agent, way }: Pairing): string {
