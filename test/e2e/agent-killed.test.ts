@@ -1,6 +1,7 @@
 /** The agent dies without a word in the middle of a transfer, and comes back. */
 import { once } from 'node:events'
 import t from 'tap'
+import { within } from '../integration/deadline.ts'
 import { makerUnderTest, startCluster } from './cluster.ts'
 import { POD } from './objects.ts'
 import { askPod } from './pod-proxy.ts'
@@ -29,14 +30,14 @@ for (let round = 1; round <= ROUNDS; round++) {
     alive = undefined
     const transfer = kubectl.follow('exec', POD, '--', 'cat', '/dev/zero')
     transfer.stdin?.end()
-    const ended = once(transfer, 'exit', { signal: AbortSignal.timeout(NOTICED_WITHIN_MS) })
-    ended.catch(() => undefined) // told by the line that awaits it
-    await once(transfer.stdout!, 'data', { signal: AbortSignal.timeout(NOTICED_WITHIN_MS) })
+    const ended = once(transfer, 'exit')
+    await within(once(transfer.stdout!, 'data'), 'the exec sends something')
     transfer.stdout?.resume()
 
     agent.signal('SIGKILL')
+    const noticed = within(ended, 'the end of the exec', NOTICED_WITHIN_MS)
     t.equal(await agent.ended, 'SIGKILL')
-    await ended // its code says nothing: kube-apiserver hands a lost kubelet on to kubectl as an end, and kubectl exits with 0
+    await noticed // its code says nothing: kube-apiserver hands a lost kubelet on to kubectl as an end, and kubectl exits with 0
     t.pass('the exec, which would go on for ever, ended')
     const alone = await kubectl(['exec', POD, '--', 'true'])
     t.not(alone.code, 0, 'without an agent nothing reaches the cell')
