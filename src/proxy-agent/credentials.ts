@@ -4,7 +4,17 @@
  * both when it starts again.
  */
 import { createPrivateKey, generateKeyPairSync, type KeyObject, randomBytes, X509Certificate } from 'node:crypto'
-import { closeSync, existsSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs'
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  linkSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from 'node:fs'
 import { dirname } from 'node:path'
 import { TunnelError } from '../platform/errors.ts'
 
@@ -16,7 +26,15 @@ const next = (file: string): string => `${file}.next`
 export function mendCredentials({ cert, key }: CredentialFiles): void {
   const waiting = readKey(next(key))
   if (!waiting) return
-  if (readCertificate(cert)?.checkPrivateKey(waiting)) renameSync(next(key), key)
+  if (readCertificate(cert)?.checkPrivateKey(waiting)) takeWaiting(key)
+}
+
+function takeWaiting(key: string): void {
+  try {
+    renameSync(next(key), key)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error // else another agent with the same files has
+  }
 }
 
 /** The certificate, when it is of the key and not over. */
@@ -28,26 +46,63 @@ export function usableCertificate({ cert, key }: CredentialFiles, nowUnixMs: num
 }
 
 /**
- * A new key, kept beside its place until `storeCertificate`; one that waits there already is taken again.
+ * A new key, kept beside its place until `storeCertificate`; one that waits there already, perhaps for another agent which was given the same
+ * files, is taken again.
  *
  * @throws TunnelError `bad-option` when it cannot be written
  */
 export function prepareKey({ key }: CredentialFiles): KeyObject {
-  const waiting = readKey(next(key))
-  if (waiting?.asymmetricKeyDetails?.namedCurve === 'prime256v1') return waiting
+  const file = next(key)
+  const waiting = readKey(file)
+  if (isOurs(waiting)) return waiting
   const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
-  writeWhole(next(key), privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(), 0o600)
-  return privateKey
+  writeWhole(file, privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(), 0o600, placeFirst)
+  const first = readKey(file)
+  return isOurs(first) ? first : privateKey
 }
 
-/** Puts the certificate in its place, and then the key that waits. @throws TunnelError `bad-option` */
+/** Unless somebody has put a key there meanwhile: a link, other than a name, is never put over another file. */
+function placeFirst(fresh: string, file: string): void {
+  try {
+    linkSync(fresh, file)
+    rmSync(fresh)
+  } catch {
+    if (isOurs(readKey(file))) rmSync(fresh)
+    else renameSync(fresh, file) // what was there is no key, or this file system has no links
+  }
+}
+
+const isOurs = (key: KeyObject | undefined): key is KeyObject => key?.asymmetricKeyDetails?.namedCurve === 'prime256v1'
+
+/**
+ * Puts the certificate in its place, and then its key, unless another agent with the same files has done so already.
+ *
+ * @throws TunnelError `bad-option` when it cannot be written, or its key is not there any more
+ */
 export function storeCertificate({ cert, key }: CredentialFiles, pem: string): void {
+  const certificate = new X509Certificate(pem)
+  const isKeyOf = (file: string): boolean => {
+    const found = readKey(file)
+    return found !== undefined && certificate.checkPrivateKey(found)
+  }
+  const waits = isKeyOf(next(key))
+  if (!waits && !isKeyOf(key)) {
+    throw new TunnelError(
+      'bad-option',
+      `${key}: the key of the certificate is gone: is it the file of another agent too?`,
+    )
+  }
   writeWhole(cert, pem, 0o644)
-  renameSync(next(key), key)
+  if (waits) takeWaiting(key)
 }
 
 /** @throws TunnelError `bad-option` */
-export function writeWhole(file: string, text: string, mode: number): void {
+export function writeWhole(
+  file: string,
+  text: string,
+  mode: number,
+  place: (fresh: string, file: string) => void = renameSync,
+): void {
   const fresh = `${file}.${randomBytes(6).toString('hex')}.new`
   try {
     const descriptor = openSync(fresh, 'wx', mode)
@@ -57,7 +112,7 @@ export function writeWhole(file: string, text: string, mode: number): void {
     } finally {
       closeSync(descriptor)
     }
-    renameSync(fresh, file)
+    place(fresh, file)
     syncFolder(dirname(file)) // or, after a power failure, the key may be the new one and the certificate the old
   } catch (cause) {
     rmSync(fresh, { force: true })

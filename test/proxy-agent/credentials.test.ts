@@ -1,4 +1,5 @@
-/** Files of a certificate and its key, interrupted at every step. */
+/** Files of a certificate and its key, interrupted at every step, and in the hands of several. */
+import { fork } from 'node:child_process'
 import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { existsSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -7,6 +8,7 @@ import { createAuthority } from '../../src/pki/authority.ts'
 import { issueLeaf, issueLeafFor } from '../../src/pki/leaf.ts'
 import { createSigningRequest, readSigningRequest } from '../../src/pki/signing-request.ts'
 import { mendCredentials, prepareKey, storeCertificate, usableCertificate } from '../../src/proxy-agent/credentials.ts'
+import { event } from '../integration/deadline.ts'
 
 const DAY = 86_400_000
 const authority = await createAuthority({ trustDomain: 'hub.example' })
@@ -72,4 +74,44 @@ t.test('a certificate of another key is not usable, and a folder that cannot be 
   const missing = { cert: join(folder, 'no', 'agent.crt'), key: join(folder, 'no', 'agent.key') }
   t.throws(() => prepareKey(missing), { code: 'bad-option', message: /cannot be written to: ENOENT/ })
   t.notOk(existsSync(missing.key))
+})
+
+t.test('agents that were given the same files take one key, and end with what belongs together', async (t) => {
+  const { folder, files } = folderFiles(t)
+  const [first, second] = [prepareKey(files), prepareKey(files)]
+  t.ok(first.equals(second))
+  const certificates = [await certify(files), await certify(files)]
+  for (const pem of certificates) storeCertificate(files, pem)
+  t.equal(usableCertificate(files, Date.now())?.fingerprint256, new X509Certificate(certificates[1]!).fingerprint256)
+  t.strictSame(readdirSync(folder).toSorted(), ['agent.crt', 'agent.key'])
+
+  // One is so slow that the other has renewed twice meanwhile: its key is gone, and it spoils nothing.
+  const late = await certify(files)
+  storeCertificate(files, late)
+  const pem = await certify(files)
+  storeCertificate(files, pem)
+  prepareKey(files)
+  t.throws(() => storeCertificate(files, late), {
+    code: 'bad-option',
+    message: /is it the file of another agent too\?$/,
+  })
+  t.equal(usableCertificate(files, Date.now())?.fingerprint256, new X509Certificate(pem).fingerprint256)
+})
+
+t.test('of several processes that come at once each takes the same key', async (t) => {
+  const { folder, files } = folderFiles(t)
+  const program = `
+    import { prepareKey } from ${JSON.stringify(join(import.meta.dirname, '../../src/proxy-agent/credentials.ts'))}
+    process.once('message', () => process.send(prepareKey(${JSON.stringify(files)}).export({ type: 'pkcs8', format: 'pem' })))
+    process.send('ready')`
+  const file = join(folder, 'take.mjs')
+  writeFileSync(file, program)
+  const children = Array.from({ length: 4 }, () => fork(file))
+  t.teardown(() => children.map((child) => child.kill('SIGKILL')))
+  await Promise.all(children.map((child) => event(child, 'message')))
+  const keys = children.map((child) => event<string>(child, 'message'))
+  for (const child of children) child.send('go')
+  const [waiting] = await Promise.all([...keys])
+  for (const key of await Promise.all(keys)) t.equal(key, waiting)
+  t.equal(readFileSync(`${files.key}.next`, 'utf8'), waiting)
 })
