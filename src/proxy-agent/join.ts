@@ -56,16 +56,18 @@ export async function joinHub({ tokenFile, caFile, files, hubs }: JoinOptions, d
   const request = { kind: 'join', id, secret, request: createSigningRequest(key) } as const
   const alive = setInterval(() => undefined, BACKOFF.capMs) // nothing else keeps the program there between attempts
   using _alive = { [Symbol.dispose]: () => clearInterval(alive) }
+  let given: { readonly enrolled: Enrolled; readonly server: string } | undefined // asked for once, however long it takes to store it
   for (let failures = 1; !signal.aborted; failures++) {
     const hub = hubs[(failures - 1) % hubs.length]!
-    const server = `${hub.host}:${hub.port}`
+    const server = given?.server ?? `${hub.host}:${hub.port}`
     try {
       const ca = existsSync(caFile) ? { ca: readFileSync(caFile, 'utf8') } : {}
-      const enrolled = await enrol(hub, request, { material: ca, pinned: token.authority, clock, signal })
-      const certificate = take(enrolled, key)
+      const connection = { material: ca, pinned: token.authority, clock, signal }
+      const enrolled = given?.enrolled ?? (await enrol(hub, request, connection))
+      const { subject, validToDate } = take(enrolled, key)
+      given = { enrolled, server }
       if (enrolled.authority !== undefined && !existsSync(caFile)) writeWhole(caFile, enrolled.authority, 0o644)
       storeCertificate(files, enrolled.certificate)
-      const { subject, validToDate } = certificate
       log.info({ server, subject: subject?.replaceAll('\n', ', '), end: validToDate.toISOString() }, 'joined the hub')
       return
     } catch (error) {
@@ -76,7 +78,8 @@ export async function joinHub({ tokenFile, caFile, files, hubs }: JoinOptions, d
         throw new TunnelError('forbidden', `--join-token-file: ${server} gave no certificate: ${reason}`, {
           cause: error,
         })
-      log.warn({ server, reason }, 'could not join the hub, trying again')
+      const what = given ? 'could not store what the hub gave, trying again' : 'could not join the hub, trying again'
+      log.warn({ server, reason }, what)
       await Promise.race([elapsed(clock, backoffMs(failures, BACKOFF, random())), aborted(signal)])
     }
   }

@@ -3,11 +3,11 @@
  * good token, or comes twice, gets nothing.
  */
 import { X509Certificate } from 'node:crypto'
-import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, rmdirSync, statSync, writeFileSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { createServer } from 'node:tls'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { createAuthority } from '../../src/pki/authority.ts'
 import { ENROLMENT_ALPN, writeRequest } from '../../src/pki/enrolment-wire.ts'
 import { statedFamily } from '../../src/pki/family.ts'
@@ -21,7 +21,18 @@ import { echoOver, openTunnel } from './client.ts'
 import { within } from './deadline.ts'
 import { fetchFrom, figure, figureBecomes } from './figures.ts'
 import { startFrontDoor } from './front-door.ts'
-import { connectRaw, converse, enrolments, joinWith, newRequest, spoken, startHub, tokenOf } from './joining.ts'
+import {
+  connectRaw,
+  converse,
+  enrolments,
+  type Hub,
+  type Joining,
+  joinWith,
+  newRequest,
+  spoken,
+  startHub,
+  tokenOf,
+} from './joining.ts'
 import { launch } from './program.ts'
 import { echo, listenTarget } from './target.ts'
 import { AGENTS_NAME } from './through-front-door.ts'
@@ -31,6 +42,28 @@ import { startServer } from './tunnel.ts'
 t.jobs = 3
 const together = { buffered: true }
 const target = await listenTarget(t, echo)
+
+/**
+ * A hub of the same key in front of it.
+ *
+ * @param pass asked about each certificate that the hub gives; one that does not pass is lost, with its connection
+ */
+async function startRelay(t: Test, hub: Hub, pass: () => boolean): Promise<number> {
+  const { cert, key } = hub.pki.server
+  const relay = createServer({ cert, key, ALPNProtocols: [ENROLMENT_ALPN] }, async (socket) => {
+    socket.on('error', () => undefined)
+    const behind = await connectRaw(hub)
+    socket.pipe(behind)
+    socket.once('close', () => behind.destroy())
+    behind.on('data', (chunk: Buffer) => {
+      if (String(chunk).includes('"certificate"') && !pass()) socket.destroy()
+      else socket.write(chunk)
+    })
+  })
+  t.teardown(() => relay.close())
+  await new Promise<void>((resolve) => relay.listen(0, '127.0.0.1', resolve))
+  return (relay.address() as AddressInfo).port
+}
 
 t.test('an agent joins by a token, keeps what it got, and needs no token again', together, async (t) => {
   const auditLog = join(temporaryFolder(t), 'audit.log')
@@ -128,21 +161,8 @@ t.test('an answer that was lost is given again, to the same key only', together,
   const token = await tokenOf(hub)
   const { id, secret } = readJoinToken(token)
   let answers = 0
-  // It has the hub's own key, and loses what the hub says first to who joins.
-  const { cert, key } = hub.pki.server
-  const relay = createServer({ cert, key, ALPNProtocols: [ENROLMENT_ALPN] }, async (socket) => {
-    socket.on('error', () => undefined)
-    const behind = await connectRaw(hub)
-    socket.pipe(behind)
-    socket.once('close', () => behind.destroy())
-    behind.on('data', (chunk: Buffer) => {
-      if (String(chunk).includes('"certificate"') && ++answers === 1) socket.destroy()
-      else socket.write(chunk)
-    })
-  })
-  t.teardown(() => relay.close())
-  await new Promise<void>((resolve) => relay.listen(0, '127.0.0.1', resolve))
-  const agent = joinWith(t, (relay.address() as AddressInfo).port, token)
+  const port = await startRelay(t, hub, () => ++answers > 1)
+  const agent = joinWith(t, port, token)
   t.match(await agent.logged('could not join the hub, trying again'), {
     reason: /ended before its time|hung up/,
   })
@@ -156,6 +176,22 @@ t.test('an answer that was lost is given again, to the same key only', together,
   t.equal(number(statedFamily(stored)), number(first?.serial))
   t.match(await converse(hub, writeRequest({ kind: 'join', id, secret, request: newRequest() })), { why: 'used-token' })
   t.match(listTokens(hub.tokens, Date.now()), [{ state: 'used' }])
+})
+
+t.test('what cannot be stored yet is not asked for again', together, async (t) => {
+  const hub = await startHub(t)
+  let agent: Joining | undefined
+  const port = await startRelay(t, hub, () => {
+    mkdirSync(agent!.files.cert) // in the place of the certificate, after the agent has seen that it can be written
+    return true
+  })
+  agent = joinWith(t, port, await tokenOf(hub))
+  const { cert } = agent.files
+  t.match(await agent.logged('could not store what the hub gave, trying again'), { reason: /cannot be written to/ })
+  rmdirSync(cert)
+  await agent.logged('joined the hub')
+  t.ok(new X509Certificate(readFileSync(cert)))
+  t.equal(await figure(hub, enrolments('join', 'issued')), 1)
 })
 
 t.test('nobody joins, or renews in, a cluster that the hub does not list', together, async (t) => {
