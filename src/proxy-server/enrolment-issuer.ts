@@ -54,7 +54,7 @@ export function openIssuer(options: IssuerOptions, { clock, log, material }: Iss
     intervalMs: LOOK_MS,
     changed(changed) {
       try {
-        authority = authorityOf(changed, options, material())
+        use(changed)
         log.info({}, 'the CA of enrolment changed, new certificates are of it')
       } catch (error) {
         log.error(
@@ -68,8 +68,13 @@ export function openIssuer(options: IssuerOptions, { clock, log, material }: Iss
     mended: () => log.info({}, 'the CA of enrolment is good again'),
   })
   let authority: Authority
+  let inUse: TlsMaterial
+  function use(files: TlsMaterial): void {
+    authority = authorityOf(files, options, material())
+    inUse = files
+  }
   try {
-    authority = authorityOf(watch.current(), options, material())
+    use(watch.current())
   } catch (error) {
     watch[Symbol.dispose]()
     throw error
@@ -89,7 +94,11 @@ export function openIssuer(options: IssuerOptions, { clock, log, material }: Iss
     async issue(identity, key, more = {}) {
       const { ca } = material()
       if (ca !== trusted) {
-        authority = authorityOf(watch.current(), options, material())
+        try {
+          use(watch.current()) // which may have waited for this bundle
+        } catch {
+          use(inUse)
+        }
         trusted = ca
       }
       const { enrolmentLifetimeMs: lifetimeMs } = options

@@ -89,6 +89,17 @@ t.test('a new CA issues when the agent port trusts it, whichever is changed firs
   t.ok(readAuthorities(issuer.hello())?.startsWith(one!.certificatePem.trim()))
 })
 
+t.test('a CA that cannot be used stops nothing when the bundle of the agent port changes', async (t) => {
+  const { issuer, isOf, trust, write, look } = setup(t, bundle(one))
+  write(two!)
+  look()
+  trust(bundle(one, other))
+  t.ok(await isOf(one), 'the one before is still trusted')
+  t.ok(readAuthorities(issuer.hello())?.startsWith(one!.certificatePem.trim()))
+  trust(bundle(other))
+  await t.rejects(isOf(one), { code: 'bad-option', message: /is not in --cluster-ca-cert/ })
+})
+
 t.test('what cannot issue is refused at the start', async (t) => {
   t.throws(() => setup(t, bundle(two)), { code: 'bad-option', message: /is not in --cluster-ca-cert/ })
   t.throws(() => setup(t, bundle(one), { trustDomain: 'else.example' }), {
