@@ -11,6 +11,10 @@ type Damage = { readonly fromTarget?: (chunk: Buffer) => Buffer; readonly fromCl
 
 const window = { warmUpMs: 20, windowMs: 100 }
 const exchange = { ...window, atOnce: 2, deadlineMs: 1_000 }
+/** Something has to come within it, also where a machine leaves one of three processes alone for a while. */
+const longWindow = { warmUpMs: 20, windowMs: 2_000 }
+/** For what is answered, if late. */
+const DEADLINE_MS = 20_000
 
 /** A CONNECT proxy on a Unix socket, and the load. */
 async function setup(
@@ -63,11 +67,12 @@ t.test('measures an honest proxy', async (t) => {
   const { light, heavy, frontend } = await setup(t)
   const { source, sink, echo } = heavy.services
   const { generator } = heavy
-  const bulk = { frontend, connections: 2, ...window }
+  const bulk = { frontend, connections: 2, ...longWindow }
+  const exchanges = { ...longWindow, atOnce: 2, deadlineMs: DEADLINE_MS, frontend, target: echo }
   t.ok((await generator.call('download', { ...bulk, target: source })).bytes > 0)
   t.ok((await generator.call('upload', { ...bulk, target: sink })).bytes > 0)
-  t.ok((await generator.call('roundTrips', { ...exchange, frontend, target: echo })).perSecond > 0)
-  t.ok((await light.generator.call('dials', { ...exchange, frontend, target: echo })).perSecond > 0)
+  t.ok((await generator.call('roundTrips', exchanges)).perSecond > 0)
+  t.ok((await light.generator.call('dials', exchanges)).perSecond > 0)
 })
 
 t.test('refuses a download that lacks bytes', async (t) => {
@@ -99,16 +104,30 @@ t.test('reports a proxy that goes silent as no answer', async (t) => {
 
 t.test('holds tunnels until they are released', async (t) => {
   const { light, frontend } = await setup(t)
-  const job = { frontend, target: light.services.echo, count: 5, atOnce: 2, deadlineMs: 1_000, kind: 'idle' } as const
+  const job = {
+    frontend,
+    target: light.services.echo,
+    count: 5,
+    atOnce: 2,
+    deadlineMs: DEADLINE_MS,
+    kind: 'idle',
+  } as const
   t.strictSame(await light.generator.call('hold', job), { opened: 5 })
-  t.equal(await light.target.call('connections', { most: 5, deadlineMs: 1_000 }), 5)
+  t.equal(await light.target.call('connections', { most: 5, deadlineMs: DEADLINE_MS }), 5)
   await light.generator.call('release', undefined)
-  t.equal(await light.target.call('connections', { most: 0, deadlineMs: 5_000 }), 0)
+  t.equal(await light.target.call('connections', { most: 0, deadlineMs: DEADLINE_MS }), 0)
 })
 
 t.test('tells, when tunnels are released, that one broke meanwhile', async (t) => {
   const { light, frontend, breakTunnels } = await setup(t)
-  const job = { frontend, target: light.services.echo, count: 2, atOnce: 2, deadlineMs: 1_000, kind: 'idle' } as const
+  const job = {
+    frontend,
+    target: light.services.echo,
+    count: 2,
+    atOnce: 2,
+    deadlineMs: DEADLINE_MS,
+    kind: 'idle',
+  } as const
   await light.generator.call('hold', job)
   breakTunnels()
   await t.rejects(light.generator.call('release', undefined), { message: /a held tunnel broke/ })
@@ -119,7 +138,7 @@ t.test('counts what a proxy loses of transfers that are written and closed at on
   const transfer = async (damage: Damage) => {
     const { light, frontend } = await setup(t, damage)
     await light.generator.call('writeThenClose', { frontend, target: light.services.ledger, sizes, atOnce: 2 })
-    await light.target.call('connections', { most: 0, deadlineMs: 5_000 })
+    await light.target.call('connections', { most: 0, deadlineMs: DEADLINE_MS })
     return light.target.call('entries', undefined)
   }
   t.strictSame(await transfer({}), { 0: 1_000, 1: 100_000 })
