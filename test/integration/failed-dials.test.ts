@@ -16,7 +16,11 @@ const DIAL_TIMEOUT = '2s'
 const pki = await makePki(t)
 const target = await listenTarget(t, echo)
 
-for (const { server, agent } of await startTunnels(t, { pki }, { flags: [`--endpoint-dial-timeout=${DIAL_TIMEOUT}`] })) {
+for (const { server, agent } of await startTunnels(
+  t,
+  { pki },
+  { flags: [`--endpoint-dial-timeout=${DIAL_TIMEOUT}`] },
+)) {
   const { transport } = server
   const failures = `${SERVER}dial_failure_count{reason="error_response"}`
   const stillEchoes = async (t: Test): Promise<void> => {
