@@ -10,17 +10,13 @@ import { startServer, startTunnel, startTunnels, TRANSPORTS, type Tunnel } from 
 const CANCELLED = '{segment="to_agent",packet_type="DIAL_CLS"}'
 const none = (found: readonly string[]): boolean => found.length === 0
 
-/** Of an agent that gives up: longer than a busy machine keeps it from a target that answers. */
-const DIAL_TIMEOUT = '2s'
+/** An agent that gives up, but after longer than a busy machine keeps it from a target that answers. */
+const impatient = { flags: ['--endpoint-dial-timeout=2s'] }
 
 const pki = await makePki(t)
 const target = await listenTarget(t, echo)
 
-for (const { server, agent } of await startTunnels(
-  t,
-  { pki },
-  { flags: [`--endpoint-dial-timeout=${DIAL_TIMEOUT}`] },
-)) {
+for (const { server, agent } of await startTunnels(t, { pki }, impatient)) {
   const { transport } = server
   const failures = `${SERVER}dial_failure_count{reason="error_response"}`
   const stillEchoes = async (t: Test): Promise<void> => {
