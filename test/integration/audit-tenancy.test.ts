@@ -96,5 +96,6 @@ t.test('one cluster is lost, and the others and the readiness of the hub stay', 
   t.match(metrics, /culvert_server_cluster_agents\{cluster="eu-1"\} 1\n/)
   t.match(metrics, /culvert_server_clusters\{state="lost"\} 2\n/)
   await one.leave()
+  await auditHas(path, { event: 'agent-end' }, 2) // the last lines, and they are whole
   t.strictSame(chainProblems(path), [])
 })

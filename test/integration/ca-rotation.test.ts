@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { createAuthority } from '../../src/pki/authority.ts'
 import { writePair } from '../../src/pki/store.ts'
-import { makePki, type Pki } from './certificates.ts'
+import { type Leaf, makePki, type Pki } from './certificates.ts'
 import { ask, connectHead, echoOver, openTunnel } from './client.ts'
 import { eventually } from './deadline.ts'
 import { figure } from './figures.ts'
@@ -39,11 +39,11 @@ t.test('a CA is exchanged under load, and no CONNECT fails', { timeout: 0 }, asy
       `--enrolment-lifetime=${LIFETIME_MS}ms`,
     ],
   })
-  const leaves = await Promise.all(
-    ['a1', 'a2'].map((name) => made.issue(name, { ...identity(name), lifetimeMs: LIFETIME_MS })),
-  )
+  const leaves: Leaf[] = []
   const agents: Agent[] = []
-  for (const agent of leaves) {
+  for (const name of ['a1', 'a2']) {
+    const agent = await made.issue(name, { ...identity(name), lifetimeMs: LIFETIME_MS }) // good for as long from here
+    leaves.push(agent)
     const flags = [`--join-token-file=${join(made.folder, 'none')}`]
     agents.push(await startAgent(t, { ...server, pki: { ...pki, agent } }, { flags }))
   }

@@ -227,9 +227,10 @@ for (const { server, agent } of tunnels) {
         ids.push(await call.dial(address, random))
         sockets.push(await accepted)
       }
-      end(call, ids[0]!)
       const told = what === 'is closed' ? sockets.slice(0, 1) : sockets
-      for (const socket of told) t.equal(await endAt(socket), heard, `a call that ${what}`)
+      const ends = told.map(endAt)
+      end(call, ids[0]!)
+      for (const ended of ends) t.equal(await ended, heard, `a call that ${what}`)
       call.stream.end()
       for (const socket of sockets) socket.destroy()
       await emptied(server, agent)
@@ -248,7 +249,7 @@ function halfMessage(call: WireCall): void {
   call.stream.end()
 }
 
-/** How a connection ends that its target reads. */
+/** How a connection ends that its target reads. Asked for before it may happen. */
 function endAt(socket: Socket): Promise<string> {
   const ended = new Promise<string>((resolve) => {
     socket.once('end', () => resolve('end'))
