@@ -1,22 +1,22 @@
 /** Peers that are there for TCP and silent: noticed by missing heartbeats, on both ends, and left. */
-import { once } from 'node:events'
-import { connect, type Socket } from 'node:net'
-import t, { type Test } from 'tap'
+import { connect } from 'node:net'
+import t from 'tap'
 import { makePki } from './certificates.ts'
-import { askFor, connectFrontend, connectHead, echoOver, endOf, openTunnel } from './client.ts'
+import { askFor, connectFrontend, connectHead, echoOver, endOf, openTunnel, readAll } from './client.ts'
 import { eventually, within } from './deadline.ts'
 import { AGENT, fetchFrom, figure, figureBecomes, SERVER } from './figures.ts'
-import { dialsUnderWay, echo, listenTarget, stuckTarget } from './target.ts'
-import { launchAgent, type Server, startAgent, startServer, startTunnel } from './tunnel.ts'
+import { closedPort, dialsUnderWay, echo, listenTarget, stuckTarget } from './target.ts'
+import { launchAgent, startAgent, startServer, startTunnel } from './tunnel.ts'
 
 const pki = await makePki(t)
 const target = await listenTarget(t, echo)
-/** Silence of a second is noticed by the next look at the clock, half a second later at most. */
-const serverFlags = ['--heartbeat-timeout=1s']
-const agentFlags = ['--heartbeat-interval=200ms', '--heartbeat-timeout=1s']
-const NOTICED_MS = 5_000
-/** An agent that runs has answered by then. */
-const LOOKS_WITHOUT_ANSWER = 20
+/**
+ * Silence of so long is noticed by the next look at the clock, half a second later at most. A busy machine may stop a program for a
+ * second or two that is none of those which are to be left.
+ */
+const serverFlags = ['--heartbeat-timeout=3s']
+const agentFlags = ['--heartbeat-interval=200ms', '--heartbeat-timeout=3s']
+const NOTICED_MS = 7_000
 
 t.test('a server drops an agent that is stopped, and breaks what is open through it', async (t) => {
   const { server, agent } = await startTunnel(t, { pki, flags: serverFlags }, { flags: agentFlags })
@@ -50,35 +50,19 @@ t.test('the pending dials of an agent that is stopped get 502 when there is no o
 })
 
 t.test('the pending dials of an agent that is stopped are tried on another one', async (t) => {
-  const { server, agent } = await startTunnel(t, { pki, flags: serverFlags }, { flags: agentFlags })
+  const flags = [...serverFlags, '--proxy-strategies=destHost,default'] // who names the target is asked first, not who is drawn
+  const named = [...agentFlags, '--agent-identifiers=ipv4=127.0.0.1']
+  const { server, agent } = await startTunnel(t, { pki, flags }, { flags: named })
   await startAgent(t, server, { flags: agentFlags })
   agent.signal('SIGSTOP')
-  const { socket, received } = await dialThatWaits(t, server)
+  const socket = await connectFrontend(server)
+  t.teardown(() => socket.destroy())
+  const received = readAll(socket)
+  socket.write(connectHead(target.address))
   socket.end('over the other')
-  await within(once(socket, 'close'), 'the end of the tunnel')
-  t.match(Buffer.concat(received).toString(), /^HTTP\/1\.1 200 [\s\S]*over the other$/)
+  t.match((await received).toString(), /^HTTP\/1\.1 200 [\s\S]*over the other$/)
+  t.ok((await figure(server, `${SERVER}dial_duration_seconds_sum`)) > 1, 'the first was asked, and left')
 })
-
-type Waiting = { readonly socket: Socket; readonly received: readonly Buffer[] }
-
-/** Which of two agents gets a dial is chance: the first dial that the stopped one got, and that goes without an answer. */
-async function dialThatWaits(t: Test, server: Server): Promise<Waiting> {
-  for (;;) {
-    const socket = await connectFrontend(server)
-    t.teardown(() => socket.destroy())
-    const received: Buffer[] = []
-    socket.on('data', (bytes: Buffer) => received.push(bytes))
-    socket.write(connectHead(target.address))
-    let pending = 0
-    await eventually(
-      'an answer, or none for a while',
-      async () => (await figure(server, `${SERVER}pending_backend_dials`)) === 1 && ++pending,
-      () => received.length > 0 || pending >= LOOKS_WITHOUT_ANSWER,
-    )
-    if (received.length === 0) return { socket, received }
-    socket.destroy()
-  }
-}
 
 t.test('an agent leaves a server that is stopped, and ends what is open and under way through it', async (t) => {
   const { server, agent } = await startTunnel(t, { pki, flags: serverFlags }, { flags: agentFlags })
@@ -123,7 +107,7 @@ t.test('a tunnel that is busy or idle for longer than the heartbeat timeout stay
   await eventually(
     'heartbeats for more than the timeout',
     () => figure(agent, `${AGENT}stream_packets_total${beats}`),
-    (count) => count >= 6,
+    (count) => count >= 12, // a few at once, then one at each look
   )
   await echoOver(socket, 'still there')
   socket.destroy()
@@ -143,6 +127,7 @@ t.test('an agent connects again when its server was restarted', async (t) => {
   })
   const agent = await launchAgent(t, { pki, agentPort: front.port })
   await agent.logged('connected')
+  agentPort = Number((await closedPort()).split(':')[1]) // that of the first may be given to somebody else once it is free
   first.signal('SIGKILL')
   await agent.logged('could not connect')
   t.equal((await fetchFrom(agent.healthPort, '/readyz')).status, 503)
