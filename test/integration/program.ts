@@ -26,7 +26,7 @@ export type Program = {
   readonly log: readonly Logged[]
   readonly lines: readonly string[]
   /** The record with this message that comes as the `count`-th since the start. */
-  readonly logged: (message: string, count?: number) => Promise<Logged>
+  readonly logged: (message: string, count?: number, deadlineMs?: number) => Promise<Logged>
   readonly ended: Promise<Ended>
   readonly signal: (name: NodeJS.Signals) => void
 }
@@ -78,7 +78,7 @@ export function launch(t: Test, { name, flags, env = {}, nodeFlags = [], isAlone
     return [...lines, ...log.map((record) => JSON.stringify(record))].slice(-SHOWN_LINES).join('\n')
   }
 
-  function logged(message: string, count = 1): Promise<Logged> {
+  function logged(message: string, count = 1, deadlineMs = DEADLINE_MS): Promise<Logged> {
     const { promise, resolve, reject } = Promise.withResolvers<Logged>()
     const look = (): void => {
       const record = log.filter(({ msg }) => msg === message)[count - 1]
@@ -92,7 +92,7 @@ export function launch(t: Test, { name, flags, env = {}, nodeFlags = [], isAlone
     }
     waiting.add(look)
     look()
-    const wait = within(promise, `${name} logs "${message}"${count > 1 ? `, time ${count}` : ''}`, DEADLINE_MS)
+    const wait = within(promise, `${name} logs "${message}"${count > 1 ? `, time ${count}` : ''}`, deadlineMs)
     return wait
       .catch((cause: Error) => {
         throw new Error(`${cause.message}\n${tail()}`, { cause })
