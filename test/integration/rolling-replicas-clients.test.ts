@@ -6,7 +6,7 @@ import { startFrontDoor } from './front-door.ts'
 import { flagsOf, hasAll, makeClusters, startAgents, startClusterLoad, THREE } from './many-clusters.ts'
 import { HUB, makeHubPki, startReplica } from './replicas.ts'
 import { RESTART_MS, stopInOrder } from './rolling.ts'
-import { echo, listenTarget } from './target.ts'
+import { echo, listenTarget, ownPort } from './target.ts'
 import type { Server } from './tunnel.ts'
 
 const pki = await makeHubPki(t)
@@ -19,18 +19,19 @@ t.test(
   async (t) => {
     const clusters = await makeClusters(t, pki, 10)
     const flags = flagsOf(t, clusters)
-    const start = (number: number, ...ports: string[]): Promise<Server> => {
+    const readiness = { port: await ownPort() }
+    const ports = await Promise.all(THREE.map(async () => ({ server: await ownPort(), agent: await ownPort() })))
+    const start = (number: number): Promise<Server> => {
       const address = addressOf(number)
       const bind = ['server', 'agent', 'health'].map((name) => `--${name}-bind-address=${address}`)
-      return startReplica(t, pki, THREE[number]!, [...flags, ...bind, ...ports])
+      const own = Object.entries({ ...ports[number], health: readiness.port })
+      const at = ['--server-listen-any=false', ...own.map(([name, port]) => `--${name}-port=${port}`)]
+      return startReplica(t, pki, THREE[number]!, [...flags, ...bind, ...at])
     }
-    const first = await start(0)
-    const sameHealth = `--health-port=${first.healthPort}`
-    const servers = [first, await start(1, sameHealth), await start(2, sameHealth)]
+    const servers = [await start(0), await start(1), await start(2)]
     const at = (name: 'agentPort' | 'frontendPort'): string[] =>
       servers.map((server, number) => `${addressOf(number)}:${server[name]}`)
     const alpn = ['h2', 'culvert-lane/1']
-    const readiness = { port: first.healthPort }
     const door = await startFrontDoor(t, {
       routes: [
         ...THREE.map(({ id, serverName }, number) => ({
@@ -57,9 +58,7 @@ t.test(
       await areUp(2)
       await stopped
       t.match(await server.logged('closed the frontend'), { why: 'quiet', open: 0 })
-      const same = (['agent', 'health'] as const).map((name) => `--${name}-port=${server[`${name}Port`]}`)
-      const frontend = ['--server-listen-any=false', `--server-port=${server.frontendPort}`]
-      servers[number] = await start(number, ...same, ...frontend)
+      servers[number] = await start(number)
       await load.goesOn(50)
     }
     await areUp(3)

@@ -4,6 +4,7 @@ import type { Pki } from './certificates.ts'
 import { eventually, within } from './deadline.ts'
 import { fetchFrom } from './figures.ts'
 import type { SteadyLoad } from './steady-load.ts'
+import { ownPort } from './target.ts'
 import { type Agent, type Server, startServer } from './tunnel.ts'
 
 /** Longer than the longest drain, on a machine that does other things. */
@@ -14,7 +15,17 @@ export type Mode = 'http-connect' | 'grpc'
 
 /** Servers of ours that know how many they are, by the place of their names in SERVER_IDS. */
 export const startServers = (t: Test, pki: Pki, mode: Mode = 'http-connect'): Promise<Server[]> =>
-  Promise.all(SERVER_IDS.map((id) => startOne(t, pki, id, mode)))
+  Promise.all(SERVER_IDS.map(async (id) => startOne(t, pki, id, mode, ...portFlags(await ownPorts()))))
+
+/** Of one server, which are its own also while it is down. */
+const PORTS = ['agent', 'health', 'admin', 'frontend'] as const
+type Ports = Readonly<Record<`${(typeof PORTS)[number]}Port`, number>>
+const ownPorts = async (): Promise<Ports> =>
+  Object.fromEntries(await Promise.all(PORTS.map(async (name) => [`${name}Port`, await ownPort()])))
+const portFlags = (ports: Ports): string[] => [
+  '--server-listen-any=false',
+  ...PORTS.map((name) => `--${name === 'frontend' ? 'server' : name}-port=${ports[`${name}Port`]}`),
+]
 
 const startOne = (t: Test, pki: Pki, id: string, mode: Mode, ...flags: readonly string[]): Promise<Server> =>
   startServer(t, {
@@ -31,9 +42,7 @@ export async function restartServers(
 ): Promise<void> {
   for (const [index, server] of servers.entries()) {
     await stopInOrder(t, server, 'the end of a server')
-    const ports = (['agent', 'health', 'admin'] as const).map((name) => `--${name}-port=${server[`${name}Port`]}`)
-    const frontend = ['--server-listen-any=false', `--server-port=${server.frontendPort}`]
-    const next = await startOne(t, server.pki, SERVER_IDS[index]!, mode, ...ports, ...frontend)
+    const next = await startOne(t, server.pki, SERVER_IDS[index]!, mode, ...portFlags(server))
     servers[index] = next
     await isReady(next)
     await load.goesOn(20, 1)

@@ -6,7 +6,7 @@ import { makePki } from './certificates.ts'
 import { echoOver, openTunnel } from './client.ts'
 import { event, eventually } from './deadline.ts'
 import { AGENT, fetchFrom, figure, figureBecomes } from './figures.ts'
-import { closedPort, echo, idle, listenTarget } from './target.ts'
+import { closedPort, echo, idle, listenTarget, ownPort } from './target.ts'
 import { type Agent, launchAgent, type Server, startServer } from './tunnel.ts'
 
 const pki = await makePki(t)
@@ -75,18 +75,23 @@ t.test('hosts that are dead, silent or somebody else do not keep an agent from t
   t.equal(await figure(agent, `${AGENT}open_server_connections`), 2)
   t.equal((await fetchFrom(agent.healthPort, '/readyz')).status, 200)
 
-  const failures = new Set(agent.log.filter(({ msg }) => msg === 'could not connect').map(({ server }) => server))
+  const failures = await eventually(
+    'each that answers, and not as it should, has been told', // nobody waits for it
+    () => new Set(agent.log.filter(({ msg }) => msg === 'could not connect').map(({ server }) => server)),
+    ({ size }) => size >= 3,
+  )
   t.strictSame(failures, new Set([dead, stranger.agentPort, noTls.port].map((port) => `127.0.0.1:${port}`)))
 })
 
 t.test('an agent comes back to the host whose server was restarted, and keeps the others', async (t) => {
-  const [a, b] = [await serverNamed(t, 'a'), await serverNamed(t, 'b')]
+  const port = `--agent-port=${await ownPort()}`
+  const [a, b] = [await serverNamed(t, 'a'), await serverNamed(t, 'b', port)]
   const agent = await launchAgent(t, a, { flags: hostFlags([a.agentPort, b.agentPort]) })
   await holds(agent, ['a', 'b'])
   b.signal('SIGKILL')
   await agent.logged('disconnected')
   await serves(a)
-  const again = await serverNamed(t, 'again', `--agent-port=${b.agentPort}`)
+  const again = await serverNamed(t, 'again', port)
   await holds(agent, ['again'], SOON_MS)
   await Promise.all([serves(a), serves(again)])
   t.equal(agent.log.filter(({ msg }) => msg === 'disconnected').length, 1)

@@ -47,7 +47,16 @@ export const idle = (_socket: Socket): void => {}
  * A port that nobody listens on, nor will while this process lives: it is one end of a connection. A port that was only closed may be
  * given to another test at once.
  */
-export async function closedPort(): Promise<string> {
+export const closedPort = async (): Promise<string> => `127.0.0.1:${(await heldConnection()).localPort}`
+
+/**
+ * A port for a program that comes back to it: who asks for any free one is not given it while this process lives, and who asks for it by
+ * number is. It is the other end of a connection, that of the accepted one.
+ */
+export const ownPort = async (): Promise<number> => (await heldConnection()).remotePort ?? 0
+
+/** That is open for as long as this process lives, with nobody listening where it leads to. */
+async function heldConnection(): Promise<Socket> {
   const server: Server = createServer()
   server.listen(0, '127.0.0.1')
   await event(server, 'listening')
@@ -56,7 +65,7 @@ export async function closedPort(): Promise<string> {
   await event(holder, 'connect')
   for (const end of [holder, await taken]) end.unref().on('error', () => undefined)
   server.close()
-  return `127.0.0.1:${holder.localPort}`
+  return holder
 }
 
 export type Stuck = {
