@@ -71,6 +71,7 @@ t.test('a lane that was under way with the certificate before counts as made wit
   const agent = await openWireAgent(t, server, { leaf: short, headers })
   await agent.answer()
   const brief = await connected(t, await pki.issue('brief-lane', { ...a1, lifetimeMs: 6_000 }))
+  const ended = event(brief.http, 'close')
   agent.send({ type: 'LANES_WANTED', count: 2 })
   const tokens = [await agent.next('LANE_OFFER'), await agent.next('LANE_OFFER')].map(({ token }) => token)
   const ca = pki.authority.certificatePem
@@ -86,7 +87,7 @@ t.test('a lane that was under way with the certificate before counts as made wit
   t.match(await show(agent, proved(agent, await pki.issue('long-lane', a1))), { status: 200 })
   lanes[1]!.write(writeHello(tokens[1]!))
   await event(lanes[1]!, 'data')
-  await event(brief.http, 'close')
+  await ended
   t.strictSame(
     lanes.map(({ destroyed }) => destroyed),
     [false, false],

@@ -40,8 +40,8 @@ const alarms = async (server: Server): Promise<number[]> => [
 
 t.test('new certificates are used by new handshakes, and what is open goes on', together, async (t) => {
   const pki = await makePki(t)
-  const beats = ['--heartbeat-interval=500ms', '--heartbeat-timeout=2s']
-  const { server, agent } = await startTunnel(t, { pki, flags: ['--heartbeat-timeout=2s'] }, { flags: beats })
+  const beats = ['--heartbeat-interval=500ms', '--heartbeat-timeout=5s']
+  const { server, agent } = await startTunnel(t, { pki, flags: ['--heartbeat-timeout=5s'] }, { flags: beats })
   const open = await openTunnel(server, target.address)
   t.equal(await frontendServes(server), serialOf(pki.server))
 

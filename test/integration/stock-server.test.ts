@@ -89,7 +89,7 @@ t.test('all that a target sends comes before the close that says it has ended', 
 })
 
 t.test('a dial that fails says why in the words of Go, and takes no number', async (t) => {
-  const { stream } = await joined(t, ['--endpoint-dial-timeout=300ms'])
+  const { stream } = await joined(t, ['--endpoint-dial-timeout=3s']) // only one of them waits for that, however busy the machine is
   const [refuses, stuck] = [await closedPort(), await stuckTarget(t)]
   for (const [address, error] of [
     [refuses, `dial tcp ${refuses}: connect: connection refused`],

@@ -56,7 +56,7 @@ t.test('a mapping that is added beside another cuts nobody off', together, async
 agents: {names: ["DNS:${agents}"]}
 frontends: {serverNames: [a.hub.example]${more}}
 `
-  const hub = await startHub(t, () => names('agent.example'))
+  const hub = await startHub(t, () => names('agent.example'), ['--connect-head-timeout=10m'])
   await hubAgent(t, hub, await hub.pki.issue('mapped', { dnsNames: ['agent.example', 'more.example'] }), 'one')
   const client = await hub.pki.issue('client', { dnsNames: ['api.example'] })
   const idle = await connectHub(hub, client, 'a.hub.example')
