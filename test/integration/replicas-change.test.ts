@@ -21,6 +21,7 @@ t.test(
       (all) => String(all) === '0,1,1',
       CHANGE_MS,
     )
+    await agent.logged('leaves a server that is of no listed replica')
     const lines = agent.log.map(({ msg, server_id: id }) => `${msg} ${id}`)
     const leftAt = lines.indexOf('leaves a server that is of no listed replica hub-0')
     t.ok(lines.slice(0, Math.max(0, leftAt)).includes('connected hub-2'), 'make before break')

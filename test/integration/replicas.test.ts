@@ -29,6 +29,7 @@ t.test('an agent that is told one address holds one stream to each replica', asy
   }
   for (const server of servers) {
     t.equal(await streams(server), 2)
+    await server.logged('agent connected', 2)
     const came = server.log.filter(({ msg }) => msg === 'agent connected').length
     t.equal(came, 2, 'nobody was asked twice: an agent that is there already says nothing of it')
   }
