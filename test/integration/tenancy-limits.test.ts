@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import type { Socket } from 'node:net'
 import t, { type Test } from 'tap'
 import { makePki } from './certificates.ts'
-import { connectHead, echoOver, endOf, openTunnel } from './client.ts'
+import { connectHead, echoOver, endOf, openTunnel, readAll, readAnswer } from './client.ts'
 import { eventually } from './deadline.ts'
 import { counts, figure, figureBecomes } from './figures.ts'
 import { type Call, dialRequest, grpcClient } from './grpc-client.ts'
@@ -86,7 +86,16 @@ t.test('dials: those pending and those of a second are bounded, with 503 and 429
   await figureBecomes(pending, 'culvert_server_cluster_usage{cluster="flood",limit="pending_dials"}', 0)
 
   const hub = await withBoth(t, 'dialsPerSecond: 3')
-  const answers = await Promise.all(Array.from({ length: 30 }, () => askHub(hub, flood, { address: '127.0.0.1:1' })))
+  // All ask in the same moment, however long their handshakes take.
+  const sockets = await Promise.all(Array.from({ length: 30 }, () => connectHub(hub, flood)))
+  const answers = await Promise.all(
+    sockets.map(async (socket) => {
+      socket.write(connectHead('127.0.0.1:1'))
+      const answer = readAnswer((await readAll(socket)).toString('latin1'))
+      socket.destroy()
+      return answer
+    }),
+  )
   const limited = answers.filter(({ status }) => status === 429)
   t.ok(limited.length >= 15, `${limited.length} of 30`)
   t.ok(limited.length < 30, 'not all')
