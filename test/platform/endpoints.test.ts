@@ -53,11 +53,12 @@ async function setup(
 }
 const close = 'Connection: close\r\n'
 
-t.test('a TLS handshake that does not end, or is none, is hung up on and counted', async (t) => {
+/** The same over TLS; @returns opens a connection that says this, and waits until it is hung up on */
+async function setupTls(t: Test, limits: Partial<typeof endpointLimits>) {
   const { server: leaf } = await makePki(t)
   const refusals: Refusal[] = []
   const server = createEndpoints(routes, (why) => refusals.push(why), {
-    limits: { ...endpointLimits, headTimeoutMs: 300, connections: 2 },
+    limits: { ...endpointLimits, ...limits },
     tls: { cert: leaf.cert, key: leaf.key },
   })
   t.teardown(() => {
@@ -73,16 +74,27 @@ t.test('a TLS handshake that does not end, or is none, is hung up on and counted
     socket.resume()
     return Promise.race([once(socket, 'end'), once(socket, 'close')])
   }
+  return { open, refusals }
+}
+
+t.test('a TLS handshake that does not end is hung up on and counted', async (t) => {
+  const { open, refusals } = await setupTls(t, { headTimeoutMs: 300, connections: 2 })
   const hello = Buffer.from('16030100c8010000c40303', 'hex') // the beginning of one
-  await within(Promise.all([open(), open(hello)]), 'who is slow is hung up on')
-  t.strictSame(refusals, ['slow', 'slow'])
+  for (let round = 0; round < 2; round++) {
+    await within(Promise.all([open(), open(hello)]), 'who is slow is hung up on')
+  }
+  t.strictSame(refusals, ['slow', 'slow', 'slow', 'slow'])
+})
+
+t.test('a TLS handshake that is none is hung up on and counted', async (t) => {
+  const { open, refusals } = await setupTls(t, {})
   await within(
     Promise.all([open('GET / HTTP/1.1\r\n\r\n'), open('nonsense, and more of that')]),
     'who speaks no TLS is hung up on',
   )
   await eventually(
     'both are counted',
-    () => refusals.slice(2),
+    () => refusals,
     (counted) => counted.join() === 'malformed,malformed',
   )
 })
