@@ -59,7 +59,11 @@ async function answerTo(t: Test, server: RunningServer, { packets = [], ...optio
     httpStatus = headers[':status']
   })
   call.send(...packets)
-  const ended = call.ended().then(({ code, message }) => `${httpStatus} grpc-status ${code} ${message}`)
+  const ended = call
+    .ended()
+    .then(({ code, message }) =>
+      call.received[0] ? say(call.received[0]) : `${httpStatus} grpc-status ${code} ${message}`,
+    )
   const answered = eventually('a packet', async () => call.received[0], Boolean).then((packet) => say(packet!))
   answered.catch(() => undefined) // a call that ends says nothing
   const first = await Promise.race([ended, answered])
