@@ -5,6 +5,7 @@ import type { Test } from 'tap'
 import { makePki, type Pki, temporaryFolder } from './certificates.ts'
 import { AGENT, fetchFrom, figureBecomes } from './figures.ts'
 import { type FrontDoor, startFrontDoor } from './front-door.ts'
+import { ownPort } from './target.ts'
 import { type Agent, launchAgent, type Server, startServer } from './tunnel.ts'
 
 /** What agents are told to connect to: it leads to any replica. Every machine resolves it. */
@@ -42,8 +43,9 @@ export function replicaList(t: Test, replicas: readonly object[]): ReplicaList {
   return { file, write }
 }
 
-export const startReplica = (t: Test, pki: Pki, { id }: Replica, flags: readonly string[]): Promise<Server> =>
-  startServer(t, { pki, flags: [`--server-id=${id}`, ...flags] })
+/** Agents seek it also when it has gone: its port for them is nobody else's. */
+export const startReplica = async (t: Test, pki: Pki, { id }: Replica, flags: readonly string[]): Promise<Server> =>
+  startServer(t, { pki, flags: [`--server-id=${id}`, `--agent-port=${await ownPort()}`, ...flags] })
 
 /** Leads the name of each replica to it, and that of the hub to any. */
 export const frontDoorOf = (

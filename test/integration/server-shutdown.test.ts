@@ -17,7 +17,8 @@ const target = await listenTarget(t, echo)
 
 for (const transport of TRANSPORTS) {
   t.test(`${transport}: a server that shuts down serves those who still come, until nobody does`, async (t) => {
-    const { server, agent } = await startTunnel(t, { pki, transport })
+    const port = ['--server-listen-any=false', `--server-port=${await ownPort()}`] // that is nobody else's at the end
+    const { server, agent } = await startTunnel(t, { pki, transport, flags: transport === 'tls' ? port : [] })
     const open = await openTunnel(server, target.address)
     const idle = await connectFrontend(server)
     server.signal('SIGTERM')
