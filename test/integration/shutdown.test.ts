@@ -114,7 +114,6 @@ t.test('an agent that drains writes out what a slow target has not read yet, bef
   const slow = await listenTarget(t, (socket) => void socket.end()) // over, for the tunnel, once the client has ended
   const accepted = slow.next()
   const socket = await openTunnel(server, slow.address)
-  const closed = event(socket.resume(), 'close')
   const reader = await accepted
   let sentBytes = 0
   let held = 0
@@ -130,6 +129,7 @@ t.test('an agent that drains writes out what a slow target has not read yet, bef
     }
     held = await figure(agent, 'culvert_agent_buffered_bytes')
   }
+  const closed = event(socket.resume(), 'close')
   socket.end()
   await closed
   agent.signal('SIGTERM')

@@ -4,7 +4,7 @@ import t from 'tap'
 import { proveWay, startTunnelsOnBothWays } from './both-ways.ts'
 import { makePki } from './certificates.ts'
 import { openTunnel } from './client.ts'
-import { within } from './deadline.ts'
+import { eventually, within } from './deadline.ts'
 import { listenTarget } from './target.ts'
 
 const TRANSFERS = 1_000 // over each frontend, half of them each way
@@ -87,6 +87,11 @@ async function inTurns(items: readonly number[], work: (item: number) => Promise
   await Promise.all(Array.from({ length: AT_ONCE }, worker))
 }
 
-async function untilCounted(counted: Promise<unknown>[], wanted: number): Promise<void> {
-  for (let index = 0; index < wanted; index++) await counted[index]
+async function untilCounted(counted: readonly Promise<unknown>[], wanted: number): Promise<void> {
+  await eventually(
+    'all have come to the target', // who is accepted by the kernel may not have been looked at yet
+    () => counted.length,
+    (count) => count === wanted,
+  )
+  await Promise.all(counted)
 }
