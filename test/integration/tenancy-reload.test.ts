@@ -32,7 +32,7 @@ t.test('a cluster that is removed loses its agents and clients, and its neighbou
   await cut
   await echoOver(open, 'the neighbour goes on')
   t.match(await askHub(hub, other), { status: 403 })
-  t.equal(await figure(hub, 'culvert_server_agent_stream_ends_total{how="unmapped"}'), 1)
+  await figureBecomes(hub, 'culvert_server_agent_stream_ends_total{how="unmapped"}', 1)
   const metrics = await (await fetchFrom(hub.adminPort, '/metrics')).text()
   t.match(metrics, 'cluster="eu-1"')
   t.notMatch(metrics, 'cluster="eu-2"', 'its series are gone')
