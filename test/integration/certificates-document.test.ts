@@ -16,8 +16,8 @@ import { echo, listenTarget } from './target.ts'
 
 const ROOT = join(import.meta.dirname, '../..')
 const DEADLINE_MS = 30_000
-/** So that an agent renews while the test looks on. */
-const LIFETIME_MS = 12_000
+/** So that an agent renews while the test looks on, and the last third is long enough for what follows to find it revoked, not expired. */
+const LIFETIME_MS = 18_000
 
 const document = readFileSync(join(ROOT, 'docs/certificates.md'), 'utf8')
 const blockWith = (text: string): string => document.split(/^```\w*\n/m).find((block) => block.includes(text)) ?? ''
