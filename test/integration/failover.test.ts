@@ -4,7 +4,7 @@ import { makePki } from './certificates.ts'
 import { connectFrontend, connectHead, echoOver, openTunnel, readAll } from './client.ts'
 import { eventually } from './deadline.ts'
 import { fetchFrom, figure, figureBecomes, SERVER } from './figures.ts'
-import { dialsUnderWay, echo, listenTarget, stuckTarget } from './target.ts'
+import { dialsUnderWay, echo, listenTarget, PATIENT, stuckTarget } from './target.ts'
 import { type Server, startAgent, startServer, startTunnel } from './tunnel.ts'
 import { joinWireAgent } from './wire-agent.ts'
 
@@ -54,7 +54,7 @@ t.test('an agent that drains gets dials only when there is no other', async (t) 
 })
 
 t.test('a dial whose agent is killed before it has answered is tried on another', async (t) => {
-  const { server, agent } = await startTunnel(t, { pki })
+  const { server, agent } = await startTunnel(t, { pki }, { flags: [PATIENT] })
   const stuck = await stuckTarget(t)
   const socket = await connectFrontend(server)
   socket.write(connectHead(stuck.address))

@@ -9,7 +9,7 @@ import { encodePacket } from '../../src/tunnel/packet-codec.ts'
 import { makePki } from './certificates.ts'
 import { event, eventually, within } from './deadline.ts'
 import { counts, figureBecomes, readFigures, SERVER } from './figures.ts'
-import { dialsUnderWay, echo, listenTarget, silent, stuckTarget } from './target.ts'
+import { dialsUnderWay, echo, listenTarget, PATIENT, silent, stuckTarget } from './target.ts'
 import { sendAll } from './transfer.ts'
 import { startTunnels } from './tunnel.ts'
 import { grpcMessage } from './wire.ts'
@@ -27,14 +27,13 @@ const pki = await makePki(t)
 const target = await listenTarget(t, echo)
 const deaf = await listenTarget(t, silent)
 const source = await listenTarget(t, (socket) => void sendAll(socket, MEBIBYTE))
+const flags = ['--mode=grpc', `--max-pending-dials-per-frontend=${PENDING_DIALS}`]
 const tunnels = await Promise.all(
-  (await startTunnels(t, { pki, flags: ['--mode=grpc', `--max-pending-dials-per-frontend=${PENDING_DIALS}`] })).map(
-    async (tunnel) => {
-      const [shared, apart] = [await joinFrontend(t, tunnel.server), await joinFrontend(t, tunnel.server)]
-      const targets = { echo: target, source, sourceBytes: MEBIBYTE }
-      return { ...tunnel, shared, witnesses: [await joinWitness(shared, targets), await joinWitness(apart, targets)] }
-    },
-  ),
+  (await startTunnels(t, { pki, flags }, { flags: [PATIENT] })).map(async (tunnel) => {
+    const [shared, apart] = [await joinFrontend(t, tunnel.server), await joinFrontend(t, tunnel.server)]
+    const targets = { echo: target, source, sourceBytes: MEBIBYTE }
+    return { ...tunnel, shared, witnesses: [await joinWitness(shared, targets), await joinWitness(apart, targets)] }
+  }),
 )
 
 const violation = (kind: string): string => `culvert_server_client_violations_total{kind="${kind}"}`

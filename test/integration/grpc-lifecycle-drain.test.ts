@@ -10,7 +10,7 @@ import { makePki } from './certificates.ts'
 import { event, eventually, within } from './deadline.ts'
 import { figureBecomes, SERVER } from './figures.ts'
 import { callHeaders, data, END_STREAM, type Frame, type RawHttp2, speakRawHttp2 } from './raw-http2.ts'
-import { dialsUnderWay, echo, listenTarget, stuckTarget } from './target.ts'
+import { dialsUnderWay, echo, listenTarget, PATIENT, stuckTarget } from './target.ts'
 import { expectedHash, pieces, sendSlowly } from './transfer.ts'
 import { startTunnel, TRANSPORTS } from './tunnel.ts'
 import { grpcMessage } from './wire.ts'
@@ -64,7 +64,7 @@ const onceClosed = (http: ClientHttp2Session): Promise<unknown> =>
 
 for (const transport of TRANSPORTS) {
   t.test(`${transport}: all connections are told, and what runs on them comes to its end, whole`, async (t) => {
-    const { server } = await startTunnel(t, { pki, transport, flags })
+    const { server } = await startTunnel(t, { pki, transport, flags }, { flags: [PATIENT] })
     const stuck = await stuckTarget(t)
     const [idle, used, transfers, dials] = await Promise.all([1, 2, 3, 4].map(() => joinFrontend(t, server)))
     const over = openCall(used!)

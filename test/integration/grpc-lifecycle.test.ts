@@ -10,7 +10,7 @@ import type { Int64 } from '../../src/tunnel/packet.ts'
 import { makePki } from './certificates.ts'
 import { event, eventually, within } from './deadline.ts'
 import { AGENT, figure, figureBecomes, SERVER } from './figures.ts'
-import { dialsUnderWay, echo, idle, listenTarget, stuckTarget } from './target.ts'
+import { dialsUnderWay, echo, idle, listenTarget, PATIENT, stuckTarget } from './target.ts'
 import { expectedHash, pieces, sendAll } from './transfer.ts'
 import {
   type Agent,
@@ -40,7 +40,7 @@ type Pair = { readonly server: Server; readonly lost: Agent; readonly kept: Agen
 async function startPair(t: Test, transport: Transport, strategies: string): Promise<Pair> {
   const server = await startServer(t, { pki, transport, flags: [...flags, `--proxy-strategies=${strategies}`] })
   const start = (host: string): Promise<Agent> =>
-    startAgent(t, server, { flags: [`--agent-id=${host}`, `--agent-identifiers=ipv4=${host}`] })
+    startAgent(t, server, { flags: [`--agent-id=${host}`, `--agent-identifiers=ipv4=${host}`, PATIENT] })
   return { server, lost: await start(LOST), kept: await start(KEPT) }
 }
 

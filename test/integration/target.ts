@@ -82,6 +82,9 @@ server.listen({ port: 0, host: '127.0.0.1', backlog: 1 }, () => console.log(serv
 /** Connections that the kernel completes for a listener with a backlog of 1 before it ignores who comes next. */
 const BACKLOG = 2
 
+/** Of an agent that is still dialling such a target when a test gets to the end of it: by default it gives up after 5 s. */
+export const PATIENT = '--endpoint-dial-timeout=60s'
+
 /** A target that does not answer: a stopped process whose backlog is full, so that the kernel ignores further SYNs. */
 export async function stuckTarget(t: Test): Promise<Stuck> {
   const child = await startStoppable(t, ['-e', STUCK], 'the stuck target listens')
