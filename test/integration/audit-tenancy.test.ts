@@ -5,7 +5,7 @@ import t from 'tap'
 import { eventReader, type ServerEvent } from '../../src/cli/event-stream.ts'
 import { auditHas, chainProblems } from './audit-log.ts'
 import { makePki, temporaryFolder } from './certificates.ts'
-import { connectHead } from './client.ts'
+import { connectHead, readAll } from './client.ts'
 import { event, eventually } from './deadline.ts'
 import { fetchFrom } from './figures.ts'
 import { agentLeaf, apiserverLeaf, askHub, connectHub, hubAgent, startHub } from './hub.ts'
@@ -44,7 +44,10 @@ t.test('who is of no cluster of this hub is refused, and the log says why', asyn
 })
 
 t.test('what is over a limit of a cluster is refused as that', async (t) => {
-  await Promise.all([1, 2, 3].map(() => askHub(hub, api2)))
+  const clients = await Promise.all([1, 2, 3].map(() => connectHub(hub, api2)))
+  for (const client of clients) client.write(connectHead(destination)) // in one moment, not in that of a handshake
+  await Promise.all(clients.map((client) => readAll(client)))
+  for (const client of clients) client.destroy()
   await auditHas(path, {
     event: 'dial',
     cluster: 'us-1',

@@ -16,7 +16,7 @@ import { auditLines } from './audit-log.ts'
 import { makePki, saveLeaf, temporaryFolder } from './certificates.ts'
 import { event, within } from './deadline.ts'
 import { figure, figureBecomes } from './figures.ts'
-import { connectRaw, converse, enrolments, newRequest, startHub, tokenOf } from './joining.ts'
+import { connectRaw, converse, converseOver, enrolments, newRequest, startHub, tokenOf } from './joining.ts'
 import { openWireAgent } from './wire-agent.ts'
 
 /** Nearly all of it is waiting. */
@@ -154,7 +154,7 @@ t.test('a thief who has renewed what he stole is out when that is revoked', toge
   const stolen = saveLeaf(pki.folder, 'stolen', { certificatePem: given.certificate, keyPem })
   const thief = await openWireAgent(t, hub, { leaf: stolen })
   await thief.answer()
-  const ended = event(thief.http, 'close')
+  const ended = new Promise((resolve) => thief.http.once('close', resolve)) // in whatever way
   t.match(await run(revoke, [pki.agent.certFile, '--dir', pki.folder]), { kind: 'done' })
   await within(ended, 'the thief is out', 5_000)
   t.match(await converse(hub, renew, stolen), { why: 'not-accepted', reason: /it was revoked/ })
@@ -195,11 +195,9 @@ t.test('what comes faster than it may is told to come again', together, async (t
   const made = { kind: 'join', id: readJoinToken(tokens[0] ?? '').id, secret: createJoinToken('').secret } as const
   const wrong = await Promise.all([1, 2, 3].map(() => converse(hub, writeRequest({ ...made, request: newRequest() }))))
   for (const answer of wrong) t.match(answer, { why: 'unknown-token' }, 'whoever makes a secret up takes nobody’s turn')
-  const answers = await Promise.all(
-    tokens.map((token) =>
-      converse(hub, writeRequest({ kind: 'join', ...readJoinToken(token), request: newRequest() })),
-    ),
-  )
+  const requests = tokens.map((token) => writeRequest({ kind: 'join', ...readJoinToken(token), request: newRequest() }))
+  const sockets = await Promise.all(tokens.map(() => connectRaw(hub)))
+  const answers = await Promise.all(sockets.map((socket, index) => converseOver(socket, requests[index]!)))
   const came = answers.map((answer) => (answer?.kind === 'refused' ? answer.why : answer?.kind))
   t.ok(came.includes('busy') && came.includes('issued'), came.join())
   t.match(await converse(hub, writeRequest({ kind: 'renew', request: newRequest() }), hub.pki.agent), {

@@ -6,7 +6,7 @@ import t from 'tap'
 import { createAuthority } from '../../src/pki/authority.ts'
 import { DAY_MS } from '../../src/pki/lifetime.ts'
 import { type Leaf, makePki } from './certificates.ts'
-import { event } from './deadline.ts'
+import { within } from './deadline.ts'
 import { counts } from './figures.ts'
 import { dialRequest, grpcClient } from './grpc-client.ts'
 import { echo, listenTarget } from './target.ts'
@@ -89,9 +89,9 @@ t.test(
     t.notOk(http.closed)
 
     writeFileSync(own.caFile, nextCa.certificatePem)
-    const closed = event(http, 'close')
+    const closed = new Promise((resolve) => http.once('close', resolve)) // in whatever way
     await server.logged('TLS files changed, new handshakes use them', 4)
-    await closed // its CA has been taken away
+    await within(closed, 'it is hung up on') // its CA has been taken away
     const refused = openCall(await joinFrontend(t, server, own.apiserver))
     t.match(await refused.ended(), { code: UNAUTHENTICATED })
     t.equal(after.destroyed, false, 'a client whose CA stays')

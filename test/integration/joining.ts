@@ -84,7 +84,11 @@ export async function converse(
   text: string | Buffer,
   leaf?: Leaf,
 ): Promise<EnrolmentAnswer | undefined> {
-  const socket = await connectRaw(hub, leaf)
+  return converseOver(await connectRaw(hub, leaf), text)
+}
+
+/** The same on a connection that stands: for those who are to ask in one moment. */
+export async function converseOver(socket: TLSSocket, text: string | Buffer): Promise<EnrolmentAnswer | undefined> {
   let heard = ''
   socket.on('data', (chunk) => {
     heard += String(chunk)
