@@ -35,8 +35,11 @@ export type Scene = { readonly pki: Pki; readonly stuck: Stuck }
 
 type Look = () => Promise<Exposition>
 
-/** Shorter than the agent's own limit of 5 s, so that a target which does not answer runs into both, one after the other. */
-const DIAL_TIMEOUT_MS = 2_000
+/**
+ * Shorter than the agent's own limit of 5 s, so that a target which does not answer runs into both, one after the other; and long, as a
+ * client that gives up has to be seen pending and to go before it, on a machine that runs eight programs at once.
+ */
+const DIAL_TIMEOUT_MS = 3_000
 const clients = { 'http-connect': httpConnectClient, grpc: grpcModeClient }
 const GREETING = 'answer of the target'
 const BULK_BYTES = 4 * 1024 * 1024

@@ -3,12 +3,14 @@
  * keep apart.
  */
 import { createHash } from 'node:crypto'
+import { once } from 'node:events'
 import { appendFileSync, createReadStream, createWriteStream } from 'node:fs'
 import { appendFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import type { Test } from 'tap'
+import { within } from '../integration/deadline.ts'
 import { criLine } from './cell.ts'
 import type { Cluster } from './cluster.ts'
 import { echoAtOnce } from './echo-client.ts'
@@ -17,6 +19,7 @@ import { NODE, POD } from './objects.ts'
 import { patternOf } from './target.ts'
 
 const EXEC_BYTES = 30 * 1024 * 1024
+const EXEC_DEADLINE_MS = 60_000
 const COPY_BYTES = 100 * 1024 * 1024
 const PROXY_BYTES = 8 * 1024 * 1024
 const FORWARDED_CONNECTIONS = 20
@@ -66,8 +69,7 @@ export function proveKubectl(t: Test, { network, kubectl, folder, podFiles }: Cl
       stdin: file,
     })
     t.equal(sum.stdout.toString().split(' ')[0], hash, 'in')
-    const both = await kubectl(['exec', '-i', POD, '--', 'head', '-c', String(EXEC_BYTES)], { stdin: file })
-    t.equal(hashOf(both.stdout), hash, 'both ways')
+    t.equal(hashOf(await execBothWays(t, kubectl, file)), hash, 'both ways')
   })
 
   t.test('kubectl cp carries a 100 MB file in and out', async (t) => {
@@ -133,4 +135,26 @@ async function hashOfAll(chunks: AsyncIterable<Buffer> | Iterable<Buffer>): Prom
   const hash = createHash('sha256')
   for await (const chunk of chunks) hash.update(chunk)
   return hash.digest('hex')
+}
+
+/**
+ * Sends the file to a command in the pod that says it again. The command stays until all of it is back: kwok hands no end of standard
+ * input on, and resets the connection of who has ended with input unread, which takes with it what is still on its way.
+ */
+async function execBothWays(t: Test, kubectl: Cluster['kubectl'], file: string): Promise<Buffer> {
+  const child = kubectl.follow('exec', '-i', POD, '--', 'sh', '-c', `head -c ${EXEC_BYTES}; head -c 1 >/dev/null`)
+  t.teardown(() => child.kill())
+  const { stdin, stdout } = child
+  if (!stdin || !stdout) throw new Error('kubectl has no pipes')
+  stdin.on('error', () => undefined) // the end of the command says more
+  createReadStream(file).pipe(stdin, { end: false })
+  const pieces: Buffer[] = []
+  let bytes = 0
+  stdout.on('data', (piece: Buffer) => {
+    pieces.push(piece)
+    bytes += piece.length
+    if (bytes === EXEC_BYTES) stdin.end('.')
+  })
+  await within(once(child, 'close'), 'the end of kubectl exec', EXEC_DEADLINE_MS)
+  return Buffer.concat(pieces)
 }
