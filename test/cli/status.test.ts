@@ -1,21 +1,12 @@
 /** What `culvert status` says about what it was given, and of a hub that is none. Of a real one: `test/integration/fleet.test.ts`. */
-import { execFile } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
+import { culvert, type Ended } from './run-culvert.ts'
 
-const ENTRY = join(import.meta.dirname, '../../src/cli/culvert.ts')
-
-type Ended = { readonly code: unknown; readonly stdout: string; readonly stderr: string }
-
-const status = (...argv: string[]): Promise<Ended> =>
-  new Promise((resolve) => {
-    execFile(process.execPath, [ENTRY, 'status', ...argv], { timeout: 30_000 }, (error, stdout, stderr) =>
-      resolve({ code: error === null ? 0 : error.code, stdout, stderr }),
-    )
-  })
+const status = (...argv: string[]): Promise<Ended> => culvert('status', ...argv)
 
 /** Answers everything with that text. */
 async function serve(t: Test, text: string): Promise<{ readonly url: string; readonly tokens: unknown[] }> {

@@ -1,11 +1,12 @@
 /** The fleet as a running hub tells it: states of clusters, their changes as events, who may ask, and `culvert status`. */
-import { execFile, spawn } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { get as httpGet, type IncomingMessage } from 'node:http'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import t, { type Test } from 'tap'
 import { eventReader, type ServerEvent } from '../../src/cli/event-stream.ts'
+import { culvert, ENTRY, type Ended } from '../cli/run-culvert.ts'
 import { makePki, temporaryFolder } from './certificates.ts'
 import { event, eventually } from './deadline.ts'
 import { fetchFrom } from './figures.ts'
@@ -13,7 +14,6 @@ import { type Server, startAgent, startServer } from './tunnel.ts'
 import { openWireAgent } from './wire-agent.ts'
 import { allReady, holdsAll, startTeam, workerPids } from './workers.ts'
 
-const ENTRY = join(import.meta.dirname, '../../src/cli/culvert.ts')
 const pki = await makePki(t)
 
 type Events = { readonly seen: ServerEvent[]; readonly types: () => string[]; readonly ended: Promise<unknown> }
@@ -120,16 +120,7 @@ t.test('only so many may read at once, and by GET only', async (t) => {
 const adminFlags = [`--admin-cert=${pki.server.certFile}`, `--admin-key=${pki.server.keyFile}`]
 const TOKEN = 'a-token-of-sufficient-length'
 
-type Ended = { readonly code: number | string | null | undefined; readonly stdout: string; readonly stderr: string }
-
 const status = (...argv: string[]): Promise<Ended> => culvert('status', ...argv)
-
-const culvert = (...argv: string[]): Promise<Ended> =>
-  new Promise((resolve) => {
-    execFile(process.execPath, [ENTRY, ...argv], { timeout: 30_000 }, (error, stdout, stderr) =>
-      resolve({ code: error === null ? 0 : error.code, stdout, stderr }),
-    )
-  })
 
 t.test('culvert status shows the clusters in every form', async (t) => {
   const server = await startServer(t, { pki })
