@@ -137,10 +137,11 @@ function readHead(frontend: Frontend): void {
 }
 
 function connected(frontend: Frontend, connection: Connection): ConnectionEvents {
-  const { socket, deps } = frontend
+  const { socket, raw, deps } = frontend
   const { clock, metrics } = deps
   const endpoint = createEndpoint({
     socket,
+    raw,
     count: metrics.bytes,
     held: true,
     timing: { now: clock.now, wrote: metrics.frontendWrote },

@@ -24,7 +24,7 @@ export function receiveFrame(
     case 'CLOSE_RSP':
       return receiveClose(connection, frame.type, frame.error)
     case 'END_OF_DATA':
-      return receiveEnd(connection, from, frame.close !== 0)
+      return receiveEnd(connection, from, frame.close !== 0, frame.reason)
     case 'WINDOW_UPDATE':
       return receiveCredit(connection, frame.credit)
     case 'BLOCKED':

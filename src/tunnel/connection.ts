@@ -14,7 +14,13 @@ import { createWindow, type Window } from './window.ts'
 
 export type Ending =
   | { readonly kind: 'finished' } // both directions ended, nothing was lost
-  | { readonly kind: 'reset'; readonly by: 'peer' | 'self' | 'tunnel'; readonly reason: string }
+  | {
+      readonly kind: 'reset'
+      readonly by: 'peer' | 'self' | 'tunnel'
+      readonly reason: string
+      /** The peer's socket broke behind the last byte that came: what the owner's has not taken yet is still to be written. */
+      readonly inOrder?: true
+    }
 
 /** What the owner of a connection hears. Nothing but `giveUp` is called after `over`. */
 export type ConnectionEvents = {
@@ -26,7 +32,7 @@ export type ConnectionEvents = {
   readonly resume: () => void
   /** Too many send at once: read no more until `resume`. Without it, an owner is left to read on. */
   readonly pause?: () => void
-  /** Exactly once. After `finished`, bytes that the socket has not taken yet are still the owner's to write. */
+  /** Exactly once. After `finished`, and a reset in order, bytes that the socket has not taken are still the owner's to write. */
   readonly over: (ending: Ending) => void
   /** Too much waits in all: what the socket of this finished connection has not taken is given up. */
   readonly giveUp: () => void
@@ -121,6 +127,8 @@ export type Connection = {
   peerKnows: boolean
   /** What its end still waits for: held bytes of an owner that is gone, or one half of a stock close handshake. */
   closing: 'none' | 'after-sending' | 'waits-for-peer' | 'waits-for-socket'
+  /** Why the owner's socket broke, while what was read of it before still waits to go out. */
+  broken: string | undefined
   activeMs: number
   over: boolean
 }
@@ -156,6 +164,7 @@ export function createConnection(id: Int64, link: Link, home: Outlet, events: Co
     earlyBytes: 0,
     peerKnows: link.role === 'server',
     closing: 'none',
+    broken: undefined,
     activeMs: link.nowMs,
     over: false,
   }

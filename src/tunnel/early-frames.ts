@@ -12,7 +12,7 @@ export const EARLY_FRAME_BYTES = 512
 /** `W`: the way by which a frame comes. */
 export type EarlyFrame<W> =
   | { readonly from: W; readonly kind: 'data'; readonly bytes: Uint8Array }
-  | { readonly from: W; readonly kind: 'end'; readonly close: boolean }
+  | { readonly from: W; readonly kind: 'end'; readonly close: boolean; readonly reason: string }
   | { readonly from: W; readonly kind: 'move'; readonly to: W }
 
 /** In order, by the way on which they came; taking one is as cheap as keeping one, however many wait. */
@@ -45,9 +45,11 @@ export function takeEarly<W>(frames: EarlyFrames<W>, way: W): EarlyFrame<W> | un
   return frame
 }
 
-/** What a frame that is kept counts for: bytes. */
-export const earlyCost = (frame: EarlyFrame<unknown>): number =>
-  EARLY_FRAME_BYTES + (frame.kind === 'data' ? frame.bytes.length : 0)
+/** What a frame that is kept counts for: bytes. A character may take two. */
+export function earlyCost(frame: EarlyFrame<unknown>): number {
+  if (frame.kind === 'data') return EARLY_FRAME_BYTES + frame.bytes.length
+  return EARLY_FRAME_BYTES + (frame.kind === 'end' ? 2 * frame.reason.length : 0)
+}
 
 /** The frame that came last this way, of those that wait. */
 export const lastEarly = <W>(frames: EarlyFrames<W>, way: W): EarlyFrame<W> | undefined =>

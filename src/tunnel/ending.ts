@@ -48,7 +48,7 @@ export function finish(connection: Connection, ending: Ending): void {
   connection.held = []
   countHeld(connection, -connection.heldBytes)
   dropEarly(connection)
-  if (ending.kind === 'reset') dropBacklog(connection)
+  if (ending.kind === 'reset' && !ending.inOrder) dropBacklog(connection)
   connection.link.forget(connection)
   connection.events.over(ending)
 }
@@ -59,7 +59,8 @@ function dropEarly(connection: Connection): void {
   connection.earlyBytes = 0
 }
 
-function dropBacklog(connection: Connection): void {
+/** What came for the owner's socket is nobody's any more. */
+export function dropBacklog(connection: Connection): void {
   const { link, backlog } = connection
   connection.backlog = 0
   spend(link.budget, -backlog)

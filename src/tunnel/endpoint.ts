@@ -4,9 +4,8 @@
  */
 import type { Socket } from 'node:net'
 import type { Connection, ConnectionEvents, Ending } from './connection.ts'
-import { close } from './ending.ts'
 import { taken } from './receiving.ts'
-import { end, mayRead, send } from './sending.ts'
+import { breakOff, end, mayRead, send } from './sending.ts'
 import { createWaitingPayloads, type WaitingPayloads } from './waiting-payloads.ts'
 
 /** A finished connection whose socket takes none of its last bytes for this long is given up: milliseconds. */
@@ -23,6 +22,8 @@ export type Timing = { readonly now: () => number; readonly wrote: (ms: number) 
 
 export type EndpointOptions = {
   readonly socket: Socket
+  /** The connection under it, where it is TLS. */
+  readonly raw?: Socket
   readonly count: ByteCount
   /** Bytes from the tunnel wait until `release`. */
   readonly held: boolean
@@ -35,6 +36,7 @@ export type EndpointOptions = {
 /** An idle tunnel costs little more than this: what is known of it is here, what it does are plain functions. */
 export type Endpoint = {
   readonly socket: Socket
+  readonly raw: Socket | undefined
   readonly count: ByteCount
   readonly timing: Timing | undefined
   readonly over: (ending: Ending) => void
@@ -47,6 +49,8 @@ export type Endpoint = {
   isHeld: boolean
   endWaits: boolean
   finished: 'no' | 'held' | 'yes'
+  /** The far socket broke: so will this one, behind its last bytes. */
+  breaks: boolean
   /** Bytes handed to the socket. */
   given: number
   /** Of these, written out. */
@@ -60,9 +64,10 @@ export type Endpoint = {
  * The owner tells of the socket's end, error and close from now on, by `socketEnded` and so on or once by `followSocket`, and
  * of what it reads, by `readSocket`.
  */
-export function createEndpoint({ socket, count, held, timing, over }: EndpointOptions): Endpoint {
+export function createEndpoint({ socket, raw, count, held, timing, over }: EndpointOptions): Endpoint {
   const endpoint: Endpoint = {
     socket,
+    raw,
     count,
     timing,
     over,
@@ -72,6 +77,7 @@ export function createEndpoint({ socket, count, held, timing, over }: EndpointOp
     isHeld: held,
     endWaits: false,
     finished: 'no',
+    breaks: false,
     given: 0,
     took: 0,
     corked: false,
@@ -105,13 +111,13 @@ export function socketEnded({ connection }: Endpoint): void {
 }
 
 export function socketFailed({ connection }: Endpoint, error: NodeJS.ErrnoException): void {
-  if (connection) close(connection, error.code ?? 'socket-error')
+  if (connection) breakOff(connection, error.code ?? 'socket-error')
 }
 
 /** With both directions done, what the tunnel still holds of this socket's bytes is on its way: nothing to break. */
 export function socketClosed({ connection, socket }: Endpoint): void {
   const done = socket.readableEnded && socket.writableFinished
-  if (connection && !done) close(connection, 'socket-closed')
+  if (connection && !done) breakOff(connection, 'socket-closed')
 }
 
 /** For an owner that has no use of its own for what becomes of the socket. */
@@ -149,7 +155,8 @@ function receiveEnd(endpoint: Endpoint): void {
 }
 
 function finish(endpoint: Endpoint, ending: Ending): void {
-  if (ending.kind === 'reset') reset(endpoint.socket)
+  endpoint.breaks = ending.kind === 'reset'
+  if (ending.kind === 'reset' && !ending.inOrder) reset(endpoint.socket)
   else if (endpoint.waiting) letGoLater(endpoint)
   else letGo(endpoint)
   endpoint.over(ending)
@@ -163,6 +170,7 @@ function wrote(endpoint: Endpoint): void {
   if (timing && timed && now >= timed.to && !socket.destroyed) timing.wrote(timing.now() - timed.sinceMs)
   if (timed && now >= timed.to) endpoint.timed = undefined
   if (endpoint.waiting && !endpoint.isHeld && socket.writableLength === 0 && !socket.destroyed) release(endpoint)
+  else if (endpoint.breaks && endpoint.finished === 'yes') breakWhenWritten(endpoint)
 }
 
 /** All payloads of one turn leave in one write. */
@@ -199,7 +207,7 @@ const isStalled = ({ connection }: Endpoint): boolean =>
 function letGoLater(endpoint: Endpoint): void {
   const { socket } = endpoint
   endpoint.finished = 'held'
-  if (!endpoint.isHeld) socket.setTimeout(FLUSH_TIMEOUT_MS, () => socket.destroy())
+  if (!endpoint.isHeld) socket.setTimeout(FLUSH_TIMEOUT_MS, () => reset(socket))
 }
 
 /**
@@ -209,14 +217,32 @@ function letGoLater(endpoint: Endpoint): void {
 function letGo(endpoint: Endpoint): void {
   const { socket } = endpoint
   endpoint.finished = 'yes'
-  socket.setTimeout(FLUSH_TIMEOUT_MS, () => socket.destroy())
+  socket.setTimeout(FLUSH_TIMEOUT_MS, () => reset(socket))
+  if (endpoint.breaks) return breakWhenWritten(endpoint)
   if (socket.readableEnded) return socket.destroySoon()
   socket.resume()
-  socket.end(() => {
-    if (socket.destroyed) return
-    const patience = setTimeout(() => socket.destroy(), LINGER_MS)
-    socket.once('close', () => clearTimeout(patience))
-  })
+  socket.end(() => linger(socket))
+}
+
+function linger(socket: Socket): void {
+  if (socket.destroyed) return
+  const patience = setTimeout(() => socket.destroy(), LINGER_MS)
+  socket.once('close', () => clearTimeout(patience))
+}
+
+/**
+ * The far socket was reset, and so is this one when it has taken what came before. TLS has no reset of its own: the connection under
+ * it ends without a close_notify, and what its peer still sends is read meanwhile, as by `letGo`.
+ */
+function breakWhenWritten(endpoint: Endpoint): void {
+  const { socket, raw } = endpoint
+  if (socket.destroyed) return
+  if (socket.writableLength > 0) return void socket.resume()
+  endpoint.breaks = false
+  if (!raw || raw === socket || socket.readableEnded) return reset(socket)
+  socket.resume()
+  if (!socket.writableEnded) raw.end()
+  linger(socket)
 }
 
 /**

@@ -44,7 +44,11 @@ export const shapes = {
   DIAL_CLS: { code: 5, payload: 7, fields: { random: [1, 'int64'] } },
   DRAIN: { code: 6, payload: 8, fields: {} },
   WINDOW_UPDATE: { code: 64, payload: 64, fields: { connectId: [1, 'int64'], credit: [2, 'count'] } },
-  END_OF_DATA: { code: 65, payload: 65, fields: { connectId: [1, 'int64'], close: [2, 'count'] } },
+  END_OF_DATA: {
+    code: 65,
+    payload: 65,
+    fields: { connectId: [1, 'int64'], close: [2, 'count'], reason: [3, 'text'] },
+  },
   HEARTBEAT: { code: 66, payload: 66, fields: { seq: [1, 'count'], sentUnixMs: [2, 'count'], health: [3, 'health'] } },
   HEARTBEAT_ACK: { code: 67, payload: 67, fields: { seq: [1, 'count'], serverUnixMs: [2, 'count'] } },
   GOING_AWAY: {

@@ -20,11 +20,21 @@ export function receiveData(connection: Connection, from: Outlet, bytes: Uint8Ar
   else keep(connection, { from, kind: 'data', bytes: compact(bytes) })
 }
 
-/** @param close the peer wants no more bytes either: what it sent is written out, and that is all */
-export function receiveEnd(connection: Connection, from: Outlet, close: boolean): void {
+/**
+ * @param close the peer wants no more bytes either: what it sent is written out, and that is all
+ * @param reason why the peer's socket broke behind the last byte; empty if it did not
+ */
+export function receiveEnd(connection: Connection, from: Outlet, close: boolean, reason: string): void {
   connection.peerKnows = true
-  if (from !== connection.in) return keep(connection, { from, kind: 'end', close })
+  const { broken } = connection
+  if (broken !== undefined) return close ? finish(connection, { kind: 'reset', by: 'self', reason: broken }) : undefined
+  if (from !== connection.in && connection.receiving === 'open') {
+    return keep(connection, { from, kind: 'end', close, reason })
+  }
+  if (reason !== '') return finish(connection, { kind: 'reset', by: 'peer', reason, inOrder: true })
   endReceiving(connection)
+  const overtook = connection.early && takeEarly(connection.early, connection.home)
+  if (overtook?.kind === 'end') return receiveEnd(connection, overtook.from, overtook.close, overtook.reason)
   if ((close || connection.sending === 'ended') && !connection.over) finish(connection, { kind: 'finished' })
 }
 
@@ -38,7 +48,7 @@ export function receiveMove(connection: Connection, from: Outlet, to: Outlet): v
     countEarly(connection, -earlyCost(next))
     if (next.kind === 'data') deliver(connection, next.bytes)
     else if (next.kind === 'move') connection.in = next.to
-    else return receiveEnd(connection, next.from, next.close)
+    else return receiveEnd(connection, next.from, next.close, next.reason)
   }
 }
 
@@ -67,7 +77,8 @@ export function taken(connection: Connection, bytes: number): void {
 }
 
 function deliver(connection: Connection, bytes: Uint8Array): void {
-  const { link } = connection
+  const { link, broken } = connection
+  if (broken !== undefined) return
   receiverActive(connection)
   if (connection.backlog === 0) connection.tookMs = link.nowMs
   connection.backlog += bytes.length

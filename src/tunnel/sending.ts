@@ -8,8 +8,8 @@ import { spendWithin } from './budget.ts'
 import { givesWay, weigh } from './bulk.ts'
 import { READ_BYTES } from './carrier.ts'
 import { sayStockEnd } from './close-handshake.ts'
-import { type Connection, countHeld, type Link } from './connection.ts'
-import { closeViolator, finish } from './ending.ts'
+import { type Connection, countHeld, type Link, type Outlet } from './connection.ts'
+import { close, closeViolator, dropBacklog, finish, tellReset } from './ending.ts'
 import type { Need } from './scheduler.ts'
 import { changeLane, steer } from './steering.ts'
 
@@ -18,6 +18,8 @@ const MAX_CREDIT_BYTES = 2 ** 31
 /** All pause when this part of the stream's budget is held for the peer, and again for each such step of it. */
 const CROWD_PART = 4
 const CROWD_STEPS = 64
+/** Of why a socket broke: characters. A lane takes no longer packet. */
+const MAX_REASON_CHARS = 48
 
 /**
  * Sends bytes of one read, at most READ_BYTES; those that find no room are copied and kept.
@@ -51,6 +53,23 @@ export function leave(connection: Connection): void {
   if (connection.over || connection.sending === 'ended') return
   connection.activeMs = connection.link.nowMs
   if (connection.link.halfClose) connection.closing = 'after-sending'
+  connection.sending = 'ending'
+  if (connection.held.length === 0) endSending(connection)
+}
+
+/**
+ * The owner's socket has broken. What was read of it before still goes out, and behind that the peer is told why; what comes
+ * for it is dropped. A peer that takes none of it for a minute is told at once.
+ */
+export function breakOff(connection: Connection, reason: string): void {
+  if (connection.over) return close(connection, reason)
+  if (connection.broken !== undefined) return
+  connection.broken = reason
+  connection.activeMs = connection.link.nowMs
+  connection.closing = 'after-sending'
+  connection.receiving = 'ended'
+  dropBacklog(connection)
+  if (connection.sending === 'ended') return sayBroken(connection, reason, connection.home)
   connection.sending = 'ending'
   if (connection.held.length === 0) endSending(connection)
 }
@@ -176,8 +195,18 @@ function sayBlocked(connection: Connection): void {
 
 function endSending(connection: Connection): void {
   connection.sending = 'ended'
+  if (connection.broken !== undefined) return sayBroken(connection, connection.broken, connection.out)
   if (!connection.link.halfClose) return sayStockEnd(connection)
   const leaving = connection.closing === 'after-sending'
-  connection.out.carrier.ordered({ type: 'END_OF_DATA', connectId: connection.id, close: leaving ? 1 : 0 })
+  connection.out.carrier.ordered({ type: 'END_OF_DATA', connectId: connection.id, close: leaving ? 1 : 0, reason: '' })
   if (leaving || connection.receiving === 'ended') finish(connection, { kind: 'finished' })
+}
+
+/** @param on where the data goes, so that it overtakes none; behind the end, where no lane that breaks can take it away */
+function sayBroken(connection: Connection, reason: string, on: Outlet): void {
+  const { id, link } = connection
+  const text = reason.slice(0, MAX_REASON_CHARS)
+  if (link.halfClose) on.carrier.ordered({ type: 'END_OF_DATA', connectId: id, close: 1, reason: text })
+  else tellReset(connection, reason)
+  finish(connection, { kind: 'reset', by: 'self', reason })
 }

@@ -238,7 +238,7 @@ t.test('extension frames of an agent that offered none are counted and ignored',
   t.notOk((await peer.answer())['culvert-extensions'], 'and it is offered none')
   const frames: Packet[] = [
     { type: 'WINDOW_UPDATE', connectId: 1, credit: 1 },
-    { type: 'END_OF_DATA', connectId: 1, close: 0 },
+    { type: 'END_OF_DATA', connectId: 1, close: 0, reason: '' },
     { type: 'BLOCKED', connectId: 1 },
     { type: 'HEARTBEAT', seq: 1, sentUnixMs: 1, health: {} },
     { type: 'PING', nonce: 1 },

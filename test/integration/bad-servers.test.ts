@@ -152,7 +152,7 @@ t.test(
         { type: 'CLOSE_RSP', error: '', connectId: 1 },
         { type: 'DRAIN' },
         { type: 'WINDOW_UPDATE', connectId: 1, credit: 1 },
-        { type: 'END_OF_DATA', connectId: 1, close: 0 },
+        { type: 'END_OF_DATA', connectId: 1, close: 0, reason: '' },
         { type: 'PING', nonce: 1 },
         { type: 'GOING_AWAY', reason: 'no', deadlineMs: 1, reconnectAfterMs: 1 },
       ),

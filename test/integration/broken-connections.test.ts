@@ -1,4 +1,5 @@
 /** A connection that breaks must not look like one that ended: on neither side. */
+import { createHash, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { Duplex } from 'node:stream'
@@ -6,13 +7,18 @@ import { connect as connectTls } from 'node:tls'
 import t, { type Test } from 'tap'
 import { startTunnelOnWay, type TunnelOnWay, WAYS } from './both-ways.ts'
 import { makePki } from './certificates.ts'
-import { connectHead, echoOver, endOf, openTunnel } from './client.ts'
+import { connectHead, echoOver, endOf, openTunnel, readBytes } from './client.ts'
 import { event, eventually, within } from './deadline.ts'
 import { figureBecomes, SERVER } from './figures.ts'
 import { echo, listenTarget } from './target.ts'
+import { expectedHash, sendPattern } from './transfer.ts'
 import { type Server, type ServerOptions, startAgent, startTunnel, TRANSPORTS } from './tunnel.ts'
 
 const MEBIBYTE = 1024 * 1024
+const BULK_BYTES = 32 * MEBIBYTE
+const STEP_BYTES = 256 * 1024
+/** Less than a server and an agent read of it when the target does not: what a client still writes at the end may be its own end. */
+const INPUT_BYTES = 100 * 1024
 const pki = await makePki(t)
 const target = await listenTarget(t, echo)
 
@@ -28,10 +34,10 @@ async function watchedTunnel(
   t.teardown(() => wire.destroy())
   const ending = Promise.withResolvers<Ending>()
   const pipe = new Duplex({
-    read: () => undefined,
+    read: () => void wire.resume(),
     write: (chunk, _encoding, done) => void wire.write(chunk, () => done()),
   })
-  wire.on('data', (chunk) => pipe.push(chunk))
+  wire.on('data', (chunk) => pipe.push(chunk) || wire.pause())
   wire.on('error', () => undefined)
   wire.once('close', () => setImmediate(() => ending.resolve('broken'))) // what came before it has been read by then
   const socket = connectTls({
@@ -49,6 +55,16 @@ async function watchedTunnel(
   await within(once(socket, 'data'), 'the 200')
   socket.resume()
   return { socket, wire, ending: within(ending.promise, 'the end of a connection') }
+}
+
+async function unixTunnel(
+  t: Test,
+  server: Server,
+  address: string,
+): Promise<{ readonly socket: Duplex; readonly ending: Promise<Ending> }> {
+  const socket = await openTunnel(server, address)
+  t.teardown(() => socket.destroy())
+  return { socket, ending: endOf(socket).then(() => 'finished') }
 }
 
 for (const way of WAYS) {
@@ -90,6 +106,34 @@ for (const way of WAYS) {
   })
 
   for (const transport of TRANSPORTS) {
+    t.test(`${transport}: what a target sent before it reset its connection arrives${over}`, async (t) => {
+      const tunnel = await start(t, { transport })
+      const { server, since } = tunnel
+      const accepted = Promise.withResolvers<Socket>()
+      const resets = await listenTarget(t, (socket) => {
+        accepted.resolve(socket) // which reads nothing: that makes its end a reset in any case
+        void sendPattern(socket, BULK_BYTES).catch(() => undefined)
+      })
+      const { socket, ending } =
+        transport === 'tls'
+          ? await watchedTunnel(t, server, resets.address)
+          : await unixTunnel(t, server, resets.address)
+      const reader = readInSteps(socket)
+      if (transport === 'tls') flood(socket)
+      else socket.write(Buffer.alloc(INPUT_BYTES))
+      const sent = (): Promise<number> => since('agent', 'culvert_agent_payload_bytes_total{segment="from_agent"}')
+      // As little as can be is read before the agent has it all: the rest is under way somewhere between it and us.
+      for (let [before, now] = [-1, await sent()]; now < BULK_BYTES; [before, now] = [now, await sent()]) {
+        if (now === before) reader.more(STEP_BYTES)
+      }
+      ;(await accepted.promise).resetAndDestroy()
+      reader.more(BULK_BYTES)
+      await eventually('all of it comes', reader.count, (bytes) => bytes >= BULK_BYTES)
+      t.strictSame([reader.count(), reader.hash()], [BULK_BYTES, expectedHash(BULK_BYTES)])
+      t.equal(await ending, transport === 'tls' ? 'broken' : 'finished', 'a Unix socket knows no reset')
+      await figureBecomes(server, 'culvert_server_connection_ends_total{how="reset"}', 1)
+    })
+
     t.test(`${transport}: a target that goes on sending to a client that is gone is stopped${over}`, async (t) => {
       const tunnel = await start(t, { transport })
       const error = Promise.withResolvers<NodeJS.ErrnoException>()
@@ -159,6 +203,22 @@ for (const way of WAYS) {
   })
 }
 
+t.test('what a client sent before it reset its connection arrives', async (t) => {
+  const { server } = await startTunnel(t, { pki })
+  const sent = randomBytes(48 * 1024) // the kernel of a target that reads nothing takes as much
+  const accepted = Promise.withResolvers<Socket>()
+  const reads = await listenTarget(t, (socket) => accepted.resolve(socket.pause()))
+  const { socket, wire } = await watchedTunnel(t, server, reads.address)
+  socket.write(sent)
+  await figureBecomes(server, 'culvert_server_payload_bytes_total{segment="to_agent"}', sent.length)
+  wire.resetAndDestroy()
+  const at = await accepted.promise
+  const broken = once(at, 'error')
+  t.ok((await readBytes(at, sent.length)).equals(sent))
+  at.resume()
+  t.match(await within(broken, 'the reset'), [{ code: 'ECONNRESET' }])
+})
+
 t.test('who resets a connection on which nothing is under way breaks the other side’s as well', async (t) => {
   const { server } = await startTunnel(t, { pki })
   const resets = await listenTarget(t, (socket) => {
@@ -175,6 +235,31 @@ t.test('who resets a connection on which nothing is under way breaks the other s
   wire.resetAndDestroy()
   t.match(await within(error.promise, 'an error at the target'), { code: 'ECONNRESET' })
 })
+
+type Reader = {
+  readonly more: (bytes: number) => void
+  readonly count: () => number
+  readonly hash: () => string
+}
+
+/** Nothing at first, and then so much more, and what the last chunk has besides. */
+function readInSteps(socket: Duplex): Reader {
+  const hash = createHash('sha256')
+  let [count, goal] = [0, 0]
+  socket.pause().on('data', (chunk: Buffer) => {
+    hash.update(chunk)
+    count += chunk.length
+    if (count >= goal) socket.pause()
+  })
+  return {
+    more(bytes) {
+      goal = count + bytes
+      socket.resume()
+    },
+    count: () => count,
+    hash: () => hash.digest('hex'),
+  }
+}
 
 /** Bytes are under way, over lanes if there are any. */
 async function hasGone({ lanes, since, moves }: TunnelOnWay, segment: 'to_agent' | 'from_agent'): Promise<void> {

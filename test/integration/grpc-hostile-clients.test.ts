@@ -154,7 +154,7 @@ const packets: readonly Case[] = [
         { type: 'CLOSE_RSP', error: '', connectId: 1 },
         { type: 'DRAIN' },
         { type: 'WINDOW_UPDATE', connectId: 1, credit: 1 },
-        { type: 'END_OF_DATA', connectId: id, close: 0 },
+        { type: 'END_OF_DATA', connectId: id, close: 0, reason: '' },
         { type: 'HEARTBEAT', seq: 1, sentUnixMs: 1, health: {} },
         { type: 'GOING_AWAY', reason: 'no', deadlineMs: 1, reconnectAfterMs: 1 },
       )

@@ -65,7 +65,7 @@ t.test('connects, answers, and carries bytes both ways until both ends are done'
     empty = true
   })
   session.receive(carrier, { type: 'DATA', connectId: 1, error: '', data: Buffer.from('hello') })
-  session.receive(carrier, { type: 'END_OF_DATA', connectId: 1, close: 0 })
+  session.receive(carrier, { type: 'END_OF_DATA', connectId: 1, close: 0, reason: '' })
   t.match(await carrier.next(({ type }) => type === 'DATA'), { data: Buffer.from('hello') })
   t.notOk(empty)
   await carrier.next(({ type }) => type === 'END_OF_DATA')

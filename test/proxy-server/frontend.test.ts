@@ -313,7 +313,7 @@ t.test('carries bytes and both ends, and is over when all of it is', async (t) =
   fromTarget('answer')
   t.equal(await gets(`${OK}answer`), `${OK}answer`)
   t.equal(done(), 0)
-  target.session.receive(target.carrier, { type: 'END_OF_DATA', connectId: 1, close: 0 })
+  target.session.receive(target.carrier, { type: 'END_OF_DATA', connectId: 1, close: 0, reason: '' })
   await over()
   t.equal(done(), 1)
   t.equal(clock.waiting(), 0)
@@ -391,7 +391,7 @@ for (const state of ['head', 'dialing', 'open', 'refused'] as const) {
     t.strictSame(served, state === 'dialing' || state === 'open' ? [1, -1] : [], 'only who asked for a connection')
     if (state === 'open') {
       t.match(metrics.counted.slice(1, -1), [['connectionEnded', 0, 'reset']])
-      t.equal(frames().at(-1), 'CLOSE_REQ')
+      t.equal(frames().at(-1), 'END_OF_DATA')
     }
   })
 }

@@ -520,7 +520,7 @@ t.test(
     call.stream.pause()
     const { session, carrier, budget } = port.agent
     for (let piece = 0; piece < 2; piece++) session.receiveData(carrier, 1, Buffer.alloc(CREDIT_BYTES))
-    session.receive(carrier, { type: 'END_OF_DATA', connectId: 1, close: 0 })
+    session.receive(carrier, { type: 'END_OF_DATA', connectId: 1, close: 0, reason: '' })
     await eventually('it is over', session.connectionCount, (open) => open === 0)
     t.ok(budget.usedBytes > 0)
     budget.closeLargest()

@@ -10,7 +10,7 @@ t.test('gives the frames of each way in the order in which they came', async (t)
     data('lane', 1),
     data('other lane', 2),
     data('lane', 3),
-    { from: 'lane', kind: 'end', close: false } as const,
+    { from: 'lane', kind: 'end', close: false, reason: '' } as const,
   ]
   for (const frame of sent) t.ok(keepEarly(frames, frame))
   t.equal(takeEarly(frames, 'lane'), sent[0])

@@ -2,6 +2,7 @@
 import { Buffer } from 'node:buffer'
 import { once } from 'node:events'
 import { connect, createServer, type Server, type Socket } from 'node:net'
+import { join } from 'node:path'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import t, { type Test } from 'tap'
@@ -19,6 +20,7 @@ import {
 } from '../../src/tunnel/endpoint.ts'
 import { noExtensions } from '../../src/tunnel/extensions.ts'
 import type { Packet } from '../../src/tunnel/packet.ts'
+import { temporaryFolder } from '../integration/certificates.ts'
 import { type OneSession, type OneSessionOptions, oneSession } from './one-session.ts'
 
 setFlagsFromString('--expose-gc')
@@ -40,22 +42,25 @@ type Plugged = OneSession & {
   readonly fromTunnel: (bytes: Buffer) => void
 }
 
-/** Two ends of one TCP connection. */
-async function socketPair(server: Server): Promise<[Socket, Socket]> {
-  server.listen(0, '127.0.0.1')
+/** Two ends of one connection: of TCP, or of a Unix socket of that path. */
+async function socketPair(server: Server, path: string | undefined): Promise<[Socket, Socket]> {
+  if (path) server.listen(path)
+  else server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   const accepted = once(server, 'connection') as Promise<[Socket]>
-  const peer = connect({ port: (server.address() as { port: number }).port, host: '127.0.0.1', allowHalfOpen: true })
+  const address = server.address()
+  const where = typeof address === 'string' ? { path: address } : { port: address?.port ?? 0, host: '127.0.0.1' }
+  const peer = connect({ ...where, allowHalfOpen: true })
   await once(peer, 'connect')
   return [(await accepted)[0], peer]
 }
 
 async function plug(
   t: Test,
-  options: Partial<OneSessionOptions> & Partial<Pick<EndpointOptions, 'held' | 'timing'>> = {},
+  options: Partial<OneSessionOptions> & Partial<Pick<EndpointOptions, 'held' | 'timing'>> & { path?: string } = {},
 ): Promise<Plugged> {
   const server = createServer({ allowHalfOpen: true, pauseOnConnect: true })
-  const [socket, peer] = await socketPair(server)
+  const [socket, peer] = await socketPair(server, options.path)
   t.teardown(() => {
     socket.destroy()
     peer.destroy()
@@ -108,7 +113,7 @@ t.test('brings bytes both ways, and each end on its own', async (t) => {
   t.match(carrier.frames(), [{ type: 'DATA', data: Buffer.from('question') }, { type: 'END_OF_DATA' }])
   fromTunnel(Buffer.from('an'))
   fromTunnel(Buffer.from('swer'))
-  session.receive(carrier, { type: 'END_OF_DATA', connectId: 1, close: 0 })
+  session.receive(carrier, { type: 'END_OF_DATA', connectId: 1, close: 0, reason: '' })
   t.strictSame(await readAll(peer), { bytes: 6, error: undefined })
   t.strictSame(await ending, { kind: 'finished' })
   t.strictSame(count, { fromSockets: 8, toSockets: 6 })
@@ -195,7 +200,7 @@ t.test('tells of the last write also when the end comes right behind it', async 
   const timing = { now: () => 0, wrote: (ms: number) => void took.push(ms) }
   const { peer, session, carrier, fromTunnel } = await plug(t, { timing })
   fromTunnel(Buffer.from('x'))
-  session.receive(carrier, { type: 'END_OF_DATA', connectId: 1, close: 0 })
+  session.receive(carrier, { type: 'END_OF_DATA', connectId: 1, close: 0, reason: '' })
   await readAll(peer)
   t.strictSame(took, [0])
 })
@@ -215,7 +220,7 @@ t.test('tells of no write that a broken socket never took', async (t) => {
 
 t.test('hands on the end of the tunnel while the socket goes on sending', async (t) => {
   const { peer, session, carrier } = await plug(t)
-  session.receive(carrier, { type: 'END_OF_DATA', connectId: 1, close: 0 })
+  session.receive(carrier, { type: 'END_OF_DATA', connectId: 1, close: 0, reason: '' })
   t.strictSame(await readAll(peer), { bytes: 0, error: undefined })
   peer.end('still here')
   await carrier.next(isType('END_OF_DATA'))
@@ -229,6 +234,74 @@ t.test('resets a TCP peer when the other end of the tunnel was reset', async (t)
   t.strictSame(await read, { bytes: 0, error: 'ECONNRESET' })
   t.strictSame(await ending, { kind: 'reset', by: 'peer', reason: 'ECONNRESET' })
 })
+
+t.test('a peer whose far socket broke takes what came before, and is reset then', async (t) => {
+  const { peer, socket, session, carrier, fromTunnel, connection, ending, count } = await plug(t)
+  const waits = 32 * MIB // more than the kernel keeps for the two of them
+  connection.window.allowance = waits
+  fromTunnel(Buffer.alloc(waits))
+  session.receive(carrier, { type: 'END_OF_DATA', connectId: 1, close: 1, reason: 'ECONNRESET' })
+  t.match(await ending, { kind: 'reset', by: 'peer', reason: 'ECONNRESET', inOrder: true })
+  peer.write('what nobody wants any more')
+  await once(socket, 'data')
+  t.ok(socket.writableLength > 0)
+  const { bytes, error } = await readAll(peer)
+  t.equal(error, 'ECONNRESET')
+  t.ok(bytes > waits / 2, `a reset takes with it what the kernel has and no more: ${bytes} bytes came`)
+  t.equal(count.fromSockets, 0)
+})
+
+t.test('of a Unix socket, which knows no reset, nothing is lost', async (t) => {
+  const path = join(temporaryFolder(t), 'socket')
+  const { peer, socket, session, carrier, fromTunnel, connection } = await plug(t, { path })
+  connection.window.allowance = 8 * MIB
+  for (let each = 0; each < 4; each++) {
+    fromTunnel(Buffer.alloc(2 * MIB)) // what comes behind a write that is not done waits elsewhere
+    await turn()
+  }
+  session.receive(carrier, { type: 'END_OF_DATA', connectId: 1, close: 1, reason: 'ECONNRESET' })
+  t.strictSame(await readAll(peer), { bytes: 8 * MIB, error: undefined })
+  t.ok(socket.destroyed || (await once(socket, 'close')))
+})
+
+t.test('a break behind what is held waits until that is released and taken', async (t) => {
+  const { peer, session, carrier, endpoint, fromTunnel, socket } = await plug(t, { held: true })
+  fromTunnel(Buffer.from('early'))
+  session.receive(carrier, { type: 'END_OF_DATA', connectId: 1, close: 1, reason: 'ECONNRESET' })
+  t.ok(socket.writable, 'the owner can still say what comes first')
+  peer.on('error', () => undefined)
+  const read = once(peer, 'data')
+  socket.write('200 ', () => release(endpoint))
+  t.match(String((await read)[0]), /^200 /)
+  t.ok(socket.destroyed || (await once(socket, 'close')))
+})
+
+t.test('a break behind the end that the peer was told of closes when all is written', async (t) => {
+  const { peer, socket, session, carrier, fromTunnel, connection } = await plug(t)
+  connection.window.allowance = 32 * MIB
+  fromTunnel(Buffer.alloc(32 * MIB))
+  session.receive(carrier, { type: 'END_OF_DATA', connectId: 1, close: 0, reason: '' })
+  await turn()
+  session.receive(carrier, { type: 'END_OF_DATA', connectId: 1, close: 1, reason: 'EPIPE' })
+  t.strictSame(await readAll(peer), { bytes: 32 * MIB, error: undefined })
+  t.ok(socket.destroyed || (await once(socket, 'close')))
+})
+
+for (const [end, reason] of [
+  ['finishes', ''],
+  ['breaks', 'ECONNRESET'],
+] as const) {
+  t.test(`resets a peer that takes nothing for a minute of what came before its connection ${end}`, async (t) => {
+    const { peer, socket, session, carrier, fromTunnel, connection } = await plug(t)
+    connection.window.allowance = 32 * MIB
+    fromTunnel(Buffer.alloc(32 * MIB))
+    session.receive(carrier, { type: 'END_OF_DATA', connectId: 1, close: 1, reason })
+    await turn()
+    t.equal(socket.timeout, 60_000)
+    socket.emit('timeout')
+    t.match(await readAll(peer), { error: 'ECONNRESET' })
+  })
+}
 
 t.test('resets a TCP peer when the stream ends', async (t) => {
   const { peer, session, carrier, ending } = await plug(t)
@@ -251,7 +324,7 @@ t.test('resets a TCP peer whose connection the session gave up: its bytes must n
 t.test('resets a TCP peer also when the last bytes and the end were still waiting to go out', async (t) => {
   const { peer, session, carrier, fromTunnel } = await plug(t, { extensions: new Set(['half-close'] as const) })
   fromTunnel(Buffer.alloc(32 * MIB)) // more than the kernel keeps for the two of them
-  session.receive(carrier, { type: 'END_OF_DATA', connectId: 1, close: 0 })
+  session.receive(carrier, { type: 'END_OF_DATA', connectId: 1, close: 0, reason: '' })
   await new Promise((resolve) => setImmediate(resolve))
   session.receive(carrier, { type: 'CLOSE_RSP', connectId: 1, error: 'ECONNRESET' })
   t.match(await readAll(peer), { error: 'ECONNRESET' })
@@ -270,14 +343,14 @@ t.test('resets a TCP peer that has finished and whose last bytes are given up', 
 t.test('tells the tunnel why its socket broke', async (t) => {
   const { peer, carrier, ending } = await plug(t)
   peer.resetAndDestroy()
-  t.match(await carrier.next(isType('CLOSE_REQ')), { connectId: 1, reason: 'ECONNRESET' })
+  t.match(await carrier.next(isType('END_OF_DATA')), { connectId: 1, close: 1, reason: 'ECONNRESET' })
   t.match(await ending, { kind: 'reset', by: 'self', reason: 'ECONNRESET' })
 })
 
 t.test('holds bytes and end until they are released', async (t) => {
   const { peer, session, carrier, endpoint, fromTunnel, socket } = await plug(t, { held: true })
   fromTunnel(Buffer.from('early'))
-  session.receive(carrier, { type: 'END_OF_DATA', connectId: 1, close: 0 })
+  session.receive(carrier, { type: 'END_OF_DATA', connectId: 1, close: 0, reason: '' })
   t.equal(socket.writableLength, 0)
   socket.write('200 ')
   release(endpoint)

@@ -35,7 +35,7 @@ function read(...chunks: Buffer[]): unknown[] {
 }
 
 const move: Packet = { type: 'MOVE', connectId: 7, carrier: 2 }
-const end: Packet = { type: 'END_OF_DATA', connectId: 7, close: 1 }
+const end: Packet = { type: 'END_OF_DATA', connectId: 7, close: 1, reason: '' }
 
 function written(): Buffer {
   const writer: Writer = { bytes: Buffer.alloc(200), at: 0 }

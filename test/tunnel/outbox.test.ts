@@ -43,7 +43,7 @@ function frames(piece: Buffer | undefined): string[] {
 const PACKET_BYTES = 128
 
 const ping = (nonce: number): Packet => ({ type: 'PING', nonce })
-const endOf = (connectId: number): Packet => ({ type: 'END_OF_DATA', connectId, close: 0 })
+const endOf = (connectId: number): Packet => ({ type: 'END_OF_DATA', connectId, close: 0, reason: '' })
 const add = (outbox: Outbox, id: number, length: number, byte = id): void => outbox.data(id, Buffer.alloc(length, byte))
 
 t.test('has nothing to take when nothing was put in', async (t) => {

@@ -29,7 +29,7 @@ const golden: readonly [Packet, string][] = [
   [{ type: 'DIAL_CLS', random: -1 }, '08053a0b08ffffffffffffffffff01'],
   [{ type: 'DRAIN' }, '08064200'],
   [{ type: 'WINDOW_UPDATE', connectId: 1, credit: 65_536 }, '0840820406080110808004'],
-  [{ type: 'END_OF_DATA', connectId: 1, close: 0 }, '08418a04020801'],
+  [{ type: 'END_OF_DATA', connectId: 1, close: 0, reason: '' }, '08418a04020801'],
   [
     { type: 'HEARTBEAT', seq: 1, sentUnixMs: 1.7e12, health: { agentVersion: '', uptimeMs: 5, openConnections: 0 } },
     '084292041108011080d095ffbc311a060a0010052000',
@@ -98,7 +98,7 @@ t.test('skips unknown fields of every wire type, wherever they stand', async (t)
   }
   for (const [name, bytes] of Object.entries(unknown)) {
     const inside = (hex(bytes).length + 2).toString(16).padStart(2, '0')
-    const expected = { type: 'END_OF_DATA', connectId: 1, close: 0 }
+    const expected = { type: 'END_OF_DATA', connectId: 1, close: 0, reason: '' }
     t.strictSame(decodePacket(hex(`${bytes}08418a04020801`)), expected, `${name} before the type`)
     t.strictSame(decodePacket(connected(bytes)), expected, `${name} before the payload`)
     t.strictSame(decodePacket(hex(`08418a04020801${bytes}`)), expected, `${name} at the end`)
@@ -108,8 +108,18 @@ t.test('skips unknown fields of every wire type, wherever they stand', async (t)
 })
 
 t.test('skips a known field of the wrong wire type', async (t) => {
-  t.strictSame(decodePacket(hex('08418a04050a0141' + '0801')), { type: 'END_OF_DATA', connectId: 1, close: 0 })
-  t.strictSame(decodePacket(hex('08418a0407' + '0d01020304' + '0801')), { type: 'END_OF_DATA', connectId: 1, close: 0 })
+  t.strictSame(decodePacket(hex('08418a04050a0141' + '0801')), {
+    type: 'END_OF_DATA',
+    connectId: 1,
+    close: 0,
+    reason: '',
+  })
+  t.strictSame(decodePacket(hex('08418a0407' + '0d01020304' + '0801')), {
+    type: 'END_OF_DATA',
+    connectId: 1,
+    close: 0,
+    reason: '',
+  })
 })
 
 t.test('takes the last of a repeated field, and the payload that belongs to the type', async (t) => {
@@ -117,16 +127,18 @@ t.test('takes the last of a repeated field, and the payload that belongs to the 
     type: 'END_OF_DATA',
     connectId: 3,
     close: 0,
+    reason: '',
   })
   t.strictSame(decodePacket(hex('2202' + '0807' + '0841' + '8a04020802')), {
     type: 'END_OF_DATA',
     connectId: 2,
     close: 0,
+    reason: '',
   })
 })
 
 t.test('reads a missing payload, type or message as zeros', async (t) => {
-  t.strictSame(decodePacket(hex('0841')), { type: 'END_OF_DATA', connectId: 0, close: 0 })
+  t.strictSame(decodePacket(hex('0841')), { type: 'END_OF_DATA', connectId: 0, close: 0, reason: '' })
   t.strictSame(decodePacket(hex('')), { type: 'DIAL_REQ', protocol: '', address: '', random: 0 })
   t.strictSame(decodePacket(hex('0804')), { type: 'DATA', connectId: 0, error: '', data: Buffer.alloc(0) })
   t.strictSame(decodePacket(hex('0842')), { type: 'HEARTBEAT', seq: 0, sentUnixMs: 0, health: {} })

@@ -18,7 +18,7 @@ const holding = (limitBytes: number): OneSession => oneSession({ role: 'server',
 function finishWith({ session, carrier }: OneSession, connection: Connection, bytes: number): void {
   session.receiveData(carrier, connection.id, Buffer.alloc(bytes))
   end(connection)
-  session.receive(carrier, { type: 'END_OF_DATA', connectId: connection.id, close: 0 })
+  session.receive(carrier, { type: 'END_OF_DATA', connectId: connection.id, close: 0, reason: '' })
 }
 
 t.test('counts what waits for the peer, and closes whoever holds most of that', async (t) => {

@@ -18,11 +18,11 @@ t.test('server: the last bytes, then the end that wants nothing back, and it is 
   leave(connection)
   t.match(carrier.frames(), [
     { type: 'DATA', data: Buffer.from('last') },
-    { type: 'END_OF_DATA', connectId: 1, close: 1 },
+    { type: 'END_OF_DATA', connectId: 1, close: 1, reason: '' },
   ])
   t.strictSame(heard.endings, [{ kind: 'finished' }])
   session.receiveData(carrier, 1, Buffer.from('crosses'))
-  session.receive(carrier, { type: 'END_OF_DATA', connectId: 1, close: 0 })
+  session.receive(carrier, { type: 'END_OF_DATA', connectId: 1, close: 0, reason: '' })
   t.strictSame([carrier.frames(), heard.bytes, heard.ended], [[], 0, 0], 'frames that cross the end mean nothing')
 })
 
@@ -38,7 +38,7 @@ t.test('server: bytes that found no credit go first', async (t) => {
   session.receive(carrier, { type: 'WINDOW_UPDATE', connectId: 1, credit: 16 * KIB })
   t.match(carrier.frames(), [
     { type: 'DATA', data: Buffer.from('last') },
-    { type: 'END_OF_DATA', connectId: 1, close: 1 },
+    { type: 'END_OF_DATA', connectId: 1, close: 1, reason: '' },
   ])
   t.strictSame([heard.endings, heard.resumed], [[{ kind: 'finished' }], 0])
 })
@@ -50,7 +50,7 @@ t.test('server: whoever has ended its side before says it no second time', async
   carrier.frames()
   leave(connection)
   t.strictSame([carrier.frames(), heard.endings], [[], []])
-  session.receive(carrier, { type: 'END_OF_DATA', connectId: 1, close: 0 })
+  session.receive(carrier, { type: 'END_OF_DATA', connectId: 1, close: 0, reason: '' })
   t.strictSame(heard.endings, [{ kind: 'finished' }])
 })
 
@@ -69,7 +69,7 @@ t.test('server: the peer’s end before the last bytes have gone does not keep t
   send(connection, Buffer.alloc(64 * KIB))
   send(connection, Buffer.from('last'))
   leave(connection)
-  session.receive(carrier, { type: 'END_OF_DATA', connectId: 1, close: 0 })
+  session.receive(carrier, { type: 'END_OF_DATA', connectId: 1, close: 0, reason: '' })
   t.strictSame([heard.ended, heard.endings], [1, []])
   session.receive(carrier, { type: 'WINDOW_UPDATE', connectId: 1, credit: 16 * KIB })
   t.strictSame(heard.endings, [{ kind: 'finished' }])
@@ -79,7 +79,7 @@ t.test('agent: writes out what it has, and wants to send nothing more', async (t
   const { carrier, open, session, budget } = oneSession({ role: 'agent' })
   const { connection, heard } = open(1)
   session.receiveData(carrier, 1, Buffer.from('last'))
-  session.receive(carrier, { type: 'END_OF_DATA', connectId: 1, close: 1 })
+  session.receive(carrier, { type: 'END_OF_DATA', connectId: 1, close: 1, reason: '' })
   t.strictSame([heard.bytes, heard.ended, heard.endings], [4, 1, [{ kind: 'finished' }]])
   t.equal(budget.usedBytes, 4, 'its socket has yet to take it')
   taken(connection, 4)
@@ -91,8 +91,8 @@ t.test('agent: writes out what it has, and wants to send nothing more', async (t
 t.test('agent: an end that came twice is one', async (t) => {
   const { carrier, open, session } = oneSession({ role: 'agent' })
   const { heard } = open(1)
-  session.receive(carrier, { type: 'END_OF_DATA', connectId: 1, close: 0 })
-  session.receive(carrier, { type: 'END_OF_DATA', connectId: 1, close: 1 })
+  session.receive(carrier, { type: 'END_OF_DATA', connectId: 1, close: 0, reason: '' })
+  session.receive(carrier, { type: 'END_OF_DATA', connectId: 1, close: 1, reason: '' })
   t.strictSame([heard.ended, heard.endings], [1, [{ kind: 'finished' }]])
 })
 

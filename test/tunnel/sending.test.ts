@@ -53,7 +53,7 @@ t.test('says the end of its bytes once, and none of a connection that is over', 
   const { connection } = open(1)
   end(connection)
   end(connection)
-  t.strictSame(carrier.frames(), [{ type: 'END_OF_DATA', connectId: 1, close: 0 }])
+  t.strictSame(carrier.frames(), [{ type: 'END_OF_DATA', connectId: 1, close: 0, reason: '' }])
   const { connection: broken } = open(2)
   close(broken, 'enough')
   carrier.frames()

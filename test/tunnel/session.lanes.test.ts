@@ -35,7 +35,7 @@ t.test('keeps what comes over the new carrier until the MOVE arrives on the old 
   const { session, carrier, lane, open } = withLane('server')
   const { heard } = open(1)
   session.receiveData(lane, 1, Buffer.from('after'))
-  session.receive(lane, { type: 'END_OF_DATA', connectId: 1, close: 0 })
+  session.receive(lane, { type: 'END_OF_DATA', connectId: 1, close: 0, reason: '' })
   t.strictSame([heard.bytes, heard.ended], [0, 0])
   session.receiveData(carrier, 1, Buffer.from('bef'))
   t.strictSame([heard.bytes, heard.ended], [3, 0])
@@ -46,9 +46,10 @@ t.test('keeps what comes over the new carrier until the MOVE arrives on the old 
 t.test('closes alone a peer that sends too many frames ahead of its MOVE', async (t) => {
   const { session, carrier, lane, open } = withLane('server')
   const [other, { heard }] = [open(1), open(2)]
-  for (let count = 1; count <= 65_536; count++) session.receive(lane, { type: 'END_OF_DATA', connectId: 2, close: 0 })
+  for (let count = 1; count <= 65_536; count++)
+    session.receive(lane, { type: 'END_OF_DATA', connectId: 2, close: 0, reason: '' })
   t.strictSame([heard.ended, heard.endings], [0, []])
-  session.receive(lane, { type: 'END_OF_DATA', connectId: 2, close: 0 })
+  session.receive(lane, { type: 'END_OF_DATA', connectId: 2, close: 0, reason: '' })
   t.strictSame(heard.endings, [{ kind: 'reset', by: 'self', reason: 'flow-control-violation' }])
   t.strictSame(carrier.frames(), [{ type: 'CLOSE_REQ', connectId: 2, reason: 'flow-control-violation' }])
   t.strictSame(other.heard.endings, [])

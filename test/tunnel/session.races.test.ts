@@ -56,6 +56,11 @@ const breaksOff = (socket: ModelSocket): void => {
   socket.breakOff()
 }
 
+const breaks = (socket: ModelSocket): void => {
+  sends(socket)
+  socket.break()
+}
+
 const actions = {
   'client sends': of(client, 'sends', sends),
   'target sends': of(target, 'sends', sends),
@@ -64,6 +69,8 @@ const actions = {
   'client leaves': of(client, 'leaves', leaves),
   'client breaks off': of(client, 'breaks off', breaksOff),
   'target breaks off': of(target, 'breaks off', breaksOff),
+  'client breaks': of(client, 'breaks', breaks),
+  'target breaks': of(target, 'breaks', breaks),
   drain: { name: 'the agent drains', when: carrierOpen(0), run: (world) => world.drain() },
   'go away': { name: 'the server goes away', when: carrierOpen(0), run: (world) => world.goAway() },
   'end of stream': { name: 'the stream ends', when: carrierOpen(0), run: (world) => world.cut(world.lanes[0]!) },
@@ -161,6 +168,8 @@ t.test('loses nothing when both sides send, end, and one of them breaks off', as
     orders += tellEveryOrder(story(['client sends', 'client ends'], ['target sends', 'target ends'], extensions))
     orders += tellEveryOrder(story(['client ends', 'client breaks off'], ['target sends', 'target ends'], extensions))
     orders += tellEveryOrder(story(['client sends', 'client ends'], ['target ends', 'target breaks off'], extensions))
+    orders += tellEveryOrder(story(['client ends', 'client breaks'], ['target sends', 'target ends'], extensions))
+    orders += tellEveryOrder(story(['client sends', 'client ends'], ['target sends', 'target breaks'], extensions))
   }
   t.ok(orders > 1_000, `${orders} orders`)
 })
@@ -187,6 +196,8 @@ t.test(
       [clientMoves],
       [clientMoves, [lost]],
       [targetMoves, [lost]],
+      [[moves(target, 1), actions['target breaks']], [lost]],
+      [[moves(target, 1), actions['target ends'], actions['target breaks']], [lost]],
       [clientMoves.slice(2), targetMoves],
       [movesAndLeaves, [lost]],
       [movesAndLeaves, [actions['target ends']]],

@@ -10,12 +10,12 @@ t.test('drops frames for a connection that is over, silently, and counts those f
   const { session, carrier, told, open } = oneSession({ role: 'server' })
   const { connection } = open(1)
   end(connection)
-  session.receive(carrier, { type: 'END_OF_DATA', connectId: 1, close: 0 })
+  session.receive(carrier, { type: 'END_OF_DATA', connectId: 1, close: 0, reason: '' })
   carrier.frames()
   const frames: Packet[] = [
     { type: 'WINDOW_UPDATE', connectId: 1, credit: 5 },
     { type: 'BLOCKED', connectId: 1 },
-    { type: 'END_OF_DATA', connectId: 1, close: 0 },
+    { type: 'END_OF_DATA', connectId: 1, close: 0, reason: '' },
     { type: 'CLOSE_RSP', connectId: 1, error: '' },
   ]
   for (const frame of frames) session.receive(carrier, frame)

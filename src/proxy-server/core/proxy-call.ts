@@ -172,7 +172,7 @@ export function createProxyCall(actions: CallActions): ProxyCall {
   function forgetEnded(one: Joined): void {
     if (!one.ending || !joined.delete(one.id)) return
     numbers.ended(one.id)
-    if (!over && one.ending.kind === 'reset' && one.unsent > 0) actions.hurry(() => one.unsent > 0)
+    if (!over && isCut(one.ending) && one.unsent > 0) actions.hurry(() => one.unsent > 0)
     actions.settled()
   }
 
@@ -286,6 +286,9 @@ export function createProxyCall(actions: CallActions): ProxyCall {
     },
   }
 }
+
+/** What still lies here of it counts for nobody any more. */
+const isCut = (ending: Ending): boolean => ending.kind === 'reset' && !ending.inOrder
 
 /** The reference never says why; we do where we know, and nothing of an agent that is gone: its clients see the end alone. */
 function errorOf(ending: Ending): string {

@@ -48,7 +48,12 @@ export const dialFailed = (random: Int64, error: string): Packet => ({ type: 'DI
 export const dialClose = (random: Int64): Packet => ({ type: 'DIAL_CLS', random })
 export const closeRequest = (connectId: Int64, reason = ''): Packet => ({ type: 'CLOSE_REQ', connectId, reason })
 export const closed = (connectId: Int64, error = ''): Packet => ({ type: 'CLOSE_RSP', error, connectId })
-export const endOfData = (connectId: Int64, close = 0): Packet => ({ type: 'END_OF_DATA', connectId, close })
+export const endOfData = (connectId: Int64, close = 0, reason = ''): Packet => ({
+  type: 'END_OF_DATA',
+  connectId,
+  close,
+  reason,
+})
 export const data = (connectId: Int64, text: string): Packet => ({
   type: 'DATA',
   connectId,

@@ -719,6 +719,7 @@ t.test(
     for (const [last, hurried] of [
       [closed(1, 'ECONNRESET'), true],
       [endOfData(1), false],
+      [endOfData(1, 1, 'ECONNRESET'), false], // what waits still counts, and goes when too much does
     ] as const) {
       const one = oneCall()
       one.open(7, 1)

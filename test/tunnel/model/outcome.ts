@@ -12,8 +12,8 @@ export function checkLiveness(world: World): void {
       [client, target],
       [target, client],
     ] as const) {
-      if (to.stalled) continue
-      if (from.sent < from.plan.totalBytes)
+      if (to.stalled || to.broken) continue
+      if (!from.broken && from.sent < from.plan.totalBytes)
         world.fail(`${from.name} was stopped at ${from.sent} of ${from.plan.totalBytes}`)
       if (to.received < from.sent) world.fail(`${to.name} received ${to.received} of ${from.sent}`)
       if (from.sourceEnded && !to.sinkEnded) world.fail(`${to.name} did not hear the end`)
@@ -66,6 +66,7 @@ function checkTunnelEnd(world: World, tunnel: Tunnel): void {
         ? other === undefined || other.ending?.kind === 'reset'
         : ending.by === 'self'
           ? socket.closedByOwner ||
+            socket.broken ||
             (ending.reason === 'carrier-lost' && told.laneLost) ||
             (ending.reason === 'peer-takes-nothing' && socket.left) ||
             (ending.reason === 'over-budget' && setup.budgetBytes < 2 ** 30) ||

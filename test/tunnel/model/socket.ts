@@ -7,7 +7,7 @@ import { READ_BYTES } from '../../../src/tunnel/carrier.ts'
 import type { Connection, ConnectionEvents, Ending } from '../../../src/tunnel/connection.ts'
 import { close } from '../../../src/tunnel/ending.ts'
 import { taken } from '../../../src/tunnel/receiving.ts'
-import { end, leave, send } from '../../../src/tunnel/sending.ts'
+import { breakOff, end, leave, send } from '../../../src/tunnel/sending.ts'
 import type { Random } from '../../platform/random.ts'
 import { patternAt } from './pattern.ts'
 import type { Step } from './step.ts'
@@ -39,11 +39,14 @@ export type ModelSocket = {
   closedByOwner: boolean
   /** It sends nothing more, and drops what comes. */
   left: boolean
+  /** It gives and takes nothing more; what it gave is still to arrive. */
+  broken: boolean
   readonly events: ConnectionEvents
   /** What may happen next without anybody's fault. */
   readonly steps: (into: Step[]) => void
-  /** The socket breaks, or its owner has enough. */
+  /** Its owner has enough. */
   readonly breakOff: () => void
+  readonly break: () => void
   /** The owner goes in good order. */
   readonly leave: () => void
 }
@@ -67,6 +70,7 @@ export function createSocket(options: SocketOptions): ModelSocket {
 
   function alive(what: string): void {
     if (socket.ending) fail(`${name} heard ${what} after it was over`)
+    if (socket.broken && what !== 'over') fail(`${name} heard ${what} after it had broken`)
   }
 
   const events: ConnectionEvents = {
@@ -103,7 +107,7 @@ export function createSocket(options: SocketOptions): ModelSocket {
       options.over(socket)
     },
     giveUp() {
-      if (socket.ending?.kind !== 'finished') fail(`${name} was given up before it had finished`)
+      if (!socket.ending || !mayTake(socket)) fail(`${name} was given up, though it takes nothing`)
       socket.gaveUp = true
     },
   }
@@ -156,6 +160,7 @@ export function createSocket(options: SocketOptions): ModelSocket {
     gaveUp: false,
     closedByOwner: false,
     left: false,
+    broken: false,
     events,
     steps(into) {
       if (!socket.connection) return
@@ -172,6 +177,12 @@ export function createSocket(options: SocketOptions): ModelSocket {
       else socket.closedByOwner = true
       close(socket.connection!, 'owner')
     },
+    break() {
+      socket.broken = true
+      socket.sourceEnded = true
+      socket.reading = false
+      breakOff(socket.connection!, 'ECONNRESET')
+    },
     leave() {
       socket.left = true
       socket.sourceEnded = true
@@ -183,8 +194,9 @@ export function createSocket(options: SocketOptions): ModelSocket {
   return socket
 }
 
-/** A socket that was reset writes nothing more; one that finished still does. */
-const mayTake = ({ ending, gaveUp }: ModelSocket): boolean => ending?.kind !== 'reset' && !gaveUp
+/** A socket that was reset writes nothing more; one that finished, or whose peer broke behind its last byte, still does. */
+const mayTake = ({ ending, gaveUp, broken }: ModelSocket): boolean =>
+  !broken && !gaveUp && (ending?.kind !== 'reset' || ending.inOrder === true)
 
 /** Bytes that a session counts as waiting for this socket. */
 export const backlogOf = (socket: ModelSocket): number => (mayTake(socket) ? socket.received - socket.taken : 0)

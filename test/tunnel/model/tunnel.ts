@@ -34,6 +34,9 @@ export function wrongEnding(tunnel: Tunnel, halfClose: boolean): string | undefi
       // An end that has finished says nothing more: only a stock handshake can refuse later.
       return `${here.name} was reset by its peer, which finished`
     }
+    if (ending?.kind === 'reset' && ending.inOrder && !here.broken && here.received !== there.sent) {
+      return `${here.name} heard that its peer broke after ${here.received} of ${there.sent} bytes`
+    }
     if (ending?.kind !== 'finished' || here.left) continue
     // A stock close cuts short what comes the other way, and a stock reset looks like a close.
     if (!halfClose && (here.sourceEnded || there.ending?.kind === 'reset')) continue

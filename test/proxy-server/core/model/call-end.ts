@@ -39,6 +39,7 @@ export function createCallEnd(
     windingUp: false,
     ending: undefined,
     gaveUp: false,
+    broken: false,
     get closedByOwner() {
       return end.ending?.kind === 'reset' && OWN_REASONS.has(end.ending.reason)
     },
@@ -74,6 +75,7 @@ export function createCallEnd(
     },
     steps: () => {},
     breakOff: () => {},
+    break: () => {},
     leave: () => {},
   }
   return end

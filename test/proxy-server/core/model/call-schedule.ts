@@ -128,7 +128,7 @@ const strange: readonly Packet[] = [
   { type: 'DRAIN' },
   { type: 'DIAL_RSP', error: '', connectId: 1, random: 1 },
   { type: 'CLOSE_RSP', error: '', connectId: 1 },
-  { type: 'END_OF_DATA', connectId: 1, close: 1 },
+  { type: 'END_OF_DATA', connectId: 1, close: 1, reason: '' },
 ]
 
 /** What agents, targets and networks do. */
