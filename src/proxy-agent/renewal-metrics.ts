@@ -4,6 +4,8 @@ import { Counter, Gauge, type Registry } from 'prom-client'
 export type RenewalMetrics = {
   readonly renewed: () => void
   readonly failed: () => void
+  /** Somebody else has put another certificate in its place. */
+  readonly exchanged: () => void
 }
 
 export function createRenewalMetrics(registry: Registry): RenewalMetrics {
@@ -25,5 +27,6 @@ export function createRenewalMetrics(registry: Registry): RenewalMetrics {
       renewals.inc({ outcome: 'failed' })
       failing.set(1)
     },
+    exchanged: () => failing.set(0),
   }
 }
