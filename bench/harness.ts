@@ -7,9 +7,9 @@ import { join } from 'node:path'
 import { NoAnswer } from './load/control.ts'
 import { type Load, startLoad } from './load/load.ts'
 import type { Certificates, Peer, RunningPeer } from './peers/peer.ts'
-import { openWan, type Places } from './places.ts'
+import { doorApart, openWan, type Places } from './places.ts'
 import { processorMs } from './process-usage.ts'
-import type { Case, Effort, Reading, Scenario, WanPath } from './scenarios/scenario.ts'
+import type { Case, Effort, Reading, Scenario } from './scenarios/scenario.ts'
 import { Skipped } from './skipped.ts'
 
 export type Round =
@@ -40,30 +40,39 @@ const QUIET_DEADLINE_MS = 5_000
 
 export async function runScenario(scenario: Scenario, bench: Bench): Promise<CaseResult[]> {
   const results: CaseResult[] = []
-  const key = ({ frontend, start, path }: Case): string => JSON.stringify([frontend, start, path])
+  const key = ({ frontend, start, path, doorApart }: Case): string => JSON.stringify([frontend, start, path, doorApart])
   const groups = Map.groupBy(scenario.cases(bench.effort), key)
   for (const cases of groups.values()) {
-    const { start, path } = cases[0]!
+    const { start } = cases[0]!
     const run = start === 'fresh' ? runFresh : runShared
+    const open = elsewhere(cases[0]!)
     results.push(
-      ...(path === undefined
+      ...(open === undefined
         ? await run(scenario, cases, bench)
-        : await farApart(path, scenario, cases, bench, (apart) => run(scenario, cases, apart))),
+        : await runElsewhere(open, cases, scenario, bench, (there) => run(scenario, cases, there))),
     )
   }
   return results
 }
 
-/** The same, with a load of its own at the two ends of a long way; skipped where none can be had. */
-async function farApart(
-  path: WanPath,
-  scenario: Scenario,
+type OpenPlaces = () => Promise<Places & AsyncDisposable>
+
+/** Places that a case wants for itself. */
+function elsewhere({ path, doorApart: isDoorApart }: Case): OpenPlaces | undefined {
+  if (path) return () => openWan(path)
+  return isDoorApart ? doorApart : undefined
+}
+
+/** The same, with a load of its own at these places; skipped where they cannot be had. */
+async function runElsewhere(
+  open: OpenPlaces,
   cases: readonly Case[],
+  scenario: Scenario,
   bench: Bench,
   run: (bench: Bench) => Promise<CaseResult[]>,
 ): Promise<CaseResult[]> {
   try {
-    await using places = await openWan(path)
+    await using places = await open()
     await using load = await startLoad(places)
     return await run({ ...bench, load, places })
   } catch (error) {

@@ -1,7 +1,7 @@
 /** Where the processes of a measurement run: all on this machine, or on two ends of a long way. */
 import { execFile, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -20,12 +20,14 @@ export type Place = {
 export type Places = {
   readonly hub: Place
   readonly cell: Place
+  /** Of a front door: in the hub. */
+  readonly door: Place
   /** By which the cell finds the hub; in the certificate of the server. */
   readonly hubName: string
 }
 
 export const here: Place = { enter: [], address: '127.0.0.1' }
-export const oneMachine: Places = { hub: here, cell: here, hubName: 'localhost' }
+export const oneMachine: Places = { hub: here, cell: here, door: here, hubName: 'localhost' }
 
 /** Of the range that is meant for benchmarks (RFC 2544), so that it is nobody's. */
 export const HUB_ADDRESS = '198.18.0.1'
@@ -96,11 +98,39 @@ export async function openWan({ roundTripMs, loss }: WanPath): Promise<Places & 
     throw new Skipped(`no mount namespace can be made: ${error.message.trim()}`)
   })
   const kept = stack.move()
+  const inHub: Place = { enter: enter(hub), address: HUB_ADDRESS }
   return {
-    hub: { enter: enter(hub), address: HUB_ADDRESS },
+    hub: inHub,
+    door: inHub,
     cell: { enter: [...enter(cell), ...withHosts(hosts)], address: CELL_ADDRESS },
     hubName: FAR_HUB_NAME,
     [Symbol.asyncDispose]: () => kept.disposeAsync(),
+  }
+}
+
+/**
+ * One machine, on which a front door has a processor of its own and all else shares one other.
+ *
+ * @throws Skipped where there are not two processors, or no taskset
+ */
+export async function doorApart(): Promise<Places & AsyncDisposable> {
+  const allowed = /^Cpus_allowed_list:\s*(.*)$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1] ?? ''
+  const processors = allowed.split(',').flatMap((range) => {
+    const [first = Number.NaN, last = first] = range.split('-').map(Number)
+    return Array.from({ length: last - first + 1 }, (_, index) => first + index)
+  })
+  const [others, door] = processors
+  if (others === undefined || door === undefined) throw new Skipped('a processor for the door alone takes two of them')
+  await promisify(execFile)('taskset', ['--version']).catch(() => {
+    throw new Skipped('taskset is not installed')
+  })
+  const on = (processor: number): Place => ({ ...here, enter: ['taskset', '--cpu-list', String(processor)] })
+  return {
+    hub: on(others),
+    cell: on(others),
+    door: on(door),
+    hubName: oneMachine.hubName,
+    async [Symbol.asyncDispose]() {},
   }
 }
 

@@ -28,14 +28,14 @@ async function startHaproxy({ folder, places }: PeerStart, { agents, clients }: 
   const program = stack.use(
     startProgram({
       name: NAME,
-      place: places.hub,
+      place: places.door,
       command: NAME,
       args: ['-db', '-f', config],
       logFile: join(folder, `${NAME}.log`),
       graceMs: 0, // at SIGTERM it would wait for what is open
     }),
   )
-  await untilReady(program, NAME, () => accepts(places.hub, port))
+  await untilReady(program, NAME, () => accepts(places.door, port))
   stack.move()
   return { ...program, port }
 }

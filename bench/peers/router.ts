@@ -31,7 +31,7 @@ async function startRouter({ folder, places }: PeerStart, { agents, clients }: B
   const program = stack.use(
     startProgram({
       name: NAME,
-      place: places.hub,
+      place: places.door,
       command: join(import.meta.dirname, '../../bin/culvert'),
       args: [NAME, `--config=${config}`, '--health-port=0', `--ports-file=${portsFile}`],
       logFile: join(folder, `${NAME}.log`),
@@ -40,7 +40,7 @@ async function startRouter({ folder, places }: PeerStart, { agents, clients }: B
   )
   const ports = await readPorts(program, NAME, portsFile)
   await assertNode(program)
-  await untilReady(program, NAME, () => answersOk(places.hub, ports.health!, '/readyz'))
+  await untilReady(program, NAME, () => answersOk(places.door, ports.health!, '/readyz'))
   stack.move()
   return { ...program, port: ports.listen! }
 }

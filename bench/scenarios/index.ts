@@ -5,7 +5,7 @@ import { bulkUpload } from './bulk-upload.ts'
 import { clusters } from './clusters.ts'
 import { connectRate } from './connect-rate.ts'
 import { floodingCluster } from './flooding-cluster.ts'
-import { frontDoor } from './front-door.ts'
+import { frontDoor, frontDoorApart } from './front-door.ts'
 import { grpcBulk } from './grpc-bulk.ts'
 import { grpcFrontend } from './grpc-frontend.ts'
 import { idleMemory } from './idle-memory.ts'
@@ -32,6 +32,7 @@ export const scenarios: readonly Scenario[] = [
   clusters,
   floodingCluster,
   frontDoor,
+  frontDoorApart,
   workers,
   wan,
 ]

@@ -25,6 +25,8 @@ export type Case = {
   readonly start: 'shared' | 'fresh'
   /** Between server and agent; absent: loopback. */
   readonly path?: WanPath
+  /** A front door has a processor of its own, and all else shares one other. */
+  readonly doorApart?: true
   readonly rounds: number
   readonly metrics: readonly Metric[]
   /** One round: a reading for each metric, in their order. */
