@@ -17,7 +17,8 @@ export type VanishedCheck = Disposable & {
 }
 
 /**
- * Breaks the socket, with an error, when its client has gone.
+ * Breaks the socket, with an error, when its client has gone. A write that is under way fails by itself; and behind one of TLS,
+ * Node takes an empty one of the connection under it for its own next, and what it writes then is not what it should be.
  *
  * @param raw what carries the socket: itself, or the connection under its TLS, whose own empty writes report nothing
  */
@@ -27,7 +28,7 @@ export function createVanishedCheck(socket: Socket, raw: Socket, clock: Clock): 
   function look(): void {
     timer = undefined
     if (!socket.isPaused() || socket.destroyed || socket.writableEnded) return // after our end no write can ask
-    raw.write(nothing)
+    if (socket.writableLength === 0) raw.write(nothing)
     lookLater()
   }
 

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
@@ -138,4 +139,37 @@ for (const transport of TRANSPORTS) {
     await event(served, 'end')
     t.ok(got > FLOOD_BYTES / 2, 'all that it sends is read')
   })
+}
+
+for (const transport of TRANSPORTS) {
+  t.test(
+    `${transport}: a client that is slow to take what it is sent gets it as it was, however often it is looked after`,
+    async (t) => {
+      const { clock, served, client } = await stalled(t, transport)
+      const sent = randomBytes(FLOOD_BYTES)
+      const PIECE_BYTES = 100_000 // each a write of its own
+      let at = 0
+      const done = new Promise<unknown>((resolve) => {
+        const next = (error?: Error | null): void => {
+          if (error || at >= sent.length) return resolve(error)
+          served.write(sent.subarray(at, at + PIECE_BYTES), next)
+          at += PIECE_BYTES
+        }
+        next()
+      })
+      const chunks: Buffer[] = []
+      client.on('data', (chunk: Buffer) => {
+        chunks.push(chunk)
+        clock.advance(2_000)
+      })
+      t.notOk(await within(done, 'all is written'))
+      await eventually(
+        'all has come',
+        () => chunks.reduce((sum, { length }) => sum + length, 0),
+        (bytes) => bytes === FLOOD_BYTES,
+      )
+      t.ok(Buffer.concat(chunks).equals(sent))
+      t.notOk(served.destroyed)
+    },
+  )
 }
