@@ -57,7 +57,7 @@ export function startRenewal(hubs: readonly Hub[], files: CredentialFiles, deps:
     if (tls.current().cert !== planned.cert) {
       planned = plan()
       failures = 0
-      metrics.exchanged()
+      if (clock.unixMs() < planned.atUnixMs) metrics.exchanged()
     }
     if (clock.unixMs() < planned.atUnixMs) return wait()
     void renew()

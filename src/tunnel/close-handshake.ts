@@ -21,6 +21,8 @@ export function answerStockClose(connection: Connection): void {
 
 /** CLOSE_REQ or CLOSE_RSP came. */
 export function receiveClose(connection: Connection, type: 'CLOSE_REQ' | 'CLOSE_RSP', reason: string): void {
+  const { broken } = connection
+  if (broken !== undefined) return finish(connection, { kind: 'reset', by: 'self', reason: broken })
   if (connection.link.halfClose || reason !== '') {
     return finish(connection, { kind: 'reset', by: 'peer', reason: reason === '' ? 'closed-by-peer' : reason })
   }

@@ -34,7 +34,7 @@ export type ConnectionEvents = {
   readonly pause?: () => void
   /** Exactly once. After `finished`, and a reset in order, bytes that the socket has not taken are still the owner's to write. */
   readonly over: (ending: Ending) => void
-  /** Too much waits in all: what the socket of this finished connection has not taken is given up. */
+  /** Too much waits in all: what the socket of this connection, which is over, has not taken is given up. */
   readonly giveUp: () => void
 }
 

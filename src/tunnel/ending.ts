@@ -53,7 +53,8 @@ export function finish(connection: Connection, ending: Ending): void {
   connection.events.over(ending)
 }
 
-function dropEarly(connection: Connection): void {
+/** Frames that came before their turn are nobody's any more. */
+export function dropEarly(connection: Connection): void {
   spend(connection.link.budget, -connection.earlyBytes)
   connection.early = undefined
   connection.earlyBytes = 0

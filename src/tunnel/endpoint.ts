@@ -4,15 +4,16 @@
  */
 import type { Socket } from 'node:net'
 import type { Connection, ConnectionEvents, Ending } from './connection.ts'
+import { close } from './ending.ts'
 import { taken } from './receiving.ts'
 import { breakOff, end, mayRead, send } from './sending.ts'
 import { createWaitingPayloads, type WaitingPayloads } from './waiting-payloads.ts'
 
-/** A finished connection whose socket takes none of its last bytes for this long is given up: milliseconds. */
+/** A socket that takes none of its last bytes for this long is given up: milliseconds. */
 const FLUSH_TIMEOUT_MS = 60_000
 /** What comes for a socket that has taken nothing for this long is kept in as little memory as it can be: milliseconds. */
 const STALLED_MS = 100
-/** How long a peer may go on sending after a stock close: milliseconds. It is read and dropped, see `letGo`. */
+/** How long a peer may go on sending when all is written: milliseconds. It is read and dropped, see `letGo`. */
 const LINGER_MS = 10_000
 
 /** Payload bytes since the start, both ways. */
@@ -29,6 +30,8 @@ export type EndpointOptions = {
   readonly held: boolean
   /** Told how long the socket took to take what was written to it: one write at a time, so that bulk is sampled. */
   readonly timing?: Timing
+  /** Default: a minute. Milliseconds. */
+  readonly flushMs?: number
   /** The connection is over. The socket may still be writing out its last bytes. */
   readonly over: (ending: Ending) => void
 }
@@ -39,6 +42,7 @@ export type Endpoint = {
   readonly raw: Socket | undefined
   readonly count: ByteCount
   readonly timing: Timing | undefined
+  readonly flushMs: number
   readonly over: (ending: Ending) => void
   /** The socket has taken a write: one function for all of them. */
   readonly wrote: () => void
@@ -64,12 +68,14 @@ export type Endpoint = {
  * The owner tells of the socket's end, error and close from now on, by `socketEnded` and so on or once by `followSocket`, and
  * of what it reads, by `readSocket`.
  */
-export function createEndpoint({ socket, raw, count, held, timing, over }: EndpointOptions): Endpoint {
+export function createEndpoint(options: EndpointOptions): Endpoint {
+  const { socket, raw, count, held, timing, flushMs = FLUSH_TIMEOUT_MS, over } = options
   const endpoint: Endpoint = {
     socket,
     raw,
     count,
     timing,
+    flushMs,
     over,
     wrote: () => wrote(endpoint),
     connection: undefined,
@@ -101,7 +107,7 @@ export const mayReadSocket = ({ connection }: Endpoint): boolean => connection !
 
 /** Bytes that the socket gave. @returns whether to read on */
 export function readSocket({ finished, count, connection }: Endpoint, bytes: Uint8Array): boolean {
-  if (finished === 'yes') return true
+  if (finished !== 'no') return true
   count.fromSockets += bytes.length
   return connection !== undefined && send(connection, bytes)
 }
@@ -110,14 +116,22 @@ export function socketEnded({ connection }: Endpoint): void {
   if (connection) end(connection)
 }
 
-export function socketFailed({ connection }: Endpoint, error: NodeJS.ErrnoException): void {
-  if (connection) breakOff(connection, error.code ?? 'socket-error')
+/** What was read of it while it was paused lies in the stream, and goes first. */
+export function socketFailed(endpoint: Endpoint, error: NodeJS.ErrnoException): void {
+  const { socket, connection, finished } = endpoint
+  if (!connection) return
+  const rest: Uint8Array | null = finished === 'no' ? socket.read() : null
+  if (rest) readSocket(endpoint, rest)
+  breakOff(connection, error.code ?? 'socket-error')
 }
 
-/** With both directions done, what the tunnel still holds of this socket's bytes is on its way: nothing to break. */
+/**
+ * Without an error it was its owner who closed it: nothing of a client that is cut off goes any further. With both directions
+ * done, what the tunnel still holds of this socket's bytes is on its way: nothing to break.
+ */
 export function socketClosed({ connection, socket }: Endpoint): void {
   const done = socket.readableEnded && socket.writableFinished
-  if (connection && !done) breakOff(connection, 'socket-closed')
+  if (connection && !done && connection.broken === undefined) close(connection, 'socket-closed')
 }
 
 /** For an owner that has no use of its own for what becomes of the socket. */
@@ -140,6 +154,7 @@ export function release(endpoint: Endpoint): void {
   socket.uncork()
   if (endpoint.endWaits) socket.end()
   if (endpoint.finished === 'held') letGo(endpoint)
+  else if (endpoint.finished === 'yes' && endpoint.breaks) breakWhenWritten(endpoint) // the owner's own bytes are written
 }
 
 function receive(endpoint: Endpoint, bytes: Uint8Array): void {
@@ -205,9 +220,14 @@ const isStalled = ({ connection }: Endpoint): boolean =>
 
 /** What waits is written first. It has the time that the last write would have. */
 function letGoLater(endpoint: Endpoint): void {
-  const { socket } = endpoint
   endpoint.finished = 'held'
-  if (!endpoint.isHeld) socket.setTimeout(FLUSH_TIMEOUT_MS, () => reset(socket))
+  if (!endpoint.isHeld) expectLastBytes(endpoint)
+}
+
+/** Of a socket that will break nothing more is read: that would count as life of one that takes nothing. */
+function expectLastBytes({ socket, breaks, flushMs }: Endpoint): void {
+  if (breaks) socket.pause()
+  socket.setTimeout(flushMs, () => reset(socket))
 }
 
 /**
@@ -217,7 +237,7 @@ function letGoLater(endpoint: Endpoint): void {
 function letGo(endpoint: Endpoint): void {
   const { socket } = endpoint
   endpoint.finished = 'yes'
-  socket.setTimeout(FLUSH_TIMEOUT_MS, () => reset(socket))
+  expectLastBytes(endpoint)
   if (endpoint.breaks) return breakWhenWritten(endpoint)
   if (socket.readableEnded) return socket.destroySoon()
   socket.resume()
@@ -232,16 +252,16 @@ function linger(socket: Socket): void {
 
 /**
  * The far socket was reset, and so is this one when it has taken what came before. TLS has no reset of its own: the connection under
- * it ends without a close_notify, and what its peer still sends is read meanwhile, as by `letGo`.
+ * it ends without a close_notify, and what its peer still sends is read then, as by `letGo`.
  */
 function breakWhenWritten(endpoint: Endpoint): void {
   const { socket, raw } = endpoint
-  if (socket.destroyed) return
-  if (socket.writableLength > 0) return void socket.resume()
+  if (socket.destroyed || socket.writableLength > 0) return
   endpoint.breaks = false
   if (!raw || raw === socket || socket.readableEnded) return reset(socket)
-  socket.resume()
   if (!socket.writableEnded) raw.end()
+  socket.resume()
+  socket.once('end', () => socket.destroy()) // nothing else ends one whose own side was never ended
   linger(socket)
 }
 

@@ -16,7 +16,7 @@ import { decodePacket, packetBytes, writePacket } from './packet-codec.ts'
 export const HEAD_BYTES = 8
 /** What a frame can say of a connection; one with a higher number stays on the first carrier. */
 export const MAX_LANE_CONNECT_ID = 2 ** 32 - 1
-/** Longest payload of DATA, and longest other packet: bytes. Ours are at most 512 KiB, and 30 bytes. */
+/** Longest payload of DATA, and longest other packet: bytes. Ours are at most 512 KiB, and 63 bytes. */
 export const MAX_DATA_BYTES = 1024 * 1024
 export const MAX_PACKET_BYTES = 64
 /** What else goes over a lane. All other packets have no business there. */

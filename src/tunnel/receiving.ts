@@ -7,7 +7,7 @@ import { reserve, spend, spendWithin } from './budget.ts'
 import { answerStockClose } from './close-handshake.ts'
 import type { Connection, Outlet } from './connection.ts'
 import { createEarlyFrames, type EarlyFrame, earlyCost, keepEarly, takeEarly } from './early-frames.ts'
-import { close, closeViolator, endReceiving, finish } from './ending.ts'
+import { close, closeViolator, dropEarly, endReceiving, finish } from './ending.ts'
 import { lookAtWindow } from './steering.ts'
 import { compact } from './waiting-payloads.ts'
 import { arrive, grow, take, wantedGrowth } from './window.ts'
@@ -22,7 +22,7 @@ export function receiveData(connection: Connection, from: Outlet, bytes: Uint8Ar
 
 /**
  * @param close the peer wants no more bytes either: what it sent is written out, and that is all
- * @param reason why the peer's socket broke behind the last byte; empty if it did not
+ * @param reason with `close`: why the peer's socket broke behind the last byte; empty if it did not
  */
 export function receiveEnd(connection: Connection, from: Outlet, close: boolean, reason: string): void {
   connection.peerKnows = true
@@ -31,10 +31,13 @@ export function receiveEnd(connection: Connection, from: Outlet, close: boolean,
   if (from !== connection.in && connection.receiving === 'open') {
     return keep(connection, { from, kind: 'end', close, reason })
   }
-  if (reason !== '') return finish(connection, { kind: 'reset', by: 'peer', reason, inOrder: true })
+  if (close && reason !== '') return finish(connection, { kind: 'reset', by: 'peer', reason, inOrder: true })
   endReceiving(connection)
   const overtook = connection.early && takeEarly(connection.early, connection.home)
-  if (overtook?.kind === 'end') return receiveEnd(connection, overtook.from, overtook.close, overtook.reason)
+  dropEarly(connection) // an honest peer says nothing behind its end but that its socket broke
+  if (overtook?.kind === 'end' && overtook.close && overtook.reason !== '' && !connection.over) {
+    return finish(connection, { kind: 'reset', by: 'peer', reason: overtook.reason, inOrder: true })
+  }
   if ((close || connection.sending === 'ended') && !connection.over) finish(connection, { kind: 'finished' })
 }
 

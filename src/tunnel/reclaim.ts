@@ -13,7 +13,10 @@ import { INITIAL_WINDOW_BYTES, shrink } from './window.ts'
 export const IDLE_WINDOW_MS = 10_000
 /** When too much waits in all, sockets that took nothing for this long go first: milliseconds. */
 const STALLED_MS = 1_000
-/** What an owner that has left still wanted to send is given up when the peer takes nothing of it for this long: milliseconds. */
+/**
+ * What an owner that has left still wanted to send is given up when the peer takes nothing of it for this long; of one whose socket
+ * broke, when it has not taken all of it: milliseconds.
+ */
 const LEFT_MS = 60_000
 /** A stock agent that does not answer CLOSE_REQ, and sends nothing, for this long is taken to have closed: milliseconds. */
 const CLOSE_ANSWER_MS = 30_000

@@ -18,7 +18,7 @@ const MAX_CREDIT_BYTES = 2 ** 31
 /** All pause when this part of the stream's budget is held for the peer, and again for each such step of it. */
 const CROWD_PART = 4
 const CROWD_STEPS = 64
-/** Of why a socket broke: characters. A lane takes no longer packet. */
+/** Of why a socket broke, which is ASCII: characters. A lane takes no longer packet. */
 const MAX_REASON_CHARS = 48
 
 /**
@@ -59,7 +59,7 @@ export function leave(connection: Connection): void {
 
 /**
  * The owner's socket has broken. What was read of it before still goes out, and behind that the peer is told why; what comes
- * for it is dropped. A peer that takes none of it for a minute is told at once.
+ * for it is dropped, in its turn: the peer's end may be behind it. A peer that has not taken all of it in a minute is told at once.
  */
 export function breakOff(connection: Connection, reason: string): void {
   if (connection.over) return close(connection, reason)
@@ -105,7 +105,7 @@ export function permit(connection: Connection): void {
 /** The peer has room for more. */
 export function receiveCredit(connection: Connection, credit: number): void {
   connection.peerKnows = true
-  connection.activeMs = connection.link.nowMs
+  if (connection.broken === undefined) connection.activeMs = connection.link.nowMs
   const before = connection.credit
   connection.credit += credit
   if (credit <= 0 || connection.credit > MAX_CREDIT_BYTES) return closeViolator(connection)

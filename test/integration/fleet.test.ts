@@ -71,6 +71,7 @@ t.test('a cluster comes, falls silent, is lost, comes back, drains and goes', as
 
   agent.signal('SIGCONT')
   await seenIn(events, 'snapshot', 'established', 'degraded', 'lost', 'established')
+  await agent.logged('connected', 2) // else it may end before it has heard the server's answer, with nothing to drain
   agent.signal('SIGTERM')
   await seenIn(events, 'snapshot', 'established', 'degraded', 'lost', 'established', 'draining', 'lost')
   t.match(dataOf(events.seen[6]!), { reason: 'closed' })

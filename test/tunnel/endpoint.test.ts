@@ -3,6 +3,7 @@ import { Buffer } from 'node:buffer'
 import { once } from 'node:events'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { join } from 'node:path'
+import { connect as connectTls, TLSSocket } from 'node:tls'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import t, { type Test } from 'tap'
@@ -20,7 +21,8 @@ import {
 } from '../../src/tunnel/endpoint.ts'
 import { noExtensions } from '../../src/tunnel/extensions.ts'
 import type { Packet } from '../../src/tunnel/packet.ts'
-import { temporaryFolder } from '../integration/certificates.ts'
+import { send } from '../../src/tunnel/sending.ts'
+import { makePki, temporaryFolder } from '../integration/certificates.ts'
 import { type OneSession, type OneSessionOptions, oneSession } from './one-session.ts'
 
 setFlagsFromString('--expose-gc')
@@ -57,7 +59,8 @@ async function socketPair(server: Server, path: string | undefined): Promise<[So
 
 async function plug(
   t: Test,
-  options: Partial<OneSessionOptions> & Partial<Pick<EndpointOptions, 'held' | 'timing'>> & { path?: string } = {},
+  options: Partial<OneSessionOptions> &
+    Partial<Pick<EndpointOptions, 'held' | 'timing' | 'flushMs'>> & { path?: string } = {},
 ): Promise<Plugged> {
   const server = createServer({ allowHalfOpen: true, pauseOnConnect: true })
   const [socket, peer] = await socketPair(server, options.path)
@@ -69,8 +72,15 @@ async function plug(
   const session = oneSession({ role: 'server', ...options })
   const count = { fromSockets: 0, toSockets: 0 }
   const { promise: ending, resolve } = Promise.withResolvers<Ending>()
-  const { held = false, timing } = options
-  const endpoint = createEndpoint({ socket, count, held, ...(timing && { timing }), over: resolve })
+  const { held = false, timing, flushMs } = options
+  const endpoint = createEndpoint({
+    socket,
+    count,
+    held,
+    ...(timing && { timing }),
+    ...(flushMs && { flushMs }),
+    over: resolve,
+  })
   const { connection } = session.open(1, eventsOf(endpoint))
   endpoint.connection = connection
   followSocket(endpoint)
@@ -243,7 +253,7 @@ t.test('a peer whose far socket broke takes what came before, and is reset then'
   session.receive(carrier, { type: 'END_OF_DATA', connectId: 1, close: 1, reason: 'ECONNRESET' })
   t.match(await ending, { kind: 'reset', by: 'peer', reason: 'ECONNRESET', inOrder: true })
   peer.write('what nobody wants any more')
-  await once(socket, 'data')
+  await turn()
   t.ok(socket.writableLength > 0)
   const { bytes, error } = await readAll(peer)
   t.equal(error, 'ECONNRESET')
@@ -302,6 +312,104 @@ for (const [end, reason] of [
     t.match(await readAll(peer), { error: 'ECONNRESET' })
   })
 }
+
+t.test('resets a peer that takes nothing of what came before a break, however much it sends', async (t) => {
+  const { peer, socket, session, carrier, fromTunnel, connection } = await plug(t, { flushMs: 300 })
+  connection.window.allowance = 32 * MIB
+  fromTunnel(Buffer.alloc(32 * MIB))
+  const sending = setInterval(() => peer.write(Buffer.alloc(64 * 1024)), 20)
+  t.teardown(() => clearInterval(sending))
+  peer.on('error', () => undefined)
+  await once(socket, 'data') // it is being read
+  session.receive(carrier, { type: 'END_OF_DATA', connectId: 1, close: 1, reason: 'ECONNRESET' })
+  await once(socket, 'close', { signal: AbortSignal.timeout(DEADLINE_MS) })
+  t.match(await readAll(peer), { error: 'ECONNRESET' })
+})
+
+t.test('the owner’s own bytes in front of a break may take their time', async (t) => {
+  const { peer, session, carrier, endpoint, socket } = await plug(t, { held: true })
+  session.receive(carrier, { type: 'END_OF_DATA', connectId: 1, close: 1, reason: 'ECONNRESET' })
+  socket.cork()
+  const read = readAll(peer)
+  const written = new Promise<unknown>((resolve) => socket.write('200 ', resolve))
+  release(endpoint) // as when the client has sent something
+  t.notOk(socket.destroyed)
+  socket.uncork()
+  await written
+  release(endpoint)
+  t.ok(socket.destroyed)
+  t.match(await read, { error: 'ECONNRESET' })
+})
+
+t.test('a socket that its owner cuts off takes with it what it held', async (t) => {
+  const { peer, socket, carrier, connection, ending } = await plug(t)
+  peer.write(Buffer.alloc(64 * 1024))
+  await carrier.next(isType('BLOCKED'))
+  t.notOk(send(connection, Buffer.from('held')))
+  carrier.frames()
+  socket.destroy()
+  t.match(await ending, { kind: 'reset', by: 'self', reason: 'socket-closed' })
+  t.match(carrier.frames(), [{ type: 'CLOSE_REQ' }])
+})
+
+t.test('of a socket that breaks while it is paused goes out what was read of it', async (t) => {
+  const { peer, socket, session, carrier, connection, ending } = await plug(t)
+  const sent = 64 * 1024 + 40_000
+  peer.write(Buffer.alloc(64 * 1024))
+  await carrier.next(isType('BLOCKED'))
+  peer.write(Buffer.alloc(40_000))
+  for (const until = Date.now() + DEADLINE_MS; connection.sentBytes + socket.readableLength < sent; ) {
+    if (Date.now() > until) throw new Error('it was not read')
+    await turn()
+  }
+  t.ok(socket.readableLength > 0)
+  const closed = new Promise((resolve) => socket.once('close', resolve))
+  peer.resetAndDestroy()
+  await closed
+  session.receive(carrier, { type: 'WINDOW_UPDATE', connectId: 1, credit: 64 * 1024 })
+  t.match(await ending, { kind: 'reset', by: 'self', reason: 'ECONNRESET' })
+  const frames = carrier.frames()
+  t.equal(
+    frames.reduce((sum, frame) => sum + (frame.type === 'DATA' ? frame.data.length : 0), 0),
+    sent,
+  )
+  t.match(frames.at(-1), { type: 'END_OF_DATA', close: 1, reason: 'ECONNRESET' })
+})
+
+t.test(
+  'over TLS a break is an end of the connection under it, behind the last byte, and closes when the client does',
+  async (t) => {
+    const { server: leaf, authority } = await makePki(t)
+    const server = createServer({ allowHalfOpen: true, pauseOnConnect: true })
+    const [raw, peer] = await socketPair(server, undefined)
+    const socket = new TLSSocket(raw, { isServer: true, key: leaf.key, cert: leaf.cert })
+    socket.allowHalfOpen = true
+    const client = connectTls({ socket: peer, ca: authority.certificatePem, checkServerIdentity: () => undefined })
+    t.teardown(() => {
+      for (const each of [socket, client, raw, peer]) each.destroy()
+      server.close()
+    })
+    await once(client, 'secureConnect')
+    const { session, carrier, open } = oneSession({ role: 'server' })
+    const endpoint = createEndpoint({
+      socket,
+      raw,
+      count: { fromSockets: 0, toSockets: 0 },
+      held: false,
+      over: () => {},
+    })
+    const { connection } = open(1, eventsOf(endpoint))
+    endpoint.connection = connection
+    followSocket(endpoint)
+    connection.window.allowance = 8 * MIB
+    session.receiveData(carrier, 1, Buffer.alloc(8 * MIB))
+    session.receive(carrier, { type: 'END_OF_DATA', connectId: 1, close: 1, reason: 'ECONNRESET' })
+    const closed = once(socket, 'close', { signal: AbortSignal.timeout(LINGER_MS / 2) })
+    t.strictSame(await readAll(client), { bytes: 8 * MIB, error: undefined })
+    client.end()
+    t.strictSame(await closed, [false])
+  },
+)
 
 t.test('resets a TCP peer when the stream ends', async (t) => {
   const { peer, session, carrier, ending } = await plug(t)

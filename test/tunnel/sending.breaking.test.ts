@@ -65,12 +65,11 @@ for (const role of ['server', 'agent'] as const) {
   })
 }
 
-t.test('a peer that takes none of it for a minute is told at once, one that takes a little is not', async (t) => {
+t.test('a peer that has not taken all of it in a minute, but a little at a time, is told at once', async (t) => {
   const { carrier, open, session } = oneSession({ role: 'agent' })
   const { connection, heard } = open(1)
   send(connection, Buffer.alloc(64 * KIB))
-  for (const bytes of [1, 2]) send(connection, Buffer.alloc(bytes * KIB))
-  breakOff(connection, 'ECONNRESET')
+  for (const bytes of [1, 2, 3]) send(connection, Buffer.alloc(bytes * KIB))
   const pass = (fromMs: number, toMs: number): void => {
     for (let nowMs = fromMs; nowMs < toMs; nowMs += LOOK_MS) {
       session.heard(nowMs)
@@ -78,9 +77,10 @@ t.test('a peer that takes none of it for a minute is told at once, one that take
     }
   }
   pass(0, MINUTE_MS)
+  breakOff(connection, 'ECONNRESET')
+  pass(MINUTE_MS, 1.5 * MINUTE_MS)
   session.receive(carrier, { type: 'WINDOW_UPDATE', connectId: 1, credit: 1 })
-  send(connection, Buffer.from('nobody reads it any more'))
-  pass(MINUTE_MS, 2 * MINUTE_MS - LOOK_MS)
+  pass(1.5 * MINUTE_MS, 2 * MINUTE_MS - LOOK_MS)
   t.strictSame(heard.endings, [])
   carrier.frames()
   pass(2 * MINUTE_MS - LOOK_MS, 2 * MINUTE_MS + LOOK_MS)
@@ -160,6 +160,47 @@ t.test('a break that overtakes bytes and end on a lane waits for them', async (t
   t.strictSame([heard.bytes, heard.ended, heard.endings], [4, 1, [brokenThere]])
   taken(connection, 4)
   t.equal(budget.usedBytes, 0)
+})
+
+t.test('a peer that says its end again and again ahead of it gains nothing by that', async (t) => {
+  for (const [close, reason] of [
+    [0, ''],
+    [1, ''],
+    [0, 'no break without close'],
+  ] as const) {
+    const it = oneSession({ role: 'server' })
+    const { carrier, open, session } = it
+    const lane = recordedCarrier(1)
+    session.addCarrier(lane)
+    const { connection, heard } = open(1)
+    session.receive(carrier, { type: 'MOVE', connectId: 1, carrier: 1 })
+    for (let count = 0; count < 60_000; count++) {
+      session.receive(carrier, { type: 'END_OF_DATA', connectId: 1, close, reason })
+    }
+    t.ok(usedBytes(it) > 60_000 * 500)
+    session.receive(lane, { type: 'END_OF_DATA', connectId: 1, close: 0, reason: '' })
+    t.strictSame([heard.ended, heard.endings, usedBytes(it)], [1, [], 0])
+    end(connection)
+    t.strictSame(heard.endings, [{ kind: 'finished' }])
+  }
+})
+
+t.test('a stock CLOSE that meets a break is an end of the one that broke', async (t) => {
+  for (const [role, type] of [
+    ['server', 'CLOSE_RSP'],
+    ['agent', 'CLOSE_REQ'],
+  ] as const) {
+    const { carrier, open, session } = oneSession({ role, extensions: noExtensions })
+    const { connection, heard } = open(1)
+    carrier.roomBytes = 2
+    send(connection, Buffer.from('last'))
+    breakOff(connection, 'ECONNRESET')
+    session.receive(
+      carrier,
+      type === 'CLOSE_RSP' ? { type, connectId: 1, error: '' } : { type, connectId: 1, reason: '' },
+    )
+    t.strictSame(heard.endings, [broken], role)
+  }
 })
 
 t.test('two that break at the same time forget each other', async (t) => {

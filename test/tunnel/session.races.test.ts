@@ -53,7 +53,7 @@ const leaves = (socket: ModelSocket): void => {
 
 const breaksOff = (socket: ModelSocket): void => {
   sends(socket)
-  socket.breakOff()
+  socket.cutOff()
 }
 
 const breaks = (socket: ModelSocket): void => {

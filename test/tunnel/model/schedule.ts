@@ -75,7 +75,7 @@ function addTrouble(world: World, kind: Kind, pace: number, into: Step[]): void 
     if (tunnel.asked === 'pending') add(`refuse ${tunnel.random}`, 0.1 * pace, () => world.refuse(tunnel))
     for (const socket of socketsOf(tunnel)) {
       if (!socket.connection || socket.gaveUp) continue
-      add(`${socket.name}'s owner has enough`, 0.03 * pace, socket.breakOff)
+      add(`${socket.name}'s owner has enough`, 0.03 * pace, socket.cutOff)
       if (!socket.ending && !socket.broken) add(`${socket.name} breaks`, 0.06 * pace, socket.break)
       if (socket === tunnel.client && mayLeave(socket)) add(`${socket.name} leaves`, 0.15, socket.leave)
       if (socket.stalled) add(`${socket.name} takes again`, 0.05, () => unstall(socket))

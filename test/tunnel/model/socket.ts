@@ -45,7 +45,7 @@ export type ModelSocket = {
   /** What may happen next without anybody's fault. */
   readonly steps: (into: Step[]) => void
   /** Its owner has enough. */
-  readonly breakOff: () => void
+  readonly cutOff: () => void
   readonly break: () => void
   /** The owner goes in good order. */
   readonly leave: () => void
@@ -172,7 +172,7 @@ export function createSocket(options: SocketOptions): ModelSocket {
       }
       if (socket.received > socket.taken && !socket.stalled && mayTake(socket)) into.push(takeStep)
     },
-    breakOff() {
+    cutOff() {
       if (socket.ending) socket.gaveUp = true
       else socket.closedByOwner = true
       close(socket.connection!, 'owner')

@@ -94,7 +94,7 @@ export function createWorld(setup: Setup): World {
     if (setup.simple || !random.chance(5)) return
     const sockets = tunnels.map((it) => (role === 'server' ? it.client : it.target))
     const other = random.pick(sockets)
-    if (other?.connection && !other.ending) other.breakOff()
+    if (other?.connection && !other.ending) other.cutOff()
   }
 
   const world: World = {

@@ -74,7 +74,7 @@ export function createCallEnd(
       },
     },
     steps: () => {},
-    breakOff: () => {},
+    cutOff: () => {},
     break: () => {},
     leave: () => {},
   }

@@ -143,7 +143,7 @@ function addTrouble(hub: Hub, add: Add): void {
       if (tunnel.asked === 'pending') add(`agent ${index} refuses ${tunnel.random}`, 0.5, () => world.refuse(tunnel))
       const { target } = tunnel
       if (!target?.connection || target.gaveUp) continue
-      add(`${target.name} breaks off`, 0.03, target.breakOff)
+      add(`${target.name} breaks off`, 0.03, target.cutOff)
       if (target.stalled) {
         add(`${target.name} takes again`, 0.1, () => {
           target.stalled = false
