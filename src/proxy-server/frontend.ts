@@ -5,10 +5,12 @@
 import { Buffer } from 'node:buffer'
 import type { Socket } from 'node:net'
 import type { Connection, ConnectionEvents, Ending } from '../tunnel/connection.ts'
+import { close } from '../tunnel/ending.ts'
 import {
   createEndpoint,
   type Endpoint,
   eventsOf,
+  isStuckSocket,
   mayReadSocket,
   readSocket,
   release,
@@ -184,7 +186,11 @@ function clientEnded(frontend: Frontend): void {
 
 function clientFailed(frontend: Frontend, error: NodeJS.ErrnoException): void {
   gone(frontend)
-  if (frontend.endpoint) socketFailed(frontend.endpoint, error)
+  const { endpoint } = frontend
+  if (!endpoint) return
+  // A client that is gone while its target takes nothing keeps its place no longer than it takes to notice.
+  if (endpoint.connection && isStuckSocket(endpoint)) close(endpoint.connection, error.code ?? 'socket-error')
+  else socketFailed(endpoint, error)
 }
 
 function gone(frontend: Frontend): void {

@@ -11,6 +11,8 @@ import { createWaitingPayloads, type WaitingPayloads } from './waiting-payloads.
 
 /** A socket that takes none of its last bytes for this long is given up: milliseconds. */
 const FLUSH_TIMEOUT_MS = 60_000
+/** A far socket that has taken nothing for this long is not waited for when a client is gone: milliseconds. */
+const STUCK_MS = 2_000
 /** What comes for a socket that has taken nothing for this long is kept in as little memory as it can be: milliseconds. */
 const STALLED_MS = 100
 /** How long a peer may go on sending when all is written: milliseconds. It is read and dropped, see `letGo`. */
@@ -114,6 +116,12 @@ export function readSocket({ finished, count, connection }: Endpoint, bytes: Uin
 
 export function socketEnded({ connection }: Endpoint): void {
   if (connection) end(connection)
+}
+
+/** Of a socket that is not read because the far one has taken nothing for a while: what it held is not worth the wait. */
+export function isStuckSocket({ connection, socket }: Endpoint): boolean {
+  if (!connection || !socket.isPaused()) return false
+  return connection.credit <= 0 && connection.link.nowMs - connection.activeMs >= STUCK_MS
 }
 
 /** What was read of it while it was paused lies in the stream, and goes first. */
