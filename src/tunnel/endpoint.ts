@@ -38,6 +38,12 @@ export type EndpointOptions = {
   readonly over: (ending: Ending) => void
 }
 
+/**
+ * What comes behind the bytes that the socket has still to take: more of them, or its end; once the connection is over its close or,
+ * where the far socket broke, its reset; and nothing when that is done.
+ */
+type Next = 'bytes' | 'end' | 'close' | 'reset' | 'nothing'
+
 /** An idle tunnel costs little more than this: what is known of it is here, what it does are plain functions. */
 export type Endpoint = {
   readonly socket: Socket
@@ -53,10 +59,7 @@ export type Endpoint = {
   /** Made when there is a need. */
   waiting: WaitingPayloads | undefined
   isHeld: boolean
-  endWaits: boolean
-  finished: 'no' | 'held' | 'yes'
-  /** The far socket broke: so will this one, behind its last bytes. */
-  breaks: boolean
+  next: Next
   /** Bytes handed to the socket. */
   given: number
   /** Of these, written out. */
@@ -83,9 +86,7 @@ export function createEndpoint(options: EndpointOptions): Endpoint {
     connection: undefined,
     waiting: held ? createWaitingPayloads() : undefined,
     isHeld: held,
-    endWaits: false,
-    finished: 'no',
-    breaks: false,
+    next: 'bytes',
     given: 0,
     took: 0,
     corked: false,
@@ -108,8 +109,9 @@ export const eventsOf = (endpoint: Endpoint): ConnectionEvents => ({
 export const mayReadSocket = ({ connection }: Endpoint): boolean => connection !== undefined && mayRead(connection)
 
 /** Bytes that the socket gave. @returns whether to read on */
-export function readSocket({ finished, count, connection }: Endpoint, bytes: Uint8Array): boolean {
-  if (finished !== 'no') return true
+export function readSocket(endpoint: Endpoint, bytes: Uint8Array): boolean {
+  if (isOver(endpoint)) return true
+  const { count, connection } = endpoint
   count.fromSockets += bytes.length
   return connection !== undefined && send(connection, bytes)
 }
@@ -126,9 +128,9 @@ export function isStuckSocket({ connection, socket }: Endpoint): boolean {
 
 /** What was read of it while it was paused lies in the stream, and goes first. */
 export function socketFailed(endpoint: Endpoint, error: NodeJS.ErrnoException): void {
-  const { socket, connection, finished } = endpoint
+  const { socket, connection } = endpoint
   if (!connection) return
-  const rest: Uint8Array | null = finished === 'no' ? socket.read() : null
+  const rest: Uint8Array | null = isOver(endpoint) ? null : socket.read()
   if (rest) readSocket(endpoint, rest)
   breakOff(connection, error.code ?? 'socket-error')
 }
@@ -160,9 +162,8 @@ export function release(endpoint: Endpoint): void {
   socket.cork()
   for (const piece of pieces) give(endpoint, piece)
   socket.uncork()
-  if (endpoint.endWaits) socket.end()
-  if (endpoint.finished === 'held') letGo(endpoint)
-  else if (endpoint.finished === 'yes' && endpoint.breaks) breakWhenWritten(endpoint) // the owner's own bytes are written
+  if (endpoint.next === 'end') socket.end()
+  else letGo(endpoint) // a second time when the owner's own bytes, which a reset waits for as well, are written
 }
 
 function receive(endpoint: Endpoint, bytes: Uint8Array): void {
@@ -173,15 +174,17 @@ function receive(endpoint: Endpoint, bytes: Uint8Array): void {
 }
 
 function receiveEnd(endpoint: Endpoint): void {
-  if (endpoint.waiting) endpoint.endWaits = true
+  if (endpoint.waiting) endpoint.next = 'end'
   else endpoint.socket.end()
 }
 
 function finish(endpoint: Endpoint, ending: Ending): void {
-  endpoint.breaks = ending.kind === 'reset'
   if (ending.kind === 'reset' && !ending.inOrder) reset(endpoint.socket)
-  else if (endpoint.waiting) letGoLater(endpoint)
-  else letGo(endpoint)
+  else {
+    endpoint.next = ending.kind === 'reset' ? 'reset' : 'close'
+    if (!endpoint.waiting) letGo(endpoint)
+    else if (!endpoint.isHeld) expectLastBytes(endpoint) // what waits has the time that the last write would have
+  }
   endpoint.over(ending)
 }
 
@@ -193,7 +196,7 @@ function wrote(endpoint: Endpoint): void {
   if (timing && timed && now >= timed.to && !socket.destroyed) timing.wrote(timing.now() - timed.sinceMs)
   if (timed && now >= timed.to) endpoint.timed = undefined
   if (endpoint.waiting && !endpoint.isHeld && socket.writableLength === 0 && !socket.destroyed) release(endpoint)
-  else if (endpoint.breaks && endpoint.finished === 'yes') breakWhenWritten(endpoint)
+  else if (endpoint.next === 'reset') resetWhenWritten(endpoint)
 }
 
 /** All payloads of one turn leave in one write. */
@@ -226,15 +229,12 @@ const isStuck = ({ corked, socket }: Endpoint): boolean => !corked && socket.wri
 const isStalled = ({ connection }: Endpoint): boolean =>
   connection !== undefined && connection.link.nowMs - connection.tookMs >= STALLED_MS
 
-/** What waits is written first. It has the time that the last write would have. */
-function letGoLater(endpoint: Endpoint): void {
-  endpoint.finished = 'held'
-  if (!endpoint.isHeld) expectLastBytes(endpoint)
-}
+/** What the socket still sends is for nobody. */
+const isOver = ({ next }: Endpoint): boolean => next !== 'bytes' && next !== 'end'
 
-/** Of a socket that will break nothing more is read: that would count as life of one that takes nothing. */
-function expectLastBytes({ socket, breaks, flushMs }: Endpoint): void {
-  if (breaks) socket.pause()
+/** Of a socket that will be reset nothing more is read: that would count as life of one that takes nothing. */
+function expectLastBytes({ socket, next, flushMs }: Endpoint): void {
+  if (next === 'reset') socket.pause()
   socket.setTimeout(flushMs, () => reset(socket))
 }
 
@@ -243,10 +243,11 @@ function expectLastBytes({ socket, breaks, flushMs }: Endpoint): void {
  * bytes left unread would turn the close into a reset, which overtakes the last bytes.
  */
 function letGo(endpoint: Endpoint): void {
-  const { socket } = endpoint
-  endpoint.finished = 'yes'
+  const { socket, next } = endpoint
+  if (next !== 'close' && next !== 'reset') return
   expectLastBytes(endpoint)
-  if (endpoint.breaks) return breakWhenWritten(endpoint)
+  if (next === 'reset') return resetWhenWritten(endpoint)
+  endpoint.next = 'nothing'
   if (socket.readableEnded) return socket.destroySoon()
   socket.resume()
   socket.end(() => linger(socket))
@@ -262,10 +263,10 @@ function linger(socket: Socket): void {
  * The far socket was reset, and so is this one when it has taken what came before. TLS has no reset of its own: the connection under
  * it ends without a close_notify, and what its peer still sends is read then, as by `letGo`.
  */
-function breakWhenWritten(endpoint: Endpoint): void {
+function resetWhenWritten(endpoint: Endpoint): void {
   const { socket, raw } = endpoint
   if (socket.destroyed || socket.writableLength > 0) return
-  endpoint.breaks = false
+  endpoint.next = 'nothing'
   if (!raw || raw === socket || socket.readableEnded) return reset(socket)
   if (!socket.writableEnded) raw.end()
   socket.resume()

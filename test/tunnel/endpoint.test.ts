@@ -297,14 +297,20 @@ t.test('a break behind the end that the peer was told of closes when all is writ
   t.ok(socket.destroyed || (await once(socket, 'close')))
 })
 
-for (const [end, reason] of [
-  ['finishes', ''],
-  ['breaks', 'ECONNRESET'],
+for (const [end, reason, pieces] of [
+  ['finishes', '', 1],
+  ['breaks', 'ECONNRESET', 1],
+  ['finishes, with more behind what it was given', '', 2],
+  ['breaks, with more behind what it was given', 'ECONNRESET', 2],
 ] as const) {
   t.test(`resets a peer that takes nothing for a minute of what came before its connection ${end}`, async (t) => {
-    const { peer, socket, session, carrier, fromTunnel, connection } = await plug(t)
+    const { peer, socket, session, carrier, fromTunnel, connection, endpoint } = await plug(t)
     connection.window.allowance = 32 * MIB
-    fromTunnel(Buffer.alloc(32 * MIB))
+    for (let piece = 0; piece < pieces; piece++) {
+      fromTunnel(Buffer.alloc((32 * MIB) / pieces))
+      await turn()
+    }
+    t.equal(endpoint.waiting !== undefined, pieces > 1)
     session.receive(carrier, { type: 'END_OF_DATA', connectId: 1, close: 1, reason })
     await turn()
     t.equal(socket.timeout, 60_000)
@@ -316,11 +322,14 @@ for (const [end, reason] of [
 t.test('resets a peer that takes nothing of what came before a break, however much it sends', async (t) => {
   const { peer, socket, session, carrier, fromTunnel, connection } = await plug(t, { flushMs: 300 })
   connection.window.allowance = 32 * MIB
+  connection.credit = 32 * MIB // the peer takes all that is read
   fromTunnel(Buffer.alloc(32 * MIB))
   const sending = setInterval(() => peer.write(Buffer.alloc(64 * 1024)), 20)
   t.teardown(() => clearInterval(sending))
   peer.on('error', () => undefined)
   await once(socket, 'data') // it is being read
+  await turn()
+  t.notOk(socket.isPaused())
   session.receive(carrier, { type: 'END_OF_DATA', connectId: 1, close: 1, reason: 'ECONNRESET' })
   await once(socket, 'close', { signal: AbortSignal.timeout(DEADLINE_MS) })
   t.match(await readAll(peer), { error: 'ECONNRESET' })
