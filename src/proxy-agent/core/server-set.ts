@@ -6,16 +6,22 @@
  * each of these is a place, a host of its own that leads to one replica: so many servers are held there as it has workers.
  * Source: docs/protocol.md section 8, docs/adr/0010 and 0032, konnectivity's sync loop.
  */
-import { type BackoffLimits, backoffCeilingMs, backoffMs } from '../../platform/backoff.ts'
+import type { BackoffLimits } from '../../platform/backoff.ts'
+import {
+  answered,
+  failed,
+  forgetRepeats,
+  type HostTries,
+  hasFound,
+  lost,
+  noTries,
+  released,
+  waitMs,
+  waitOfLeavingMs,
+} from './host-tries.ts'
 
-/** Share of the interval by which looks are spread, so that agents do not move in step. */
-const SPREAD = 0.1
-/** Of the interval, before the next look where another server has just been found and more are said to be there. */
-const EAGER_SHARE = 0.1
 /** More than any hub has: what a server makes up must not cost us all descriptors. */
 const MAX_SERVERS = 250
-/** A server that stays for this long, or for the longest back-off where that is shorter, is no setback: milliseconds. */
-const STAYS_MS = 30_000
 /** Servers that said they leave and do not end their streams. */
 const MAX_LEAVING = 50
 
@@ -91,15 +97,7 @@ type Host = {
   place?: ReplicaPlace
   /** See `listPartly`. */
   isPartlyListed: boolean
-  /** Attempts in a row that nobody answered. */
-  failures: number
-  /** Servers in a row that were kept here and did not stay. */
-  flaps: number
-  /** Answers in a row by servers that were held already. */
-  repeats: number
-  lastId: string | undefined
-  /** Two servers have answered here that were there at once: it is a balancer. */
-  several: boolean
+  readonly tries: HostTries
   reportedCount: number
 }
 
@@ -115,15 +113,8 @@ export function createServerSet<S extends HeldServer>(options: ServerSetOptions)
   const { wantedCount = (reportedCount) => reportedCount, forever = false } = options
   const held = new Map<string, Held<S>>()
   const leaving = new Set<S>()
-  const newHost = (): Host => ({
-    isPartlyListed: false,
-    failures: 0,
-    flaps: 0,
-    repeats: 0,
-    lastId: undefined,
-    several: false,
-    reportedCount: 0,
-  })
+  const isHeld = (serverId: string): boolean => held.has(serverId)
+  const newHost = (): Host => ({ isPartlyListed: false, tries: noTries(), reportedCount: 0 })
   const hosts = new Map(Array.from({ length: options.hosts }, (_, index) => [index, newHost()]))
   let nextIndex = options.hosts
 
@@ -167,11 +158,10 @@ export function createServerSet<S extends HeldServer>(options: ServerSetOptions)
   }
 
   /** Another server behind the only host, and there are more: no other host would be asked too often. */
-  function hasJustFound(index: HostIndex): boolean {
-    const { repeats, lastId, place } = hosts.get(index) ?? newHost()
-    const isNew = repeats === 0 && lastId !== undefined && held.has(lastId)
-    if (place) return isNew && !isFull(place)
-    return isNew && hosts.size === 1 && !forever && held.size < unlistedCount()
+  function hasJustFound({ tries, place }: Host): boolean {
+    if (!hasFound(tries, isHeld)) return false
+    if (place) return !isFull(place)
+    return hosts.size === 1 && !forever && held.size < unlistedCount()
   }
 
   const unlistedCount = (): number => Math.min(MAX_SERVERS, Math.max(1, wantedCount(reportedCount())))
@@ -181,19 +171,18 @@ export function createServerSet<S extends HeldServer>(options: ServerSetOptions)
     held.get(id)?.reachedBy.add(index)
   }
 
-  /** Takes it out of those that are held. A server that did not stay is a setback for its host. */
-  function release(server: S, nowMs: number): Host | undefined {
+  /** Takes it out of those that are held. @returns what came of the tries at its host */
+  function release(server: S, nowMs: number): HostTries | undefined {
     const entry = held.get(server.serverId)
     if (entry?.server !== server) return undefined
     held.delete(server.serverId)
     for (const index of entry.reachedBy) {
       const by = hosts.get(index)
-      if (by) by.repeats = 0
+      if (by) forgetRepeats(by.tries)
     }
-    const host = hosts.get(entry.host) ?? newHost()
-    const stayed = nowMs - entry.sinceMs >= Math.min(STAYS_MS, options.capMs)
-    host.flaps = stayed ? 0 : host.flaps + 1
-    return host
+    const { tries } = hosts.get(entry.host) ?? newHost()
+    released(tries, nowMs - entry.sinceMs, options)
+    return tries
   }
 
   return {
@@ -208,36 +197,31 @@ export function createServerSet<S extends HeldServer>(options: ServerSetOptions)
       const { serverId } = server
       const host = hosts.get(index) ?? newHost()
       const known = held.get(serverId)
-      host.failures = 0
-      if (host.lastId !== undefined && host.lastId !== serverId && held.has(host.lastId)) host.several = true
-      host.lastId = serverId
+      answered(host.tries, serverId, isHeld)
       if (known) {
         known.reachedBy.add(index)
-        host.repeats++
         return 'duplicate'
       }
-      host.repeats = 0
       host.reportedCount = Math.max(0, serverCount)
       held.set(serverId, { server, host: index, reachedBy: new Set([index]), sinceMs: nowMs })
       for (const [at, place] of places()) meet(at, place)
       return 'kept'
     },
-    failed(host) {
-      const failing = hosts.get(host)
-      if (failing) failing.failures++
+    failed(index) {
+      const host = hosts.get(index)
+      if (host) failed(host.tries)
     },
     leaving(server, reconnectAfterMs, nowMs, random) {
-      const host = release(server, nowMs)
-      if (!host) return undefined
+      const tries = release(server, nowMs)
+      if (!tries) return undefined
       leaving.add(server)
-      const askedMs = Math.min(options.capMs, Math.max(0, reconnectAfterMs))
-      return host.flaps === 0 ? askedMs : Math.max(askedMs, backoffMs(host.flaps, options, random))
+      return waitOfLeavingMs(tries, reconnectAfterMs, options, random)
     },
     gone(server, nowMs) {
       if (leaving.delete(server)) return 'leaving'
-      const host = release(server, nowMs)
-      if (!host) return undefined
-      if (host.flaps === 0) host.failures = Math.max(host.failures, 1) // others may have lost it too: come back spread out
+      const tries = release(server, nowMs)
+      if (!tries) return undefined
+      lost(tries)
       return 'held'
     },
     overstayed: () => (leaving.size > MAX_LEAVING ? leaving.values().next().value : undefined),
@@ -292,11 +276,8 @@ export function createServerSet<S extends HeldServer>(options: ServerSetOptions)
       leaving.add(server)
     },
     waitMs(index, random) {
-      const { failures, flaps, repeats, several } = hosts.get(index) ?? newHost()
-      if (failures + flaps > 0) return backoffMs(failures + flaps, options, random)
-      const inVain = forever || several ? 0 : repeats
-      const share = hasJustFound(index) ? EAGER_SHARE : 1
-      return share * backoffCeilingMs(inVain + 1, options) * (1 + SPREAD * random)
+      const host = hosts.get(index) ?? newHost()
+      return waitMs(host.tries, { forever, hasJustFound: hasJustFound(host) }, options, random)
     },
   }
 }
