@@ -1,25 +1,11 @@
 /** `culvert audit` as a user runs it: the real program as a child process. */
-import { execFile } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { chainOf, headOf } from '../audit/chains.ts'
+import { culvertIn, type Ended } from './run-culvert.ts'
 
-const ENTRY = fileURLToPath(new URL('../../src/cli/culvert.ts', import.meta.url))
-const DEADLINE_MS = 30_000
-
-type Ended = { readonly code: number | string | null | undefined; readonly stdout: string; readonly stderr: string }
-
-const audit = (folder: string, ...argv: string[]): Promise<Ended> =>
-  new Promise((resolve) => {
-    execFile(
-      process.execPath,
-      [ENTRY, 'audit', ...argv],
-      { cwd: folder, timeout: DEADLINE_MS },
-      (error, stdout, stderr) => resolve({ code: error === null ? 0 : error.code, stdout, stderr }),
-    )
-  })
+const audit = (folder: string, ...argv: string[]): Promise<Ended> => culvertIn(folder)('audit', ...argv)
 
 function folderWith(t: Test, files: Readonly<Record<string, readonly Buffer[]>>): string {
   const folder = t.testdir()

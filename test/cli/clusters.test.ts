@@ -1,5 +1,4 @@
 /** `culvert clusters` as a user runs it: the real program as a child process, in a folder of its own. */
-import { execFile } from 'node:child_process'
 import {
   chmodSync,
   existsSync,
@@ -11,30 +10,14 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { parse } from 'yaml'
-
-const ENTRY = fileURLToPath(new URL('../../src/cli/culvert.ts', import.meta.url))
-const DEADLINE_MS = 30_000
-
-type Ended = { readonly code: number | string | null | undefined; readonly stdout: string; readonly stderr: string }
-type Run = (...argv: string[]) => Promise<Ended>
+import { culvertIn, type Run } from './run-culvert.ts'
 
 const clustersIn =
   (folder: string): Run =>
   (...argv) =>
     culvertIn(folder)('clusters', ...argv)
-
-function culvertIn(folder: string): Run {
-  return (...argv) =>
-    new Promise((resolve) => {
-      const options = { cwd: folder, timeout: DEADLINE_MS }
-      execFile(process.execPath, [ENTRY, ...argv], options, (error, stdout, stderr) =>
-        resolve({ code: error === null ? 0 : error.code, stdout, stderr }),
-      )
-    })
-}
 
 const lines = (text: string): string[] => text.split('\n').filter((line) => line !== '')
 

@@ -1,20 +1,6 @@
-import { execFile } from 'node:child_process'
 import { readFileSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
 import t from 'tap'
-
-const ENTRY = fileURLToPath(new URL('../../src/cli/culvert.ts', import.meta.url))
-const DEADLINE_MS = 30_000
-
-type Ended = { readonly code: number | string | null | undefined; readonly stdout: string; readonly stderr: string }
-
-function culvert(...argv: string[]): Promise<Ended> {
-  return new Promise((resolve) => {
-    execFile(process.execPath, [ENTRY, ...argv], { timeout: DEADLINE_MS }, (error, stdout, stderr) =>
-      resolve({ code: error === null ? 0 : error.code, stdout, stderr }),
-    )
-  })
-}
+import { culvert } from './run-culvert.ts'
 
 t.test('shows its commands and examples when asked for help', async (t) => {
   for (const word of ['--help', '-h', 'help']) {

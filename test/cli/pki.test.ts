@@ -1,33 +1,21 @@
 /** `culvert pki` as a user runs it: the real program as a child process, in a folder of its own. */
-import { execFile } from 'node:child_process'
 import { X509Certificate } from 'node:crypto'
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { createAuthority } from '../../src/pki/authority.ts'
 import { issueLeaf } from '../../src/pki/leaf.ts'
 import { DAY_MS } from '../../src/pki/lifetime.ts'
 import { writePair } from '../../src/pki/store.ts'
+import { culvertIn, type Run } from './run-culvert.ts'
 
-const ENTRY = fileURLToPath(new URL('../../src/cli/culvert.ts', import.meta.url))
-const DEADLINE_MS = 30_000
-
-type Ended = { readonly code: number | string | null | undefined; readonly stdout: string; readonly stderr: string }
-type Pki = (...argv: string[]) => Promise<Ended>
-
-function pkiIn(folder: string): Pki {
-  return (...argv) =>
-    new Promise((resolve) => {
-      const options = { cwd: folder, timeout: DEADLINE_MS }
-      execFile(process.execPath, [ENTRY, 'pki', ...argv], options, (error, stdout, stderr) =>
-        resolve({ code: error === null ? 0 : error.code, stdout, stderr }),
-      )
-    })
-}
+const pkiIn =
+  (folder: string): Run =>
+  (...argv) =>
+    culvertIn(folder)('pki', ...argv)
 
 /** A folder in which `pki/` holds a CA, and the program run there. */
-async function setup(t: Test): Promise<{ folder: string; pki: Pki }> {
+async function setup(t: Test): Promise<{ folder: string; pki: Run }> {
   const folder = t.testdir()
   writePair(join(folder, 'pki'), 'ca', await createAuthority({ trustDomain: 'hub.example' }), 'keep')
   return { folder, pki: pkiIn(folder) }

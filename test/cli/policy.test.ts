@@ -1,11 +1,8 @@
 /** `culvert policy` as a program: the verdicts are the agent's own. */
-import { execFile } from 'node:child_process'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import t from 'tap'
+import { culvert, type Run } from './run-culvert.ts'
 
-const ENTRY = fileURLToPath(new URL('../../src/cli/culvert.ts', import.meta.url))
-const DEADLINE_MS = 30_000
 const POLICY = `rules:
   - allow: { cidr: 10.0.0.0/8, ports: [443] }
   - allow: { name: localhost }
@@ -13,15 +10,7 @@ const POLICY = `rules:
   - allow: { name: "*.example" }
 `
 
-type Ended = { readonly code: number | string | null | undefined; readonly stdout: string; readonly stderr: string }
-
-function policy(...argv: string[]): Promise<Ended> {
-  return new Promise((resolve) => {
-    execFile(process.execPath, [ENTRY, 'policy', ...argv], { timeout: DEADLINE_MS }, (error, stdout, stderr) =>
-      resolve({ code: error === null ? 0 : error.code, stdout, stderr }),
-    )
-  })
-}
+const policy: Run = (...argv) => culvert('policy', ...argv)
 
 const HUB = `rules:
   - allow: { cidr: 10.0.0.0/8, ports: [443] }

@@ -6,11 +6,17 @@ export const ENTRY = join(import.meta.dirname, '../../src/cli/culvert.ts')
 const DEADLINE_MS = 30_000
 
 export type Ended = { readonly code: unknown; readonly stdout: string; readonly stderr: string }
+/** The code is none where the deadline ended it. */
+export type Run = (...argv: string[]) => Promise<Ended>
 
-/** Its code is none where the deadline ended it. */
-export const culvert = (...argv: string[]): Promise<Ended> =>
-  new Promise((resolve) => {
-    execFile(process.execPath, [ENTRY, ...argv], { timeout: DEADLINE_MS }, (error, stdout, stderr) =>
-      resolve({ code: error === null ? 0 : error.code, stdout, stderr }),
-    )
-  })
+/** @param folder the working directory; default: this process's */
+export const culvertIn =
+  (folder?: string): Run =>
+  (...argv) =>
+    new Promise((resolve) => {
+      execFile(process.execPath, [ENTRY, ...argv], { cwd: folder, timeout: DEADLINE_MS }, (error, stdout, stderr) =>
+        resolve({ code: error === null ? 0 : error.code, stdout, stderr }),
+      )
+    })
+
+export const culvert: Run = culvertIn()

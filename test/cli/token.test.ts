@@ -1,29 +1,16 @@
 /** `culvert token` as a user runs it: the real program as a child process. What its commands do: test/pki/token-commands. */
-import { execFile } from 'node:child_process'
 import { existsSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { createAuthority } from '../../src/pki/authority.ts'
 import { readJoinToken } from '../../src/pki/join-token.ts'
 import { writePair } from '../../src/pki/store.ts'
-
-const ENTRY = fileURLToPath(new URL('../../src/cli/culvert.ts', import.meta.url))
-const DEADLINE_MS = 30_000
-
-type Ended = { readonly code: number | string | null | undefined; readonly stdout: string; readonly stderr: string }
+import { culvertIn, type Run } from './run-culvert.ts'
 
 const tokenIn =
-  (folder: string) =>
-  (...argv: string[]): Promise<Ended> =>
-    new Promise((resolve) => {
-      execFile(
-        process.execPath,
-        [ENTRY, 'token', ...argv],
-        { cwd: folder, timeout: DEADLINE_MS },
-        (error, stdout, stderr) => resolve({ code: error === null ? 0 : error.code, stdout, stderr }),
-      )
-    })
+  (folder: string): Run =>
+  (...argv) =>
+    culvertIn(folder)('token', ...argv)
 
 t.test('makes, lists and takes back tokens beside the CA of the folder', async (t) => {
   const folder = t.testdir()
