@@ -1,5 +1,5 @@
 import t from 'tap'
-import { type Cluster, limitsOfWorker, MIN_BUFFERED_BYTES } from '../../src/clusters/cluster.ts'
+import type { Cluster } from '../../src/clusters/cluster.ts'
 import { createDirectory } from '../../src/clusters/directory.ts'
 import { cluster } from './cluster.ts'
 
@@ -34,10 +34,4 @@ t.test('is not led astray by what every object has', async (t) => {
     t.equal(directory.byServerName(name), undefined)
     t.strictSame(directory.byFrontendUser(name), [])
   }
-})
-
-t.test('gives each worker its share of what protects the machine', async (t) => {
-  const limits = { ...eu1.limits, agents: 7, clients: 10, connections: 3, bufferedBytes: 2 * MIN_BUFFERED_BYTES }
-  t.strictSame(limitsOfWorker(limits, 1), limits)
-  t.match(limitsOfWorker(limits, 4), { agents: 7, clients: 3, connections: 1, bufferedBytes: MIN_BUFFERED_BYTES })
 })

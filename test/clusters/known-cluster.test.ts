@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { inKnownCluster } from '../../src/clusters/known-cluster.ts'
 import type { Command } from '../../src/platform/command-line.ts'
-import { run } from '../pki/commands/command.ts'
+import { run } from '../platform/run-command.ts'
 
 const plain: Command = {
   usage: 'make --cluster <id>',

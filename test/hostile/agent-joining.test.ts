@@ -25,7 +25,7 @@ import {
   openWireAgent,
   type WireAgent,
 } from '../integration/wire-agent.ts'
-import { run } from '../pki/commands/command.ts'
+import { run } from '../platform/run-command.ts'
 import { type Attack, withstand } from './attack.ts'
 import { agentId, evilAgents, hangUp } from './evil-agents.ts'
 import { startArena } from './hub.ts'

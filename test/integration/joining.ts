@@ -9,7 +9,7 @@ import { ENROLMENT_ALPN, type EnrolmentAnswer, readAnswer } from '../../src/pki/
 import { createSigningRequest } from '../../src/pki/signing-request.ts'
 import { writePair } from '../../src/pki/store.ts'
 import { create } from '../../src/pki/token-commands/create.ts'
-import { run } from '../pki/commands/command.ts'
+import { run } from '../platform/run-command.ts'
 import { type Leaf, makePki, type Pki, temporaryFolder } from './certificates.ts'
 import { event, within } from './deadline.ts'
 import { launch, type Program } from './program.ts'

@@ -12,7 +12,7 @@ import { plainSerial } from '../../src/pki/revocation-list.ts'
 import { createRevocations } from '../../src/pki/revocations.ts'
 import { writePair } from '../../src/pki/store.ts'
 import { openSslCa } from '../integration/openssl.ts'
-import { run } from './commands/command.ts'
+import { run } from '../platform/run-command.ts'
 
 const authority = await createAuthority({ trustDomain: 'hub.example' })
 const ca = new X509Certificate(authority.certificatePem)

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { init } from '../../../src/pki/commands/init.ts'
 import { readAuthority } from '../../../src/pki/store.ts'
-import { problemsOf, run } from './command.ts'
+import { problemsOf, run } from '../../platform/run-command.ts'
 
 t.test('wants a trust domain, and flags only', async (t) => {
   t.strictSame(await problemsOf(init, 'extra', '--lifetime', '1y'), [

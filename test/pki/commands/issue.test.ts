@@ -6,7 +6,7 @@ import { createAuthority } from '../../../src/pki/authority.ts'
 import { issue } from '../../../src/pki/commands/issue.ts'
 import { DAY_MS } from '../../../src/pki/lifetime.ts'
 import { writePair } from '../../../src/pki/store.ts'
-import { problemsOf, run } from './command.ts'
+import { problemsOf, run } from '../../platform/run-command.ts'
 
 /** Of no whole second: a certificate has none of the rest. */
 const NOW = Date.UTC(2030, 0, 2, 3, 4, 5, 678)

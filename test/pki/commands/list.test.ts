@@ -7,7 +7,7 @@ import { revoke } from '../../../src/pki/commands/revoke.ts'
 import { issueLeaf } from '../../../src/pki/leaf.ts'
 import { DAY_MS } from '../../../src/pki/lifetime.ts'
 import { writePair } from '../../../src/pki/store.ts'
-import { problemsOf, run } from './command.ts'
+import { problemsOf, run } from '../../platform/run-command.ts'
 
 const NOW = Math.floor(Date.now() / 1000) * 1000
 const folder = t.testdir()

@@ -7,7 +7,7 @@ import { crl } from '../../../src/pki/commands/crl.ts'
 import { revoke } from '../../../src/pki/commands/revoke.ts'
 import { issueLeaf } from '../../../src/pki/leaf.ts'
 import { writePair } from '../../../src/pki/store.ts'
-import { problemsOf, run } from './command.ts'
+import { problemsOf, run } from '../../platform/run-command.ts'
 
 const DAY_MS = 86_400_000
 const NOW = Math.floor(Date.now() / 1000) * 1000

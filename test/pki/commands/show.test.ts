@@ -3,7 +3,7 @@ import t from 'tap'
 import { createAuthority } from '../../../src/pki/authority.ts'
 import { show } from '../../../src/pki/commands/show.ts'
 import { issueLeaf } from '../../../src/pki/leaf.ts'
-import { problemsOf, run } from './command.ts'
+import { problemsOf, run } from '../../platform/run-command.ts'
 
 const authority = await createAuthority({ trustDomain: 'hub.example' })
 const leaf = await issueLeaf(authority, { identity: { role: 'user', name: 'alice' } })

@@ -4,7 +4,7 @@ import { createAuthority } from '../../../src/pki/authority.ts'
 import { verify } from '../../../src/pki/commands/verify.ts'
 import { issueLeaf } from '../../../src/pki/leaf.ts'
 import { DAY_MS } from '../../../src/pki/lifetime.ts'
-import { problemsOf, run } from './command.ts'
+import { problemsOf, run } from '../../platform/run-command.ts'
 
 const NOW = Date.now()
 const authority = await createAuthority({ trustDomain: 'hub.example' })

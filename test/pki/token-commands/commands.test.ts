@@ -11,7 +11,7 @@ import { list } from '../../../src/pki/token-commands/list.ts'
 import { revoke } from '../../../src/pki/token-commands/revoke.ts'
 import { findToken } from '../../../src/pki/token-store.ts'
 import { openSslCa } from '../../integration/openssl.ts'
-import { problemsOf, run } from '../commands/command.ts'
+import { problemsOf, run } from '../../platform/run-command.ts'
 
 const NOW = Date.UTC(2030, 0, 1)
 const authority = await createAuthority({ trustDomain: 'hub.example' })

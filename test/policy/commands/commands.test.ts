@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import type { Outcome } from '../../../src/platform/command-line.ts'
 import { validate } from '../../../src/policy/commands/validate.ts'
-import { run } from '../../pki/commands/command.ts'
+import { run } from '../../platform/run-command.ts'
 
 const linesOf = (outcome: Outcome): readonly string[] => (outcome.kind === 'refused' ? [] : outcome.lines)
 

@@ -1,5 +1,5 @@
-/** A command of `culvert pki` in this process, at a time of the test's choosing. The program itself: test/cli/pki.test.ts. */
-import { type Command, type Outcome, readLine } from '../../../src/platform/command-line.ts'
+/** A command of `culvert` in this process, at a time of the test's choosing. The program itself: test/cli. */
+import { type Command, type Outcome, readLine } from '../../src/platform/command-line.ts'
 
 export function run(command: Command, argv: readonly string[], nowUnixMs = Date.now()): Promise<Outcome> {
   const { given, problems } = readLine(command.flags, argv)
