@@ -8,17 +8,15 @@ import type { Test } from 'tap'
 import { cleanUpInTheEnd } from './clean-up.ts'
 import { type Answer, type HubClient, type Question, startHubClient } from './hub-client.ts'
 import { TRUST_DOMAIN } from './identities.ts'
-import { folderOf, HUB_ADDRESS, makeNetworks, type Network, placeOf } from './network.ts'
+import { folderOf, HUB_ADDRESS, hostsOf, makeNetworks, type Network, placeOf } from './network.ts'
 import type { Certificate } from './pki.ts'
 import { type Running, start, withHosts } from './process.ts'
 import { ready } from './ready.ts'
+import { DOOR_PORT, routerMetrics, startRouter } from './router.ts'
 import { HTTP_PORT } from './target.ts'
 
 const CHECKOUT = join(import.meta.dirname, '../..')
 const READY_MS = 60_000
-/** The port of the one address. */
-export const DOOR_PORT = 443
-const ROUTER_HEALTH_PORT = 8096
 /** An address of a pod in every cell: each cell has all of them. */
 const POD_ADDRESS = '10.88.1.77'
 
@@ -71,12 +69,11 @@ export async function makeCells(t: Test, ids: readonly string[], names: readonly
   const hub = (networks[0] as Network).hub
   const hosts = join(folder, 'hosts')
   const all = [TRUST_DOMAIN, ...names, ...cells.map(({ serverName }) => serverName)]
-  writeFileSync(hosts, `127.0.0.1 localhost\n${all.map((name) => `${HUB_ADDRESS} ${name}\n`).join('')}`)
+  writeFileSync(hosts, hostsOf(all))
   await Promise.all(cells.map(startTarget))
 
   const startHere: Cells['start'] = (name, program, ...flags) =>
     start({ name, namespace: hub, folder, command: [...withHosts(hosts), join(CHECKOUT, program), ...flags] })
-  const router = (path: string): string => `http://127.0.0.1:${ROUTER_HEALTH_PORT}${path}`
   return {
     folder,
     hub,
@@ -84,14 +81,8 @@ export async function makeCells(t: Test, ids: readonly string[], names: readonly
     hosts,
     client: startHubClient(hub),
     start: startHere,
-    async startRouter(routes) {
-      const file = join(folder, 'sni-router.json')
-      writeFileSync(file, JSON.stringify({ listen: [{ port: DOOR_PORT }], routes }))
-      const running = startHere('sni-router', 'bin/culvert', 'sni-router', '--config', file)
-      await running.until(ready(hub, router('/readyz'), READY_MS))
-      return running
-    },
-    routerMetrics: () => ready(hub, router('/metrics'), READY_MS),
+    startRouter: (routes) => startRouter(hub, folder, routes),
+    routerMetrics: () => routerMetrics(hub),
   }
 }
 

@@ -3,7 +3,7 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Test } from 'tap'
 import { criLine, type PodFiles, startKubelet } from './cell.ts'
-import { type Cell, type Cells, DOOR_PORT, type Identities } from './cells.ts'
+import type { Cell, Cells, Identities } from './cells.ts'
 import { startApiServer, startEtcd } from './control-plane.ts'
 import type { Way } from './egress.ts'
 import { API_PORT, type Kubectl, makeKubectl } from './kubectl.ts'
@@ -11,6 +11,7 @@ import { HUB_ADDRESS } from './network.ts'
 import { list, NODE, POD, pod } from './objects.ts'
 import { makeKubernetesPki, type Pki } from './pki.ts'
 import type { Running } from './process.ts'
+import { DOOR_PORT } from './router.ts'
 
 /** A kube-apiserver and who talks to it. */
 export type Api = { readonly apiServer: Running; readonly kubectl: Kubectl }

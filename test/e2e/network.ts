@@ -61,6 +61,11 @@ export function silence({ cell }: Network, silent: boolean): void {
   }
 }
 
+/** In the place of /etc/hosts: names of the hub. */
+export function hostsOf(names: readonly string[]): string {
+  return `127.0.0.1 localhost\n${names.map((name) => `${HUB_ADDRESS} ${name}\n`).join('')}`
+}
+
 /** What `readlink /proc/self/ns/net` says in that namespace, and in no other. */
 export function placeOf(namespace: string): string {
   return `net:[${statSync(join('/run/netns', namespace)).ino}]`
