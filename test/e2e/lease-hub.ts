@@ -13,7 +13,7 @@ import { startApiServer, startEtcd } from './control-plane.ts'
 import { API_PORT, type Kubectl, makeKubectl } from './kubectl.ts'
 import { folderOf, HUB_ADDRESS, makeNetwork, type Network } from './network.ts'
 import { makePki, type Pki } from './pki.ts'
-import { type Running, start } from './process.ts'
+import { type Running, start, withHosts } from './process.ts'
 import { ready } from './ready.ts'
 import { AGENT_PORT, type Maker } from './tunnel.ts'
 
@@ -21,6 +21,7 @@ const CHECKOUT = join(import.meta.dirname, '../..')
 const READY_MS = 20_000
 /** Of one server each: agents, health, admin. */
 const SERVER_PORTS = 20_000
+export const agentPortOf = (server: number): number => SERVER_PORTS + 10 * server
 const AGENT_PORTS = 30_000
 /**
  * `sh -c … <token> <CA> <command…>`: puts the two where the kubelet would mount them, and becomes the command. Whoever enters a
@@ -43,6 +44,8 @@ export type Place = {
   readonly server?: number
   /** It runs as a pod does: with the address of the API server, and a token and a CA that are mounted. */
   readonly pod?: boolean
+  /** A file in the place of /etc/hosts. */
+  readonly hosts?: string
 }
 export type LeaseHub = {
   readonly network: Network
@@ -72,7 +75,7 @@ export async function startLeaseHub(t: Test, servers: number): Promise<LeaseHub>
   const network = makeNetwork()
   const pki = await makePki(folder, 'openssl')
   const kubectl = await makeKubectl(network.hub, pki, folder)
-  const backends = Array.from({ length: servers }, (_, index) => String(SERVER_PORTS + 10 * index))
+  const backends = Array.from({ length: servers }, (_, index) => String(agentPortOf(index)))
   start({
     name: 'balancer',
     namespace: network.hub,
@@ -114,7 +117,7 @@ export async function startLeaseHub(t: Test, servers: number): Promise<LeaseHub>
     apiServer,
     configs,
     async startServer(maker, index, flags) {
-      const [agentPort, healthPort, adminPort] = [0, 1, 2].map((offset) => SERVER_PORTS + 10 * index + offset)
+      const [agentPort, healthPort, adminPort] = [0, 1, 2].map((offset) => agentPortOf(index) + offset)
       const command = [
         maker === 'ours' ? join(CHECKOUT, 'bin/proxy-server') : await program('konnectivity-server'),
         '--mode=http-connect',
@@ -132,13 +135,14 @@ export async function startLeaseHub(t: Test, servers: number): Promise<LeaseHub>
       await server.until(ready(network.hub, `http://127.0.0.1:${healthPort}/healthz`, READY_MS))
       return probed(server, network.hub, healthPort ?? 0)
     },
-    async startAgent(maker, name, flags, { server, pod = false } = {}) {
+    async startAgent(maker, name, flags, { server, pod = false, hosts } = {}) {
       const healthPort = AGENT_PORTS + 2 * agents++
       const command = [
+        ...(hosts === undefined ? [] : withHosts(hosts)),
         ...(pod ? asPod : []),
         maker === 'ours' ? join(CHECKOUT, 'bin/proxy-agent') : await program('konnectivity-agent'),
         `--proxy-server-host=${HUB_ADDRESS}`,
-        `--proxy-server-port=${server === undefined ? AGENT_PORT : SERVER_PORTS + 10 * server}`,
+        `--proxy-server-port=${server === undefined ? AGENT_PORT : agentPortOf(server)}`,
         ...['--ca-cert', pki.tunnel.ca.cert],
         `--health-server-port=${healthPort}`,
         `--admin-server-port=${healthPort + 1}`,
@@ -149,7 +153,7 @@ export async function startLeaseHub(t: Test, servers: number): Promise<LeaseHub>
       const launch = { name, namespace: network.cell, folder, command, ...(pod && { env }) }
       return probed(start(launch), network.cell, healthPort)
     },
-    admin: (server, path) => ready(network.hub, `http://127.0.0.1:${SERVER_PORTS + 10 * server + 2}${path}`, READY_MS),
+    admin: (server, path) => ready(network.hub, `http://127.0.0.1:${agentPortOf(server) + 2}${path}`, READY_MS),
     async leases() {
       const names = await kubectl.text(
         'get',
