@@ -27,6 +27,8 @@ export type AuditFileState = {
 }
 
 export type AuditFile = {
+  /** The program serves: writes the first line, once. Before that, and without a record, nothing is written: a start that fails leaves a log alone. */
+  readonly begin: () => void
   readonly record: (record: AuditRecord) => void
   /** So many records never came this far: the chain says so before the next one. */
   readonly lose: (count: number) => void
@@ -70,6 +72,7 @@ export function openAuditFile(path: string, deps: AuditFileDeps): AuditFile {
   let misplaced: string | undefined
   let isShared = false // it is not as long as what was written
   let scheduled: Disposable | undefined
+  let hasBegun = false
   let isWriting = false
   let looking: 'no' | 'once' | 'again' = 'no'
   let next: Next | undefined // opened, and to be gone on in as soon as nothing is being written
@@ -200,16 +203,18 @@ export function openAuditFile(path: string, deps: AuditFileDeps): AuditFile {
     ftruncate(file, size - torn, moveOn)
   }
 
-  append({
-    event: 'started',
-    program: deps.program,
-    version: deps.version,
-    ...(first.tornBytes > 0 && { tornBytes: first.tornBytes }),
-  })
+  function begin(): void {
+    if (hasBegun) return
+    hasBegun = true
+    const { program, version } = deps
+    append({ event: 'started', program, version, ...(first.tornBytes > 0 && { tornBytes: first.tornBytes }) })
+  }
 
   return {
+    begin,
     record(entry) {
       if (finished) return
+      begin()
       if (heldBytes >= (lostSince > 0 ? maxHeldBytes / 2 : maxHeldBytes)) return lose(1)
       if (lostSince > 0) sayLost()
       append(fieldsOf(entry))
@@ -219,7 +224,7 @@ export function openAuditFile(path: string, deps: AuditFileDeps): AuditFile {
     state: () => ({ written, lost, alarm: failing ?? misplaced ?? (isShared ? SHARED : undefined) }),
     async close() {
       nextLook[Symbol.dispose]()
-      append({ event: 'stopped' })
+      if (hasBegun) append({ event: 'stopped' })
       await new Promise<void>((resolve) => {
         clock.after(CLOSE_MS, resolve)
         let isEnding = false

@@ -1,4 +1,4 @@
-/** The audit log of a program, when its command line asks for one: opened before anything is served, closed after all. */
+/** The audit log of a program, when its command line asks for one: opened before anything is served, begun when it is, closed after all. */
 import type { Registry } from 'prom-client'
 import type { Clock } from '../platform/clock.ts'
 import type { Log } from '../platform/log.ts'
@@ -9,6 +9,7 @@ import type { Audit } from './record.ts'
 
 /** Disposing it writes what is left. */
 export type AuditLog = AsyncDisposable & {
+  readonly begin: AuditFile['begin']
   readonly record: Audit
   readonly lose: AuditFile['lose']
   /** For a signal: the file was moved away. */
@@ -24,8 +25,8 @@ export type AuditDeps = { readonly clock: Clock; readonly log: Log; readonly pro
  */
 export function openAudit(path: string, deps: AuditDeps): AuditLog | undefined {
   if (path === '') return undefined
-  const { record, lose, reopen, state, close } = openAuditFile(path, { ...deps, version: readVersion() })
-  return { record, lose, reopen, state, [Symbol.asyncDispose]: close }
+  const { begin, record, lose, reopen, state, close } = openAuditFile(path, { ...deps, version: readVersion() })
+  return { begin, record, lose, reopen, state, [Symbol.asyncDispose]: close }
 }
 
 /** @param prefix of the program's own metrics, such as `culvert_server_` */

@@ -72,6 +72,7 @@ export async function runAgent(options: AgentOptions, deps: AgentDeps): Promise<
   let health: HealthPort | undefined
   if (hubs.length > 0) {
     health = opened.use(await openHealthPort(options)) // a hub may be long away, and whoever looks after us must see us live
+    audit?.begin()
     log.info({ health: health.port }, 'health port is open')
     const joining = { clock, log, random: Math.random, signal: shutdown.drain }
     await joinHub({ tokenFile: options.joinTokenFile, caFile: options.caCert, files, hubs }, joining)
@@ -178,6 +179,7 @@ export async function runAgent(options: AgentOptions, deps: AgentDeps): Promise<
       host: options.adminBindAddress,
       port: options.adminServerPort,
     })
+    audit?.begin()
     const ports = { health: health.port, admin: adminPort }
     using _portsFile = options.portsFile === '' ? undefined : writePortsFile(options.portsFile, ports)
     log.info({ ...ports, agent_id: options.agentId }, 'running')

@@ -104,6 +104,7 @@ export async function runWorkers(options: ServerOptions, deps: WorkersDeps): Pro
     const ports = await listenOnPorts(options, listeners)
     using _socket = await listenOnFrontendSocket(options, listeners)
     await sockets?.open()
+    audit?.begin()
     using _portsFile = options.portsFile === '' ? undefined : writePortsFile(options.portsFile, ports)
     const { serverId, workers } = options
     log.info({ ...ports, ...(options.udsName && { uds: options.udsName }), server_id: serverId, workers }, 'serving')

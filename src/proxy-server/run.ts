@@ -91,6 +91,7 @@ export async function runServer(options: ServerOptions, deps: ServerDeps): Promi
     const ports = await listenOnPorts(options, listeners)
     using _socket = await listenOnFrontendSocket(options, listeners)
     await serving.sockets?.open()
+    audit?.begin()
     using _portsFile = options.portsFile === '' ? undefined : writePortsFile(options.portsFile, ports)
     log.info({ ...ports, ...(options.udsName && { uds: options.udsName }), server_id: options.serverId }, 'serving')
     kubernetes?.announce()

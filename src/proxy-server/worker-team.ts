@@ -85,7 +85,7 @@ export function createWorkerTeam(options: ServerOptions, deps: TeamDeps): Worker
   broken.promise.catch(() => undefined) // whoever waits for it hears of it
   const started = Promise.withResolvers<void>()
   const allEnded = Promise.withResolvers<void>()
-  let state: 'starting' | 'running' | 'draining' = 'starting'
+  let state: 'starting' | 'running' | 'draining' | 'killed' = 'starting'
   let lasting: Promise<Figures> = Promise.resolve([])
   let signal = ''
   let why = '' // the last one that could not start said so
@@ -213,6 +213,7 @@ export function createWorkerTeam(options: ServerOptions, deps: TeamDeps): Worker
     const was = process?.state
     const wasTold = was === 'leaving' || was === 'dismissed' || (was === 'starting' && state === 'draining')
     processes.delete(number)
+    if (state === 'killed') return
     deps.tell({ is: 'server-gone', server: about.server_id })
     lasting = lasting.then((sum) => addLasting(sum, process?.figures ?? []))
     if (wasTold && how.signal === null) log.info({ ...about, code: how.code }, 'worker ended')
@@ -289,6 +290,7 @@ export function createWorkerTeam(options: ServerOptions, deps: TeamDeps): Worker
     },
     kill() {
       clearInterval(ticking)
+      state = 'killed'
       for (const { process } of processes.values()) process.kill()
     },
   }

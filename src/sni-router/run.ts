@@ -99,6 +99,7 @@ export async function runRouter(
       ports[index === 0 ? 'listen' : `listen-${index}`] = await listenBy(server, rule, index)
     }
     isListening = true
+    audit?.begin()
     using _portsFile = options.portsFile === '' ? undefined : writePortsFile(options.portsFile, ports)
     log.info({ ...ports, routes: config.current().routes.length }, 'serving')
     await aborted(shutdown.drain)

@@ -34,7 +34,11 @@ function setup(t: Test): Setup {
     path,
     clock,
     log,
-    open: (extra) => openAuditFile(path, { clock, log, program: 'test', version: '1', ...extra }),
+    open(extra) {
+      const file = openAuditFile(path, { clock, log, program: 'test', version: '1', ...extra })
+      file.begin()
+      return file
+    },
   }
 }
 
@@ -61,6 +65,23 @@ t.test('goes on with the chain when the program starts again', async (t) => {
   await open().close()
   t.strictSame(eventsOf(path), ['started', 'stopped', 'started', 'stopped'])
   t.strictSame(problems(path), [])
+})
+
+t.test('a program that never served leaves the log alone, and the chain of who does', async (t) => {
+  const { path, clock, log, open } = setup(t)
+  const serving = open()
+  await eventually('the line is written', () => serving.state().written === 1, Boolean)
+  const before = readFileSync(path)
+  await openAuditFile(path, { clock, log, program: 'test', version: '1' }).close()
+  t.strictSame(readFileSync(path), before)
+  await serving.close()
+  t.strictSame(eventsOf(path), ['started', 'stopped'])
+  t.strictSame(problems(path), [])
+  const late = openAuditFile(path, { clock, log, program: 'test', version: '1' })
+  late.record({ event: 'dial' })
+  late.begin()
+  await late.close()
+  t.strictSame(eventsOf(path).slice(2), ['started', 'dial', 'stopped'], 'whoever records something has begun')
 })
 
 t.test('takes the rest of a line off that a killed program left, and says so', async (t) => {

@@ -23,6 +23,7 @@ t.test('writes a whole chain under the program’s name, goes on after a signal,
   const audit = openAudit(path, { clock: manualClock(), log, program: 'proxy-test' })
   if (!audit) throw new Error('there is a path')
   createAuditMetrics(registry, 'culvert_test_', audit)
+  audit.begin()
   audit.record({ event: 'dial', destination: '10.0.0.1:443' })
   await eventually('the line is written', () => audit.state().written === 2, Boolean)
   renameSync(path, `${path}.1`)

@@ -269,6 +269,31 @@ t.test('a file that is no audit log keeps a program from starting, untouched', a
   t.match(readFileSync(pki.caFile, 'utf8'), /^-----BEGIN/)
 })
 
+t.test('a start that fails leaves the log of whoever serves alone', async (t) => {
+  for (const flags of [[], ['--workers=2']]) {
+    const hub = join(temporaryFolder(t), 'hub.log')
+    const serving = await startServer(t, { pki, flags: [...flags, `--audit-log-file=${hub}`] })
+    await auditHas(hub, { event: 'started' })
+    const second = startServer(t, {
+      pki,
+      flags: [...flags, `--audit-log-file=${hub}`, `--admin-port=${serving.adminPort}`],
+    })
+    const said = await second.then(
+      () => 'it started',
+      (error: Error) => error.message,
+    )
+    t.match(said, /--admin-port: .*something else listens/)
+    t.notMatch(said, /crashed/)
+    serving.signal('SIGTERM')
+    await serving.ended
+    t.strictSame(
+      auditLines(hub).map(({ event }) => event),
+      ['started', 'stopped'],
+    )
+    t.strictSame(chainProblems(hub), [])
+  }
+})
+
 t.test('without the flag SIGHUP ends a program, as it always has', async (t) => {
   const server = await startServer(t, { pki })
   server.signal('SIGHUP')
