@@ -6,6 +6,8 @@ export type AuditEvent =
   | 'agent-end'
   /** A client asked to be taken. */
   | 'frontend'
+  /** Somebody who may not asked for something at the admin port. */
+  | 'admin'
   /** A client of the front door was joined to a backend, or turned away. */
   | 'client'
   /** A certificate was asked for, by a join token or to follow another one. */

@@ -34,7 +34,7 @@ export type Route = (asked: Asked) => Answer | Promise<Answer>
 /** By path; one that ends with a slash and an asterisk is for all right below it. A route answers every method: some health checks ask by OPTIONS. */
 export type Routes = Readonly<Record<string, Route>>
 /** Why a request was not even looked at. */
-export type Refusal = 'malformed' | 'too-large' | 'slow' | 'foreign-host'
+export type Refusal = 'malformed' | 'too-large' | 'slow' | 'foreign-host' | 'forbidden'
 
 export type EndpointOptions = {
   readonly limits?: typeof endpointLimits
@@ -113,7 +113,10 @@ export function createEndpoints(
     const target = (request.url ?? '').replace(/^https?:\/\/[^/?]*/i, '') // RFC 9112 section 3.2.2
     const [path = '', query] = target.split('?', 2)
     const said = refusal(path, request)
-    if (said !== undefined) return said
+    if (said !== undefined) {
+      refused('forbidden')
+      return said
+    }
     const route = Object.hasOwn(routes, path) ? routes[path] : routes[`${path.slice(0, path.lastIndexOf('/'))}/*`]
     if (route === undefined) return notFound
     const gone = new AbortController()

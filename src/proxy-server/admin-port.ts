@@ -5,6 +5,7 @@
 import type { IncomingMessage, Server } from 'node:http'
 import type { TLSSocket, Server as TlsServer } from 'node:tls'
 import type { Audit } from '../audit/record.ts'
+import { createRepeatedAudit } from '../audit/repeated.ts'
 import type { Clock } from '../platform/clock.ts'
 import { type Answer, createEndpoints, type Refusal, type Routes } from '../platform/endpoints.ts'
 import { isLocal, localNames } from '../platform/local-names.ts'
@@ -16,6 +17,7 @@ import { verify } from './core/admission.ts'
 import { watchCrlFiles } from './crl-files.ts'
 import type { ServerMetrics } from './metrics.ts'
 import type { ServerOptions } from './options.ts'
+import { plainAddress } from './source.ts'
 import { createStanding, type Standing } from './standing.ts'
 import { peerCertificate, SECURE_OPTIONS } from './tls-listener.ts'
 
@@ -37,6 +39,9 @@ export type AdminPortDeps = {
   readonly cutOff: ServerMetrics['cutOff']
   readonly audit?: Audit | undefined
 }
+
+/** What somebody is told who may not ask, and what the audit log is. */
+type Refused = Answer & { readonly reason: string }
 
 /** @throws TunnelError `bad-option` for files that cannot be used */
 export function createAdminPort(
@@ -88,9 +93,15 @@ export function createAdminPort(
         audit,
       }),
     )
+  const auditOften = audit && createRepeatedAudit(audit, clock) // anybody who reaches the port may ask as often as he likes
   const server = createEndpoints(routes, badProbe, {
     mayBeCalled: localNames(options.adminBindAddress),
-    refusal: (path, request) => refusalOf(path, request, options, standing),
+    refusal(path, request) {
+      const refused = refusalOf(path, request, options, standing)
+      const source = plainAddress(request.socket.remoteAddress)
+      if (refused) auditOften?.({ event: 'admin', source, verdict: 'refused', reason: refused.reason })
+      return refused
+    },
     ...(watch && { tls: { ...secure(watch.current()), requestCert: certified, rejectUnauthorized: false } }),
   })
   server.on('secureConnection', (socket: TLSSocket) => {
@@ -126,7 +137,7 @@ function refusalOf(
   request: IncomingMessage,
   options: ServerOptions,
   standing: Standing | undefined,
-): Answer | undefined {
+): Refused | undefined {
   const { adminCaCert, adminTokenFile } = options
   if (adminCaCert === '' && adminTokenFile === '') {
     return mayTellOfClusters(options) || !path.startsWith(FLEET_PATH) ? undefined : UNPROTECTED
@@ -135,7 +146,8 @@ function refusalOf(
   if (adminCaCert !== '' && problem === undefined) return undefined
   if (adminTokenFile !== '' && showsToken(request.headers.authorization, adminTokenFile)) return undefined
   if (adminTokenFile !== '') return NO_TOKEN
-  return { status: 403, body: `this port is for users with a certificate: ${problem}\n` }
+  const reason = `client certificate not accepted: ${problem}`
+  return { status: 403, body: `this port is for users with a certificate: ${problem}\n`, reason }
 }
 
 /** The port tells of all clusters: the certificates of agents and API servers, who are of one, are not for it. */
@@ -154,12 +166,14 @@ function certificateProblem(
   return nameless ? 'it does not say that it is a user certificate' : undefined
 }
 
-const UNPROTECTED: Answer = {
+const UNPROTECTED: Refused = {
   status: 403,
   body: 'clusters are not shown beyond this machine without --admin-token-file or --admin-ca-cert\n',
+  reason: 'the port is not protected',
 }
-const NO_TOKEN: Answer = {
+const NO_TOKEN: Refused = {
   status: 401,
+  reason: 'no token that is accepted',
   body: 'this port is for clients with a token\n',
   headers: { 'WWW-Authenticate': 'Bearer realm="culvert"' },
 }

@@ -209,10 +209,10 @@ export function cutOffCounter(registry: Registry): ServerMetrics['cutOff'] {
   return (port, why) => ended.inc({ port, why })
 }
 
-/** Requests on the health or admin port that could not be read. */
+/** Requests on the health or admin port that could not be read, or that nobody may make who made them. */
 export function probeCounter(registry: Registry): (why: Refusal) => void {
   const name = 'culvert_server_bad_probes_total'
-  const help = 'Unreadable requests on health and admin ports.'
+  const help = 'Requests on health and admin ports that were unreadable, or not allowed.'
   const probes = new Counter({ name, help, labelNames: ['why'], registers: [registry] })
   return (why) => probes.inc({ why: labelValue(why) })
 }

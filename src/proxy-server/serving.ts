@@ -3,6 +3,7 @@
  * listens, and on what, is the caller's (`run.ts`, `run-worker.ts`).
  */
 import type { Registry } from 'prom-client'
+import { auditInFull } from '../audit/in-full.ts'
 import type { Audit } from '../audit/record.ts'
 import { createRepeatedAudit } from '../audit/repeated.ts'
 import { certificateSeconds } from '../platform/certificate-expiry.ts'
@@ -223,7 +224,7 @@ export async function openServing(options: ServerOptions, deps: ServingDeps): Pr
       clock,
       log,
       metrics,
-      audit,
+      audit: audit && auditOften && auditInFull(audit, auditOften, clock),
       auditOften,
       unread: createUnreadBytes(createBudget(options.processBufferBytes, processBudget), clock.after),
     },

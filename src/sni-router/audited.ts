@@ -1,10 +1,10 @@
 /** What the router tells its audit log of clients: who was joined to which backend and for how long, and who was turned away. */
+import { ALL_IN_FULL, createInFull, MANY, PEER_IN_FULL } from '../audit/in-full.ts'
 import type { Audit, AuditRecord } from '../audit/record.ts'
 import { createRepeatedAudit } from '../audit/repeated.ts'
 import { type Address, ipText } from '../platform/address-range.ts'
 import type { Clock } from '../platform/clock.ts'
 import { ipBytes, sourceOf } from '../platform/ip-address.ts'
-import { type TakeToken, tokenBucket } from '../platform/token-bucket.ts'
 import type { Refusal } from './metrics.ts'
 import type { SpliceEnd } from './splice.ts'
 
@@ -20,26 +20,10 @@ export type ClientAudit = {
   }) => (how: SpliceEnd) => void
 }
 
-/** Of one source, and of all: so many are told one by one in so many milliseconds. A name is all that a stranger needs to be joined. */
-const SOURCE_IN_FULL = [500, 10_000] as const
-const ALL_IN_FULL = [2_000, 10_000] as const
-/** Sources whose share is remembered. */
-const MAX_SOURCES = 10_000
-
 /** Those who are turned away, and more than that, may come as often as they like: once a minute it is told how many of a source. */
 export function auditClients(audit: Audit, clock: Pick<Clock, 'now'>): ClientAudit {
   const often = createRepeatedAudit(audit, clock)
-  const sources = new Map<string, TakeToken>()
-  const takeOfAll = tokenBucket(...ALL_IN_FULL)
-
-  function isInFull(ip: string): boolean {
-    const source = sourceOf(ip)
-    const take = sources.get(source) ?? tokenBucket(...SOURCE_IN_FULL)
-    sources.delete(source)
-    sources.set(source, take) // the one that has been away for longest comes first
-    if (sources.size > MAX_SOURCES) sources.delete(sources.keys().next().value!)
-    return take(clock.now()) && takeOfAll(clock.now())
-  }
+  const isInFull = createInFull(PEER_IN_FULL, ALL_IN_FULL) // a name is all that a stranger needs to be joined
 
   return {
     refused(why, { ip }, destination) {
@@ -47,7 +31,7 @@ export function auditClients(audit: Audit, clock: Pick<Clock, 'now'>): ClientAud
       often({ event: 'client', source: plain(ip), destination, ...verdict, reason: why })
     },
     joined({ source, asked, route, backend }) {
-      if (!isInFull(source.ip)) {
+      if (!isInFull(sourceOf(source.ip), clock.now())) {
         often({ event: 'client', source: plain(source.ip), rule: route, verdict: 'allowed', reason: MANY })
         return () => undefined
       }
@@ -61,9 +45,6 @@ export function auditClients(audit: Audit, clock: Pick<Clock, 'now'>): ClientAud
     },
   }
 }
-
-/** Joined like others, and told in one line with them, which has no end. */
-const MANY = 'many'
 
 /** As IPv4 what a listener on all addresses sees as IPv4-mapped IPv6. */
 function plain(ip: string): string {

@@ -60,7 +60,10 @@ export type Arena = Hub &
 
 export async function startArena(
   t: Test,
-  { mode = 'http-connect', flags = [] }: { readonly mode?: 'http-connect' | 'grpc'; readonly flags?: string[] } = {},
+  {
+    mode = 'http-connect',
+    flags = [],
+  }: { readonly mode?: 'http-connect' | 'grpc'; readonly flags?: string[] | ((pki: Pki) => string[]) } = {},
 ): Promise<Arena> {
   const pki: Pki = await makePki(t)
   const { folder, authority } = pki
@@ -86,7 +89,7 @@ export async function startArena(
       `--join-tokens=${tokens}`,
       `--cluster-crl-file=${crl}`,
       `--server-crl-file=${crl}`,
-      ...flags,
+      ...(typeof flags === 'function' ? flags(pki) : flags),
     ],
     pki,
   )
