@@ -15,6 +15,10 @@ function* named(cell: string): Generator<{ file: string; titles: string[] }> {
   }
 }
 
+/** In code, and not in a test that is left out. */
+const isTested = (source: string, title: string): boolean =>
+  source.split('\n').some((line) => line.includes(title) && !/^\s*(\/[/*]|\*)|\.(skip|todo)\(/.test(line))
+
 t.test('every row names a file, and each file has the tests that are named', async (t) => {
   t.ok(rows.length > 25, `${rows.length} rows`)
   for (const row of rows) {
@@ -22,7 +26,7 @@ t.test('every row names a file, and each file has the tests that are named', asy
     t.not(tests.length, 0, row.slice(0, 60))
     for (const { file, titles } of tests) {
       const source = readFileSync(join(root, file), 'utf8')
-      for (const title of titles) t.ok(source.includes(title), `${file}: ${title}`)
+      for (const title of titles) t.ok(isTested(source, title), `${file}: ${title}`)
     }
   }
 })

@@ -19,7 +19,6 @@ const REVOKED_WITHIN_MS = 5_000
 /** kubectl has to hear of it as well, on a machine that does something else. */
 const KUBECTL_MS = 2_000
 const BACK_WITHIN_MS = 30_000
-/** No number of the neighbour may be later than this. */
 
 const hub = await startSharedHub(t, ['eu-1', 'eu-2'])
 const [[sick, its], [well, others]] = await startTwo(hub, hub.members as [Member, Member])

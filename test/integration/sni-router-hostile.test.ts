@@ -1,6 +1,7 @@
 /** Clients of the front door that mean no good, or are unlucky: each costs little, for a while, and nobody else anything. */
 import { connect, type Socket } from 'node:net'
 import t, { type Test } from 'tap'
+import { V2_SIGNATURE } from '../../src/platform/proxy-header.ts'
 import { alpn, extension, helloRecords, nodeHello, serverName } from '../sni-router/hellos.ts'
 import { readBytes } from './client.ts'
 import { event, eventually, within } from './deadline.ts'
@@ -356,33 +357,40 @@ t.test('silence on both sides ends a connection where that is asked for', async 
   await figureBecomes(router, ends('idle'), 1)
 })
 
-t.test('a PROXY header is taken from its ranges only, and exactly one', async (t) => {
-  const target = await listenTarget(t, echo)
-  const header = Buffer.from('PROXY TCP4 192.0.2.1 192.0.2.2 5 443\r\n')
-  const config = { routes: [{ ...routeTo(target.address)[0], proxyProtocol: 'v1' }] }
-  const [from, strict] = await Promise.all([
-    startFrontDoor(t, config, { proxyProtocolFrom: ['127.0.0.0/8'] }),
-    startFrontDoor(t, config, { proxyProtocolFrom: ['10.0.0.0/8'] }),
-  ])
-  const ask = async (port: number, bytes: Buffer): Promise<Socket> => {
-    const socket = await connectRaw(t, port)
-    socket.write(bytes)
-    return socket
-  }
-  const good = await ask(from.port, Buffer.concat([header, hello]))
-  t.ok((await readBytes(good, header.length + hello.length)).equals(Buffer.concat([header, hello])), 'and passed on')
-  for (const [router, bytes, why] of [
-    [from, hello, 'no_proxy_header'],
-    [from, Buffer.concat([header, header, hello]), 'http'],
-    [strict, Buffer.concat([header, hello]), 'http'],
-  ] as const) {
-    await closeOf(await ask(router.port, bytes))
-    await figureBecomes(router, refused(why), 1)
-  }
-  const plain = await ask(strict.port, hello)
-  const passed = (await readBytes(plain, 20)).toString()
-  t.match(passed, /^PROXY TCP4 127\.0\.0\.1 /)
-})
+/** Of TCP over IPv4 from that address, from its start to it: version 2. */
+const v2From = (...address: number[]): Buffer =>
+  Buffer.concat([V2_SIGNATURE, Buffer.from([0x21, 0x11, 0, 12, ...address])])
+const fromDoor = [192, 0, 2, 1, 192, 0, 2, 2, 0, 5, 443 >> 8, 443 & 0xff]
+for (const [version, header, ours, again] of [
+  ['v1', Buffer.from('PROXY TCP4 192.0.2.1 192.0.2.2 5 443\r\n'), Buffer.from('PROXY TCP4 127.0.0.1 '), 'http'],
+  ['v2', v2From(...fromDoor), v2From(127, 0, 0, 1), 'not_tls'],
+] as const) {
+  t.test(`a PROXY header, ${version}, is taken from its ranges only, and exactly one`, async (t) => {
+    const target = await listenTarget(t, echo)
+    const config = { routes: [{ ...routeTo(target.address)[0], proxyProtocol: version }] }
+    const [from, strict] = await Promise.all([
+      startFrontDoor(t, config, { proxyProtocolFrom: ['127.0.0.0/8'] }),
+      startFrontDoor(t, config, { proxyProtocolFrom: ['10.0.0.0/8'] }),
+    ])
+    const ask = async (port: number, bytes: Buffer): Promise<Socket> => {
+      const socket = await connectRaw(t, port)
+      socket.write(bytes)
+      return socket
+    }
+    const good = await ask(from.port, Buffer.concat([header, hello]))
+    t.ok((await readBytes(good, header.length + hello.length)).equals(Buffer.concat([header, hello])), 'and passed on')
+    for (const [router, bytes, why] of [
+      [from, hello, 'no_proxy_header'],
+      [from, Buffer.concat([header, header, hello]), again],
+      [strict, Buffer.concat([header, hello]), again],
+    ] as const) {
+      await closeOf(await ask(router.port, bytes))
+      await figureBecomes(router, refused(why), 1)
+    }
+    const plain = await ask(strict.port, hello)
+    t.ok((await readBytes(plain, ours.length)).subarray(0, ours.length).equals(ours))
+  })
+}
 
 t.test('garbage of every kind, many at once, is refused and leaves nothing', async (t) => {
   const target = await listenTarget(t, echo)
