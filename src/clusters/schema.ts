@@ -65,7 +65,7 @@ function expectedOf(error: DefinedError): string {
     case 'required':
       return `${field}: expected ${params.missingProperty}, which is missing`
     case 'type':
-      return `${field}: expected ${typeWords(params.type)}, got ${shown(data)}`
+      return `${field}: expected ${typeWords(params.type)}, got ${error.instancePath === '' ? shownWhole(data) : shown(data)}`
     case 'pattern':
       return `${field}: expected ${PATTERN_WORDS[lastName(error.instancePath)] ?? `text like ${params.pattern}`}, got ${shown(data)}`
     case 'minimum':
@@ -116,3 +116,6 @@ const lastName = (pointer: string): string => pointer.split('/').findLast((step)
 
 const MAX_SHOWN_CHARS = 100
 const shown = (value: unknown): string => (JSON.stringify(value) ?? 'nothing').slice(0, MAX_SHOWN_CHARS)
+
+/** A document that is one text is another file given by mistake, and that may be a key or a token. */
+const shownWhole = (document: unknown): string => (typeof document === 'object' ? shown(document) : 'a text alone')

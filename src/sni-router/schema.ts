@@ -31,7 +31,7 @@ function problemOf({ instancePath, keyword, params, message, parentSchema, data 
   }
   if (keyword === 'required') return { at: instancePath, what: `${params.missingProperty} must be set` }
   const allowed = keyword === 'enum' ? `: ${(params.allowedValues as string[]).join(', ')}` : ''
-  return { at: instancePath, what: `${message}${allowed}, got ${shown(data)}` }
+  return { at: instancePath, what: `${message}${allowed}, got ${instancePath === '' ? shownWhole(data) : shown(data)}` }
 }
 
 const MAX_SHOWN = 100
@@ -40,3 +40,6 @@ function shown(data: unknown): string {
   const text = JSON.stringify(data) ?? 'nothing'
   return text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN)}…` : text
 }
+
+/** A document that is one text is another file given by mistake, and that may be a key or a token. */
+const shownWhole = (document: unknown): string => (typeof document === 'object' ? shown(document) : 'a text alone')

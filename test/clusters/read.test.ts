@@ -112,6 +112,9 @@ limits:
     ],
   )
   t.strictSame(problemsOf('[a]\n'), ['c.yaml:1: cluster: expected a map, got ["a"]'])
+  t.strictSame(problemsOf('-----BEGIN PRIVATE KEY-----\nhunter2\n'), [
+    'c.yaml:1: cluster: expected a map, got a text alone',
+  ])
   t.strictSame(problemsOf('agents: {}\n'), ['c.yaml:1: cluster: expected id, which is missing'])
   t.strictSame(problemsOf('id: a\nlimits:\n  agents: ten\n'), [
     'c.yaml:3: limits.agents: expected a whole number, got "ten"',

@@ -27,6 +27,7 @@ t.test('says of each mistake its line, its place and what to do', async (t) => {
   t.match(problems(`${good}---\n${good}`), ['f.yaml: expected one YAML document, got 2'])
   t.match(problems('listen: [{port: 443}]\n'), ['f.yaml:1: routes must be set'])
   t.match(problems('[]'), [/^f\.yaml:1: must be object, got \[\]$/])
+  t.match(problems('-----BEGIN PRIVATE KEY-----\nhunter2\n'), ['f.yaml:1: must be object, got a text alone'])
   t.match(problems(`${good}limits:\n  connections: many\n  pending: 1\n`), [
     /^f\.yaml:5: limits\.pending: expected one of connections, .* got the key "pending"$/,
     /^f\.yaml:4: limits\.connections: must be integer, got "many"$/,
