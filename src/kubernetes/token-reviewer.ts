@@ -91,6 +91,21 @@ export function createTokenReviewer({ api, expected, clock, log, reviewed }: Tok
   }
 }
 
-/** An API server might quote what it was asked about. */
-const hidden = (text: string, token: string): string => text.replaceAll(token, '(the token)')
+/** So much of a token's beginning is looked for: of what is shorter nothing can be told apart. */
+const BEGINNING_CHARS = 8
+
+/** An API server might quote what it was asked about, and its text may have been cut in the middle of that. */
+function hidden(text: string, token: string): string {
+  const [before = '', ...quoted] = text.split(token.slice(0, BEGINNING_CHARS))
+  const rest = token.slice(BEGINNING_CHARS)
+  return [before, ...quoted.map((behind) => behind.slice(sharedChars(behind, rest)))].join('(the token)')
+}
+
+/** At the beginning of both. */
+function sharedChars(one: string, other: string): number {
+  let chars = 0
+  while (chars < one.length && one[chars] === other[chars]) chars++
+  return chars
+}
+
 const refused = (text: string): Judgement => ({ kind: 'refused', text })

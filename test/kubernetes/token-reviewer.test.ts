@@ -84,6 +84,18 @@ t.test('says nothing of a token that the API server quotes', async (t) => {
   t.notMatch(JSON.stringify(log.lines), /hunter2/)
 })
 
+t.test('says nothing of a token of which a long text of the API server has only the beginning', async (t) => {
+  const { next, review, log } = await setup(t)
+  const token = 'header.hunter2-payload.signature'.padEnd(1_000, 'x')
+  const quoted = review([`Bearer ${token}`], never)
+  ;(await next()).answer(201, { status: { error: `bad: ${token} and ${token}` } })
+  t.match(await quoted, { text: /err:lookup failed: bad: \(the token\)$/ })
+  const refused = review([`Bearer ${token}`], never)
+  ;(await next()).answer(403, status(403, 'Forbidden', `no: ${token}`))
+  await refused
+  t.match(log.lines[0]?.fields, { reason: /no: \(the token\); docs/ })
+})
+
 t.test('refuses without the reason when the API server cannot be asked; the reason is logged, once', async (t) => {
   const { next, review, log, outcomes, clock } = await setup(t)
   const forbidden = review(['Bearer hunter2'], never)
