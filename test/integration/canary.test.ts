@@ -2,9 +2,9 @@
  * Secrets are planted wherever one can be: tokens, keys, header fields, payload, targets, queries. None of them may be in anything
  * that a program says: logs at the finest level, metrics, endpoints, audit logs, answers to others.
  */
-import { createPrivateKey } from 'node:crypto'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { inspect } from 'node:util'
 import t, { type Test } from 'tap'
 import { readJoinToken } from '../../src/pki/join-token.ts'
 import { writePair } from '../../src/pki/store.ts'
@@ -12,11 +12,21 @@ import { create } from '../../src/pki/token-commands/create.ts'
 import { list } from '../../src/pki/token-commands/list.ts'
 import { run } from '../platform/run-command.ts'
 import { auditHas } from './audit-log.ts'
+import {
+  argumentsOf,
+  canariesIn,
+  canary,
+  endpointsOf,
+  holdsNoSecret,
+  piecesOf,
+  type Said,
+  withSecrets,
+} from './canaries.ts'
 import { makePki, temporaryFolder } from './certificates.ts'
 import { ask, askFor, connectFrontend, connectHead, echoOver, endOf, openTunnel } from './client.ts'
 import { fetchFrom } from './figures.ts'
 import { dataOf, dialRequest, grpcClient } from './grpc-client.ts'
-import type { Program } from './program.ts'
+import { spoken } from './joining.ts'
 import { closedPort, echo, listenTarget } from './target.ts'
 import { type Agent, launchAgent, type Server, startAgent, startServer } from './tunnel.ts'
 import { openWireAgent } from './wire-agent.ts'
@@ -24,53 +34,10 @@ import { openWireAgent } from './wire-agent.ts'
 const pki = await makePki(t)
 const target = await listenTarget(t, echo)
 
-/** One for each place. */
-const canary = (where: string): string => `canary-${where}-5bd1e995`
-const CANARY = /canary-[a-z-]+-5bd1e995/g
-
-/** Pieces of a private key in any usual form, long enough to be nothing else. */
-function piecesOf(pem: string): string[] {
-  const der = createPrivateKey(pem).export({ type: 'pkcs8', format: 'der' })
-  const lines = pem.split('\n').filter((line) => line.length > 40 && !line.startsWith('-----'))
-  return [...lines, der.toString('hex').slice(-40), der.toString('base64').slice(-40)]
-}
 const keys = [pki.server, pki.agent, pki.apiserver].flatMap(({ key }) => piecesOf(key))
 
-type Said = Readonly<Record<string, string>>
-
-const written = ({ log, lines }: Program): string =>
-  [...lines, ...log.map((record) => JSON.stringify(record))].join('\n')
-
-async function endpointsOf(name: string, { healthPort, adminPort }: Server | Agent): Promise<[string, string][]> {
-  const paths = [
-    '/metrics',
-    '/healthz',
-    '/readyz?verbose',
-    `/v1/clusters?token=${canary('query')}`,
-    `/${canary('path')}`,
-  ]
-  const asked = [healthPort, adminPort].flatMap((port) => paths.map((path) => [port, path] as const))
-  const headers = { Authorization: `Bearer ${canary('admin')}`, Cookie: canary('cookie') }
-  return Promise.all(
-    asked.map(async ([port, path]): Promise<[string, string]> => {
-      const response = await fetchFrom(port, path, { headers })
-      return [`${name} ${path}`, `${JSON.stringify([...response.headers])}${await response.text()}`]
-    }),
-  )
-}
-
-function holdsNoSecret(t: Test, said: Said, secrets: readonly string[] = []): void {
-  for (const [where, text] of Object.entries(said)) {
-    t.strictSame(text.match(CANARY), null, where)
-    for (const key of keys) if (text.includes(key)) t.fail(`${where} has a private key`)
-    for (const secret of secrets) if (text.includes(secret)) t.fail(`${where} has a secret`)
-  }
-}
-
-const secretHeaders = ['Authorization', 'Proxy-Authorization', 'Cookie', 'X-Api-Key']
-  .map((name) => `${name}: Bearer ${canary(name.toLowerCase())}\r\n`)
-  .join('')
-const withSecrets = (head: string): string => head.replace(/\r\n\r\n$/, `\r\n${secretHeaders}\r\n`)
+const holdsNoKeyOrCanary = (t: Test, said: Said, secrets: readonly string[] = []): void =>
+  holdsNoSecret(t, said, [...keys, ...secrets])
 
 type Setup = { readonly server: Server; readonly agent: Agent; readonly hub: string; readonly cell: string }
 
@@ -99,20 +66,38 @@ async function setup(t: Test, flags: readonly string[]): Promise<Setup> {
 }
 
 async function saidBy({ server, agent, hub, cell }: Setup): Promise<Said> {
-  const endpoints = [...(await endpointsOf('server', server)), ...(await endpointsOf('agent', agent))]
+  const [ofServer, ofAgent] = await Promise.all([
+    endpointsOf('server', [server.healthPort, server.adminPort]),
+    endpointsOf('agent', [agent.healthPort, agent.adminPort]),
+  ])
+  const [serverArguments, agentArguments] = [argumentsOf(server), argumentsOf(agent)]
   for (const program of [agent, server]) program.signal('SIGTERM')
   await Promise.all([agent.ended, server.ended])
   return {
-    ...Object.fromEntries(endpoints),
-    'log of the server': written(server),
-    'log of the agent': written(agent),
+    ...ofServer,
+    ...ofAgent,
+    'arguments of the server': serverArguments,
+    'arguments of the agent': agentArguments,
+    'log of the server': spoken(server),
+    'log of the agent': spoken(agent),
     'audit log of the server': readFileSync(hub, 'utf8'),
     'audit log of the agent': readFileSync(cell, 'utf8'),
   }
 }
 
 t.test('the search finds what it looks for', async (t) => {
-  t.strictSame(`x${canary('a')}y`.match(CANARY), [canary('a')])
+  t.strictSame(canariesIn(`x${canary('a')}y`), [`x${canary('a')}`])
+  const bytes = (before: number): Buffer => Buffer.from(`${' '.repeat(before)}${canary('a')} and more`)
+  for (const shown of [
+    bytes(0).toString('hex'),
+    JSON.stringify(bytes(0)),
+    JSON.stringify(new Uint8Array(bytes(0))),
+    inspect(bytes(0)),
+    inspect(new Uint8Array(bytes(0))),
+    ...[0, 1, 2].map((before) => bytes(before).toString('base64')),
+  ]) {
+    t.equal(canariesIn(shown).length, 1, shown)
+  }
   t.ok(keys.length >= 9, `${keys.length} pieces of keys`)
   t.ok(keys.some((piece) => pki.agent.key.includes(piece)))
 })
@@ -160,8 +145,8 @@ t.test('over http-connect no secret is in anything that is said', async (t) => {
   await auditHas(cell, { event: 'dial', outcome: 'failed' })
   const said = await saidBy(all)
   t.match(said['audit log of the agent'], /"bytesToTarget":\d\d/, 'there is something to look at')
-  holdsNoSecret(t, said)
-  holdsNoSecret(t, { answers: JSON.stringify(answers) })
+  holdsNoKeyOrCanary(t, said)
+  holdsNoKeyOrCanary(t, { answers: JSON.stringify(answers) })
 })
 
 t.test('over gRPC no secret is in anything that is said', async (t) => {
@@ -190,7 +175,7 @@ t.test('over gRPC no secret is in anything that is said', async (t) => {
   call.finish()
   await call.status
   await auditHas(hub, { event: 'end' })
-  holdsNoSecret(t, await saidBy(all))
+  holdsNoKeyOrCanary(t, await saidBy(all))
 })
 
 t.test('a token that cannot be used, and keys in the wrong place, are not shown', async (t) => {
@@ -200,8 +185,8 @@ t.test('a token that cannot be used, and keys in the wrong place, are not shown'
   const server = await startServer(t, { pki })
   const agent = await launchAgent(t, server, { flags: [`--service-account-token-path=${token}`] })
   await agent.logged('could not connect')
-  t.match(written(agent), /holds more than one line/)
-  holdsNoSecret(t, { 'log of the agent': written(agent) })
+  t.match(spoken(agent), /holds more than one line/)
+  holdsNoKeyOrCanary(t, { 'log of the agent': spoken(agent) })
   for (const flags of [
     [`--cluster-cert=${pki.server.keyFile}`],
     [`--cluster-key=${pki.agent.keyFile}`],
@@ -210,7 +195,7 @@ t.test('a token that cannot be used, and keys in the wrong place, are not shown'
   ]) {
     const { message } = (await startServer(t, { pki, flags }).catch((error: Error) => error)) as Error
     t.match(message, /ended with/, flags.join())
-    holdsNoSecret(t, { [`refusal of ${flags}`]: message })
+    holdsNoKeyOrCanary(t, { [`refusal of ${flags}`]: message })
   }
 })
 
@@ -262,11 +247,11 @@ t.test('the token of the admin port and join tokens are shown to nobody', async 
   const all = {
     ...said,
     'culvert token list': JSON.stringify(listed),
-    'log of the server': written(server),
-    'log of the agent': written(agent),
+    'log of the server': spoken(server),
+    'log of the agent': spoken(agent),
     'audit log of the server': readFileSync(file('hub.log'), 'utf8'),
     'audit log of the agent': readFileSync(file('cell.log'), 'utf8'),
   }
   t.match(all['audit log of the server'], /"event":"certificate"/)
-  holdsNoSecret(t, all, secrets)
+  holdsNoKeyOrCanary(t, all, secrets)
 })

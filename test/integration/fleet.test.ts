@@ -1,43 +1,20 @@
 /** The fleet as a running hub tells it: states of clusters, their changes as events, who may ask, and `culvert status`. */
 import { spawn } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
-import { get as httpGet, type IncomingMessage } from 'node:http'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import t, { type Test } from 'tap'
-import { eventReader, type ServerEvent } from '../../src/cli/event-stream.ts'
+import t from 'tap'
+import type { ServerEvent } from '../../src/cli/event-stream.ts'
 import { culvert, ENTRY, type Ended } from '../cli/run-culvert.ts'
 import { makePki, temporaryFolder } from './certificates.ts'
 import { event, eventually } from './deadline.ts'
 import { fetchFrom } from './figures.ts'
+import { followEvents, seenIn } from './fleet-events.ts'
 import { type Server, startAgent, startServer } from './tunnel.ts'
 import { openWireAgent } from './wire-agent.ts'
 import { allReady, holdsAll, startTeam, workerPids } from './workers.ts'
 
 const pki = await makePki(t)
-
-type Events = { readonly seen: ServerEvent[]; readonly types: () => string[]; readonly ended: Promise<unknown> }
-
-async function followEvents(t: Test, server: Pick<Server, 'adminPort'>, headers = {}): Promise<Events> {
-  const request = httpGet({ host: '127.0.0.1', port: server.adminPort, path: '/v1/events', headers, agent: false })
-  request.on('error', () => undefined)
-  t.teardown(() => request.destroy())
-  const response = await event<IncomingMessage>(request, 'response')
-  t.equal(response.headers['content-type'], 'text/event-stream')
-  const seen: ServerEvent[] = []
-  const read = eventReader()
-  response.on('data', (bytes: Buffer) => seen.push(...read(bytes.toString())))
-  const ended = new Promise((resolve) => response.once('close', resolve))
-  response.on('error', () => undefined)
-  return { seen, types: () => seen.map(({ type }) => type), ended }
-}
-
-const seenIn = (events: Events, ...types: string[]): Promise<unknown> =>
-  eventually(
-    `the events ${types}`,
-    () => events.types(),
-    (seen) => types.every((type, index) => seen[index] === type) && seen.length >= types.length,
-  )
 
 const dataOf = ({ data }: ServerEvent): Record<string, unknown> => JSON.parse(data) as Record<string, unknown>
 
