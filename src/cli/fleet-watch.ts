@@ -16,6 +16,9 @@ const SOON_MS = 200
 /** Changes that a screen can show. */
 const MAX_CHANGES = 50
 
+/** Why a cluster is lost that a hub does not list any more, such as one that was restarted. */
+const GONE = 'the hub knows of no such cluster any more'
+
 type Told = { readonly time: string; readonly type: string; readonly [field: string]: unknown }
 type Snapshot = { readonly clusters: readonly { id: string; state: string; since: string; reason: string }[] }
 
@@ -29,22 +32,35 @@ type Following = {
 
 /** Never ends but by what it throws, when the hub cannot be reached at first. @param id the only cluster to tell of */
 async function follow(hub: Hub, id: string | undefined, clock: Clock, following: Following): Promise<never> {
+  const states = new Map<string, string>() // by cluster, as told last
   let lastId: string | undefined // none: it was not reached yet
   let isAway = false
 
   function tell(told: Told, isNew: boolean): void {
-    if (id === undefined || told.cluster === id) following.tell(told, isNew)
+    const { cluster, type } = told
+    if (typeof cluster === 'string' && type !== 'refused') states.set(cluster, type)
+    if (id === undefined || cluster === id) following.tell(told, isNew)
+  }
+
+  /** Nobody told of what happened between two servers, or of more changes than the hub keeps. */
+  function compare({ clusters }: Snapshot, isNew: boolean): void {
+    for (const { id: cluster, state, since, reason } of clusters) {
+      if (states.get(cluster) !== state) tell({ time: since, type: state, cluster, reason }, isNew)
+    }
+    const there = new Set(clusters.map((cluster) => cluster.id))
+    for (const [cluster, state] of states) {
+      if (there.has(cluster)) continue
+      const time = new Date(clock.unixMs()).toISOString()
+      if (state !== 'lost') tell({ time, type: 'lost', cluster, reason: GONE }, isNew)
+      states.delete(cluster)
+    }
   }
 
   function heard({ id: eventId, type, data }: ServerEvent): void {
     if (isAway) following.back()
     isAway = false
-    if (type !== 'snapshot') tell(readAnswer(data) as Told, true)
-    else if (lastId === undefined) {
-      for (const { id: cluster, state, since, reason } of (readAnswer(data) as Snapshot).clusters) {
-        tell({ time: since, type: state, cluster, reason }, false)
-      }
-    }
+    if (type === 'snapshot') compare(readAnswer(data) as Snapshot, lastId !== undefined)
+    else tell(readAnswer(data) as Told, true)
     lastId = eventId ?? lastId
   }
 

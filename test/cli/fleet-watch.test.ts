@@ -7,11 +7,14 @@ import { eventually } from '../integration/deadline.ts'
 import { manualClock } from '../platform/manual-clock.ts'
 
 const time = '2030-01-01T00:00:00.000Z'
-const snapshot = (...ids: string[]): ServerEvent => ({
+const snapshotOf = (states: Readonly<Record<string, string>>): ServerEvent => ({
   id: 'x-0',
   type: 'snapshot',
-  data: JSON.stringify({ clusters: ids.map((id) => ({ id, state: 'lost', since: time, reason: 'closed' })) }),
+  data: JSON.stringify({
+    clusters: Object.entries(states).map(([id, state]) => ({ id, state, since: time, reason: 'closed' })),
+  }),
 })
+const snapshot = (...ids: string[]): ServerEvent => snapshotOf(Object.fromEntries(ids.map((id) => [id, 'lost'])))
 const change = (number: number, fields: object): ServerEvent => ({
   id: `x-${number}`,
   type: 'established',
@@ -77,46 +80,62 @@ t.test('each change is a line, or a document, and of one cluster when it is name
   }
 })
 
-t.test('a hub that goes away is followed from where it was left, and complained of once', async (t) => {
+/** A hub that is watched, a line for each change, and goes away again and again. */
+async function watched(id?: string) {
   const { hub, followed, followers } = fakeHub()
-  const [printed, complaints]: string[][] = [[], []]
+  const [printed, complaints]: [string[], string[]] = [[], []]
   const clock = manualClock()
-  void watchLines(hub, undefined, clock, {
-    format: 'text',
-    print: (text) => printed?.push(text),
-    complain: (problem) => complaints?.push(problem),
-  })
-  const first = await followed(1)
+  const print = (text: string): void => void printed.push(text)
+  void watchLines(hub, id, clock, { format: 'text', print, complain: (problem) => complaints.push(problem) })
+  /** Ends that one, which is asked again after the wait. */
+  async function again(follower: Follower, failure?: Error): Promise<Follower> {
+    const count = followers.length
+    follower.end(failure)
+    await eventually('a wait', clock.waiting, (waiting) => waiting === 1)
+    clock.advance(1_999)
+    t.equal(followers.length, count)
+    clock.advance(1)
+    return followed(count + 1)
+  }
+  return { first: await followed(1), again, printed, complaints }
+}
+
+t.test('a hub that goes away is followed from where it was left', async (t) => {
+  const { first, again, printed } = await watched()
   t.equal(first.lastId, undefined)
   first.event(snapshot('eu-1'))
   first.event(up(1))
-  first.end()
-  await eventually(
-    'a wait',
-    () => clock.waiting(),
-    (count) => count === 1,
-  )
-  clock.advance(1_999)
-  t.equal(followers.length, 1)
-  clock.advance(1)
-  const second = await followed(2)
+  const second = await again(first)
   t.equal(second.lastId, 'x-1')
-  second.end(new Error('could not ask'))
-  await eventually(
-    'a wait',
-    () => clock.waiting(),
-    (count) => count === 1,
-  )
-  t.strictSame(complaints, ['the hub ended the connection; asking again'])
-  clock.advance(2_000)
-  const third = await followed(3)
-  third.event(snapshot('eu-1'))
-  t.equal(printed?.length, 2, 'how it stands is told once')
-  third.end(new Error('socket hang up'))
-  await eventually(
-    'another complaint',
-    () => complaints?.length,
-    (count) => count === 2,
+  second.event(snapshotOf({ 'eu-1': 'established' }))
+  t.equal(printed.length, 2, 'how it stands is told once')
+})
+
+t.test('what changed while nobody told of it is told when the hub is back', async (t) => {
+  const { first, again, printed } = await watched()
+  first.event(snapshotOf({ same: 'established', changed: 'established', gone: 'established', 'was-lost': 'lost' }))
+  printed.length = 0
+  const second = await again(first)
+  second.event(snapshotOf({ same: 'established', changed: 'degraded', fresh: 'established' }))
+  t.strictSame(printed, [
+    `${time}  degraded     changed  closed`,
+    `${time}  established  fresh  closed`,
+    '1970-01-01T00:00:02.000Z  lost         gone  the hub knows of no such cluster any more',
+  ])
+  const third = await again(second)
+  third.event(snapshotOf({ same: 'established', changed: 'degraded', fresh: 'established' }))
+  t.equal(printed.length, 3, 'once')
+  third.event(up(1, 'gone'))
+  t.equal(printed.length, 4)
+})
+
+t.test('what changed meanwhile is told of the cluster that is named only', async (t) => {
+  const { first, again, printed } = await watched('eu-2')
+  first.event(snapshotOf({ 'eu-1': 'established', 'eu-2': 'established' }))
+  ;(await again(first)).event(snapshotOf({}))
+  t.strictSame(
+    printed.map((line) => line.split(/ +/)[2]),
+    ['eu-2', 'eu-2'],
   )
 })
 
