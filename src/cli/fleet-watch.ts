@@ -25,7 +25,7 @@ type Snapshot = { readonly clusters: readonly { id: string; state: string; since
 type Following = {
   /** @param isNew or else how it stood when we came */
   readonly tell: (told: Told, isNew: boolean) => void
-  /** The hub is away. */
+  /** The hub is away, or still is. */
   readonly away: (why: string) => void
   readonly back: () => void
 }
@@ -70,8 +70,8 @@ async function follow(hub: Hub, id: string | undefined, clock: Clock, following:
       (error: Error) => error,
     )
     if (lastId === undefined && failure) throw failure
-    if (!isAway) following.away(failure?.message ?? 'the hub ended the connection')
     isAway = true
+    following.away(failure?.message ?? 'the hub ended the connection')
     await elapsed(clock, AGAIN_MS)
   }
 }
@@ -84,10 +84,14 @@ export type Lines = {
 
 export function watchLines(hub: Hub, id: string | undefined, clock: Clock, lines: Lines): Promise<never> {
   const { format, print, complain } = lines
+  const reasons = new Set<string>() // said since the hub is away
   return follow(hub, id, clock, {
     tell: (told) => print(FORMS[format](told)),
-    away: (why) => complain(`${why}; asking again`),
-    back: () => undefined,
+    away(why) {
+      if (!reasons.has(why)) complain(`${why}; asking again`)
+      reasons.add(why)
+    },
+    back: () => reasons.clear(),
   })
 }
 

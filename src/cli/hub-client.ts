@@ -48,10 +48,20 @@ export function connectHub(options: HubOptions): Hub {
     return promise
   }
 
-  async function textOf(response: IncomingMessage): Promise<string> {
+  async function* piecesOf(response: IncomingMessage): AsyncGenerator<string> {
     response.setEncoding('utf8')
+    try {
+      for await (const piece of response) yield String(piece)
+    } catch (cause) {
+      const { message } = cause as Error
+      const text = message === 'aborted' ? `the connection to ${url} broke` : `${url}: ${message}` // node's word for it
+      throw new TunnelError('no-answer', text, { cause })
+    }
+  }
+
+  async function textOf(response: IncomingMessage): Promise<string> {
     let text = ''
-    for await (const piece of response) {
+    for await (const piece of piecesOf(response)) {
       text += piece
       if (text.length > MAX_ANSWER_BYTES) throw new TunnelError('no-answer', `the answer of ${url} is too long`)
     }
@@ -76,9 +86,8 @@ export function connectHub(options: HubOptions): Hub {
       const response = await open(path, lastId === undefined ? {} : { 'Last-Event-ID': lastId })
       if (response.statusCode !== 200) throw await refusalOf(response)
       response.setTimeout(SILENCE_MS, () => response.destroy(new Error('the hub says nothing')))
-      response.setEncoding('utf8')
       const read = eventReader()
-      for await (const piece of response) for (const one of read(String(piece))) event(one)
+      for await (const piece of piecesOf(response)) for (const one of read(piece)) event(one)
     },
   }
 }

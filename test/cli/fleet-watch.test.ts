@@ -139,6 +139,24 @@ t.test('what changed meanwhile is told of the cluster that is named only', async
   )
 })
 
+t.test('each reason why the hub cannot be asked is complained of once, until it is back', async (t) => {
+  const { first, again, complaints } = await watched()
+  first.event(snapshot('eu-1'))
+  const second = await again(first)
+  const third = await again(second, new Error('could not ask'))
+  const fourth = await again(third, new Error('answers 401'))
+  const fifth = await again(fourth, new Error('could not ask'))
+  const away = [
+    'the hub ended the connection; asking again',
+    'could not ask; asking again',
+    'answers 401; asking again',
+  ]
+  t.strictSame(complaints, away)
+  fifth.event(snapshot('eu-1'))
+  await again(fifth, new Error('could not ask'))
+  t.strictSame(complaints, [...away, 'could not ask; asking again'])
+})
+
 t.test('a hub that cannot be reached at first is an error', async (t) => {
   const { hub, followed } = fakeHub()
   const ended = watchLines(hub, undefined, manualClock(), { format: 'text', print: t.fail, complain: t.fail })

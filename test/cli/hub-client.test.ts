@@ -64,3 +64,12 @@ t.test('says what is probably wrong when there is no answer', async (t) => {
   )
   await t.rejects(hubAt(`https://127.0.0.1:${plain}`).ask('/'), { message: /: it does not speak TLS: try http:\/\/$/ })
 })
+
+t.test('says that the hub went away in the middle of its answer', async (t) => {
+  const hub = await serve(t, (_, response) => {
+    response.write('event: snapshot\n', () => response.destroy())
+  })
+  const broken = { code: 'no-answer', message: /^the connection to http:\/\/127\.0\.0\.1:\d+ broke$/ }
+  await t.rejects(hub.follow('/', undefined, t.fail), broken)
+  await t.rejects(hub.ask('/'), broken)
+})
