@@ -10,13 +10,19 @@ import { makePki, temporaryFolder } from './certificates.ts'
 import { event, eventually } from './deadline.ts'
 import { fetchFrom } from './figures.ts'
 import { followEvents, seenIn } from './fleet-events.ts'
-import { type Server, startAgent, startServer } from './tunnel.ts'
+import { agentLeaf, startHub } from './hub.ts'
+import { launchAgent, type Server, startAgent, startServer } from './tunnel.ts'
 import { openWireAgent } from './wire-agent.ts'
 import { allReady, holdsAll, startTeam, workerPids } from './workers.ts'
 
 const pki = await makePki(t)
 
 const dataOf = ({ data }: ServerEvent): Record<string, unknown> => JSON.parse(data) as Record<string, unknown>
+
+const toldIn = (event: ServerEvent): string => {
+  const { type, cluster, reason } = dataOf(event)
+  return `${type} ${cluster} ${reason}`
+}
 
 const clusterOf = async (server: Pick<Server, 'adminPort'>, id = 'default'): Promise<Record<string, unknown>> =>
   (await (await fetchFrom(server.adminPort, `/v1/clusters/${id}`)).json()) as Record<string, unknown>
@@ -85,6 +91,31 @@ t.test('a hub with workers tells of all of them as one', async (t) => {
   agent.signal('SIGTERM')
   await seenIn(events, 'snapshot', 'degraded', 'established', 'draining', 'lost')
   await agent.ended
+})
+
+t.test('a cluster that --clusters gains or loses is one event, of however many workers', async (t) => {
+  for (const workers of [1, 2]) {
+    const hub = await startHub(t, () => 'id: eu-1\n---\nid: idle\n', [`--workers=${workers}`], pki)
+    const agent = await launchAgent(t, { ...hub, pki: { ...pki, agent: await agentLeaf(hub, 'eu-1') } })
+    await holdsAll(agent, workers)
+    await allReady(hub, workers)
+    const events = await followEvents(t, hub)
+    await seenIn(events, 'snapshot')
+    hub.write('id: us-1\n')
+    await eventually(
+      `the changes, of ${workers}`,
+      () => events.seen.filter(({ type }) => type !== 'refused').map(toldIn),
+      (told) => told.at(-1) === 'lost eu-1 it was removed from --clusters' && told.length === 4,
+    )
+    t.strictSame(events.seen.slice(1, 3).map(toldIn), [
+      'lost us-1 it is new in --clusters: no agent has come yet',
+      'lost idle it was removed from --clusters',
+    ])
+    const { clusters } = (await (await fetchFrom(hub.adminPort, '/v1/clusters')).json()) as { clusters: object[] }
+    t.match(clusters, [{ id: 'us-1', state: 'lost' }])
+    agent.signal('SIGTERM')
+    await agent.ended
+  }
 })
 
 t.test('only so many may read at once, and by GET only', async (t) => {

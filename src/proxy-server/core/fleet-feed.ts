@@ -64,6 +64,8 @@ const REFUSED_MS = 60_000
 const MAX_REFUSED = 1_000
 
 const IN_ORDER: ReadonlySet<string> = new Set(['closed', 'shutdown'])
+const ADDED = 'it is new in --clusters: no agent has come yet'
+const REMOVED = 'it was removed from --clusters'
 
 export function createFleetFeed(): FleetFeed {
   const clusters = new Map<string, Known>()
@@ -84,14 +86,15 @@ export function createFleetFeed(): FleetFeed {
     const it = known(cluster)
     const state = stateOf(it)
     if (state === it.standing?.state) return []
-    it.standing = { state, sinceUnixMs: unixMs, reason }
+    const why = state === 'lost' && isRemoved(cluster) ? REMOVED : reason
+    it.standing = { state, sinceUnixMs: unixMs, reason: why }
     if (state === 'lost') forgetLost(cluster)
-    return [{ type: state, unixMs, cluster, agent, reason }]
+    return [{ type: state, unixMs, cluster, agent, reason: why }]
   }
 
   /** Those that were lost last are at the end. Clusters that are listed stay. */
   function forgetLost(last: string): void {
-    if (listed) return forgetUnlisted(listed)
+    if (listed) return void forgetRemoved()
     const it = clusters.get(last)
     clusters.delete(last)
     if (it) clusters.set(last, it)
@@ -99,20 +102,29 @@ export function createFleetFeed(): FleetFeed {
     for (const [cluster] of lost.slice(0, Math.max(0, lost.length - MAX_LOST))) clusters.delete(cluster)
   }
 
-  function forgetUnlisted(listed: ReadonlySet<string>): void {
-    for (const [cluster, { streams }] of clusters) {
-      if (streams.size === 0 && !listed.has(cluster)) clusters.delete(cluster)
-    }
+  const isRemoved = (cluster: string): boolean => listed !== undefined && !listed.has(cluster)
+
+  /** @returns those that were known. A removed one with agents is left until they have gone. */
+  function forgetRemoved(): string[] {
+    const gone = [...clusters].filter(([cluster, { streams }]) => streams.size === 0 && isRemoved(cluster))
+    return gone.map(([cluster]) => {
+      clusters.delete(cluster)
+      return cluster
+    })
   }
 
+  /** What a server begins with is no change. */
   function list(ids: readonly string[], unixMs: number): FleetEvent[] {
+    const isFirst = listed === undefined
     listed = new Set(ids)
-    for (const id of ids) {
-      const standing = { state: 'lost', sinceUnixMs: unixMs, reason: 'no agent has come yet' } as const
-      known(id).standing ??= standing
+    const added = ids.filter((id) => !known(id).standing)
+    for (const id of added) {
+      const reason = isFirst ? 'no agent has come yet' : ADDED
+      known(id).standing = { state: 'lost', sinceUnixMs: unixMs, reason }
     }
-    forgetUnlisted(listed)
-    return []
+    const told = (cluster: string, reason: string): FleetEvent => ({ type: 'lost', unixMs, cluster, reason })
+    const removed = forgetRemoved().map((id) => told(id, REMOVED))
+    return isFirst ? [] : [...added.map((id) => told(id, ADDED)), ...removed]
   }
 
   function leave(name: string, reason: string, unixMs: number): FleetEvent[] {
@@ -122,7 +134,7 @@ export function createFleetFeed(): FleetFeed {
     const { cluster, agent, draining } = stream
     const it = known(cluster)
     it.streams.delete(stream)
-    if (!IN_ORDER.has(reason) && !draining) it.missing.push(unixMs)
+    if (!IN_ORDER.has(reason) && !draining && !isRemoved(cluster)) it.missing.push(unixMs)
     return look(cluster, reason, unixMs, agent)
   }
 

@@ -15,7 +15,8 @@ function setup() {
     feed,
     join: (number: number, cluster = 'eu-1', server?: string) =>
       take({ is: 'joined', stream: stream(number, server), cluster, agent: `a-${number}` }),
-    leave: (number: number, reason = 'lost') => take({ is: 'left', stream: stream(number), reason }),
+    leave: (number: number, reason = 'lost', server?: string) =>
+      take({ is: 'left', stream: stream(number, server), reason }),
     say: (is: 'late' | 'heard' | 'draining', number: number) => take({ is, stream: stream(number) }),
     refuse: (source: string, reason = 'no certificate', why = reason) =>
       take({ is: 'refused', source, agent: undefined, why, reason }),
@@ -136,12 +137,30 @@ t.test('a cluster that is listed is lost until its first agent comes', async (t)
   t.strictSame(feed.standings().get('us-1'), { state: 'lost', sinceUnixMs: 1_000, reason: 'no agent has come yet' })
 })
 
-t.test('a cluster that is listed no longer is forgotten when it has no agent', async (t) => {
+t.test('a cluster that is added to those that are listed is told of', async (t) => {
+  const { know, join, feed, pass } = setup()
+  know('eu-1')
+  pass(1_000)
+  const reason = 'it is new in --clusters: no agent has come yet'
+  t.strictSame(know('eu-1', 'us-1'), [`lost us-1 ${reason}`])
+  t.strictSame(know('eu-1', 'us-1'), [], 'another worker says the same')
+  t.strictSame(feed.standings().get('us-1'), { state: 'lost', sinceUnixMs: 1_000, reason })
+  t.strictSame(join(1, 'us-1'), ['established us-1 an agent is connected'])
+})
+
+t.test('a cluster that is listed no longer is told of, and forgotten when it has no agent', async (t) => {
   const { know, join, leave, feed } = setup()
   know('eu-1', 'us-1')
   join(1, 'eu-1')
-  t.strictSame(know('ap-1'), [])
+  join(2, 'eu-1', 'another worker')
+  t.strictSame(know('ap-1'), [
+    'lost ap-1 it is new in --clusters: no agent has come yet',
+    'lost us-1 it was removed from --clusters',
+  ])
+  t.strictSame(know('ap-1'), [], 'another worker says the same')
   t.strictSame([...feed.standings().keys()], ['eu-1', 'ap-1'])
-  t.strictSame(leave(1, 'closed'), ['lost eu-1 closed'])
+  t.strictSame(leave(1, 'unmapped'), [], 'nobody misses it')
+  t.strictSame(leave(2, 'unmapped', 'another worker'), ['lost eu-1 it was removed from --clusters'])
   t.strictSame([...feed.standings().keys()], ['ap-1'])
+  t.strictSame(know('ap-1', 'eu-1'), ['lost eu-1 it is new in --clusters: no agent has come yet'])
 })
