@@ -94,9 +94,12 @@ function eventText(id: string, { type, unixMs, ...event }: FleetEvent): string {
 
 /** What a reader begins with: each cluster as it stands. */
 function snapshot(id: string, standings: ReadonlyMap<string, ClusterStanding>): string {
-  const clusters = [...standings].map(([id, standing]) => ({ id, ...shownStanding(standing) }))
+  const clusters = [...standings].map(([id, standing]) => ({ id, ...shownStanding(standing) })).sort(byId)
   return `id: ${id}\nevent: snapshot\ndata: ${JSON.stringify({ clusters })}\n\n`
 }
+
+/** The order in which clusters are shown: it does not change when one is lost or comes back. */
+export const byId = (a: { readonly id: string }, b: { readonly id: string }): number => (a.id < b.id ? -1 : 1)
 
 export const shownStanding = ({ state, sinceUnixMs, reason }: ClusterStanding): object => ({
   state,

@@ -2,7 +2,7 @@
 import { type Answer, type Asked, onlyRead, type Route, type Routes } from '../platform/endpoints.ts'
 import type { AgentStream } from './agent-stream-owner.ts'
 import type { Clusters } from './core/clusters.ts'
-import { type Fleet, shownStanding } from './fleet-events.ts'
+import { byId, type Fleet, shownStanding } from './fleet-events.ts'
 
 /** A cluster as it is shown; those of its agents that are connected. */
 export type ShownCluster = { readonly id: string; readonly agents: readonly Record<string, unknown>[] }
@@ -28,12 +28,13 @@ export function fleetRoutes(read: (gone: AbortSignal) => ShownFleet | Promise<Sh
   }
 }
 
-/** Those that are lost come last, with no agents. */
+/** By id; those that are lost have no agents. */
 function withStandings(connected: readonly ShownCluster[], fleet: Fleet): ShownCluster[] {
   const standings = fleet.standings()
   const ids = new Set(connected.map(({ id }) => id))
   const lost = [...standings].filter(([id, { state }]) => state === 'lost' && !ids.has(id))
-  return [...connected, ...lost.map(([id]) => ({ id, agents: [] }))].map(({ id, agents, ...more }) => {
+  const all: ShownCluster[] = [...connected, ...lost.map(([id]) => ({ id, agents: [] }))]
+  return all.sort(byId).map(({ id, agents, ...more }) => {
     const standing = standings.get(id)
     return { id, ...(standing && shownStanding(standing)), ...more, agents }
   })

@@ -2,8 +2,10 @@ import t from 'tap'
 import type { AgentStream } from '../../src/proxy-server/agent-stream-owner.ts'
 import { createClusters } from '../../src/proxy-server/core/clusters.ts'
 import { hostsOf, type Identifiers } from '../../src/proxy-server/core/identifiers.ts'
-import { fleetRoute } from '../../src/proxy-server/fleet.ts'
+import { fleetRoute, fleetRoutes } from '../../src/proxy-server/fleet.ts'
+import { createFleet } from '../../src/proxy-server/fleet-events.ts'
 import { asked } from '../platform/asked.ts'
+import { manualClock } from '../platform/manual-clock.ts'
 import { oneSession } from '../tunnel/one-session.ts'
 
 const identifiers: Identifiers = { ipv4: [], ipv6: [], host: ['n1'], cidr: ['10.0.0.0/8'], defaultRoute: false }
@@ -94,4 +96,17 @@ t.test('leaves out what is not known of a stock agent', async (t) => {
 t.test('lists nobody when nobody is there', async (t) => {
   const { body } = await fleetRoute(createClusters<AgentStream>(['default']))(asked())
   t.strictSame(JSON.parse(String(body)), { clusters: [] })
+})
+
+t.test('lists clusters by their ids, whoever came first or was lost', async (t) => {
+  using fleet = createFleet(manualClock())
+  fleet.take({ is: 'known', clusters: ['eu-2', 'eu-1', 'us-1', 'ap-1'] })
+  const connected = ['us-1', 'eu-1'].map((id) => ({ id, agents: [] }))
+  const routes = fleetRoutes(() => ({ clusters: connected }), fleet)
+  const answer = async (path: string): Promise<string> => String((await routes[path]?.(asked({ path })))?.body)
+  const ids = ({ clusters }: { readonly clusters: readonly { readonly id: string }[] }): string[] =>
+    clusters.map(({ id }) => id)
+  t.strictSame(ids(JSON.parse(await answer('/v1/clusters'))), ['ap-1', 'eu-1', 'eu-2', 'us-1'])
+  const [, snapshot = ''] = /^data: (.*)$/m.exec(await answer('/v1/events')) ?? []
+  t.strictSame(ids(JSON.parse(snapshot)), ['ap-1', 'eu-1', 'eu-2', 'us-1'])
 })
