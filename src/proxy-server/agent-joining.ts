@@ -151,6 +151,7 @@ export function createAgentJoining(
     const served = serveAgentStream(http, stream, { ...agent, principal }, itsDeps, {
       draining: events.draining,
       laneJoined: (lane) => standing?.follow(lane, socket),
+      cutOff: () => standing?.cause(socket),
       refusing: events.refusing,
       gone(leaving, how) {
         letGo()

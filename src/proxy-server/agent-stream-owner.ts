@@ -13,7 +13,7 @@ import type { PooledAgent } from './core/clusters.ts'
 import type { GrpcStatus } from './core/grpc-status.ts'
 import type { Identifiers } from './core/identifiers.ts'
 import type { LaneTokens } from './lane-tokens.ts'
-import type { ServerMetrics, StreamEnd } from './metrics.ts'
+import type { CutOffCause, ServerMetrics, StreamEnd } from './metrics.ts'
 
 export type AgentStreamOptions = {
   readonly serverId: string
@@ -76,5 +76,5 @@ export type AgentStreamEvents = {
   /** It cannot read the policy that it was pushed, and refuses every dial; or can read another one. */
   readonly refusing: (agent: AgentStream) => void
   /** Once, before the dials of an ending stream are told. */
-  readonly gone: (agent: AgentStream, how: StreamEnd) => void
+  readonly gone: (agent: AgentStream, how: StreamEnd | CutOffCause) => void
 }

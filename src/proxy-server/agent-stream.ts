@@ -24,7 +24,7 @@ import { newRecord, recordBeat } from './core/agent-record.ts'
 import { brokenSession, type GrpcStatus, grpcStatus, unreadable } from './core/grpc-status.ts'
 import { hostsOf } from './core/identifiers.ts'
 import { isNoHttp2 } from './http2-errors.ts'
-import type { StreamEnd } from './metrics.ts'
+import type { CutOffCause, StreamEnd } from './metrics.ts'
 import { createPolicyPush } from './policy-push.ts'
 import { plainAddress } from './source.ts'
 import { stockClose } from './stock-close.ts'
@@ -36,14 +36,20 @@ const STOCK_PING_MS = 5_000
 /** How long a stream that was ended may take to bring its status out: milliseconds. */
 const END_GRACE_MS = 1_000
 
+type ConnectionEvents = {
+  /** A further connection of the agent's. */
+  readonly laneJoined: (lane: TLSSocket) => void
+  /** Why its connection was cut off, if it was. */
+  readonly cutOff: () => CutOffCause | undefined
+}
+
 /** Takes the stream over. */
 export function serveAgentStream(
   http: ServerHttp2Session,
   stream: ServerHttp2Stream,
   agent: NewAgent,
   deps: AgentStreamDeps,
-  /** @param laneJoined a further connection of the agent's */
-  events: AgentStreamEvents & { readonly laneJoined: (lane: TLSSocket) => void },
+  events: AgentStreamEvents & ConnectionEvents,
 ): AgentStream {
   const { options, clock, metrics } = deps
   const unable: Extension[] = [
@@ -157,7 +163,7 @@ export function serveAgentStream(
   }
 
   /** Takes no more dials, and only then breaks what it has: what is dialled again goes to another agent. */
-  function leave(reason: string, how: StreamEnd): void {
+  function leave(reason: string, how: StreamEnd | CutOffCause): void {
     if (!left) events.gone(self, how)
     left = true
     session.lost(carrier, reason)
@@ -213,11 +219,13 @@ export function serveAgentStream(
   stream.once('close', () => {
     clearInterval(ticker)
     holds(0)
-    const how = ending ?? (stream.rstCode === constants.NGHTTP2_NO_ERROR ? 'closed' : 'lost')
+    const cutOff = ending ? undefined : events.cutOff()
+    const kind = ending ?? (!cutOff && stream.rstCode === constants.NGHTTP2_NO_ERROR ? 'closed' : 'lost')
+    const how = cutOff ?? kind
     leave('the agent stream ended', how)
     setReading(true)
     lanes[Symbol.dispose]()
-    metrics.streamEnded(how)
+    metrics.streamEnded(kind)
     log.info({ how }, 'agent disconnected')
     const durationMs = Math.round(clock.unixMs() - record.connectedUnixMs)
     deps.audit?.({ event: 'agent-end', ...whoIs(agent), reason: how, durationMs })

@@ -38,6 +38,8 @@ export type Standing = Disposable & {
   readonly hold: (socket: TLSSocket) => void
   /** Why the certificate of a connection that is held is no longer good, as OpenSSL would say. */
   readonly refusal: (socket: TLSSocket) => string | undefined
+  /** The same in our words: of one that was cut off, why. */
+  readonly cause: (socket: TLSSocket) => CutOffCause | undefined
   /**
    * These connections, which are held, count as made with this certificate from now on. TLS has not looked at it; whether it
    * is of the same holder the caller knows.
@@ -234,6 +236,7 @@ export function createStanding(deps: StandingDeps): Standing {
       const cause = holderOf.get(socket)?.cause
       return cause && CODES[cause]
     },
+    cause: (socket) => holderOf.get(socket)?.cause,
     look,
     [Symbol.dispose]: () => timer[Symbol.dispose](),
   }

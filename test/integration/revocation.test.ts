@@ -15,8 +15,8 @@ import { LANE_ALPN } from '../../src/tunnel/lane.ts'
 import { auditHas } from './audit-log.ts'
 import { type Leaf, makePki, type Pki } from './certificates.ts'
 import { ask, connectHead, echoOver, endOf, openTunnel } from './client.ts'
-import { event, within } from './deadline.ts'
-import { figure, figureBecomes } from './figures.ts'
+import { event, eventually, within } from './deadline.ts'
+import { fetchFrom, figure, figureBecomes } from './figures.ts'
 import { openSslCa } from './openssl.ts'
 import { launch } from './program.ts'
 import { echo, listenTarget } from './target.ts'
@@ -42,6 +42,14 @@ async function revoke({ folder, authority }: Pki, ...leaves: Leaf[]): Promise<st
   await updateList(folder, authority, { serials, lifetimeMs: 3_600_000, nowUnixMs: Date.now() })
   return join(folder, 'crl.pem')
 }
+
+/** Of the last change of the cluster, which all agents are of. */
+const reasonBecomes = ({ adminPort }: Server, wanted: string): Promise<unknown> =>
+  eventually(
+    `the reason ${wanted}`,
+    async () => (await (await fetchFrom(adminPort, '/v1/clusters/default')).json()) as { reason: string },
+    ({ reason }) => reason === wanted,
+  )
 
 async function lane(t: Test, { agentPort }: Server, { authority }: Pki, leaf: Leaf): Promise<Socket> {
   const ca = authority.certificatePem
@@ -78,6 +86,9 @@ t.test('agents, lanes and clients that are revoked lose what is open; others go 
   t.match(await auditHas(auditLog, { event: 'cut-off', reason: 'certificate revoked' }, 3), [{ source: String }])
   await auditHas(auditLog, { event: 'cut-off', principal: /^cluster\/[^/]+\/agent\// }, 2)
   await auditHas(auditLog, { event: 'cut-off', principal: 'user/mallory' }, 1)
+  await auditHas(auditLog, { event: 'agent-end', reason: 'revoked' })
+  await reasonBecomes(server, 'revoked')
+  t.equal(await figure(server, 'culvert_server_agent_stream_ends_total{how="lost"}'), 1)
   t.equal(await figure(server, 'culvert_server_revoked_certificates{flag="server-crl-file"}'), 2)
   const [said] = server.log.filter(({ msg, port }) => msg.startsWith('connections cut off') && port === 'agent')
   t.match(said, { why: 'revoked', subject: /culvert:agent/, connections: 2 })
@@ -161,6 +172,7 @@ t.test('who expires, or has only a CA that is taken away, is out as well', toget
   await Promise.all([brief.answer(), old.answer()])
 
   await within(closedHttp(brief.http), 'the certificate ends', 8_000 + OUT_MS)
+  await reasonBecomes(server, 'expired')
   t.equal(await figure(server, cutOff('agent', 'expired')), 1)
   const ends = [closedHttp(old.http), endOf(goes)]
   writeFileSync(pki.caFile, next.certificatePem)
