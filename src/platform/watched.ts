@@ -26,7 +26,7 @@ export type FileText = { readonly path: string; readonly text: string }
 export type WatchEvents<T> = {
   /** This is in use from now on. */
   readonly changed: (value: T) => void
-  /** The files were broken, in the same way, in two looks in a row. */
+  /** The files were broken, in the same way, in two looks in a row, or in one of `check`. */
   readonly broken: (error: TunnelError) => void
   /** The alarm is over. */
   readonly mended: () => void
@@ -41,7 +41,7 @@ export type Watch<T> = Disposable & {
   readonly current: () => T
   /** Why the files on disk are not what is in use; undefined when they are. */
   readonly alarm: () => TunnelError | undefined
-  /** Looks at once and uses what is good, for who knows that it is written whole. */
+  /** Looks at once and takes what it finds, good or broken, for who knows that it is written whole. */
   readonly check: () => void
 }
 
@@ -97,7 +97,8 @@ export function watchLoaded<T>(
     last = loaded
     if (!loaded.ok) {
       const problems = loaded.problems.join('\n')
-      if (before.ok || before.problems.join('\n') !== problems || alarm?.message === problems) return
+      const isSettled = isWhole || (!before.ok && before.problems.join('\n') === problems)
+      if (!isSettled || alarm?.message === problems) return
       alarm = errorOf(loaded.problems)
       broken(alarm)
       return

@@ -54,7 +54,6 @@ t.test('a broken configuration leaves the one before in use, with an alarm until
     [{ routes, listen: [{ port: 1 }] }, /listen has changed: restart/],
   ] as const) {
     router.reload(broken)
-    router.signal('SIGHUP') // one look may have met a writer
     const { reason: told } = await router.logged('configuration is broken, the one before stays in use', ++count)
     t.match(told, reason)
     await figureBecomes(router, 'culvert_router_config_broken', 1)

@@ -137,12 +137,12 @@ t.test('follows the link that Kubernetes swaps', async (t) => {
 })
 
 t.test('keeps the old files while the new ones are broken, and raises one alarm until they are mended', async (t) => {
-  const { watch, events, write, path } = setup(t)
+  const { watch, events, clock, write, path } = setup(t)
   write('tls.crt', 'canary')
-  watch.check()
+  clock.advance(5_000)
   t.strictSame([events, watch.alarm()], [[], undefined], 'one look may have met a writer')
-  watch.check()
-  watch.check()
+  clock.advance(5_000)
+  clock.advance(5_000)
   t.strictSame(events, [`--server-cert: ${path('tls.crt')} holds no certificate in PEM form`])
   t.match(watch.alarm(), { code: 'bad-option' })
   t.strictSame(watch.current(), { ...old, ca })
@@ -178,11 +178,12 @@ t.test('raises a new alarm when something else breaks', async (t) => {
 })
 
 t.test('raises no alarm for a certificate that is written a moment before its key', async (t) => {
-  const { watch, events, write } = setup(t)
+  const { clock, events, write } = setup(t)
   write('tls.crt', renewed!.cert)
-  watch.check()
+  clock.advance(5_000)
   write('tls.key', renewed!.key)
-  watch.check()
+  clock.advance(5_000)
+  clock.advance(5_000)
   t.strictSame(events, ['renewed'])
 })
 

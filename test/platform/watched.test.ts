@@ -110,12 +110,12 @@ t.test('a folder of the links that Kubernetes swaps', async (t) => {
 })
 
 t.test('keeps the old while the new is broken, with one alarm until it is mended', async (t) => {
-  const { folder, watch, events, write } = setup(t, { 'a.yaml': 'one' })
+  const { folder, watch, events, clock, write } = setup(t, { 'a.yaml': 'one' })
   write('a.yaml', 'bad')
-  watch.check()
+  clock.advance(1_000)
   t.strictSame([events, watch.alarm()], [[], undefined], 'one look may have met a writer')
-  watch.check()
-  watch.check()
+  clock.advance(1_000)
+  clock.advance(1_000)
   t.strictSame(events, [`broken bad-option ${join(folder, 'a.yaml')}: bad`])
   t.match(watch.alarm(), { code: 'bad-option' })
   t.equal(watch.current(), 'one')
@@ -125,14 +125,26 @@ t.test('keeps the old while the new is broken, with one alarm until it is mended
   t.equal(watch.alarm(), undefined)
 })
 
-t.test('another problem is another alarm, and a file that is gone is one', async (t) => {
-  const { watch, events, path, write } = setup(t, { 'a.yaml': 'one' }, 'a.yaml')
+t.test('who says that a file is whole hears at once that it is broken, and once', async (t) => {
+  const { folder, watch, events, clock, write } = setup(t, { 'a.yaml': 'one' })
   write('a.yaml', 'bad')
   watch.check()
+  const told = [`broken bad-option ${join(folder, 'a.yaml')}: bad`]
+  t.strictSame(events, told)
+  t.match(watch.alarm(), { code: 'bad-option' })
   watch.check()
+  clock.advance(1_000)
+  t.strictSame(events, told)
+})
+
+t.test('another problem is another alarm, and a file that is gone is one', async (t) => {
+  const { events, clock, path, write } = setup(t, { 'a.yaml': 'one' }, 'a.yaml')
+  write('a.yaml', 'bad')
+  clock.advance(1_000)
+  clock.advance(1_000)
   rmSync(path)
-  watch.check()
-  watch.check()
+  clock.advance(1_000)
+  clock.advance(1_000)
   t.strictSame(events.slice(1), [`broken bad-option --given: could not use ${path}: there is no such file`])
 })
 
