@@ -111,7 +111,7 @@ export function openEnrolment(options: ServerOptions, deps: EnrolmentDeps): Enro
     const certificate = await issuer.issue({ role: 'agent', cluster, name }, publicKey, more)
     const family = familyOf(new X509Certificate(certificate))
     if (!before && !useToken(options.joinTokens, id, { key, family, usedUnixMs: clock.unixMs() })) return undefined
-    said('join', certificate, { token: id, ...more })
+    said('join', certificate, { token_id: id, ...more })
     return { kind: 'issued', certificate }
   }
 

@@ -77,7 +77,7 @@ t.test('an agent joins by a token, keeps what it got, and needs no token again',
   t.match(await (await fetchFrom(Number(health), '/metrics')).text(), /culvert_agent_certificate_expiry_seconds/)
   t.match(
     hub.log.find(({ msg }) => msg === 'certificate issued'),
-    { kind: 'join', who: 'agent first of cluster eu-1 in hub.example' },
+    { kind: 'join', who: 'agent first of cluster eu-1 in hub.example', token_id: readJoinToken(token).id },
   )
   t.match(await (await fetchFrom(hub.adminPort, '/v1/clusters')).text(), /"principal": "cluster\/eu-1\/agent\/first"/)
   const tunnel = await openTunnel(hub, target.address)
