@@ -85,7 +85,8 @@ export function createFrontendAdmission(
     if (admission.kind === 'admitted') return admission
     if (admission.unmapped) tenants?.unmapped('frontend')
     else metrics.clientForbidden('frontend')
-    warnings.warn(`${remote}`, { cause: admission.cause, remote }, 'client certificate not accepted')
+    const { cause, worded } = admission
+    warnings.warn(`${worded ? 'worded' : cause} ${remote}`, { cause, remote }, 'client certificate not accepted')
     return admission
   }
 

@@ -40,3 +40,31 @@ t.test('reads the certificate of a client once, however often the clusters chang
   t.match(admission.again(socket), { kind: 'refused', unmapped: true })
   t.strictSame([read, unmapped], [1, []])
 })
+
+const withoutTenants = () => {
+  const log = recordedLog()
+  const deps = { clock: manualClock(), log, metrics: recordedMetrics() }
+  const admission = createFrontendAdmission({ trustDomain: 'hub.example' }, deps)
+  const warned = () => log.lines.filter(({ level }) => level === 'warn').map(({ fields }) => fields.cause)
+  return { warned, come: (socket: object) => admission.overTls({ remoteAddress: '192.0.2.1', ...socket } as TLSSocket) }
+}
+const unverified = (authorizationError: string) => ({ authorized: false, authorizationError, ...certificate() })
+const certificate = (subjectAltName = '') => ({ getPeerX509Certificate: () => ({ subject: '', subjectAltName }) })
+
+t.test('warns of each cause for which an address is refused', async (t) => {
+  const { warned, come } = withoutTenants()
+  for (let time = 0; time < 2; time++) {
+    come({ getPeerX509Certificate: () => undefined })
+    come(unverified('CERT_HAS_EXPIRED'))
+    come({ authorized: true, ...certificate('URI:spiffe://hub.example/cluster/eu-1/agent/a') })
+  }
+  t.match(warned(), ['none was sent', 'it has expired', /^it is an agent certificate/])
+  t.equal(warned().length, 3)
+})
+
+t.test('warns once of what the certificates of an address say, however they word it', async (t) => {
+  const { warned, come } = withoutTenants()
+  for (const name of ['x', 'y', 'z']) come({ authorized: true, ...certificate(`URI:spiffe://hub.example/${name}`) })
+  t.match(warned(), [/"spiffe:\/\/hub\.example\/x"/])
+  t.equal(warned().length, 1)
+})

@@ -10,8 +10,11 @@ export const DEFAULT_CLUSTER = 'default'
 
 export type Admission =
   | { readonly kind: 'admitted'; readonly cluster: string; readonly principal: string }
-  /** @param unmapped it is accepted as it is, and leads to no cluster, or to more than one */
-  | { readonly kind: 'refused'; readonly cause: string; readonly unmapped?: true }
+  /**
+   * @param unmapped it is accepted as it is, and leads to no cluster, or to more than one
+   * @param worded the cause has words of the certificate: there are any number of it
+   */
+  | { readonly kind: 'refused'; readonly cause: string; readonly unmapped?: true; readonly worded?: true }
 
 /** What TLS found out about a peer. */
 export type PeerCertificate = {
@@ -57,7 +60,7 @@ export function verify(
   if (!peer.present) return refused('none was sent')
   if (peer.error !== undefined) return refused(CAUSES[peer.error] ?? `it does not verify (${peer.error})`)
   const identity = readIdentity(peer.subjectAltName, trustDomain)
-  if (identity.role === 'invalid') return refused(identity.why)
+  if (identity.role === 'invalid') return { ...refused(identity.why), worded: true }
   if (identity.role !== 'none' && !roles.includes(identity.role)) {
     return refused(
       `it is ${article(identity.role)} certificate, and this port is for ${roles.join(' and ')} certificates`,

@@ -66,7 +66,7 @@ function admitPeer(
   if (vouched.size > 1) return unmapped('what it says is of more than one cluster')
   const [[cluster, by] = [undefined, undefined]] = vouched
   if (cluster !== undefined && directory.get(cluster) === undefined) {
-    return unmapped(`the cluster ${cluster} is not one of this server`)
+    return worded(`the cluster ${cluster} is not one of this server`)
   }
   if (cluster === undefined && side === 'frontends' && vouchedFor(peer, identity, 'agents', directory).size > 0) {
     return unmapped("it is that of an agent, by the clusters' mappings") // the server name it asks for says nothing then
@@ -92,12 +92,12 @@ function admitHolder(
 ): Admission {
   const allowed = new Set([...directory.byFrontendUser(name), ...(vouched === undefined ? [] : [vouched])])
   const [only] = allowed
-  if (only === undefined) return unmapped(`the user ${name} is of no cluster`)
+  if (only === undefined) return worded(`the user ${name} is of no cluster`)
   if (asked === undefined && allowed.size > 1) {
-    return unmapped(`the user ${name} is of several clusters: ask for one by its server name`)
+    return worded(`the user ${name} is of several clusters: ask for one by its server name`)
   }
   if (asked !== undefined && !allowed.has(asked)) {
-    return unmapped(`the user ${name} is not of the cluster whose server name was asked for`)
+    return worded(`the user ${name} is not of the cluster whose server name was asked for`)
   }
   return admitted(asked ?? only, `user/${name}`)
 }
@@ -123,3 +123,4 @@ function vouchedFor(
 
 const admitted = (cluster: string, principal: string): Admission => ({ kind: 'admitted', cluster, principal })
 const unmapped = (cause: string): Refused => ({ kind: 'refused', cause, unmapped: true })
+const worded = (cause: string): Refused => ({ ...unmapped(cause), worded: true })
