@@ -56,12 +56,19 @@ export const create: Command = {
     if (found.length > 0 || ttlMs === undefined) return { kind: 'refused', problems: found }
     const cluster = given.value('cluster') ?? DEFAULT_CLUSTER
     const name = given.value('name') ?? `agent-${randomBytes(4).toString('hex')}`
-    const [authority] = readCertificates(given.value('ca') ?? DEFAULT_AUTHORITY)
+    const [authority, ...more] = readCertificates(given.value('ca') ?? DEFAULT_AUTHORITY)
     if (!authority.ca)
       return { kind: 'failed', lines: [], warnings: [`--ca: ${given.value('ca')} is not the certificate of a CA`] }
     if (!authority.checkIssued(authority)) {
       const warnings = [
         `--ca: ${given.value('ca')} is an intermediate CA, and agents know a hub by the self-signed one above it`,
+      ]
+      return { kind: 'failed', lines: [], warnings }
+    }
+    const count = new Set([authority, ...more].map(({ fingerprint256 }) => fingerprint256)).size
+    if (count > 1) {
+      const warnings = [
+        `--ca: ${given.value('ca')} holds ${count} CAs, and a token is for one: name a file of the one that issued the proxy-servers' certificates alone`,
       ]
       return { kind: 'failed', lines: [], warnings }
     }

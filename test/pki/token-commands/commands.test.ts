@@ -61,6 +61,15 @@ t.test('what makes no sense is refused', async (t) => {
   t.match(await run(create, [...flags, '--ca', leaf]), { kind: 'failed', warnings: [/is not the certificate of a CA/] })
   const { certFile } = openSslCa(t).intermediate('below')
   t.match(await run(create, [...flags, '--ca', certFile]), { kind: 'failed', warnings: [/is an intermediate CA/] })
+  const bundle = join(folder, 'bundle.crt')
+  const next = await createAuthority({ trustDomain: 'hub.example' })
+  writeFileSync(bundle, authority.certificatePem + next.certificatePem)
+  t.match(await run(create, [...flags, '--ca', bundle]), {
+    kind: 'failed',
+    warnings: [/bundle\.crt holds 2 CAs, and a token is for one: name a file of the one that issued/],
+  })
+  writeFileSync(bundle, authority.certificatePem + authority.certificatePem)
+  t.match(await run(create, [...flags, '--ca', bundle]), { kind: 'done' })
   await t.rejects(run(create, ['--ca', join(folder, 'none')]), { code: 'bad-option', message: /no such file/ })
   t.match(await problemsOf(list, 'x'), [/unexpected/])
   t.match(await problemsOf(revoke), [/name the ids/])
