@@ -52,7 +52,11 @@ export const list: Command = {
       }
     }
     const named = given.words.length > 0 ? given.words : [AUTHORITY_FOLDER]
-    const files = named.flatMap((path) => attempt(() => filesOf(path)))
+    // What holds a key or parameters only is no mistake in a folder.
+    const holdsAny = (file: string): boolean => attempt(() => splitCertificates(readPem(file))).length > 0
+    const files = named.flatMap((path) =>
+      attempt(() => filesOf(path)).filter((file) => file === path || holdsAny(file)),
+    )
     const found = files.flatMap((file) =>
       attempt(() => readCertificates(file).map((certificate) => ({ file, certificate }))),
     )
@@ -75,15 +79,13 @@ export const list: Command = {
   },
 }
 
-/** The certificate files of a folder; a file is itself. */
+/** What may be the certificate files of a folder; a file is itself. */
 function filesOf(path: string): readonly string[] {
   try {
     if (!statSync(path).isDirectory()) return [path]
-    const files = readdirSync(path).filter((name) => CERTIFICATE_FILE.test(name) && name !== LIST_FILE)
-    // What holds a key or parameters only is no mistake in a folder.
-    return files.map((name) => join(path, name)).filter((file) => splitCertificates(readPem(file)).length > 0)
+    const names = readdirSync(path).filter((name) => CERTIFICATE_FILE.test(name) && name !== LIST_FILE)
+    return names.map((name) => join(path, name))
   } catch (cause) {
-    if (cause instanceof TunnelError) throw cause
     throw new TunnelError('bad-option', `${path}: cannot be read: ${reason(cause)}`, { cause })
   }
 }

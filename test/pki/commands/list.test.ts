@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { createAuthority } from '../../../src/pki/authority.ts'
@@ -62,12 +62,15 @@ t.test('says what cannot be read, and lists the rest', async (t) => {
   const pem = '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n'
   writeFileSync(broken, pem)
   writeFileSync(join(folder, 'empty', 'crl.pem'), 'no list')
+  mkdirSync(join(folder, 'empty', 'dir.crt'))
+  copyFileSync(join(folder, 'later.crt'), join(folder, 'empty', 'later.crt'))
   const outcome = await run(list, [join(folder, 'missing'), join(folder, 'empty'), join(folder, 'soon.crt')], NOW)
   t.match(outcome, {
     kind: 'failed',
-    lines: [/EXPIRES/, /soon/],
+    lines: [/EXPIRES/, /soon/, /later/],
     warnings: [
       /missing: cannot be read: no such file/,
+      /dir\.crt: cannot be read: illegal operation on a directory/,
       /broken\.crt: holds a certificate that cannot be read/,
       /crl\.pem: holds no/,
     ],
