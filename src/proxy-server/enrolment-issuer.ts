@@ -53,8 +53,10 @@ export function openIssuer(options: IssuerOptions, { clock, log, material }: Iss
     clock,
     intervalMs: LOOK_MS,
     changed(changed) {
+      const before = authority.certificatePem
       try {
         use(changed)
+        if (authority.certificatePem === before) return // another CA was put behind it
         log.info({}, 'the CA of enrolment changed, new certificates are of it')
       } catch (error) {
         log.error(

@@ -89,6 +89,18 @@ t.test('a new CA issues when the agent port trusts it, whichever is changed firs
   t.ok(readAuthorities(issuer.hello())?.startsWith(one!.certificatePem.trim()))
 })
 
+t.test('says that another CA issues, and nothing of one that was only put behind it', async (t) => {
+  const { isOf, write, look, log } = setup(t, bundle(one, two))
+  write({ ...one!, certificatePem: bundle(one, two) })
+  look()
+  t.ok(await isOf(one))
+  t.strictSame(log.messages('info'), [])
+  write(two!)
+  look()
+  t.ok(await isOf(two))
+  t.strictSame(log.messages('info'), ['the CA of enrolment changed, new certificates are of it'])
+})
+
 t.test('a CA that cannot be used stops nothing when the bundle of the agent port changes', async (t) => {
   const { issuer, isOf, trust, write, look } = setup(t, bundle(one))
   write(two!)
