@@ -8,6 +8,7 @@ import { readSmallFile } from '../platform/secret-file.ts'
 import { ignoreUserSignals, shutdownSignals } from '../platform/shutdown.ts'
 import { readVersion } from '../platform/version.ts'
 import { loadConfig, MAX_CONFIG_BYTES } from '../sni-router/config-file.ts'
+import { configWarnings } from '../sni-router/core/config.ts'
 import { type RouterOptions, routerOptions, routerRules } from '../sni-router/options.ts'
 import { runRouter } from '../sni-router/run.ts'
 
@@ -41,6 +42,7 @@ export async function sniRouter(argv: readonly string[]): Promise<number> {
 function checked({ config }: RouterOptions): number {
   const loaded = loadConfig(config, readSmallFile(config, MAX_CONFIG_BYTES))
   if (!loaded.ok) return refused(loaded.problems)
+  for (const warning of configWarnings(loaded.value)) console.error(`${program}: ${config}: warning: ${warning}`)
   console.log(`${config} is good: ${loaded.value.routes.length} routes${loaded.value.fallback ? ' and a default' : ''}`)
   return 0
 }

@@ -4,6 +4,7 @@
  */
 import { readFileSync } from 'node:fs'
 import { Ajv, type DefinedError } from 'ajv'
+import { schemaWords, shown, type TextWords } from '../platform/schema-words.ts'
 
 /** A document that passed; absent fields are left to the reader. */
 export type ClusterDocument = {
@@ -55,7 +56,7 @@ const escaped = (name: string): string => name.replaceAll('~', '~0').replaceAll(
 
 /** Words for what the schema says, by its keyword. */
 function expectedOf(error: DefinedError): string {
-  const { keyword, params, parentSchema, data } = error
+  const { keyword, params, parentSchema } = error
   const field = fieldOf(error.instancePath)
   switch (keyword) {
     case 'additionalProperties': {
@@ -64,42 +65,19 @@ function expectedOf(error: DefinedError): string {
     }
     case 'required':
       return `${field}: expected ${params.missingProperty}, which is missing`
-    case 'type':
-      return `${field}: expected ${typeWords(params.type)}, got ${error.instancePath === '' ? shownWhole(data) : shown(data)}`
-    case 'pattern':
-      return `${field}: expected ${PATTERN_WORDS[lastName(error.instancePath)] ?? `text like ${params.pattern}`}, got ${shown(data)}`
-    case 'minimum':
-    case 'maximum':
-      return `${field}: expected ${keyword === 'minimum' ? 'at least' : 'at most'} ${params.limit}, got ${shown(data)}`
     case 'uniqueItems':
       return `${field}: expected each once, got number ${params.j + 1} again as number ${params.i + 1}`
     default:
-      return `${field}: ${error.message ?? keyword}`
+      return `${field}: ${schemaWords(error, TEXT_WORDS)}`
   }
 }
 
-const PATTERN_WORDS: Readonly<Record<string, string>> = {
+const TEXT_WORDS: TextWords = {
   id: 'a DNS label such as eu-1',
   names: 'a name such as DNS:agent.example or URI:spiffe://other.example/agent',
   serverNames: 'a host name in lower case such as eu-1.hub.example',
   socket: 'an absolute path without //, /./ and /../',
   bufferedBytes: 'a size such as 64MiB',
-}
-
-const TYPE_WORDS: Readonly<Record<string, string>> = {
-  object: 'a map',
-  array: 'a list',
-  string: 'text',
-  integer: 'a whole number',
-}
-
-/** ajv gives one, or several as text with commas or as a list. */
-function typeWords(type: string | readonly string[]): string {
-  return [type]
-    .flat()
-    .flatMap((each) => each.split(','))
-    .map((each) => TYPE_WORDS[each] ?? each)
-    .join(' or ')
 }
 
 /** `/frontends/names/2` as `frontends.names[2]`. */
@@ -110,12 +88,3 @@ function fieldOf(pointer: string): string {
     .reduce((path, step) => (/^\d+$/.test(step) ? `${path}[${step}]` : path === '' ? step : `${path}.${step}`), '')
   return path === '' ? 'cluster' : path
 }
-
-/** The last step that is no index. */
-const lastName = (pointer: string): string => pointer.split('/').findLast((step) => !/^\d+$/.test(step)) ?? ''
-
-const MAX_SHOWN_CHARS = 100
-const shown = (value: unknown): string => (JSON.stringify(value) ?? 'nothing').slice(0, MAX_SHOWN_CHARS)
-
-/** A document that is one text is another file given by mistake, and that may be a key or a token. */
-const shownWhole = (document: unknown): string => (typeof document === 'object' ? shown(document) : 'a text alone')

@@ -13,7 +13,7 @@ import { auditClients } from './audited.ts'
 import { createBackends } from './backends.ts'
 import { watchConfig } from './config-file.ts'
 import { systemConnect } from './connecting.ts'
-import type { ListenRule } from './core/config.ts'
+import { configWarnings, type ListenRule, type RouterConfig } from './core/config.ts'
 import { createRouterMetrics } from './metrics.ts'
 import { createNames } from './names.ts'
 import type { RouterOptions } from './options.ts'
@@ -41,12 +41,16 @@ export async function runRouter(
   options: RouterOptions,
   { clock, log, shutdown, onReload }: RouterRunDeps,
 ): Promise<void> {
+  const warnOf = (config: RouterConfig): void => {
+    for (const reason of configWarnings(config)) log.warn({ reason }, 'configuration is used, and may not be meant so')
+  }
   await using audit = openAudit(options.auditLogFile, { clock, log, program: 'sni-router' })
   using config = watchConfig(options.config, clock, {
     changed(next) {
       router.apply(next)
       metrics.reloaded()
       log.info({ routes: next.routes.length }, 'configuration changed, new connections use it')
+      warnOf(next)
     },
     broken: (error) => log.error({ reason: error.message }, 'configuration is broken, the one before stays in use'),
     mended: () => log.info({}, 'configuration is good again'),
@@ -102,6 +106,7 @@ export async function runRouter(
     audit?.begin()
     using _portsFile = options.portsFile === '' ? undefined : writePortsFile(options.portsFile, ports)
     log.info({ ...ports, routes: config.current().routes.length }, 'serving')
+    warnOf(config.current())
     await aborted(shutdown.drain)
     for (const server of servers) server.close()
     log.info(

@@ -32,6 +32,8 @@ t.test('a command line or configuration with mistakes is refused with all of the
   })
   writeFileSync(file, 'listen:\n  - port: 443\nroutes:\n  - name: a\n    hosts: [a.example]\n    backends: ["a:1"]\n')
   t.match(await router(`--config=${file}`, '--check'), { code: 0, stdout: `${file} is good: 1 routes\n`, stderr: '' })
+  writeFileSync(file, 'listen:\n  - port: 443\nroutes: []\n')
+  t.match(await router(`--config=${file}`, '--check'), { code: 0, stderr: /warning: there is no route and no default/ })
 })
 
 t.test('help says what each flag does, with examples', async (t) => {

@@ -37,6 +37,7 @@ t.test('a new configuration is for who comes next; who is there stays where he i
   t.equal(await figure(router, 'culvert_router_reloads_total'), 1)
   router.reload({ routes: [] })
   await router.logged('configuration changed, new connections use it', 2)
+  t.match(await router.logged('configuration is used, and may not be meant so'), { reason: /everybody is refused/ })
   const refused = await connectRaw(t, router.port)
   refused.write(hello)
   t.equal((await readBytes(refused, 7)).toString('hex'), '15030100020270', 'unrecognized_name')

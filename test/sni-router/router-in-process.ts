@@ -3,7 +3,7 @@ import { type AddressInfo, createServer } from 'node:net'
 import type { Test } from 'tap'
 import { createBackends } from '../../src/sni-router/backends.ts'
 import { systemConnect } from '../../src/sni-router/connecting.ts'
-import { type Given, type RouterConfig, readConfig } from '../../src/sni-router/core/config.ts'
+import { type GivenRoute, type RouterConfig, readConfig } from '../../src/sni-router/core/config.ts'
 import { createRouterMetrics } from '../../src/sni-router/metrics.ts'
 import type { WatchName } from '../../src/sni-router/names.ts'
 import { createRouter, type Router } from '../../src/sni-router/router.ts'
@@ -14,10 +14,10 @@ import { recordedLog } from '../platform/recorded-log.ts'
 /** A resolver that hangs. */
 const noAnswer: WatchName = () => ({ [Symbol.dispose]() {} })
 
-export function configWith(routes: Given['routes']): RouterConfig {
+export function configWith(routes: readonly GivenRoute[]): RouterConfig {
   return readConfig({ listen: [{ port: 0 }], routes }).config
 }
-export const routeTo = (...backends: string[]): Given['routes'] => [{ name: 'a', hosts: ['a.example'], backends }]
+export const routeTo = (...backends: string[]): readonly GivenRoute[] => [{ name: 'a', hosts: ['a.example'], backends }]
 
 /** @param backend a name is never answered */
 export async function startRouter(

@@ -56,11 +56,8 @@ export type Given = {
     readonly port: number
     readonly proxyProtocolFrom?: readonly string[]
   }[]
-  readonly routes: readonly (GivenPool & {
-    readonly name: string
-    readonly hosts: readonly string[]
-    readonly alpn?: readonly string[]
-  })[]
+  /** Or `default`. */
+  readonly routes?: readonly GivenRoute[]
   readonly default?: GivenPool
   readonly limits?: { readonly [Key in CountLimit]?: number } & {
     readonly [Key in DurationLimit]?: string
@@ -71,6 +68,11 @@ export type Given = {
     readonly fall?: number
     readonly rise?: number
   }
+}
+export type GivenRoute = GivenPool & {
+  readonly name: string
+  readonly hosts: readonly string[]
+  readonly alpn?: readonly string[]
 }
 type GivenPool = {
   readonly backends: readonly string[]
@@ -122,7 +124,8 @@ export function readConfig(given: Given): { readonly config: RouterConfig; reado
   }
   const limits = given.limits ?? {}
   const { connections = CONNECTIONS, pendingHellos = PENDING_HELLOS } = limits
-  const isAlone = given.routes.length + (given.default ? 1 : 0) < 2
+  const givenRoutes = given.routes ?? []
+  const isAlone = givenRoutes.length + (given.default ? 1 : 0) < 2
   const standardOfRoute = isAlone ? Number.POSITIVE_INFINITY : Math.ceil(connections * ROUTE_SHARE)
   const pool = ({ backends, readiness, proxyProtocol = 'none', maxConnections }: GivenPool, at: string) => {
     const targets = each(backends, `${at}/backends`, 'host:port, an IPv6 address in brackets', readTarget)
@@ -142,7 +145,7 @@ export function readConfig(given: Given): { readonly config: RouterConfig; reado
     const range = 'an address or a range such as 10.0.0.0/8, without bits behind its prefix'
     return { address, port, proxyProtocolFrom: each(proxyProtocolFrom, `${at}/proxyProtocolFrom`, range, readRange) }
   })
-  const routes = given.routes.map((route, index): Route => {
+  const routes = givenRoutes.map((route, index): Route => {
     const at = `/routes/${index}`
     const hosts = each(route.hosts, `${at}/hosts`, 'a name, or one that begins with "*."', readPattern)
     return { name: route.name, hosts, alpn: route.alpn ?? [], ...pool(route, at) }
@@ -180,7 +183,7 @@ export function readConfig(given: Given): { readonly config: RouterConfig; reado
       rise: check.rise ?? 1,
     },
   }
-  problems.push(...clashes(routes))
+  problems.push(...sharedPorts(listen), ...clashes(routes))
   return { config, problems }
 }
 
@@ -199,6 +202,25 @@ function readTarget(text: string): Target | undefined {
 
 export const targetText = ({ host, port }: Target): string =>
   host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
+
+/** What an operator should know of a configuration that is accepted. */
+export function configWarnings({ routes, fallback }: RouterConfig): readonly string[] {
+  return routes.length === 0 && fallback === undefined ? ['there is no route and no default: everybody is refused'] : []
+}
+
+/** Two that would listen at one address and port; of port 0 each gets its own. */
+function sharedPorts(listen: readonly ListenRule[]): Problem[] {
+  const first = new Map<string, number>()
+  return listen.flatMap(({ address, port }, index) => {
+    const place = `${ipBytes(address === '' ? '::' : address) ?? address} ${port}`
+    const other = first.get(place)
+    if (other === undefined || port === 0) {
+      first.set(place, index)
+      return []
+    }
+    return [{ at: `/listen/${index}`, what: `is the address and port of listen[${other}]: leave one of them out` }]
+  })
+}
 
 /** Two routes of one name, and two that the same hello could take. */
 function clashes(routes: readonly Route[]): Problem[] {

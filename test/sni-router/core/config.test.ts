@@ -1,7 +1,7 @@
 import t from 'tap'
-import { type Given, readConfig } from '../../../src/sni-router/core/config.ts'
+import { type Given, type GivenRoute, readConfig } from '../../../src/sni-router/core/config.ts'
 
-const base: Given = {
+const base: Given & { readonly routes: readonly GivenRoute[] } = {
   listen: [{ port: 443 }],
   routes: [{ name: 'a', hosts: ['a.example'], backends: ['10.0.0.1:8091'] }],
 }
@@ -173,4 +173,13 @@ t.test('says what clashes, and what to do', async (t) => {
   t.match(withRoute({ alpn: ['h2', 'h2'] }), [/for the protocol "h2" is in route "a" already/])
   t.match(withRoute({ hosts: ['*.example', '*.EXAMPLE'] }), [/\*\.example for any protocol/])
   t.match(withRoute({ backends: ['a:1', 'b:1', 'A:1'] }), [/^\/routes\/0\/backends\/2 a:1 is there twice/])
+})
+
+t.test('listens at each address and port once, but for port 0', async (t) => {
+  const at = (address: string, port: number) => ({ address, port })
+  t.strictSame(problemsOf({ listen: [at('10.0.0.1', 443), at('10.0.0.1', 444), at('10.0.0.2', 443)] }), [])
+  t.strictSame(problemsOf({ listen: [{ port: 0 }, { port: 0 }] }), [])
+  const again = '/listen/1 is the address and port of listen[0]: leave one of them out'
+  t.strictSame(problemsOf({ listen: [{ port: 443 }, at('::', 443)] }), [again])
+  t.strictSame(problemsOf({ listen: [at('::1', 443), at('0:0::1', 443)] }), [again])
 })
