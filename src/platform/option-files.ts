@@ -1,5 +1,5 @@
 /** The rule that a file named by a flag can be read, so that a wrong path is reported beside all other mistakes. */
-import { closeSync, constants, fstatSync, openSync } from 'node:fs'
+import { closeSync, constants, fstatSync, openSync, statSync } from 'node:fs'
 import { flagOf, type Option, type OptionTable, type Rule, type Values } from './options.ts'
 
 /**
@@ -44,6 +44,16 @@ export function pairRules<Table extends OptionTable>(
     fileRule(table, cert, missing('cert')),
     alone(cert, 'cert', key, 'key'),
   ]
+}
+
+/** What is at the path of a folder that may be made later. */
+export function folderAt(path: string): 'folder' | 'nothing' | 'no folder' {
+  try {
+    const found = statSync(path, { throwIfNoEntry: false })
+    return found === undefined ? 'nothing' : found.isDirectory() ? 'folder' : 'no folder'
+  } catch {
+    return 'no folder' // that we could look into
+  }
 }
 
 /** What Go says of such a path. */

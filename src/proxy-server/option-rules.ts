@@ -10,8 +10,9 @@ import { formatDuration } from '../platform/duration.ts'
 import { isLocal } from '../platform/local-names.ts'
 import { logWarning } from '../platform/log-options.ts'
 import { isMetadataText } from '../platform/metadata-text.ts'
-import { fileRule, noSuchFile, pairRules } from '../platform/option-files.ts'
+import { fileRule, folderAt, noSuchFile, pairRules } from '../platform/option-files.ts'
 import type { Rule } from '../platform/options.ts'
+import { shown } from '../platform/schema-words.ts'
 import { readTokenFile } from '../platform/secret-file.ts'
 import { tlsVersionWarning } from '../platform/tls-version.ts'
 import { isReplicaAddress, replicaName } from '../tunnel/server-list.ts'
@@ -21,6 +22,8 @@ import { type ServerOptions, serverOptions } from './options.ts'
 
 /** The highest port that is not ephemeral, by IANA. */
 const MAX_PORT = 49_151
+/** With what workers and leases put before and behind it, it is still an id of a list of servers and the name of a lease. */
+const MAX_SERVER_ID_CHARS = 200
 const quoted = JSON.stringify
 
 const theirs: Rule<ServerOptions>[] = [
@@ -88,6 +91,10 @@ const ours: Rule<ServerOptions>[] = [
     joinTokens !== '' && enrolmentCaCert === ''
       ? '--join-tokens needs --enrolment-ca-cert and --enrolment-ca-key, which issue what a token is for'
       : undefined,
+  ({ joinTokens }) =>
+    joinTokens !== '' && folderAt(joinTokens) === 'no folder'
+      ? `--join-tokens: expected a folder that can be read, got ${joinTokens}`
+      : undefined,
   ({ clusterCrlFile, clusterCaCert }) =>
     clusterCrlFile !== '' && clusterCaCert === ''
       ? '--cluster-crl-file needs --cluster-ca-cert: without it agents show no certificate that could be revoked'
@@ -144,9 +151,9 @@ const ours: Rule<ServerOptions>[] = [
       ? '--uds-name is of no cluster: with --tenancy=multi name a socket for each in --clusters'
       : undefined,
   ({ serverId }) =>
-    isMetadataText(serverId)
+    serverId !== '' && serverId.length <= MAX_SERVER_ID_CHARS && isMetadataText(serverId)
       ? undefined
-      : `--server-id: expected printable ASCII without spaces at its ends, got ${quoted(serverId)}`,
+      : `--server-id: expected 1 to ${MAX_SERVER_ID_CHARS} characters of printable ASCII without spaces at its ends, got ${shown(serverId)}`,
   ({ trustDomain }) =>
     trustDomain === '' || isTrustDomain(trustDomain)
       ? undefined
@@ -184,6 +191,9 @@ export function serverWarnings(options: ServerOptions): string[] {
     tenancy === 'single' && clusterCaCert === '' && agentNamespace === '' ? anyone : undefined,
     options.proxyProtocolFrom.some((text) => readRange(text)?.bits === 0)
       ? '--proxy-protocol-from takes everybody for a front door: whoever connects says where he comes from'
+      : undefined,
+    options.joinTokens !== '' && folderAt(options.joinTokens) === 'nothing'
+      ? `--join-tokens: there is no folder ${options.joinTokens} yet: until "culvert token create --tokens" makes it nobody can join`
       : undefined,
     logWarning(options),
   ].filter((line) => line !== undefined)

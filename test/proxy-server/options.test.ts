@@ -1,3 +1,4 @@
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { helpText } from '../../src/platform/option-help.ts'
@@ -5,6 +6,7 @@ import { type Environment, flagOf, readOptions } from '../../src/platform/option
 import { limitOptions } from '../../src/proxy-server/limit-options.ts'
 import { serverRules, serverWarnings } from '../../src/proxy-server/option-rules.ts'
 import { type ServerOptions, serverOptions } from '../../src/proxy-server/options.ts'
+import { temporaryFolder } from '../integration/certificates.ts'
 
 const read = (argv: string[], environment: Environment = {}) =>
   readOptions(serverOptions, argv, serverRules, environment)
@@ -270,8 +272,11 @@ t.test('serves many clusters only when it can tell them apart', async (t) => {
 t.test('refuses an id that agents would not hear, and early bytes beyond the credit of a new connection', async (t) => {
   t.strictSame(problemsOf(complete(t, '--server-id=h\u00fc-0', '--early-data-bytes=131073')), [
     'invalid argument "131073" for "--early-data-bytes" flag: expected a size such as 512, 16KiB or 4MiB from 0B to 128KiB',
-    '--server-id: expected printable ASCII without spaces at its ends, got "h\u00fc-0"',
+    '--server-id: expected 1 to 200 characters of printable ASCII without spaces at its ends, got "h\u00fc-0"',
   ])
+  t.match(problemsOf(complete(t, '--server-id=')), [/^--server-id: expected 1 to 200 characters .*, got ""$/])
+  t.match(problemsOf(complete(t, `--server-id=${'x'.repeat(201)}`)), [/^--server-id: .*, got "x{99}…$/])
+  t.strictSame(problemsOf(complete(t, `--server-id=${'x'.repeat(200)}`)), [])
   t.strictSame(problemsOf(complete(t, '--server-id=hub 0', '--early-data-bytes=128KiB')), [])
 })
 
@@ -286,6 +291,19 @@ t.test('refuses every limit below its range', async (t) => {
       flag,
     )
   }
+})
+
+t.test('refuses a folder of join tokens that is none, and warns of one that is still to be made', async (t) => {
+  const folder = temporaryFolder(t)
+  const pem = join(folder, 'pem')
+  writeFileSync(pem, '')
+  mkdirSync(join(folder, 'tokens'))
+  const tokensIn = (name: string) =>
+    complete(t, `--enrolment-ca-cert=${pem}`, `--enrolment-ca-key=${pem}`, `--join-tokens=${join(folder, name)}`)
+  t.strictSame(problemsOf(tokensIn('pem')), [`--join-tokens: expected a folder that can be read, got ${pem}`])
+  t.strictSame(problemsOf(tokensIn('later')), [])
+  t.match(serverWarnings(valuesOf(tokensIn('later'))), [/^--join-tokens: there is no folder .*later yet: /])
+  t.strictSame(serverWarnings(valuesOf(tokensIn('tokens'))), [])
 })
 
 t.test('warns of what it accepts but should not be', async (t) => {
