@@ -12,7 +12,8 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
+import { reason } from '../pki/pem.ts'
 import { TunnelError } from '../platform/errors.ts'
 import { type FileText, readTexts } from '../platform/watched.ts'
 import type { Cluster } from './cluster.ts'
@@ -30,6 +31,8 @@ export function loadClusters(path: string): readonly Cluster[] {
 /** @returns the file that has it now. @throws TunnelError `bad-option`; nothing is written then */
 export function addCluster(path: string, document: ClusterDocument): string {
   const exists = existsSync(path)
+  if (!exists && path.endsWith('/'))
+    throw new TunnelError('bad-option', `${path}: there is no such folder: make it first`)
   const files = exists ? textsOf(path) : []
   const file = exists && statSync(path).isDirectory() ? join(path, `${document.id}.yaml`) : path
   const before = files.find((each) => each.path === file)?.text ?? ''
@@ -82,9 +85,13 @@ function writeWhole({ path, text }: FileText): void {
     }
     renameSync(beside, file)
   } catch (cause) {
-    rmSync(beside, { force: true })
-    throw new TunnelError('bad-option', `${path}: cannot be written: ${(cause as Error).message}`, { cause })
+    if (existsSync(beside)) rmSync(beside)
+    throw new TunnelError('bad-option', `${path}: cannot be written: ${whyNot(path, cause)}`, { cause })
   }
 }
 
 const isRoot = (): boolean => process.getuid?.() === 0
+
+/** The system names the file beside it, which nobody knows of. */
+const whyNot = (path: string, cause: unknown): string =>
+  existsSync(dirname(path)) ? reason(cause) : `there is no folder ${dirname(path)}`

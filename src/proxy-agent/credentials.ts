@@ -16,6 +16,7 @@ import {
   writeSync,
 } from 'node:fs'
 import { dirname } from 'node:path'
+import { reason } from '../pki/pem.ts'
 import { TunnelError } from '../platform/errors.ts'
 
 export type CredentialFiles = { readonly cert: string; readonly key: string }
@@ -115,9 +116,8 @@ export function writeWhole(
     place(fresh, file)
     syncFolder(dirname(file)) // or, after a power failure, the key may be the new one and the certificate the old
   } catch (cause) {
-    rmSync(fresh, { force: true })
-    const code = cause instanceof Error && 'code' in cause ? String(cause.code) : String(cause)
-    throw new TunnelError('bad-option', `${dirname(file)}: cannot be written to: ${code}`, { cause })
+    if (existsSync(fresh)) rmSync(fresh)
+    throw new TunnelError('bad-option', `${dirname(file)}: cannot be written to: ${reason(cause)}`, { cause })
   }
 }
 

@@ -2,6 +2,7 @@
 
 import { X509Certificate } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
+import { dirname } from 'node:path'
 import { isWorthRetrying } from '../pki/enrolment-wire.ts'
 import { type JoinToken, readJoinToken } from '../pki/join-token.ts'
 import { createSigningRequest } from '../pki/signing-request.ts'
@@ -9,6 +10,7 @@ import { type BackoffLimits, backoffMs } from '../platform/backoff.ts'
 import { type Clock, elapsed } from '../platform/clock.ts'
 import { TunnelError } from '../platform/errors.ts'
 import type { Log } from '../platform/log.ts'
+import { folderAt } from '../platform/option-files.ts'
 import { readTokenFile } from '../platform/secret-file.ts'
 import { aborted } from '../platform/shutdown.ts'
 import {
@@ -50,6 +52,7 @@ export async function joinHub({ tokenFile, caFile, files, hubs }: JoinOptions, d
   mendCredentials(files)
   if (usableCertificate(files, clock.unixMs())) return
   const token = tokenOf(tokenFile)
+  checkFolders({ '--agent-cert': files.cert, '--agent-key': files.key, '--ca-cert': caFile })
   const key = prepareKey(files)
   for (const file of [files.cert, ...(existsSync(caFile) ? [] : [caFile])]) tryToWrite(file) // before the token is used up
   const { id, secret } = token
@@ -106,4 +109,12 @@ export function take(
     throw new TunnelError('malformed', 'the hub gave something that is no certificate', { cause })
   }
   throw new TunnelError('malformed', 'the hub gave a certificate for another key')
+}
+
+/** @throws TunnelError `bad-option` with each flag whose file is in a folder that is not there */
+function checkFolders(files: Readonly<Record<string, string>>): void {
+  const problems = Object.entries(files)
+    .filter(([, file]) => folderAt(dirname(file)) === 'nothing')
+    .map(([flag, file]) => `${flag}: the folder of ${file} is not there: make ${dirname(file)} first`)
+  if (problems.length > 0) throw new TunnelError('bad-option', problems.join('\n'))
 }

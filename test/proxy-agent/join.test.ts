@@ -15,13 +15,19 @@ t.test('who cannot store what it would get asks for nothing, which would use the
   }
   const hub = { host: 'hub.invalid', port: 1, protocol: {}, alpn: [], lookup } as never
   const log = { info() {}, warn() {}, error() {}, debug() {} } as never
-  for (const missing of ['cert', 'ca']) {
-    const path = (name: string) => (name === missing ? file(`nowhere/${name}`) : file(name))
+  const said = (flag: string, path: string, folder: string) =>
+    `${flag}: the folder of ${path} is not there: make ${folder} first`
+  for (const [bad, folder, message] of [
+    ['cert', 'nowhere', said('--agent-cert', file('nowhere/cert'), file('nowhere'))],
+    ['ca', 'nowhere', said('--ca-cert', file('nowhere/ca'), file('nowhere'))],
+    ['cert', 'token', `${file('token')}: cannot be written to: not a directory`],
+  ] as const) {
+    const path = (name: string) => (name === bad ? file(`${folder}/${name}`) : file(name))
     const options = { tokenFile: file('token'), caFile: path('ca'), files: { cert: path('cert'), key: file('key') } }
     const deps = { clock: systemClock, log, random: () => 0, signal: AbortSignal.timeout(3_000) }
     await t.rejects(joinHub({ ...options, hubs: [hub] }, deps), {
       code: 'bad-option',
-      message: /nowhere: cannot be written to: ENOENT/,
+      message,
     })
   }
   t.equal(asked, 0)

@@ -26,3 +26,17 @@ t.test('refuses what a server would, and leaves the file as it is', async (t) =>
   await t.rejects(run(add, ['eu-3', flag, '--server-name=eu-2.hub.example']), { code: 'bad-option' })
   t.equal(readFileSync(flag.slice('--clusters='.length), 'utf8'), TWO)
 })
+
+t.test('says that a folder is missing', async (t) => {
+  const folder = t.testdir()
+  await t.rejects(run(add, ['eu-1', `--clusters=${folder}/new.d/`]), {
+    code: 'bad-option',
+    message: `${folder}/new.d/: there is no such folder: make it first`,
+  })
+  await t.rejects(run(add, ['eu-1', `--clusters=${folder}/new.d/all.yaml`]), {
+    code: 'bad-option',
+    message: `${folder}/new.d/all.yaml: cannot be written: there is no folder ${folder}/new.d`,
+  })
+  const flag = clustersIn(t, TWO)
+  await t.rejects(run(add, ['eu-1', `${flag}/all.yaml`]), { message: /cannot be written: not a directory$/ })
+})
