@@ -13,6 +13,7 @@ import type { Log } from '../platform/log.ts'
 import { folderAt } from '../platform/option-files.ts'
 import { readTokenFile } from '../platform/secret-file.ts'
 import { aborted } from '../platform/shutdown.ts'
+import { tlsErrorText } from '../platform/tls-alert.ts'
 import {
   type CredentialFiles,
   mendCredentials,
@@ -76,7 +77,7 @@ export async function joinHub({ tokenFile, caFile, files, hubs }: JoinOptions, d
     } catch (error) {
       if (signal.aborted) return
       const fatal = error instanceof EnrolmentRefused && !isWorthRetrying(error.why)
-      const reason = (error as Error).message
+      const reason = tlsErrorText(error as Error)
       if (fatal)
         throw new TunnelError('forbidden', `--join-token-file: ${server} gave no certificate: ${reason}`, {
           cause: error,

@@ -7,6 +7,7 @@ import type { Audit } from '../audit/record.ts'
 import { TunnelError } from '../platform/errors.ts'
 import { readTokenFile } from '../platform/secret-file.ts'
 import { type StreamEndCode, streamEndCode } from '../platform/stream-figures.ts'
+import { tlsErrorText } from '../platform/tls-alert.ts'
 import { EXTENSIONS_KEY, offered, readExtensions, without, writeExtensions } from '../tunnel/extensions.ts'
 import { openSessionWindow, STREAM_WINDOW_BYTES } from '../tunnel/http2-windows.ts'
 import { serverPrincipal } from './audit-identity.ts'
@@ -97,7 +98,7 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
   }
 
   /** A stream that breaks with its connection says that it was cancelled: what broke the connection is its cause. */
-  const failed = (error: Error): void => note(error.cause instanceof Error ? error.cause.message : error.message)
+  const failed = (error: Error): void => note(tlsErrorText(error.cause instanceof Error ? error.cause : error))
 
   function unreadable(error: unknown): void {
     const tooLarge = error instanceof TunnelError && error.code === 'message-too-large'

@@ -8,6 +8,7 @@ import { createSigningRequest } from '../pki/signing-request.ts'
 import type { Clock } from '../platform/clock.ts'
 import { TunnelError } from '../platform/errors.ts'
 import type { Log } from '../platform/log.ts'
+import { tlsErrorText } from '../platform/tls-alert.ts'
 import type { TlsWatch } from '../platform/tls-files.ts'
 import { renewalUnixMs, retryMs } from './core/renewal-plan.ts'
 import { type CredentialFiles, prepareKey, storeCertificate } from './credentials.ts'
@@ -87,7 +88,7 @@ export function startRenewal(hubs: readonly Hub[], files: CredentialFiles, deps:
       failures++
       metrics.failed()
       const leftMs = before.validToDate.getTime() - clock.unixMs()
-      const reason = (error as Error).message
+      const reason = tlsErrorText(error as Error)
       log.error(
         { server, reason, failures, seconds_left: Math.floor(leftMs / 1000) },
         leftMs > 0

@@ -4,6 +4,7 @@ import { within } from './deadline.ts'
 import { figureBecomes } from './figures.ts'
 import { startFrontDoor } from './front-door.ts'
 import { AGENTS_NAME, startNamedServer, tunnelThrough } from './through-front-door.ts'
+import { launchAgent } from './tunnel.ts'
 
 for (const [what, servername] of [
   ['a name of its own for frontends', 'hub.example'],
@@ -25,3 +26,15 @@ for (const [what, servername] of [
     await figureBecomes(router, 'culvert_router_open_connections{route="agents"}', 0)
   })
 }
+
+t.test('an agent that the front door turns away says why', async (t) => {
+  const server = await startNamedServer(t)
+  const router = await startFrontDoor(t, {
+    routes: [{ name: 'others', hosts: ['others.example'], backends: [`127.0.0.1:${server.agentPort}`] }],
+  })
+  const agent = await launchAgent(t, { ...server, agentPort: router.port })
+  t.match(await agent.logged('could not connect'), {
+    reason:
+      'the server ended the TLS handshake: unrecognized_name: it, or the front door before it, serves nobody by the name that we asked for',
+  })
+})
