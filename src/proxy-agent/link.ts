@@ -63,7 +63,7 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
     maxSessionMemory: SESSION_MEMORY_MIB,
   })
   const certificate = createKnownCertificate({ ...options, ...deps, http, socket }, material.cert)
-  const deadline = clock.after(CONNECT_TIMEOUT_MS, () => end(`no answer within ${CONNECT_TIMEOUT_MS} ms`))
+  const deadline = clock.after(CONNECT_TIMEOUT_MS, unanswered)
 
   const link: Link = {
     get serverId() {
@@ -85,6 +85,13 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
     if (served) served.carrier.end()
     else if (!stream.destroyed) stream.end()
     clock.after(served ? END_GRACE_MS : 0, () => http.destroy())
+  }
+
+  /** Told of is a server that shows its certificate and then says nothing: of one that is down each attempt would be a line. */
+  function unanswered(): void {
+    const why = `no answer within ${CONNECT_TIMEOUT_MS} ms`
+    if (socket.authorized) deps.audit?.({ event: 'server', destination: authority, verdict: 'refused', reason: why })
+    end(why)
   }
 
   function lose(why: string): void {

@@ -284,13 +284,14 @@ async function silent(t: Test): Promise<{ readonly port: number; readonly socket
 
 t.test('waits ten seconds for a server that does not even speak TLS, and says so', async (t) => {
   const { port, sockets } = await silent(t)
-  const { clock, told, gone } = open(t, port)
+  const { clock, told, audited, gone } = open(t, port)
   await eventually('the connection', () => sockets.length, Boolean)
   clock.advance(9_999)
   t.strictSame(told, [])
   clock.advance(1)
   await gone()
   t.strictSame(told, [['gone', 'no answer within 10000 ms', false, true]])
+  t.strictSame(audited, [], 'it may be anybody, or nobody')
 })
 
 t.test('waits ten seconds for the address of a server, and asks for none but that', async (t) => {
@@ -307,7 +308,7 @@ t.test('waits ten seconds for the address of a server, and asks for none but tha
 })
 
 t.test('waits ten seconds for the answer of a server that is half dead, and heeds none that comes later', async (t) => {
-  const { clock, told, asked, gone } = await setup(t)
+  const { clock, told, audited, asked, gone } = await setup(t)
   const { stream } = await asked()
   clock.advance(10_000)
   stream.respond(taken)
@@ -315,6 +316,7 @@ t.test('waits ten seconds for the answer of a server that is half dead, and heed
   t.strictSame(told, [])
   await gone()
   t.strictSame(told, [['gone', 'no answer within 10000 ms', false, true]])
+  t.match(audited, [{ event: 'server', verdict: 'refused', reason: 'no answer within 10000 ms' }])
 })
 
 t.test('an end that we ask for before the answer is told of with our reason, once', async (t) => {
