@@ -28,6 +28,8 @@ export type LanesDeps = {
   readonly session: Session
   /** How many there should be now. */
   readonly count: () => number
+  /** The server is the reason that a lane broke, or did not come to be. */
+  readonly misused: (why: 'broken' | 'slow') => void
   /** A connection to the server of the link, half-open; it has no listeners yet. */
   readonly connect: () => TLSSocket
 }
@@ -36,8 +38,8 @@ export type LanesDeps = {
 export type Lanes = Disposable & {
   /** A connection carries much: called again and again. */
   readonly wanted: () => void
-  /** The server gave a token. */
-  readonly offered: (lane: number, token: Uint8Array) => void
+  /** The server gave a token. @returns whether it was asked for one */
+  readonly offered: (lane: number, token: Uint8Array) => boolean
   /** Nothing uses this one any more, and nothing goes over it. */
   readonly idle: (lane: Carrier) => void
   /** Nothing is heard on this one. */
@@ -48,7 +50,7 @@ export type Lanes = Disposable & {
 
 type Standing = { readonly slot: Slot; readonly socket: TLSSocket; how: LaneEnd }
 
-export function createLanes({ clock, log, metrics, random, session, count, connect }: LanesDeps): Lanes {
+export function createLanes({ clock, log, metrics, random, session, count, misused, connect }: LanesDeps): Lanes {
   const slots = Array.from({ length: MAX_LANES }, emptySlot)
   const joining = new Set<TLSSocket>()
   const lanes = new Map<ByteCarrier, Standing>()
@@ -67,6 +69,7 @@ export function createLanes({ clock, log, metrics, random, session, count, conne
 
     function giveUp(why: LaneFailure): void {
       failure = why
+      if (why === 'broken' || (why === 'slow' && socket.authorized)) misused(why)
       socket.destroy()
     }
 
@@ -172,6 +175,7 @@ export function createLanes({ clock, log, metrics, random, session, count, conne
     offered(lane, token) {
       const slot = slots.find((it) => it.state === 'asked')
       if (state === 'open' && slot) open(lane, Uint8Array.from(token), slot)
+      return slot !== undefined
     },
     idle: (lane) => (lane as ByteCarrier).end(),
     dead(lane) {

@@ -78,6 +78,8 @@ export function serveLink(answered: Answered, options: LinkOptions, deps: LinkDe
     serverId,
   })
   const readList = createServerLists({ log, metrics, now: clock.now })
+  const violated = (reason: string): void =>
+    auditOften?.({ event: 'violation', server: serverId, destination, verdict: 'refused', reason })
   let roundTripMs: number | undefined
   const openWindows = createWindowOpener(http)
   const session: Session = createSession(
@@ -96,13 +98,7 @@ export function serveLink(answered: Answered, options: LinkOptions, deps: LinkDe
       broken: (why) => end(WHY_BROKEN[why] ?? why),
       violation(kind) {
         metrics.violation(kind)
-        auditOften?.({
-          event: 'violation',
-          server: serverId,
-          destination,
-          verdict: 'refused',
-          reason: kind,
-        })
+        violated(kind)
       },
       ping: (number) => carrier.whenSent(() => pingStock(http, session, number, clock)),
       roundTrip(ms) {
@@ -144,6 +140,7 @@ export function serveLink(answered: Answered, options: LinkOptions, deps: LinkDe
     log,
     session,
     count: () => laneCount(options.lanes, session.path),
+    misused: (why) => violated(`lane: ${why}`),
     connect: () =>
       connectToServer({
         ...options,

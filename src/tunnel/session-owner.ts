@@ -55,8 +55,8 @@ export type SessionEvents = {
   readonly goingAway?: (notice: { reason: string; deadlineMs: number; reconnectAfterMs: number }) => void
   /** Agent: a connection carries so much that a lane would help. Told again and again. */
   readonly carriesMuch?: () => void
-  /** Agent: with this token a lane of that number can be joined to this session. */
-  readonly laneOffered?: (lane: number, token: Uint8Array) => void
+  /** Agent: with this token a lane of that number can be joined to this session. @returns whether it had asked for one */
+  readonly laneOffered?: (lane: number, token: Uint8Array) => boolean
   /** Server: the agent asks for tokens for so many lanes. */
   readonly lanesWanted?: (count: number) => void
   /** Nothing is heard on this lane: its owner destroys it, and says `lost`. */

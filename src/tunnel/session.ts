@@ -177,7 +177,8 @@ export function createSession(options: SessionOptions, events: SessionEvents): S
         return events.policyAcknowledged?.({ version, accepted: accepted === 1, reason })
       }
       case 'LANE_OFFER':
-        return events.laneOffered?.(packet.lane, packet.token)
+        if (events.laneOffered?.(packet.lane, packet.token) === false) violate('unexpected')
+        return
       case 'LANES_WANTED':
         return events.lanesWanted?.(packet.count)
       case 'PING':

@@ -32,6 +32,7 @@ async function setup(t: Test, answer: (socket: TLSSocket, hello: Buffer) => void
   await once(server, 'listening')
   const clock = manualClock()
   const metrics = recordedMetrics()
+  const misuses: string[] = []
   const made = oneSession({ role: 'agent' })
   const lanes = createLanes({
     clock,
@@ -40,6 +41,7 @@ async function setup(t: Test, answer: (socket: TLSSocket, hello: Buffer) => void
     random: () => 0.5,
     session: made.session,
     count: () => count,
+    misused: (why) => misuses.push(why),
     connect() {
       const { port } = server.address() as AddressInfo
       const socket = connect({ port, host: '127.0.0.1', ca: authority.certificatePem, ALPNProtocols: [LANE_ALPN] })
@@ -58,7 +60,7 @@ async function setup(t: Test, answer: (socket: TLSSocket, hello: Buffer) => void
       () => metrics.counted.length,
       (found) => found >= wanted,
     )
-  return { ...made, lanes, clock, metrics, sockets, chunks, counted }
+  return { ...made, lanes, clock, metrics, misuses, sockets, chunks, counted }
 }
 
 const asked = { type: 'LANES_WANTED', count: 1 }
@@ -70,11 +72,11 @@ t.test('asks once, shows the token, and greets when it is welcome', async (t) =>
     socket.write(WELCOME.subarray(0, 1))
     setImmediate(() => socket.write(WELCOME.subarray(1)))
   })
-  lanes.offered(1, TOKEN) // nobody asked
+  t.notOk(lanes.offered(1, TOKEN), 'nobody asked')
   lanes.wanted()
   lanes.wanted()
   t.strictSame(carrier.frames(), [asked])
-  lanes.offered(2, TOKEN)
+  t.ok(lanes.offered(2, TOKEN))
   await counted(1)
   t.strictSame(hellos, [`01${TOKEN.toString('hex')}`])
   t.equal(hellos[0]?.length, HELLO_BYTES * 2)
@@ -107,11 +109,12 @@ t.test('tries again later when it is refused, does not get an answer, or gets on
     [(socket: TLSSocket) => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n'), 'broken'],
     [(socket: TLSSocket) => socket.destroy(), 'connect'],
   ] as const) {
-    const { lanes, carrier, clock, metrics, counted } = await setup(t, answer)
+    const { lanes, carrier, clock, metrics, misuses, counted } = await setup(t, answer)
     lanes.wanted()
     lanes.offered(1, TOKEN)
     await counted(1)
     t.strictSame(metrics.counted, [['laneFailed', why]])
+    t.strictSame(misuses, why === 'broken' ? ['broken'] : [])
     t.equal(clock.waiting(), 1)
     lanes.wanted()
     t.strictSame(carrier.frames(), [asked], 'not at once')
@@ -120,7 +123,7 @@ t.test('tries again later when it is refused, does not get an answer, or gets on
     t.strictSame(carrier.frames(), [asked], 'though nobody has said again that one is wanted')
     t.equal(clock.waiting(), 0)
   }
-  const { lanes, clock, metrics, counted, sockets } = await setup(t, () => {})
+  const { lanes, clock, metrics, misuses, counted, sockets } = await setup(t, () => {})
   lanes.wanted()
   lanes.offered(1, TOKEN)
   await eventually(
@@ -131,17 +134,19 @@ t.test('tries again later when it is refused, does not get an answer, or gets on
   clock.advance(10_000)
   await counted(1)
   t.strictSame(metrics.counted, [['laneFailed', 'slow']])
+  t.strictSame(misuses, ['slow'])
   t.equal(clock.waiting(), 0, 'nobody has wanted one for too long')
 })
 
 t.test('ends a lane whose bytes make no sense', async (t) => {
-  const { lanes, metrics, counted } = await setup(t, (socket) =>
+  const { lanes, metrics, misuses, counted } = await setup(t, (socket) =>
     socket.write(Buffer.concat([WELCOME, Buffer.alloc(8, 1)])),
   )
   lanes.wanted()
   lanes.offered(1, TOKEN)
   await counted(2)
   t.strictSame(metrics.counted, [['laneOpened'], ['laneEnded', 'broken']])
+  t.strictSame(misuses, ['broken'])
 })
 
 t.test('ends all in order when its link does, and gives those up that do not end', async (t) => {

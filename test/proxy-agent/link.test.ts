@@ -587,6 +587,17 @@ t.test('ends when the server pushes policies without end', async (t) => {
   t.equal((await wire.next('POLICY_ACK')).accepted, 0)
 })
 
+t.test('counts a token for a lane that it did not ask for, and says so in the audit log', async (t) => {
+  const { wire, stream, metrics, audited } = await connected(t)
+  wire.send({ type: 'LANE_OFFER', lane: 1, token: Buffer.alloc(16) })
+  await read(stream)
+  t.strictSame(
+    metrics.counted.filter(([verb]) => verb === 'violation'),
+    [['violation', 'unexpected']],
+  )
+  t.match(audited.at(-1), { event: 'violation', verdict: 'refused', reason: 'unexpected' })
+})
+
 t.test('tells its owner of a good list, and of a bad one the counts', async (t) => {
   const { wire, stream, told, metrics, log } = await connected(t)
   const good = { id: 'a', address: '', serverName: 'A.example', workers: 0 }
