@@ -5,6 +5,7 @@
  */
 import { X509Certificate } from 'node:crypto'
 import type { Socket } from 'node:net'
+import { type ConnectionOptions, connect as connectTls } from 'node:tls'
 import t, { type Test } from 'tap'
 import { createAuthority } from '../../src/pki/authority.ts'
 import { encodePacket } from '../../src/tunnel/packet-codec.ts'
@@ -18,7 +19,7 @@ import {
   type FrontendAnswer,
   openTunnel,
 } from '../integration/client.ts'
-import { eventually } from '../integration/deadline.ts'
+import { event, eventually, within } from '../integration/deadline.ts'
 import { figure, figureBecomes, readFigures, SERVER } from '../integration/figures.ts'
 import { askHub } from '../integration/hub.ts'
 import {
@@ -32,7 +33,7 @@ import {
   speakRawHttp2,
 } from '../integration/raw-http2.ts'
 import { failedHandshake, refusedHead } from '../integration/series.ts'
-import { listenTarget, stuckTarget } from '../integration/target.ts'
+import { listenTarget, pour, stuckTarget } from '../integration/target.ts'
 import { startAgent } from '../integration/tunnel.ts'
 import { grpcMessage } from '../integration/wire.ts'
 import { closeRequest, connectGrpcFrontend, joinFrontend, openCall, type WireCall } from '../integration/wire-call.ts'
@@ -50,15 +51,7 @@ for (const hub of [http, grpc]) {
     { flags: ['--agent-id=evil-agent'] },
   )
 }
-/** Sends without end to whoever connects. */
-const source = await listenTarget(t, (socket) => {
-  const chunk = Buffer.alloc(65_536)
-  const pour = (): void => {
-    while (socket.writable && socket.write(chunk));
-  }
-  socket.on('drain', pour)
-  pour()
-})
+const source = await listenTarget(t, pour)
 
 const overBudget = 'culvert_server_forced_closes_total{reason="over_budget"}'
 const unmapped = 'culvert_server_unmapped_peers_total{port="frontend"}'
@@ -277,6 +270,57 @@ const exhaustion: Attack[] = [
     audit: { event: 'end', cluster, principal, by: 'self', reason: 'over-budget' },
   },
 ]
+/** Handshakes in all, and how many at once. */
+const [HANDSHAKES, AT_ONCE] = [600, 20]
+/** @returns whether the client of calm was answered all the while */
+async function floodOfHandshakes(hub: Arena, leaf: Leaf | 'none', localAddress: string): Promise<boolean> {
+  let begun = 0
+  let underWay = AT_ONCE
+  async function comeAndGo(): Promise<void> {
+    while (begun++ < HANDSHAKES) await handshakeAndLeave(hub, leaf, localAddress)
+    underWay--
+  }
+  const flood = Promise.all(Array.from({ length: AT_ONCE }, comeAndGo))
+  let answered = 0
+  for (; underWay > 0; answered++) {
+    const tunnel = await hub.dialAsCalm()
+    await echoOver(tunnel, `answer ${answered}`)
+    tunnel.destroy()
+  }
+  await flood
+  return answered > 0
+}
+async function handshakeAndLeave(hub: Arena, leaf: Leaf | 'none', localAddress: string): Promise<void> {
+  const socket = connectTls({
+    host: '127.0.0.1',
+    port: hub.frontendPort,
+    localAddress,
+    ca: hub.pki.authority.certificatePem,
+    ALPNProtocols: [hub === http ? 'http/1.1' : 'h2'],
+    ...(leaf !== 'none' && { cert: leaf.cert, key: leaf.key }),
+  } as ConnectionOptions)
+  socket.on('error', () => undefined)
+  await event(socket, 'secureConnect')
+  socket.end().resume() // in order: who breaks off may not have finished for the hub
+  await within(new Promise((resolve) => socket.once('close', resolve)), 'it has gone')
+}
+/** The last numbers of the address that each comes from: see NET. */
+const handshakes = (hub: Arena, last: number): Attack[] => [
+  {
+    what: `${hub === http ? 'http-connect' : 'gRPC'}: a flood of handshakes of clients that say nothing and hang up`,
+    act: () => floodOfHandshakes(hub, hub.leaves.evil, `127.0.${NET}.${last}`),
+    saw: true,
+    metric: 'culvert_server_audit_lines_total', // there is nothing to refuse
+    audit: { event: 'frontend', cluster, principal, verdict: 'allowed' },
+  },
+  {
+    what: `${hub === http ? 'http-connect' : 'gRPC'}: a flood of handshakes without a certificate`,
+    act: () => floodOfHandshakes(hub, 'none', `127.0.${NET}.${last}`),
+    saw: true,
+    metric: forbidden,
+    audit: { ...refused, source: `127.0.${NET}.${last}`, reason: /none was sent/ },
+  },
+]
 async function openIdle(): Promise<Socket> {
   return (await connectFrontend(http.as(http.leaves.evil))).on('error', () => undefined)
 }
@@ -380,5 +424,5 @@ const calls: Attack[] = [
   flooding('DATA without bytes', callHeaders(1), data(1, Buffer.alloc(0))),
 ]
 
-withstand(http, [...identities(http), ...names, ...policy, ...smuggling, ...exhaustion])
-withstand(grpc, [...identities(grpc), ...calls])
+withstand(http, [...identities(http), ...names, ...policy, ...smuggling, ...exhaustion, ...handshakes(http, 200)])
+withstand(grpc, [...identities(grpc), ...calls, ...handshakes(grpc, 201)])

@@ -53,6 +53,8 @@ export type Arena = Hub &
     >
     readonly tokens: string
     readonly echo: Target
+    /** What the client of `calm` does: a new connection to that. */
+    readonly dialAsCalm: () => Promise<Duplex>
     /** The hub as a client of that cluster sees it. */
     readonly as: (leaf: Leaf) => Hub
     readonly revoke: (...serials: string[]) => Promise<void>
@@ -108,9 +110,9 @@ export async function startArena(
   await startAgent(t, { ...hub, pki: { ...pki, agent: calmAgent } }, { flags: ['--agent-id=calm-agent'] })
   const target = await listenTarget(t, echo)
   const calmDialer = dialOnOneEach(t, as(calm))
-  const dial = (): Promise<Duplex> =>
+  const dialAsCalm = (): Promise<Duplex> =>
     mode === 'grpc' ? calmDialer.dial(target.address) : openTunnel(as(calm), target.address)
-  const neighbour = await startNeighbour(t, dial)
+  const neighbour = await startNeighbour(t, dialAsCalm)
   const leaves = { evilAgent, evilAgent2, calmAgent, thirdAgent, crowdedAgent, evil, calm, third, mallory }
-  return { ...hub, auditLog, neighbour, leaves, tokens, echo: target, as, revoke }
+  return { ...hub, auditLog, neighbour, leaves, tokens, echo: target, dialAsCalm, as, revoke }
 }

@@ -3,27 +3,20 @@
  * cluster does not allow, to widen the cluster's policy, and to wear the agent out. The agent refuses, its audit log and metrics say so,
  * and what goes through the honest hub goes on. The cases of docs/threat-model.md.
  */
-import { once } from 'node:events'
-import { writeFileSync } from 'node:fs'
 import type { OutgoingHttpHeaders } from 'node:http2'
-import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { writeRules } from '../../src/policy/core/read-rules.ts'
 import { readPushedPolicy } from '../../src/policy/policy.ts'
 import type { Int64, Packet } from '../../src/tunnel/packet.ts'
 import { encodePacket } from '../../src/tunnel/packet-codec.ts'
-import { makePki } from '../integration/certificates.ts'
-import { endOf, openTunnel } from '../integration/client.ts'
-import { eventually, within } from '../integration/deadline.ts'
+import { endOf } from '../integration/client.ts'
+import { eventually } from '../integration/deadline.ts'
 import { AGENT, figureBecomes, readFigures } from '../integration/figures.ts'
-import { startHub } from '../integration/hub.ts'
-import { dialsUnderWay, echo, idle, listenTarget, stuckTarget } from '../integration/target.ts'
-import { launchAgent } from '../integration/tunnel.ts'
-import { grpcMessage, type PacketOf } from '../integration/wire.ts'
-import { allExtensions } from '../integration/wire-agent.ts'
-import { listenAsServer, taken, type WirePeer } from '../integration/wire-server.ts'
+import { dialsUnderWay, idle, listenTarget, stuckTarget } from '../integration/target.ts'
+import { grpcMessage } from '../integration/wire.ts'
+import type { WirePeer } from '../integration/wire-server.ts'
 import { type Attack, withstand } from './attack.ts'
-import { startNeighbour } from './neighbour.ts'
+import { ended, honestAnswer, principal, startEvilHub } from './evil-hub.ts'
 
 const MEBIBYTE = 1024 * 1024
 const PIECE = Buffer.alloc(128 * 1024, 'x')
@@ -39,40 +32,8 @@ const AGAIN_MS = 3_000
 const MOST_AGAIN = 28
 const hello = Buffer.from('hello')
 
-const pki = await makePki(t)
-const target = await listenTarget(t, echo)
-const honest = await startHub(t, () => 'id: eu-1\n', [], pki)
-const takes: OutgoingHttpHeaders = { ...taken, ...allExtensions }
-/** What the next streams are answered: an honest answer unless an attack says something else. */
-let answer = takes
-let peer: WirePeer | undefined
-let streams = 0
-const hub = await listenAsServer(t, pki, (stream, its) => {
-  streams++
-  stream.respond(answer)
-  its.onPacket((packet) => {
-    if (packet.type === 'HEARTBEAT') its.send({ type: 'HEARTBEAT_ACK', seq: packet.seq, serverUnixMs: Date.now() })
-  })
-  peer = its
-})
-const [auditLog, policyFile] = [join(pki.folder, 'agent-audit.log'), join(pki.folder, 'policy.yaml')]
-writeFileSync(policyFile, POLICY)
-const agent = await launchAgent(
-  t,
-  { pki, agentPort: honest.agentPort },
-  {
-    flags: [
-      `--proxy-server-host=127.0.0.1:${honest.agentPort}`,
-      `--proxy-server-host=127.0.0.1:${hub.agentPort}`,
-      `--audit-log-file=${auditLog}`,
-      `--policy-file=${policyFile}`,
-      '--hub-ranges=192.0.2.0/24',
-      '--sync-interval-cap=500ms',
-    ],
-  },
-)
-await agent.logged('connected', 2)
-const neighbour = await startNeighbour(t, () => openTunnel(honest, target.address))
+const evil = await startEvilHub(t, { policy: POLICY, flags: ['--hub-ranges=192.0.2.0/24'] })
+const { agent, target, habits, streams, onStream, dials, answerTo } = evil
 
 /** The policy that allows all, as a hub pushes it. */
 function policyOfAll(): { readonly version: string; readonly rules: string } {
@@ -82,31 +43,6 @@ function policyOfAll(): { readonly version: string; readonly rules: string } {
 }
 const everything = policyOfAll()
 
-/** The stream that the agent has to the compromised hub now. */
-async function onStream(): Promise<WirePeer> {
-  const found = await eventually(
-    'the agent is connected',
-    () => (peer && !peer.stream.destroyed ? peer : undefined),
-    (it) => it !== undefined,
-  )
-  return found!
-}
-const ended = async ({ stream }: WirePeer): Promise<string> => {
-  if (!stream.closed) await within(once(stream, 'close'), 'the agent ends the stream')
-  return 'left'
-}
-const answerTo = (it: WirePeer, random: Int64): Promise<PacketOf<'DIAL_RSP'>> =>
-  eventually(
-    'the dial is answered',
-    () => it.received.find((packet) => packet.type === 'DIAL_RSP' && packet.random === random),
-    (packet) => packet !== undefined,
-  ) as Promise<PacketOf<'DIAL_RSP'>>
-let numbers = 1_000
-async function dials(address: string, protocol = 'tcp', random: Int64 = ++numbers): Promise<PacketOf<'DIAL_RSP'>> {
-  const it = await onStream()
-  it.send({ type: 'DIAL_REQ', protocol, address, random })
-  return answerTo(it, random)
-}
 const refused = async (...asked: readonly (readonly [address: string, protocol?: string])[]): Promise<string[]> => {
   const errors: string[] = []
   for (const [address, protocol] of asked) errors.push((await dials(address, protocol)).error)
@@ -116,7 +52,6 @@ const refused = async (...asked: readonly (readonly [address: string, protocol?:
 const violation = (kind: string): string => `culvert_agent_violations_total{kind="${kind}"}`
 const refusedDials = (why: string): string => `culvert_agent_refused_dials_total{why="${why}"}`
 const lost = `${AGENT}server_connection_failure_count{direction="from_server"}`
-const principal = 'server/hub-0'
 const dial = { event: 'dial', verdict: 'refused', principal }
 
 /** Spellings of link-local addresses, and how each is refused: those that only C libraries understand are nobody's names. */
@@ -391,16 +326,16 @@ const exhaustion: Attack[] = [
   {
     what: 'GOING_AWAY at once, on every stream',
     act: async () => {
-      const before = streams
+      const before = streams()
       const endMs = performance.now() + AGAIN_MS
       while (performance.now() < endMs) {
         const it = await onStream()
-        const count = streams
+        const count = streams()
         it.send({ type: 'GOING_AWAY', reason: 'again', deadlineMs: 0, reconnectAfterMs: 0 })
-        await eventually('it connects anew', () => streams > count, Boolean)
+        await eventually('it connects anew', () => streams() > count, Boolean)
         it.socket.destroy()
       }
-      return streams - before < MOST_AGAIN // it waits longer from one to the next
+      return streams() - before < MOST_AGAIN // it waits longer from one to the next
     },
     saw: true,
     metric: `${AGENT}stream_packets_total{segment="to_agent",packet_type="GOING_AWAY"}`,
@@ -409,16 +344,16 @@ const exhaustion: Attack[] = [
 ]
 
 /** The agent leaves, and finds such an answer when it comes again. */
-async function answersWith(wrong: typeof answer): Promise<string> {
+async function answersWith(wrong: OutgoingHttpHeaders): Promise<string> {
   const it = await onStream()
-  const count = streams
-  answer = wrong
+  const count = streams()
+  habits.answer = wrong
   it.socket.destroy()
   try {
-    await eventually('it has come again, twice', () => streams >= count + 2, Boolean)
+    await eventually('it has come again, twice', () => streams() >= count + 2, Boolean)
   } finally {
-    answer = takes
-    peer?.socket.destroy()
+    habits.answer = honestAnswer
+    evil.hangUp()
   }
   await onStream()
   return 'left'
@@ -427,18 +362,18 @@ async function answersWith(wrong: typeof answer): Promise<string> {
 const lies: Attack[] = [
   {
     what: 'two server ids',
-    act: () => answersWith({ ...takes, serverid: ['a', 'b'] }),
+    act: () => answersWith({ ...honestAnswer, serverid: ['a', 'b'] }),
     saw: 'left',
     metric: 'culvert_agent_failed_connects_total',
     audit: { event: 'server', verdict: 'refused', reason: /expected one server ID/ },
   },
   {
     what: 'a server count that is none',
-    act: () => answersWith({ ...takes, servercount: '1e9' }),
+    act: () => answersWith({ ...honestAnswer, servercount: '1e9' }),
     saw: 'left',
     metric: 'culvert_agent_failed_connects_total',
     audit: { event: 'server', verdict: 'refused', reason: /expected one server count/ },
   },
 ]
 
-withstand({ ...agent, auditLog, neighbour }, [...allowed, ...frames, ...exhaustion, ...lies])
+withstand(evil.ground, [...allowed, ...frames, ...exhaustion, ...lies])

@@ -29,6 +29,6 @@ export async function floodUnread(peer: RawHttp2, first: Buffer, one: Buffer): P
   peer.write(first)
   await flood(peer, one, FLOOD)
   peer.socket.resume()
-  await within(closed, 'the hub hangs up')
+  await within(closed, 'it is hung up on')
   return 'hung up on'
 }

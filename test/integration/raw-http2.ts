@@ -1,4 +1,4 @@
-/** HTTP/2 frame by frame, for clients that no library would be. Source: RFC 9113 sections 4 and 6, RFC 7541. */
+/** HTTP/2 frame by frame, for clients and servers that no library would be. Source: RFC 9113 sections 4 and 6, RFC 7541. */
 import { Buffer } from 'node:buffer'
 import type { Socket } from 'node:net'
 import { eventually } from './deadline.ts'
@@ -88,12 +88,21 @@ export type RawHttp2 = {
   readonly socket: Socket
 }
 
-/** Says hello. @param polite answers SETTINGS and PING */
-export function speakRawHttp2(socket: Socket, { polite = true } = {}): RawHttp2 {
+/** Says hello as a client does. @param polite answers SETTINGS and PING */
+export const speakRawHttp2 = (socket: Socket, { polite = true } = {}): RawHttp2 => speak(socket, 'client', polite)
+
+/** Says hello as a server does, to a client that has connected. @param polite answers SETTINGS and PING */
+export const serveRawHttp2 = (socket: Socket, { polite = true } = {}): RawHttp2 => speak(socket, 'server', polite)
+
+function speak(socket: Socket, role: 'client' | 'server', polite: boolean): RawHttp2 {
   const received: Frame[] = []
   let held: Buffer = Buffer.alloc(0)
+  let skip = role === 'server' ? PREFACE.length : 0 // what a client says first is no frame
   socket.on('data', (chunk: Buffer) => {
     held = Buffer.concat([held, chunk])
+    if (held.length < skip) return
+    held = held.subarray(skip)
+    skip = 0
     while (held.length >= HEADER_BYTES && held.length >= HEADER_BYTES + held.readUIntBE(0, 3)) {
       const end = HEADER_BYTES + held.readUIntBE(0, 3)
       take({
@@ -113,7 +122,7 @@ export function speakRawHttp2(socket: Socket, { polite = true } = {}): RawHttp2 
     if (one.type === 'PING') socket.write(ping(true, one.payload))
   }
 
-  socket.write(Buffer.concat([PREFACE, settings()]))
+  socket.write(role === 'client' ? Buffer.concat([PREFACE, settings()]) : settings())
   return {
     socket,
     received,

@@ -40,6 +40,15 @@ export async function listenTarget(t: Test, serve: (socket: Socket) => void, hos
 export const echo = (socket: Socket): void => void socket.pipe(socket)
 /** Reads and says nothing. */
 export const silent = (socket: Socket): void => void socket.resume()
+/** Sends without end. */
+export function pour(socket: Socket): void {
+  const chunk = Buffer.alloc(65_536)
+  const more = (): void => {
+    while (socket.writable && socket.write(chunk));
+  }
+  socket.on('drain', more)
+  more()
+}
 /** Does not even read. */
 export const idle = (_socket: Socket): void => {}
 
