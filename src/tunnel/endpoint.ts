@@ -39,10 +39,10 @@ export type EndpointOptions = {
 }
 
 /**
- * What comes behind the bytes that the socket has still to take: more of them, or its end; once the connection is over its close or,
- * where the far socket broke, its reset; and nothing when that is done.
+ * What comes behind the bytes that the socket has still to take: more of them; once the connection is over its close or, where the far
+ * socket broke, its reset; and nothing when that is done.
  */
-type Next = 'bytes' | 'end' | 'close' | 'reset' | 'nothing'
+type Next = 'bytes' | 'close' | 'reset' | 'nothing'
 
 /** An idle tunnel costs little more than this: what is known of it is here, what it does are plain functions. */
 export type Endpoint = {
@@ -59,6 +59,8 @@ export type Endpoint = {
   /** Made when there is a need. */
   waiting: WaitingPayloads | undefined
   isHeld: boolean
+  /** Behind what waits, and before what is next. */
+  endWaits: boolean
   next: Next
   /** Bytes handed to the socket. */
   given: number
@@ -86,6 +88,7 @@ export function createEndpoint(options: EndpointOptions): Endpoint {
     connection: undefined,
     waiting: held ? createWaitingPayloads() : undefined,
     isHeld: held,
+    endWaits: false,
     next: 'bytes',
     given: 0,
     took: 0,
@@ -162,8 +165,8 @@ export function release(endpoint: Endpoint): void {
   socket.cork()
   for (const piece of pieces) give(endpoint, piece)
   socket.uncork()
-  if (endpoint.next === 'end') socket.end()
-  else letGo(endpoint) // a second time when the owner's own bytes, which a reset waits for as well, are written
+  if (endpoint.endWaits) socket.end()
+  letGo(endpoint) // a second time when the owner's own bytes, which a reset waits for as well, are written
 }
 
 function receive(endpoint: Endpoint, bytes: Uint8Array): void {
@@ -174,7 +177,7 @@ function receive(endpoint: Endpoint, bytes: Uint8Array): void {
 }
 
 function receiveEnd(endpoint: Endpoint): void {
-  if (endpoint.waiting) endpoint.next = 'end'
+  if (endpoint.waiting) endpoint.endWaits = true
   else endpoint.socket.end()
 }
 
@@ -230,7 +233,7 @@ const isStalled = ({ connection }: Endpoint): boolean =>
   connection !== undefined && connection.link.nowMs - connection.tookMs >= STALLED_MS
 
 /** What the socket still sends is for nobody. */
-const isOver = ({ next }: Endpoint): boolean => next !== 'bytes' && next !== 'end'
+const isOver = ({ next }: Endpoint): boolean => next !== 'bytes'
 
 /** Of a socket that will be reset nothing more is read: that would count as life of one that takes nothing. */
 function expectLastBytes({ socket, next, flushMs }: Endpoint): void {
