@@ -117,7 +117,7 @@ export async function runWorkers(options: ServerOptions, deps: WorkersDeps): Pro
     })
     await Promise.race([withdrawn, elapsed(clock, WITHDRAW_MS), aborted(shutdown.now)])
   } finally {
-    team.kill()
+    team.kill(false) // the server ends
     for (const server of servers) server.close()
     health.closeAllConnections()
     admin.closeAllConnections()
@@ -157,7 +157,7 @@ async function drain(
 ): Promise<void> {
   agentPort.close()
   log.info({ signal: shutdown.drain.reason, timeout_ms: options.gracefulShutdownTimeoutMs }, 'shutting down')
-  using _overtime = clock.after(options.gracefulShutdownTimeoutMs + OVERTIME_MS, team.kill)
+  using _overtime = clock.after(options.gracefulShutdownTimeoutMs + OVERTIME_MS, () => team.kill())
   const stop = (): void => team.stop(String(shutdown.now.reason))
   if (shutdown.now.aborted) stop()
   shutdown.now.addEventListener('abort', stop, { once: true })

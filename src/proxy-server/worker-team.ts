@@ -69,8 +69,8 @@ export type WorkerTeam = {
   readonly drain: (signal: string, closeFrontend: () => void) => Promise<void>
   /** Ends them now. */
   readonly stop: (signal: string) => void
-  /** Ends them without a word. */
-  readonly kill: () => void
+  /** Ends them at once. @param isNews whether anybody is told, as of a crash, and `drain` waits for it. Default: yes */
+  readonly kill: (isNews?: boolean) => void
 }
 
 type Process = Member & { readonly number: number; readonly process: WorkerProcess }
@@ -85,7 +85,7 @@ export function createWorkerTeam(options: ServerOptions, deps: TeamDeps): Worker
   broken.promise.catch(() => undefined) // whoever waits for it hears of it
   const started = Promise.withResolvers<void>()
   const allEnded = Promise.withResolvers<void>()
-  let state: 'starting' | 'running' | 'draining' | 'killed' = 'starting'
+  let state: 'starting' | 'running' | 'draining' | 'abandoned' = 'starting'
   let lasting: Promise<Figures> = Promise.resolve([])
   let signal = ''
   let why = '' // the last one that could not start said so
@@ -213,7 +213,7 @@ export function createWorkerTeam(options: ServerOptions, deps: TeamDeps): Worker
     const was = process?.state
     const wasTold = was === 'leaving' || was === 'dismissed' || (was === 'starting' && state === 'draining')
     processes.delete(number)
-    if (state === 'killed') return
+    if (state === 'abandoned') return
     deps.tell({ is: 'server-gone', server: about.server_id })
     lasting = lasting.then((sum) => addLasting(sum, process?.figures ?? []))
     if (wasTold && how.signal === null) log.info({ ...about, code: how.code }, 'worker ended')
@@ -288,9 +288,9 @@ export function createWorkerTeam(options: ServerOptions, deps: TeamDeps): Worker
       for (const { process } of processes.values()) process.order({ do: 'stop', signal: given })
       clock.after(STOP_MS, () => processes.forEach(({ process }) => void process.kill()))
     },
-    kill() {
+    kill(isNews = true) {
       clearInterval(ticking)
-      state = 'killed'
+      if (!isNews) state = 'abandoned'
       for (const { process } of processes.values()) process.kill()
     },
   }

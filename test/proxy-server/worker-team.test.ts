@@ -54,7 +54,7 @@ function playedTeam(t: Test): PlayedTeam {
   const options = { serverId: 'hub', workers: WORKERS } as ServerOptions
   const audit: Audit = (record) => void audited.push(record)
   const team = createWorkerTeam(options, { clock, log, lines: { write() {} }, launch, crashed() {}, tell() {}, audit })
-  t.teardown(team.kill)
+  t.teardown(() => team.kill())
   const begin = (): Promise<void> => {
     const started = team.start()
     for (const worker of workers) worker.says({ is: 'up' })
@@ -110,6 +110,24 @@ t.test('does not start with options that a worker refuses', async (t) => {
   workers[0]?.says({ is: 'up' })
   workers[1]?.says({ is: 'refused', problems: '--cluster-key: not a key' })
   await t.rejects(started, { code: 'bad-option', message: '--cluster-key: not a key' })
+})
+
+t.test('a drain that is over time ends with the workers that are killed then', async (t) => {
+  const { team, workers, begin } = playedTeam(t)
+  await begin()
+  const drained = team.drain('SIGTERM', () => {})
+  team.kill()
+  for (const worker of workers) worker.dies()
+  await t.resolves(drained)
+})
+
+t.test('nobody hears of workers that end with a server that could not start', async (t) => {
+  const { team, workers, audited, log, begin } = playedTeam(t)
+  await begin()
+  team.kill(false)
+  for (const worker of workers) worker.dies()
+  t.equal(workers.length, WORKERS, 'and none is started anew')
+  t.strictSame([audited, log.messages('error')], [[], []])
 })
 
 t.test('the audit log is told of a worker that crashes, under whose id everything it opened stands', async (t) => {
