@@ -57,6 +57,7 @@ export function createLanes({ clock, log, metrics, random, session, count, misus
   let state: 'open' | 'finishing' | 'over' = 'open'
   let finished: (() => void) | undefined
   let wantedMs = Number.NEGATIVE_INFINITY
+  let owed = 0 // tokens that were asked for, which come in the end however late
   let retry: Disposable | undefined
 
   function open(index: number, token: Uint8Array, slot: Slot): void {
@@ -152,6 +153,7 @@ export function createLanes({ clock, log, metrics, random, session, count, misus
     const asking = slotsToAsk(slots, most, nowMs)
     for (const slot of asking) enter(slot, 'asked', nowMs)
     if (asking.length > 0) session.askForLanes(asking.length)
+    owed += asking.length
     retryLater()
   }
 
@@ -175,7 +177,9 @@ export function createLanes({ clock, log, metrics, random, session, count, misus
     offered(lane, token) {
       const slot = slots.find((it) => it.state === 'asked')
       if (state === 'open' && slot) open(lane, Uint8Array.from(token), slot)
-      return slot !== undefined
+      const wasAsked = owed > 0
+      if (wasAsked) owed--
+      return wasAsked
     },
     idle: (lane) => (lane as ByteCarrier).end(),
     dead(lane) {

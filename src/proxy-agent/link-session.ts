@@ -78,8 +78,8 @@ export function serveLink(answered: Answered, options: LinkOptions, deps: LinkDe
     serverId,
   })
   const readList = createServerLists({ log, metrics, now: clock.now })
-  const violated = (reason: string): void =>
-    auditOften?.({ event: 'violation', server: serverId, destination, verdict: 'refused', reason })
+  const violated = (event: 'violation' | 'server', reason: string): void =>
+    auditOften?.({ event, server: serverId, destination, verdict: 'refused', reason })
   let roundTripMs: number | undefined
   const openWindows = createWindowOpener(http)
   const session: Session = createSession(
@@ -98,7 +98,7 @@ export function serveLink(answered: Answered, options: LinkOptions, deps: LinkDe
       broken: (why) => end(WHY_BROKEN[why] ?? why),
       violation(kind) {
         metrics.violation(kind)
-        violated(kind)
+        violated('violation', kind)
       },
       ping: (number) => carrier.whenSent(() => pingStock(http, session, number, clock)),
       roundTrip(ms) {
@@ -140,7 +140,7 @@ export function serveLink(answered: Answered, options: LinkOptions, deps: LinkDe
     log,
     session,
     count: () => laneCount(options.lanes, session.path),
-    misused: (why) => violated(`lane: ${why}`),
+    misused: (why) => violated(why === 'broken' ? 'violation' : 'server', `lane: ${why}`),
     connect: () =>
       connectToServer({
         ...options,

@@ -266,7 +266,7 @@ const lanes: Attack[] = [
     },
     saw: 'hung up on',
     metric: 'culvert_agent_failed_lanes_total{why="slow"}',
-    audit: { event: 'violation', principal, verdict: 'refused', reason: 'lane: slow' },
+    audit: { event: 'server', principal, verdict: 'refused', reason: 'lane: slow' },
   },
 ]
 

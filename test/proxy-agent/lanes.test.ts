@@ -101,6 +101,19 @@ t.test('asks again when no token came, and not before', async (t) => {
   t.strictSame(carrier.frames(), [asked])
 })
 
+t.test('tokens that come late, and all that were asked for at once, are what was asked for', async (t) => {
+  const { lanes, clock } = await setup(t, () => {}, 2)
+  lanes.wanted()
+  clock.advance(ASK_TIMEOUT_MS)
+  lanes.wanted()
+  t.strictSame(
+    [1, 2, 3, 4, 5].map((lane) => lanes.offered(lane, TOKEN)),
+    [true, true, true, true, false],
+  )
+  clock.advance(ASK_TIMEOUT_MS)
+  t.notOk(lanes.offered(6, TOKEN))
+})
+
 t.test('tries again later when it is refused, does not get an answer, or gets one that makes no sense', async (t) => {
   for (const [answer, why] of [
     [(socket: TLSSocket) => socket.end(Buffer.of(1, 1)), 'refused'],

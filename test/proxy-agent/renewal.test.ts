@@ -41,6 +41,7 @@ t.test(
         current: () => material,
         alarm: () => undefined,
         check: () => undefined,
+        reload: () => undefined,
         [Symbol.dispose]: () => undefined,
       },
       metrics: createRenewalMetrics(registry),

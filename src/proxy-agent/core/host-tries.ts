@@ -1,5 +1,5 @@
 /**
- * What came of the tries at one host, and from that how long to wait before the next. Pure; the draw is an argument.
+ * What came of the tries at one host, and from that how long to wait before the next. No I/O; the draw is an argument.
  * Source: docs/protocol.md section 8, docs/adr/0010, konnectivity's sync loop.
  */
 import { type BackoffLimits, backoffCeilingMs, backoffMs } from '../../platform/backoff.ts'
