@@ -2,7 +2,7 @@
  * The file that a chain is appended to. Nobody waits for it: lines are kept within a limit while it cannot be written, what
  * comes on top of that is counted, and the chain says how many lines it lacks. docs/adr/0030 has the reasons.
  */
-import { close as closeFile, fsync, ftruncate, write } from 'node:fs'
+import { close as closeFile, fsync, ftruncate, ftruncateSync, write } from 'node:fs'
 import type { Clock } from '../platform/clock.ts'
 import type { Log } from '../platform/log.ts'
 import { seal } from './core/chain.ts'
@@ -173,7 +173,7 @@ export function openAuditFile(path: string, deps: AuditFileDeps): AuditFile {
   /** @param least what was written when it was asked for */
   function checkSize(found: number, least: number): void {
     const most = size + (isWriting && batch ? batch.bytes.length - batch.done : 0)
-    if (isShared || (found >= least && found <= most)) return
+    if (!hasBegun || isShared || (found >= least && found <= most)) return
     isShared = true
     log.error({ path, bytes: found, written: size }, SHARED)
   }
@@ -207,7 +207,9 @@ export function openAuditFile(path: string, deps: AuditFileDeps): AuditFile {
     if (hasBegun) return
     hasBegun = true
     const { program, version } = deps
-    append({ event: 'started', program, version, ...(first.tornBytes > 0 && { tornBytes: first.tornBytes }) })
+    const { tornBytes } = first
+    if (tornBytes > 0) ftruncateSync(file, size)
+    append({ event: 'started', program, version, ...(tornBytes > 0 && { tornBytes }) })
   }
 
   return {

@@ -36,7 +36,7 @@ export function auditInFull(audit: Audit, often: Audit, clock: Pick<Clock, 'now'
     const source = addressOf(record.source)
     const peer = principal === undefined ? sourceOf(source ?? '') : `${cluster} ${principal}`
     if (isInFull(peer, clock.now())) audit(record)
-    else often({ ...record, source, reason })
+    else often({ ...record, source: principal === undefined ? source : undefined, reason }) // it may come from anywhere
   }
 }
 

@@ -1,16 +1,5 @@
 /** Opens the file of a chain, and finds where the chain goes on: behind the last line of the file, or of the one before it. */
-import {
-  close,
-  closeSync,
-  constants,
-  fstat,
-  fstatSync,
-  ftruncateSync,
-  open as openFile,
-  openSync,
-  readSync,
-  stat,
-} from 'node:fs'
+import { close, closeSync, constants, fstat, fstatSync, open as openFile, openSync, readSync, stat } from 'node:fs'
 import { promisify } from 'node:util'
 import { TunnelError } from '../platform/errors.ts'
 import { BEGINNING, type Head, MAX_LINE_BYTES, open } from './core/chain.ts'
@@ -23,8 +12,10 @@ const MODE = 0o600
 export type Place = { readonly ino: number; readonly dev: number; readonly size: number }
 export type First = {
   readonly file: number
+  /** Its size is that of its whole lines. */
   readonly place: Place
   readonly head: Head
+  /** Behind them, and to be taken off before anything is written: a program that ended while it wrote. */
   readonly tornBytes: number
 }
 export type Next = Pick<First, 'file' | 'place'>
@@ -39,7 +30,6 @@ export function openFirst(path: string): First {
   const { file, ino, dev, size } = openAppending(path)
   try {
     const { head, tornBytes } = size > 0 ? readLastLine(file, size, path) : NO_LINE
-    if (tornBytes > 0) ftruncateSync(file, size - tornBytes)
     const place = { ino, dev, size: size - tornBytes }
     return { file, place, head: head ?? headOfFileBefore(`${path}.1`) ?? BEGINNING, tornBytes }
   } catch (cause) {

@@ -15,6 +15,8 @@ const AGAIN_MS = 2_000
 const SOON_MS = 200
 /** Changes that a screen can show. */
 const MAX_CHANGES = 50
+/** Reasons why a hub is away that are said, one after the other: some have a number of their own. */
+const MAX_REASONS = 20
 
 /** Why a cluster is lost that a hub does not list any more, such as one that was restarted. */
 const GONE = 'the hub knows of no such cluster any more'
@@ -88,8 +90,9 @@ export function watchLines(hub: Hub, id: string | undefined, clock: Clock, lines
   return follow(hub, id, clock, {
     tell: (told) => print(FORMS[format](told)),
     away(why) {
-      if (!reasons.has(why)) complain(`${why}; asking again`)
+      if (reasons.has(why) || reasons.size >= MAX_REASONS) return
       reasons.add(why)
+      complain(`${why}; asking again`)
     },
     back: () => reasons.clear(),
   })

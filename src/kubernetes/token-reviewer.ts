@@ -91,14 +91,15 @@ export function createTokenReviewer({ api, expected, clock, log, reviewed }: Tok
   }
 }
 
+const HIDDEN = '(the token)'
 /** So much of a token's beginning is looked for: of what is shorter nothing can be told apart. */
 const BEGINNING_CHARS = 8
 
 /** An API server might quote what it was asked about, and its text may have been cut in the middle of that. */
 function hidden(text: string, token: string): string {
-  const [before = '', ...quoted] = text.split(token.slice(0, BEGINNING_CHARS))
+  const [before = '', ...quoted] = text.replaceAll(token, HIDDEN).split(token.slice(0, BEGINNING_CHARS))
   const rest = token.slice(BEGINNING_CHARS)
-  return [before, ...quoted.map((behind) => behind.slice(sharedChars(behind, rest)))].join('(the token)')
+  return [before, ...quoted.map((behind) => behind.slice(sharedChars(behind, rest)))].join(HIDDEN)
 }
 
 /** At the beginning of both. */

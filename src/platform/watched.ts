@@ -26,7 +26,7 @@ export type FileText = { readonly path: string; readonly text: string }
 export type WatchEvents<T> = {
   /** This is in use from now on. */
   readonly changed: (value: T) => void
-  /** The files were broken, in the same way, in two looks in a row, or in one of `check`. */
+  /** The files were broken, in the same way, in two looks in a row, or in one of `reload`. */
   readonly broken: (error: TunnelError) => void
   /** The alarm is over. */
   readonly mended: () => void
@@ -41,8 +41,10 @@ export type Watch<T> = Disposable & {
   readonly current: () => T
   /** Why the files on disk are not what is in use; undefined when they are. */
   readonly alarm: () => TunnelError | undefined
-  /** Looks at once and takes what it finds, good or broken, for who knows that it is written whole. */
+  /** Looks at once and uses what is good, for who knows that it is written whole. */
   readonly check: () => void
+  /** The same, and tells at once of what is broken: for who has been asked to. */
+  readonly reload: () => void
 }
 
 /** Most files of a folder. */
@@ -91,13 +93,13 @@ export function watchLoaded<T>(
   let alarm: TunnelError | undefined
   let timer: Disposable
 
-  const lookAgain = (isWhole: boolean): void => {
+  const lookAgain = (isWhole: boolean, isAsked = false): void => {
     const loaded = look()
     const before = last
     last = loaded
     if (!loaded.ok) {
       const problems = loaded.problems.join('\n')
-      const isSettled = isWhole || (!before.ok && before.problems.join('\n') === problems)
+      const isSettled = isAsked || (!before.ok && before.problems.join('\n') === problems)
       if (!isSettled || alarm?.message === problems) return
       alarm = errorOf(loaded.problems)
       broken(alarm)
@@ -124,6 +126,7 @@ export function watchLoaded<T>(
     current: () => current,
     alarm: () => alarm,
     check: () => lookAgain(true),
+    reload: () => lookAgain(true, true),
     [Symbol.dispose]: () => timer[Symbol.dispose](),
   }
 }

@@ -63,7 +63,7 @@ export async function runRouter(
   })
   createAuditMetrics(registry, 'culvert_router_', audit)
   onReload(() => {
-    config.check()
+    config.reload()
     audit?.reopen()
   })
   using backends = createBackends({

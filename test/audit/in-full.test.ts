@@ -36,7 +36,10 @@ t.test('of a client that comes without end, by its name or by its address, so ma
   const comes = { event: 'frontend', cluster: 'eu-1', principal: 'cluster/eu-1/a', verdict: 'allowed' } as const
   for (let port = 1; port <= 5_000; port++) inFull({ ...comes, source: `10.0.0.1:${port}` })
   t.strictSame(told.at(499), { ...comes, source: '10.0.0.1:500' })
-  t.strictSame(told.splice(500), [{ ...comes, source: '10.0.0.1', reason: 'many' }])
+  t.strictSame(told.splice(500), [{ ...comes, source: undefined, reason: 'many' }])
+  for (let network = 1; network <= 5_000; network++)
+    inFull({ ...comes, source: `[2001:db8:0:${network.toString(16)}::1]:1` })
+  t.strictSame(told.splice(500), [], 'wherever it comes from')
   inFull({ ...comes, principal: 'user/b', source: '10.0.0.1:5' })
   t.strictSame(told.splice(500), [{ ...comes, principal: 'user/b', source: '10.0.0.1:5' }])
   const refused = { event: 'frontend', verdict: 'refused', reason: 'it names no cluster' } as const

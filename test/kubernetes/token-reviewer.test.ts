@@ -96,6 +96,13 @@ t.test('says nothing of a token of which a long text of the API server has only 
   t.match(log.lines[0]?.fields, { reason: /no: \(the token\); docs/ })
 })
 
+t.test('says nothing of a token that begins anew in its middle', async (t) => {
+  const { next, review } = await setup(t)
+  const quoted = review(['Bearer abcdefgh-1-abcdefgh-hunter2'], never)
+  ;(await next()).answer(201, { status: { error: 'bad: abcdefgh-1-abcdefgh-hunter2 is' } })
+  t.match(await quoted, { text: /err:lookup failed: bad: \(the token\) is$/ })
+})
+
 t.test('refuses without the reason when the API server cannot be asked; the reason is logged, once', async (t) => {
   const { next, review, log, outcomes, clock } = await setup(t)
   const forbidden = review(['Bearer hunter2'], never)

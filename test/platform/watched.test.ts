@@ -125,14 +125,16 @@ t.test('keeps the old while the new is broken, with one alarm until it is mended
   t.equal(watch.alarm(), undefined)
 })
 
-t.test('who says that a file is whole hears at once that it is broken, and once', async (t) => {
+t.test('who asks for a reload hears at once that a file is broken, and once', async (t) => {
   const { folder, watch, events, clock, write } = setup(t, { 'a.yaml': 'one' })
   write('a.yaml', 'bad')
   watch.check()
+  t.strictSame(events, [], 'who only knows that something has changed does not')
+  watch.reload()
   const told = [`broken bad-option ${join(folder, 'a.yaml')}: bad`]
   t.strictSame(events, told)
   t.match(watch.alarm(), { code: 'bad-option' })
-  watch.check()
+  watch.reload()
   clock.advance(1_000)
   t.strictSame(events, told)
 })

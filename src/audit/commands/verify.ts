@@ -58,7 +58,7 @@ function outcome(verdict: Verdict, given: Given): Outcome {
   const warnings = [...notes, ...problems].map(shown)
   if (more > 0) warnings.push(`and ${more} problems more`)
   if (problems.length > 0) return { kind, lines: [], warnings }
-  if (lines === 0) return { kind, lines: ['there is no line: nothing happened since the files before these'], warnings }
+  if (lines === 0) return { kind, lines: [], warnings }
   const text = `whole, lines ${first?.seq} to ${last?.seq} of the chain, the last hash is ${last?.hash}`
   return { kind, lines: [text], warnings }
 }

@@ -113,12 +113,21 @@ export function createVerifier(sha256: Sha256, { partial, contains }: Expectatio
       const lacking = found
         ? []
         : [{ file: name, line: number, what: `the line with the hash ${contains} is not in the chain` }]
-      const empty = lines > 0 || partial ? [] : [{ file: name, line: number, what: EMPTY }]
-      return { problems: [...problems, ...empty, ...lacking], notes, more, lines, first, last: first && last }
+      const empty = lines > 0 ? [] : [{ file: name, line: number, what: partial ? NOTHING : EMPTY }]
+      const [noted, wrong] = partial ? [empty, []] : [[], empty]
+      return {
+        problems: [...problems, ...wrong, ...lacking],
+        notes: [...notes, ...noted],
+        more,
+        lines,
+        first,
+        last: first && last,
+      }
     },
   }
 }
 
+const NOTHING = 'there is no line, as right after a rotation, and so nothing that could be verified'
 const EMPTY = 'there is no line: every log has one, as soon as the program has started'
 
 const missing = (count: number): string => (count === 1 ? 'a line is missing' : `${count} lines are missing`)

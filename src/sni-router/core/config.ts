@@ -212,7 +212,7 @@ export function configWarnings({ routes, fallback }: RouterConfig): readonly str
 function sharedPorts(listen: readonly ListenRule[]): Problem[] {
   const first = new Map<string, number>()
   return listen.flatMap(({ address, port }, index) => {
-    const place = `${ipBytes(address === '' ? '::' : address) ?? address} ${port}`
+    const place = `${address === '' || address === '0.0.0.0' ? ipBytes('::') : (ipBytes(address) ?? address)} ${port}` // :: is for both
     const other = first.get(place)
     if (other === undefined || port === 0) {
       first.set(place, index)
