@@ -157,6 +157,14 @@ t.test('each reason why the hub cannot be asked is complained of once, until it 
   t.strictSame(complaints, [...away, 'could not ask; asking again'])
 })
 
+t.test('of reasons without end the first twenty are complained of', async (t) => {
+  const { first, again, complaints } = await watched()
+  first.event(snapshot('eu-1'))
+  let last = await again(first)
+  for (let count = 0; count < 30; count++) last = await again(last, new Error(`answers 502, request ${count}`))
+  t.equal(complaints.length, 20)
+})
+
 t.test('a hub that cannot be reached at first is an error', async (t) => {
   const { hub, followed } = fakeHub()
   const ended = watchLines(hub, undefined, manualClock(), { format: 'text', print: t.fail, complain: t.fail })

@@ -92,6 +92,16 @@ async function plug(
   return { ...session, peer, socket, connection, endpoint, count, ending, fromTunnel }
 }
 
+/** 32 MiB for a peer that does not read yet; of several pieces all but the first wait behind it. */
+async function fill(t: Test, { connection, fromTunnel, endpoint }: Plugged, pieces: number): Promise<void> {
+  connection.window.allowance = 32 * MIB
+  for (let piece = 0; piece < pieces; piece++) {
+    fromTunnel(Buffer.alloc((32 * MIB) / pieces))
+    await turn()
+  }
+  t.equal(endpoint.waiting !== undefined, pieces > 1)
+}
+
 /** What the peer reads until the end, or the error that cuts it short. */
 async function readAll(peer: Socket): Promise<{ bytes: number; error: string | undefined }> {
   let bytes = 0
@@ -290,13 +300,9 @@ for (const [what, pieces] of [
   ['an end that waits behind what the peer was given', 2],
 ] as const) {
   t.test(`a break behind ${what} closes when all is written`, async (t) => {
-    const { peer, socket, session, carrier, fromTunnel, connection, endpoint } = await plug(t)
-    connection.window.allowance = 32 * MIB
-    for (let piece = 0; piece < pieces; piece++) {
-      fromTunnel(Buffer.alloc((32 * MIB) / pieces))
-      await turn()
-    }
-    t.equal(endpoint.waiting !== undefined, pieces > 1)
+    const plugged = await plug(t)
+    const { peer, socket, session, carrier } = plugged
+    await fill(t, plugged, pieces)
     session.receive(carrier, { type: 'END_OF_DATA', connectId: 1, close: 0, reason: '' })
     await turn()
     session.receive(carrier, { type: 'END_OF_DATA', connectId: 1, close: 1, reason: 'EPIPE' })
@@ -312,13 +318,9 @@ for (const [end, reason, pieces] of [
   ['breaks, with more behind what it was given', 'ECONNRESET', 2],
 ] as const) {
   t.test(`resets a peer that takes nothing for a minute of what came before its connection ${end}`, async (t) => {
-    const { peer, socket, session, carrier, fromTunnel, connection, endpoint } = await plug(t)
-    connection.window.allowance = 32 * MIB
-    for (let piece = 0; piece < pieces; piece++) {
-      fromTunnel(Buffer.alloc((32 * MIB) / pieces))
-      await turn()
-    }
-    t.equal(endpoint.waiting !== undefined, pieces > 1)
+    const plugged = await plug(t)
+    const { peer, socket, session, carrier } = plugged
+    await fill(t, plugged, pieces)
     session.receive(carrier, { type: 'END_OF_DATA', connectId: 1, close: 1, reason })
     await turn()
     t.equal(socket.timeout, 60_000)

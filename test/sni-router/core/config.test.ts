@@ -181,5 +181,10 @@ t.test('listens at each address and port once, but for port 0', async (t) => {
   t.strictSame(problemsOf({ listen: [{ port: 0 }, { port: 0 }] }), [])
   const again = '/listen/1 is the address and port of listen[0]: leave one of them out'
   t.strictSame(problemsOf({ listen: [{ port: 443 }, at('::', 443)] }), [again])
+  t.strictSame(
+    problemsOf({ listen: [{ port: 443 }, at('0.0.0.0', 443)] }),
+    [again],
+    'an empty address is for both families',
+  )
   t.strictSame(problemsOf({ listen: [at('::1', 443), at('0:0::1', 443)] }), [again])
 })
