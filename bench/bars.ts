@@ -66,11 +66,13 @@ export const bars: readonly Bar[] = [
     bar('wan', `50 ms, 0.1 % lost, ${direction}, 1 connection`, 'rate', { must: least(1), goal: least(2) }),
     bar('wan', `50 ms, 0.1 % lost, ${direction}, 8 connections`, 'rate', { must: least(3), goal: least(5) }),
   ]),
-  bar('flooding-cluster', 'beside 99 idle clusters and one that floods', 'p99 : alone', {
-    peer: 'many clusters',
-    must: value(1.5),
-    goal: value(1.1),
-  }),
+  ...['floods', 'shakes hands and hangs up'].map((does) =>
+    bar('flooding-cluster', `beside 99 idle clusters and one that ${does}`, 'p99 : alone', {
+      peer: 'many clusters',
+      must: value(1.5),
+      goal: value(1.1),
+    }),
+  ),
   ...['front-door', 'front-door-apart'].flatMap((scenario) =>
     ['all pass it', 'agents alone pass it'].flatMap((who) => [
       ...['download', 'upload'].flatMap((direction) =>

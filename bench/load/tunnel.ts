@@ -15,6 +15,8 @@ export type Frontend =
       readonly port: number
       /** What it asks for (SNI); absent: nothing, as an address is no name. */
       readonly servername?: string
+      /** Address of this machine that it comes from; absent: as the system has it. */
+      readonly localAddress?: string
       /** Files, PEM: what the server is checked against, and what the client shows. */
       readonly ca: string
       readonly cert: string
@@ -121,16 +123,17 @@ export function openTunnel(
   }
 }
 
-function connect(
+/** Connects, and asks for nothing. */
+export function connect(
   frontend: Exclude<Frontend, { kind: 'grpc' }>,
   callback: (length: number, bytes: Uint8Array) => boolean,
 ): Socket {
   const onread = { buffer: sharedRead, callback }
   if (frontend.kind === 'unix') return connectTcp({ path: frontend.path, onread })
-  const { host, port, servername } = frontend
+  const { host, port, servername, localAddress } = frontend
   // OpenSSL checks the chain. Node would also turn the certificate into an object for checkServerIdentity, a fifth of what
   // a dial costs the load, which shares its processors with what is measured.
-  const asked = servername === undefined ? {} : { servername }
+  const asked = { ...(servername !== undefined && { servername }), ...(localAddress !== undefined && { localAddress }) }
   const checkServerIdentity = () => undefined
   const options = { host, port, ...asked, secureContext: contextOf(frontend), onread, checkServerIdentity }
   return Object.assign(connectTls(options), { getPeerCertificate: () => ({}) })

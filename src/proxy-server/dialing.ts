@@ -39,6 +39,8 @@ export type Waiter = {
   readonly connected: (connection: Connection, agent: AgentStream, random: Int64) => ConnectionEvents
   /** @param tried whom was asked last, if anybody was */
   readonly failed: (failure: DialFailure, tried?: Attempt) => void
+  /** It is one of the dials that its cluster may have, whatever becomes of it. */
+  readonly counted?: () => void
   /** An agent is asked now; there may be a second one. */
   readonly asking?: (attempt: Attempt) => void
   /** Where who waits comes from. */
@@ -101,6 +103,7 @@ export function createDialing(deps: DialDeps): Dialing {
       tenants?.refused(cluster, over.limit)
       return refuseLater(tenant, over, waiter)
     }
+    waiter.counted?.()
     let authorisation = deps.authorise(cluster, principal, address)
     if (authorisation.kind === 'denied') {
       metrics.dialDenied('policy')

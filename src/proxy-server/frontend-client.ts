@@ -7,6 +7,7 @@ import type { Endpoint } from '../tunnel/endpoint.ts'
 import type { Admission } from './core/admission.ts'
 import type { UnreadBytes } from './core/unread.ts'
 import type { Dialing } from './dialing.ts'
+import type { Penalty } from './frontend-penalty.ts'
 import type { Full } from './frontend-seats.ts'
 import type { ServerMetrics } from './metrics.ts'
 import type { UnreadClient } from './unread-client.ts'
@@ -27,6 +28,8 @@ export type FrontendDeps = {
   readonly audit?: Audit | undefined
   /** For what anybody may do as often as he likes. */
   readonly auditOften?: Audit | undefined
+  /** On a server of many clusters. */
+  readonly penalty?: Penalty | undefined
 }
 
 /** Thousands may be open and idle: what is known of each is here, what it does are plain functions. */
@@ -41,6 +44,8 @@ export type Frontend = UnreadClient & {
   isClosed: boolean
   /** It has asked for a connection. */
   served: boolean
+  /** A dial was made for it, or it waited to be told why not. */
+  wasOfUse: boolean
   /** For the head, or until it is told that its cluster is at a limit. */
   deadline: Disposable | undefined
   cancelDial: () => void

@@ -67,7 +67,7 @@ export function createFrontendListener(
     if (!seat) return
     const leaveSeat = (client: Frontend): void => {
       leave(client)
-      seat.leave()
+      seat.leave(client.wasOfUse)
     }
     clients.add(serveFrontend(socket, raw, seat.admission, seat.deps, leaveSeat))
   }
@@ -81,11 +81,13 @@ export function createFrontendListener(
       alpn: ['http/1.1'],
       handshakeTimeoutMs: options.handshakeTimeoutMs,
       frontDoors: options.frontDoors,
+      gate: deps.penalty?.gate,
       halfOpen: true,
       connected: (socket, raw) => serve(socket, raw, admission.overTls(socket)),
       failed(why, error, source) {
         metrics.handshakeFailed('frontend', why)
         deps.auditOften?.(noHandshake('frontend', why, source))
+        deps.penalty?.failed(source)
         log.debug({ err: error }, 'TLS handshake on the frontend failed')
       },
     })

@@ -15,6 +15,7 @@ export function refuse(frontend: Frontend, failure: Failure, headFault?: HeadRef
   endDeadline(frontend)
   frontend.state = 'refused'
   frontend.received = NOTHING
+  frontend.wasOfUse ||= failure.kind === 'cluster-limit' && !frontend.ended // which comes after a wait
   socket.end(answer(failure))
   socket.resume() // unread bytes would turn the end into a reset, which can overtake the answer
   const patience = deps.clock.after(LAST_WORDS_MS, () => socket.destroy())

@@ -8,6 +8,7 @@ import type { Clock } from '../platform/clock.ts'
 import type { Admission } from './core/admission.ts'
 import { clientOver, MAX_TOLD, type OverLimit, sessionOver, type Tenant } from './core/tenant.ts'
 import type { UnreadBytes } from './core/unread.ts'
+import type { Penalty } from './frontend-penalty.ts'
 import { plainAddress } from './source.ts'
 import type { Tenants } from './tenants.ts'
 
@@ -22,8 +23,8 @@ export type Full = { readonly kind: 'full'; readonly afterMs: number } & OverLim
 export type Seat<Deps> = {
   readonly admission: Admission | Full
   readonly deps: Deps
-  /** It is gone. */
-  readonly leave: () => void
+  /** It is gone. @param wasOfUse a dial was made for it, or it waited to be told why not */
+  readonly leave: (wasOfUse: boolean) => void
 }
 
 /** Why there is none for a call. */
@@ -56,6 +57,8 @@ export type SeatDeps = {
   readonly unread: UnreadBytes
   readonly clock: Clock
   readonly auditOften?: Audit | undefined
+  /** Of who came over TLS. */
+  readonly penalty?: Pick<Penalty, 'came' | 'vain'> | undefined
 }
 
 /** Clients of one cluster that wait to be hung up on without a word. Others are at once: each is a descriptor that all clusters share. */
@@ -79,13 +82,23 @@ export function createSeats<Deps extends SeatDeps>(
     }
   })
 
-  function hangUpLater(tenant: Tenant, socket: Socket, afterMs: number): undefined {
+  /** @param vain calls that when nothing makes it wait */
+  function hangUpLater(tenant: Tenant, socket: Socket, afterMs: number, vain: () => void): undefined {
     const silent = silentOf.get(tenant) ?? 0
-    if (silent >= MAX_SILENT) return void socket.destroy()
+    if (silent >= MAX_SILENT) {
+      vain()
+      return void socket.destroy()
+    }
     silentOf.set(tenant, silent + 1)
     socket.on('error', () => undefined)
-    const later = deps.clock.after(afterMs, () => socket.destroy())
+    socket.once('end', () => socket.destroy()).resume()
+    let hasWaited = false
+    const later = deps.clock.after(afterMs, () => {
+      hasWaited = true
+      socket.destroy()
+    })
     socket.once('close', () => {
+      if (!hasWaited) vain()
       later[Symbol.dispose]()
       silentOf.set(tenant, (silentOf.get(tenant) ?? 0) - 1)
     })
@@ -107,6 +120,11 @@ export function createSeats<Deps extends SeatDeps>(
       if (admission.kind !== 'admitted') return { admission, deps, leave: () => undefined }
       if (!tenant)
         return { admission: { kind: 'refused', cause: REMOVED, unmapped: true }, deps, leave: () => undefined }
+      deps.penalty?.came(socket.remoteAddress, admission)
+      const isOverTls = 'encrypted' in socket // else there was no handshake
+      const vain = (): void => {
+        if (isOverTls) deps.penalty?.vain(admission)
+      }
       const over = what === 'clients' ? clientOver(tenant) : sessionOver(tenant)
       if (over) {
         tenants.refused(tenant.id, over.limit)
@@ -114,16 +132,17 @@ export function createSeats<Deps extends SeatDeps>(
         tell({ cluster, principal, source: plainAddress(socket.remoteAddress) }, over)
       }
       const afterMs = over ? tenant.nextRefusal(deps.clock.now()) : 0
-      if (over && tenant.told >= MAX_TOLD) return hangUpLater(tenant, socket, afterMs)
+      if (over && tenant.told >= MAX_TOLD) return hangUpLater(tenant, socket, afterMs, vain)
       const counted = over ? 'told' : what
       tenant[counted]++
       members.set(socket, { admission, cutOff })
       return {
         admission: over ? { kind: 'full', afterMs, ...over } : admission,
         deps: depsFor(tenant),
-        leave() {
+        leave(wasOfUse) {
           tenant[counted]--
           members.delete(socket)
+          if (!wasOfUse) vain()
         },
       }
     },

@@ -60,6 +60,7 @@ export function serveFrontend(
     ended: false,
     isClosed: false,
     served: false,
+    wasOfUse: false,
     deadline: undefined,
     cancelDial: nothingToCancel,
     endpoint: undefined,
@@ -132,6 +133,9 @@ function readHead(frontend: Frontend): void {
   frontend.received = received.subarray(head.headBytes)
   waitForDial(frontend)
   frontend.cancelDial = deps.dialing.dial(admission.cluster, admission.principal, head.address, {
+    counted() {
+      frontend.wasOfUse = true
+    },
     connected: (connection) => connected(frontend, connection),
     failed: (failure) => refuse(frontend, failure),
     source: frontend.socket,

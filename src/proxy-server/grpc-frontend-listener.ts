@@ -89,14 +89,14 @@ export function createGrpcFrontendListener(
       deps.auditOften?.(noRoom(socket))
       return void socket.destroy()
     }
-    if (!seats) return join(socket, admission, deps)
+    if (!seats) return void join(socket, admission, deps)
     const seat = seats.take(socket, admission, 'sessions', () => socket.destroy())
     if (!seat) return
-    socket.once('close', seat.leave)
-    join(socket, seat.admission, seat.deps)
+    const joined = join(socket, seat.admission, seat.deps)
+    socket.once('close', () => seat.leave(joined.wasOfUse))
   }
 
-  function join(socket: Socket, admission: Admission | Full, itsDeps: GrpcFrontendDeps): void {
+  function join(socket: Socket, admission: Admission | Full, itsDeps: GrpcFrontendDeps): Joined {
     const http = performServerHandshake(socket, {
       settings: { initialWindowSize: CALL_WINDOW_BYTES, maxHeaderListSize: options.maxHeaderListBytes },
       maxSessionMemory: SESSION_MEMORY_MIB,
@@ -134,7 +134,7 @@ export function createGrpcFrontendListener(
 
     const lost = (): boolean => http.destroyed || socket.destroyed // by us, or by the client
     const toldMs = waitMs === undefined ? undefined : clock.now() + waitMs
-    const joined: Joined = { lost, turns, admission, toldMs, waiting: 0, deps: itsDeps }
+    const joined: Joined = { lost, turns, admission, toldMs, waiting: 0, wasOfUse: false, deps: itsDeps }
 
     http.once('remoteSettings', () => preface[Symbol.dispose]())
     http.on('error', (error: NodeJS.ErrnoException) => {
@@ -154,6 +154,7 @@ export function createGrpcFrontendListener(
       sessions.delete(http)
     })
     if (state === 'dismissed') http.close()
+    return joined
   }
 
   function noHead(socket: Source | undefined, admission: Admission | Full, why: HeadRefusal): void {
@@ -208,12 +209,15 @@ export function createGrpcFrontendListener(
       return refuseStream(stream, 'RESOURCE_EXHAUSTED', `the limit of ${options.maxCalls} calls is reached`)
     }
     const seat = seats?.call(admission.cluster, admission.principal)
-    if (seat && 'text' in seat) return refuseCall(stream, seat, clock)
+    if (seat && 'text' in seat) return refuseCall(stream, seat, joined, clock)
     lastCallMs = clock.now()
     const call = serveGrpcFrontend(stream, admission, itsDeps, {
       turns,
       begun,
       connectionLost: lost,
+      ofUse() {
+        joined.wasOfUse = true
+      },
       done() {
         calls.delete(call)
         seat?.leave()
@@ -231,11 +235,13 @@ export function createGrpcFrontendListener(
       alpn: ['h2'],
       handshakeTimeoutMs: options.handshakeTimeoutMs,
       frontDoors: options.frontDoors,
+      gate: deps.penalty?.gate,
       halfOpen: false,
       connected: (socket) => connected(socket, admission.overTls(socket)),
       failed(why, error, source) {
         metrics.handshakeFailed('frontend', why)
         deps.auditOften?.(noHandshake('frontend', why, source))
+        deps.penalty?.failed(source)
         log.debug({ err: error }, 'TLS handshake on the frontend failed')
       },
     })

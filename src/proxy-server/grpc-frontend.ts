@@ -58,6 +58,8 @@ export type GrpcFrontendEvents = {
   readonly begun: BegunMessages
   /** Whether the HTTP/2 connection is gone. */
   readonly connectionLost: () => boolean
+  /** A dial is made for it, or it has waited to be told why not. */
+  readonly ofUse: () => void
   /** The stream is closed, and what its client sent is on its way. Once. */
   readonly done: () => void
 }
@@ -90,8 +92,12 @@ export function serveGrpcFrontend(
         principal,
         address,
         {
+          counted: events.ofUse,
           connected,
-          failed: (failure) => failed(dialErrorText(failure), failure.kind === 'no-agent'),
+          failed(failure) {
+            if (failure.kind === 'cluster-limit') events.ofUse()
+            failed(dialErrorText(failure), failure.kind === 'no-agent')
+          },
           source: stream.session?.socket,
         },
         { random, protocol },

@@ -19,6 +19,8 @@ export type Uncalled = {
   readonly toldMs: number | undefined
   /** Calls that wait to be told. */
   waiting: number
+  /** A dial was made on its connection, or it waited to be told why not. */
+  wasOfUse: boolean
 }
 
 /** How long a client that gets no call waits for that answer, milliseconds; undefined: it does not. As with CONNECT. */
@@ -42,6 +44,7 @@ export function turnAway(
   refuseLater(stream, Math.max(0, toldMs - clock.now()), clock, {
     isOver: () => void client.waiting--,
     tell() {
+      client.wasOfUse = true
       refuseStream(stream, status, message)
       stream.session?.close() // one that stays could ask again at once
     },
@@ -49,11 +52,24 @@ export function turnAway(
 }
 
 /** Refuses a call beside others, which go on. */
-export function refuseCall(stream: ServerHttp2Stream, { text, later }: NoSeat, clock: Clock): void {
+export function refuseCall(
+  stream: ServerHttp2Stream,
+  { text, later }: NoSeat,
+  client: Pick<Uncalled, 'wasOfUse'>,
+  clock: Clock,
+): void {
   const tell = (): void => refuseStream(stream, 'RESOURCE_EXHAUSTED', text)
   if (later === undefined) tell()
   else if (later === 'reset') resetCall(stream)
-  else refuseLater(stream, later.afterMs, clock, { isOver: later.isOver, tell })
+  else {
+    refuseLater(stream, later.afterMs, clock, {
+      isOver: later.isOver,
+      tell() {
+        client.wasOfUse = true
+        tell()
+      },
+    })
+  }
 }
 
 /**

@@ -30,6 +30,7 @@ import { createDialing } from './dialing.ts'
 import { type WatchedFrontend, watchDials, watchTaken } from './draining.ts'
 import { createFleetFacts } from './fleet-facts.ts'
 import { openFrontDoors } from './front-doors.ts'
+import { createPenalty } from './frontend-penalty.ts'
 import { openFrontendSockets, withSockets } from './frontend-sockets.ts'
 import { createFrontend } from './frontends.ts'
 import { createJudging } from './judging.ts'
@@ -226,6 +227,7 @@ export async function openServing(options: ServerOptions, deps: ServingDeps): Pr
       metrics,
       audit: audit && auditOften && auditInFull(audit, auditOften, clock),
       auditOften,
+      penalty: tenants && createPenalty({ clock, log, metrics, auditOften }),
       unread: createUnreadBytes(createBudget(options.processBufferBytes, processBudget), clock.after),
     },
   )

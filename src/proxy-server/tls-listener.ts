@@ -9,7 +9,7 @@ import type { TlsProtocol } from '../platform/cipher-suites.ts'
 import { keepAlive } from '../platform/keep-alive.ts'
 import type { TlsMaterial } from '../platform/tls-material.ts'
 import type { PeerCertificate } from './core/admission.ts'
-import type { BehindFrontDoors } from './front-doors.ts'
+import type { BehindFrontDoors, Take } from './front-doors.ts'
 import { addressOf, passOnSource, plainAddress } from './source.ts'
 import type { Standing } from './standing.ts'
 
@@ -30,6 +30,8 @@ export type TlsListenerOptions = {
   readonly halfOpen: boolean
   /** Where `server` has connections of front doors. */
   readonly frontDoors?: BehindFrontDoors | undefined
+  /** When handshakes begin of those who come by `server`. None: at once. */
+  readonly gate?: ((take: Take) => Take) | undefined
   /**
    * A handshake is done, whatever the certificate is worth: ask `peerCertificate`. The listener reads nothing.
    * `raw` is the connection under it.
@@ -99,12 +101,21 @@ export function createTlsListener(options: TlsListenerOptions): TlsListener {
     return (socket.remoteAddress && accepted.get(pathOf(socket))?.raw) || socket
   }
   const take = (socket: Socket): void => void tls.emit('connection', socket)
-  const { frontDoors } = options
   return {
-    server: frontDoors ? createServer({ pauseOnConnect: true, noDelay: true }, frontDoors(take)) : tls,
+    server: serverOf(options, tls, take),
     take,
     renew: (material) => tls.setSecureContext(secure(material)),
   }
+}
+
+function serverOf(
+  { frontDoors, gate }: Pick<TlsListenerOptions, 'frontDoors' | 'gate'>,
+  tls: Server,
+  take: Take,
+): Server {
+  if (!frontDoors && !gate) return tls
+  const admit = gate?.(take) ?? take
+  return createServer({ pauseOnConnect: true, noDelay: true }, frontDoors?.(admit) ?? admit)
 }
 
 type Accepted = { readonly raw: Socket; readonly closed: () => void }

@@ -270,14 +270,19 @@ const exhaustion: Attack[] = [
     audit: { event: 'end', cluster, principal, by: 'self', reason: 'over-budget' },
   },
 ]
-/** Handshakes in all, and how many at once. */
-const [HANDSHAKES, AT_ONCE] = [600, 20]
+/** Handshakes in all, and how many at once: more than may wait for their turns, where they have to. */
+const [HANDSHAKES, AT_ONCE] = [600, 60]
 /** @returns whether the client of calm was answered all the while */
-async function floodOfHandshakes(hub: Arena, leaf: Leaf | 'none', localAddress: string): Promise<boolean> {
+async function floodOfHandshakes(
+  hub: Arena,
+  leaf: Leaf | 'none',
+  localAddress: string,
+  isOver: (begun: number) => boolean,
+): Promise<boolean> {
   let begun = 0
   let underWay = AT_ONCE
   async function comeAndGo(): Promise<void> {
-    while (begun++ < HANDSHAKES) await handshakeAndLeave(hub, leaf, localAddress)
+    while (!isOver(begun++)) await handshakeAndLeave(hub, leaf, localAddress)
     underWay--
   }
   const flood = Promise.all(Array.from({ length: AT_ONCE }, comeAndGo))
@@ -300,22 +305,33 @@ async function handshakeAndLeave(hub: Arena, leaf: Leaf | 'none', localAddress: 
     ...(leaf !== 'none' && { cert: leaf.cert, key: leaf.key }),
   } as ConnectionOptions)
   socket.on('error', () => undefined)
-  await event(socket, 'secureConnect')
-  socket.end().resume() // in order: who breaks off may not have finished for the hub
+  socket.once('secureConnect', () => socket.end().resume()) // in order: who breaks off may not have finished for the hub
   await within(new Promise((resolve) => socket.once('close', resolve)), 'it has gone')
 }
 /** The last numbers of the address that each comes from: see NET. */
 const handshakes = (hub: Arena, last: number): Attack[] => [
   {
     what: `${hub === http ? 'http-connect' : 'gRPC'}: a flood of handshakes of clients that say nothing and hang up`,
-    act: () => floodOfHandshakes(hub, hub.leaves.evil, `127.0.${NET}.${last}`),
+    async act() {
+      const turnedAway = failedHandshake('frontend', 'too_many')
+      const before = await figure(hub, turnedAway)
+      let isOver = false
+      const flood = floodOfHandshakes(hub, hub.leaves.evil, `127.0.${NET}.${last}`, () => isOver)
+      await eventually(
+        'some are turned away',
+        () => figure(hub, turnedAway),
+        (count) => count > before,
+      )
+      isOver = true
+      return flood
+    },
     saw: true,
-    metric: 'culvert_server_audit_lines_total', // there is nothing to refuse
-    audit: { event: 'frontend', cluster, principal, verdict: 'allowed' },
+    metric: failedHandshake('frontend', 'too_many'),
+    audit: { ...refused, source: `127.0.${NET}.${last}`, reason: 'TLS handshake: too many' },
   },
   {
     what: `${hub === http ? 'http-connect' : 'gRPC'}: a flood of handshakes without a certificate`,
-    act: () => floodOfHandshakes(hub, 'none', `127.0.${NET}.${last}`),
+    act: () => floodOfHandshakes(hub, 'none', `127.0.${NET}.${last}`, (begun) => begun >= HANDSHAKES),
     saw: true,
     metric: forbidden,
     audit: { ...refused, source: `127.0.${NET}.${last}`, reason: /none was sent/ },

@@ -7,6 +7,7 @@ import { createSeats, MAX_SILENT } from '../../src/proxy-server/frontend-seats.t
 import { createBudget } from '../../src/tunnel/budget.ts'
 import { cluster } from '../clusters/cluster.ts'
 import { manualClock } from '../platform/manual-clock.ts'
+import { recordedPenalty } from './recorded-penalty.ts'
 import { roomyUnread } from './roomy-unread.ts'
 
 const admission = { kind: 'admitted', cluster: 'eu-1', principal: 'user/alice' } as const
@@ -58,4 +59,32 @@ t.test('has no place for a client whose cluster has just been removed, nor for i
   const cause = 'its cluster has just been removed'
   t.strictSame(seat?.admission, { kind: 'refused', cause, unmapped: true })
   t.strictSame(seats.call('eu-1', 'user/alice'), { text: cause })
+})
+
+t.test('of those that are hung up on without a word, who does not wait for it was there in vain', async (t) => {
+  const clock = manualClock()
+  const penalty = recordedPenalty()
+  const { limits } = cluster('eu-1', { limits: { clients: 0 } })
+  const tenant = createTenant('eu-1', limits, { processBudget: createBudget(1), after: clock.after })
+  tenant.told = MAX_TOLD
+  const tenants = { get: () => tenant, refused: () => undefined, onChange: () => undefined }
+  const seats = createSeats(tenants, { unread: roomyUnread(), clock, penalty }, () => admission)
+  const come = (): Socket => {
+    const socket = Object.assign(new Socket(), { encrypted: true })
+    seats.take(socket, admission, 'clients', () => undefined)
+    return socket
+  }
+  const isVain = (): number => penalty.told.filter(([verb]) => verb === 'vain').length
+  const [impatient, patient] = [come(), come()]
+  const gone = [impatient, patient].map((socket) => new Promise((resolve) => socket.once('close', resolve)))
+  impatient.emit('end')
+  await gone[0]
+  t.equal(isVain(), 1)
+  clock.advance(60_000)
+  await gone[1]
+  t.equal(isVain(), 1)
+  for (let count = 0; count < MAX_SILENT; count++) come()
+  t.equal(isVain(), 1)
+  t.ok(come().destroyed)
+  t.equal(isVain(), 2, 'nothing makes it wait')
 })

@@ -11,6 +11,7 @@ import { tlsProtocol } from '../../src/platform/cipher-suites.ts'
 import type { AgentStream } from '../../src/proxy-server/agent-stream-owner.ts'
 import { createDialing } from '../../src/proxy-server/dialing.ts'
 import type { FrontendListener } from '../../src/proxy-server/frontend-listener.ts'
+import type { Penalty } from '../../src/proxy-server/frontend-penalty.ts'
 import type { GrpcFrontendOptions } from '../../src/proxy-server/grpc-frontend.ts'
 import {
   createGrpcFrontendListener,
@@ -57,6 +58,7 @@ export type GrpcPortOptions = {
   readonly alone?: boolean
   /** It is one of many clusters, over TLS; what is in their file. */
   readonly clusters?: string
+  readonly penalty?: Penalty
 }
 
 export async function grpcPort(t: Test, options: GrpcPortOptions = {}): Promise<GrpcPort> {
@@ -66,9 +68,11 @@ export async function grpcPort(t: Test, options: GrpcPortOptions = {}): Promise<
   const metrics = recordedMetrics()
   const agent = oneSession({ role: 'server', ...(extensions && { extensions }) })
   const { session, carrier } = agent
+  const tenants = clusters !== undefined && tenantsOf(t, clusters, clock, log)
   let numbers = 1_000
   const dialing = createDialing({
     clusters: {
+      of: () => [],
       pick: () => (options.alone ? undefined : ({ session, pushPolicy() {} } as Partial<AgentStream> as AgentStream)),
     } as unknown as Parameters<typeof createDialing>[0]['clusters'],
     clock,
@@ -78,9 +82,9 @@ export async function grpcPort(t: Test, options: GrpcPortOptions = {}): Promise<
     timeoutMs: options.dialTimeoutMs ?? 0,
     maxPendingPerFrontend: 100,
     authorise: options.authorise ?? (() => ({ kind: 'allowed' })),
+    ...(tenants && { tenants }),
   })
   const { certificatePem, keyPem } = leaves.server
-  const tenants = clusters !== undefined && tenantsOf(t, clusters, clock, log)
   const listener = createGrpcFrontendListener(
     tls ? { cert: certificatePem, key: keyPem, ca } : undefined,
     {
@@ -100,6 +104,7 @@ export async function grpcPort(t: Test, options: GrpcPortOptions = {}): Promise<
       log,
       metrics,
       unread: roomyUnread(),
+      penalty: options.penalty,
     },
   )
   listener.server.listen(0, '127.0.0.1')
@@ -159,7 +164,7 @@ export async function grpcPort(t: Test, options: GrpcPortOptions = {}): Promise<
   }
 }
 
-function tenantsOf(t: Test, clusters: string, clock: ManualClock, log: RecordedLog): Tenants {
+export function tenantsOf(t: Test, clusters: string, clock: ManualClock, log: RecordedLog): Tenants {
   const file = join(t.testdir({ 'clusters.yaml': clusters }), 'clusters.yaml')
   const options = { clusters: file, workers: 1 } as ServerOptions
   const processBudget = createBudget(2 ** 30)
