@@ -4,10 +4,12 @@
  */
 import { join } from 'node:path'
 import type { Test } from 'tap'
+import { figureIn, SERVER } from '../integration/figures.ts'
 import { type Cell, type Cells, type Identities, makeCells, startAgent } from './cells.ts'
 import { type Authority, culvert, makeAuthority, TRUST_DOMAIN } from './identities.ts'
 import type { Running } from './process.ts'
 import { ready } from './ready.ts'
+import { becomes } from './waiting.ts'
 
 const FIRST_PORT = 20_000
 const READY_MS = 60_000
@@ -23,7 +25,7 @@ export type Owner = Cell &
 /** Returns when every server has an agent. */
 export async function startOwnServers(t: Test, ids: readonly string[]): Promise<Cells & { readonly owners: Owner[] }> {
   const made = await makeCells(t, ids)
-  const { folder, hub, cells } = made
+  const { folder, cells } = made
   const shared = await makeAuthority(join(folder, 'pki'))
   const owners = await Promise.all(
     cells.map(async (cell, index) => {
@@ -41,9 +43,10 @@ export async function startOwnServers(t: Test, ids: readonly string[]): Promise<
   )
   for (const owner of owners) startAgent(made, owner, owner)
   await Promise.all(
-    owners.map(({ server }, index) =>
-      server.until(ready(hub, `http://127.0.0.1:${FIRST_PORT + 10 * index + 2}/readyz`, READY_MS)),
-    ),
+    owners.map(({ id, server, metrics }) => {
+      const count = async (): Promise<number> => figureIn(await metrics(), `${SERVER}ready_backend_connections`)
+      return server.until(becomes(`the server of ${id} has an agent`, count, (agents) => agents === 1, READY_MS))
+    }),
   )
   return { ...made, owners }
 }
