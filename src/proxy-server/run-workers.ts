@@ -23,6 +23,7 @@ import type { Port } from './metrics.ts'
 import type { ServerOptions } from './options.ts'
 import { listenOnFrontendSocket, listenOnPorts } from './ports.ts'
 import { certificateGauge } from './prometheus.ts'
+import { createReadiness } from './readiness.ts'
 import { AUDIT_METRICS, type ServerDeps } from './run.ts'
 import { createTeamMetrics, metricsOfTeam } from './team-metrics.ts'
 import { fleetOfTeam, profilesOfTeam } from './team-routes.ts'
@@ -57,12 +58,21 @@ export async function runWorkers(options: ServerOptions, deps: WorkersDeps): Pro
   createAuditMetrics(registry, AUDIT_METRICS, audit)
   createFleetMetrics(registry, fleet)
   using policy = watchWorkerPolicy(options, clock)
+  const readiness = createReadiness(options, {
+    clock,
+    shutdown,
+    hasAgent: () => team.members().some(({ ready }) => ready),
+    workers: () => team.members(),
+  })
   let clusterSockets: WorkerSockets | undefined
   const team: WorkerTeam = createWorkerTeam(options, {
     ...deps,
     audit: audit?.record,
     auditLost: audit?.lose,
-    tell: fleet.take,
+    tell(fact) {
+      fleet.take(fact)
+      readiness.take(fact)
+    },
     crashed: workerCrashed,
     inUse: () => clusterSockets?.inUse() ?? policy?.inUse(), // a server of many clusters has its policies with them
   })
@@ -70,16 +80,6 @@ export async function runWorkers(options: ServerOptions, deps: WorkersDeps): Pro
     { ...options, agentNamespace: '', authenticationAudience: '' }, // whose the tokens are is asked by the workers
     { clock, log, metrics: createKubernetesMetrics(registry) },
   )
-  const readiness = {
-    whenNot: 'server' as const,
-    checks: [
-      {
-        name: 'agent-connected',
-        problem: () => (team.members().some(({ ready }) => ready) ? undefined : 'no connection to any proxy agent'),
-      },
-      { name: 'not-shutting-down', problem: () => (shutdown.drain.aborted ? 'shutting down' : undefined) },
-    ],
-  }
   const metrics = metricsOfTeam(registry, () => team)
   const forAll = withoutClusters(metrics, options)
   const health = createEndpoints(healthRoutes(readiness, forAll), badProbe)
@@ -101,6 +101,7 @@ export async function runWorkers(options: ServerOptions, deps: WorkersDeps): Pro
     using _restart = deps.onHangup(team.restart)
     await Promise.race([team.start(), aborted(shutdown.drain)])
     const listeners = { agentPort, health, admin, frontend }
+    readiness.begin()
     const ports = await listenOnPorts(options, listeners)
     using _socket = await listenOnFrontendSocket(options, listeners)
     await sockets?.open()

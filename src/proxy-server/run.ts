@@ -15,6 +15,7 @@ import { fleetOf, fleetRoutes } from './fleet.ts'
 import { createFleet } from './fleet-events.ts'
 import type { ServerOptions } from './options.ts'
 import { listenOnFrontendSocket, listenOnPorts } from './ports.ts'
+import { createReadiness } from './readiness.ts'
 import { openServing } from './serving.ts'
 
 /** Lets the last frames and statuses leave before the process ends: milliseconds. */
@@ -44,11 +45,15 @@ export async function runServer(options: ServerOptions, deps: ServerDeps): Promi
   await using audit = openAudit(options.auditLogFile, { clock, log, program: 'proxy-server' })
   using _hangup = audit && deps.onHangup(audit.reopen)
   using fleet = createFleet(clock)
+  const readiness = createReadiness(options, { clock, shutdown, hasAgent: () => serving.clusters.ready() })
   let certificates: AdminPort['certificates'] = () => ({})
   using serving = await openServing(options, {
     clock,
     log,
-    tell: fleet.take,
+    tell(fact) {
+      fleet.take(fact)
+      readiness.take(fact)
+    },
     audit: audit?.record,
     hasSockets: true,
     certificates: () => certificates(),
@@ -56,17 +61,6 @@ export async function runServer(options: ServerOptions, deps: ServerDeps): Promi
   const { agents, frontend, clusters, kubernetes, metrics, registry } = serving
   createAuditMetrics(registry, AUDIT_METRICS, audit)
   createFleetMetrics(registry, fleet)
-
-  const readiness = {
-    whenNot: 'server' as const,
-    checks: [
-      {
-        name: 'agent-connected',
-        problem: () => (clusters.ready() ? undefined : 'no connection to any proxy agent'),
-      },
-      { name: 'not-shutting-down', problem: () => (shutdown.drain.aborted ? 'shutting down' : undefined) },
-    ],
-  }
   const forAll = withoutClusters(registry, options)
   const health = createEndpoints(healthRoutes(readiness, forAll), metrics.badProbe)
   using profiling = await openProfiling(options, clock, shutdown.drain)
@@ -88,6 +82,7 @@ export async function runServer(options: ServerOptions, deps: ServerDeps): Promi
   const servers = [agentPort, health, admin, frontend.server]
   try {
     const listeners = { agentPort, health, admin, frontend: frontend.server }
+    readiness.begin()
     const ports = await listenOnPorts(options, listeners)
     using _socket = await listenOnFrontendSocket(options, listeners)
     await serving.sockets?.open()
