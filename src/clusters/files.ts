@@ -15,7 +15,7 @@ import {
 import { dirname, join } from 'node:path'
 import { reason } from '../pki/pem.ts'
 import { TunnelError } from '../platform/errors.ts'
-import { type FileText, readTexts } from '../platform/watched.ts'
+import { type FileText, readTexts, type TextSource } from '../platform/watched.ts'
 import type { Cluster } from './cluster.ts'
 import { withDocument, withoutDocument } from './edit.ts'
 import { MAX_CLUSTERS_BYTES, readClusters } from './read.ts'
@@ -23,9 +23,12 @@ import type { ClusterDocument } from './schema.ts'
 
 const FILE_MODE = 0o644
 
-/** @throws TunnelError `bad-option` with every mistake, one per line */
-export function loadClusters(path: string): readonly Cluster[] {
-  return checked(textsOf(path))
+/**
+ * @param passedOver told which files of a folder are not read, though they look as if they should be
+ * @throws TunnelError `bad-option` with every mistake, one per line
+ */
+export function loadClusters(path: string, passedOver?: TextSource['passedOver']): readonly Cluster[] {
+  return checked(textsOf(path, passedOver))
 }
 
 /** @returns the file that has it now. @throws TunnelError `bad-option`; nothing is written then */
@@ -56,8 +59,8 @@ export function removeCluster(path: string, id: string): string {
   throw new TunnelError('bad-option', `${path}: there is no cluster ${id}`)
 }
 
-function textsOf(path: string): readonly FileText[] {
-  const read = readTexts({ flag: '--clusters', path, maxBytes: MAX_CLUSTERS_BYTES })
+function textsOf(path: string, passedOver?: TextSource['passedOver']): readonly FileText[] {
+  const read = readTexts({ flag: '--clusters', path, maxBytes: MAX_CLUSTERS_BYTES, ...(passedOver && { passedOver }) })
   if (!read.ok) throw new TunnelError('bad-option', read.problems.join('\n'))
   return read.value
 }

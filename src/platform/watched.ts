@@ -20,7 +20,13 @@ export type Loaded<T> =
   | { readonly ok: true; readonly value: T }
   | { readonly ok: false; readonly problems: readonly string[] }
 /** What to watch: `path` is a file or a folder, `flag` (`--clusters`) begins each problem of reading it. */
-export type TextSource = { readonly flag: string; readonly path: string; readonly maxBytes: number }
+export type TextSource = {
+  readonly flag: string
+  readonly path: string
+  readonly maxBytes: number
+  /** Told at each look which files of the folder only the case of their ending keeps out: the first of them, if any. */
+  readonly passedOver?: (paths: readonly string[]) => void
+}
 export type FileText = { readonly path: string; readonly text: string }
 
 export type WatchEvents<T> = {
@@ -50,6 +56,11 @@ export type Watch<T> = Disposable & {
 /** Most files of a folder. */
 const MAX_FILES = 10_000
 const NAME = /^[^.].*\.(ya?ml|json)$/
+const NAME_IN_ANY_CASE = new RegExp(NAME, 'i')
+const MAX_PASSED_OVER = 20
+
+/** Completes what is said of a file that is passed over. */
+export const WHY_PASSED_OVER = 'is ignored: its name must end in .yaml, .yml or .json, in lower case'
 
 /** @throws TunnelError `bad-option` with every problem, one per line, when the files are broken at the start */
 export function watchTexts<T>(
@@ -132,9 +143,10 @@ export function watchLoaded<T>(
 }
 
 /** The file, or the files of the folder; all of them together within the limit. For who reads once, without watching. */
-export function readTexts({ flag, path, maxBytes }: TextSource): Loaded<readonly FileText[]> {
+export function readTexts({ flag, path, maxBytes, passedOver }: TextSource): Loaded<readonly FileText[]> {
   try {
-    const paths = statSync(path).isDirectory() ? filesOf(path) : [path]
+    const { paths, others } = statSync(path).isDirectory() ? filesOf(path) : { paths: [path], others: [] }
+    passedOver?.(others)
     if (paths.length > MAX_FILES) return { ok: false, problems: [`${flag}: ${path} holds over ${MAX_FILES} files`] }
     let room = maxBytes
     const files: FileText[] = []
@@ -149,12 +161,16 @@ export function readTexts({ flag, path, maxBytes }: TextSource): Loaded<readonly
   }
 }
 
-function filesOf(folder: string): string[] {
-  const names = readdirSync(folder).filter((name) => NAME.test(name))
-  return names
-    .sort()
-    .map((name) => join(folder, name))
-    .filter((path) => !statSync(path).isDirectory())
+function filesOf(folder: string): { readonly paths: readonly string[]; readonly others: readonly string[] } {
+  const entries = readdirSync(folder, { withFileTypes: true })
+  const pathsOf = (some: typeof entries): string[] => some.map(({ name }) => join(folder, name)).sort()
+  const others = entries.filter(
+    (entry) => NAME_IN_ANY_CASE.test(entry.name) && !NAME.test(entry.name) && !entry.isDirectory(),
+  )
+  return {
+    paths: pathsOf(entries.filter(({ name }) => NAME.test(name))).filter((path) => !statSync(path).isDirectory()),
+    others: pathsOf(others).slice(0, MAX_PASSED_OVER),
+  }
 }
 
 function reason(path: string, cause: unknown): string {

@@ -8,7 +8,7 @@ import { createDirectory, type Directory } from '../clusters/directory.ts'
 import { createClustersReader, MAX_CLUSTERS_BYTES } from '../clusters/read.ts'
 import type { Clock } from '../platform/clock.ts'
 import type { Log } from '../platform/log.ts'
-import { type FileText, watchTexts } from '../platform/watched.ts'
+import { type FileText, WHY_PASSED_OVER, watchTexts } from '../platform/watched.ts'
 import { type Budget, removeBudget } from '../tunnel/budget.ts'
 import { createTenant, type LimitName, setLimits, type Tenant } from './core/tenant.ts'
 import type { Port } from './metrics.ts'
@@ -66,7 +66,13 @@ export function openTenants(options: ServerOptions, deps: TenantsDeps): Tenants 
 
   const read = createClustersReader()
   const others = deps.inUse && read(deps.inUse) // first: from now on files without clusters are broken ones
-  const watch = watchTexts({ flag: '--clusters', path: options.clusters, maxBytes: MAX_CLUSTERS_BYTES }, read, {
+  const source = {
+    flag: '--clusters',
+    path: options.clusters,
+    maxBytes: MAX_CLUSTERS_BYTES,
+    passedOver: warnOncePerFile(log),
+  }
+  const watch = watchTexts(source, read, {
     instead: others?.ok ? others.value : undefined,
     clock,
     intervalMs: LOOK_MS,
@@ -92,5 +98,14 @@ export function openTenants(options: ServerOptions, deps: TenantsDeps): Tenants 
     unmapped: metrics.unmapped,
     onChange: (changed) => void changes.push(changed),
     [Symbol.dispose]: () => watch[Symbol.dispose](),
+  }
+}
+
+/** As long as it is there. */
+function warnOncePerFile(log: Log): (paths: readonly string[]) => void {
+  let told = new Set<string>()
+  return (paths) => {
+    for (const path of paths) if (!told.has(path)) log.warn({ path }, `file of --clusters ${WHY_PASSED_OVER}`)
+    told = new Set(paths)
   }
 }

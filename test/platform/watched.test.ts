@@ -172,3 +172,13 @@ t.test('readTexts reads once', async (t) => {
   const path = join(folder, 'a.yaml')
   t.strictSame(readTexts({ flag: '--x', path: folder, maxBytes: 9 }), { ok: true, value: [{ path, text: 'A' }] })
 })
+
+t.test('tells of the files that only the case of their ending keeps out, whatever else is there', async (t) => {
+  const folder = t.testdir({ 'a.yaml': 'A', 'C.YAML': 'x', 'c.Yml': 'x', '.h.YAML': 'x', 'd.TXT': 'x', 'e.JSON': {} })
+  const told: (readonly string[])[] = []
+  const source = { flag: '--x', path: folder, maxBytes: 9, passedOver: (paths: readonly string[]) => told.push(paths) }
+  t.match(readTexts(source), { ok: true, value: [{ text: 'A' }] })
+  t.strictSame(told, [[join(folder, 'C.YAML'), join(folder, 'c.Yml')]])
+  t.match(readTexts({ ...source, path: join(folder, 'C.YAML') }), { ok: true, value: [{ text: 'x' }] })
+  t.strictSame(told.slice(1), [[]], 'a file that is named itself may be called anything')
+})

@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs'
+import { rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Registry } from 'prom-client'
 import t from 'tap'
@@ -74,4 +74,27 @@ t.test('does not begin with a broken file, nor with what is broken itself', asyn
     openTenants({ clusters, workers: 1 } as ServerOptions, { ...deps, registry: new Registry(), inUse })
   }
   for (const text of [undefined, 'id: XX\n']) t.throws(() => open(text), { code: 'bad-option', message: /c\.yaml:1/ })
+})
+
+t.test('warns once of a file of the folder that its name keeps out, and again when it has been away', async (t) => {
+  const clusters = t.testdir({ 'a.yaml': 'id: a\n' })
+  const ignored = join(clusters, 'C.YAML')
+  const [clock, log] = [manualClock(), recordedLog()]
+  const deps = { clock, log, registry: new Registry(), processBudget: createBudget(1_000), connections: () => 0 }
+  using tenants = openTenants({ clusters, workers: 1 } as ServerOptions, deps)
+  const warned = (count: number): void => {
+    clock.advance(LOOK_MS)
+    clock.advance(LOOK_MS)
+    t.equal(log.messages('warn').length, count)
+  }
+  warned(0)
+  writeFileSync(ignored, 'id: c\n')
+  warned(1)
+  const message = 'file of --clusters is ignored: its name must end in .yaml, .yml or .json, in lower case'
+  t.match(log.lines.at(-1), { level: 'warn', message, fields: { path: ignored } })
+  t.equal(tenants.get('c'), undefined)
+  rmSync(ignored)
+  warned(1)
+  writeFileSync(ignored, 'id: c\n')
+  warned(2)
 })

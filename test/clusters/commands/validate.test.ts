@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import t from 'tap'
 import { validate } from '../../../src/clusters/commands/validate.ts'
 import { problemsOf, run } from '../../platform/run-command.ts'
@@ -15,6 +16,15 @@ t.test('fails for what leads to two clusters', async (t) => {
   await t.rejects(run(validate, [flag]), {
     code: 'bad-option',
     message: /:9: socket .* is that of cluster eu-2 already/,
+  })
+})
+
+t.test('says which files of a folder a server passes over', async (t) => {
+  const folder = t.testdir({ 'a.yaml': 'id: a\n', 'B.YAML': 'id: b\n' })
+  t.match(await run(validate, [`--clusters=${folder}`]), {
+    kind: 'done',
+    lines: [/good: 1 cluster$/],
+    warnings: [`${join(folder, 'B.YAML')}: is ignored: its name must end in .yaml, .yml or .json, in lower case`],
   })
 })
 
