@@ -67,6 +67,8 @@ function expectedOf(error: DefinedError): string {
       return `${field}: expected ${params.missingProperty}, which is missing`
     case 'uniqueItems':
       return `${field}: expected each once, got number ${params.j + 1} again as number ${params.i + 1}`
+    case 'not':
+      return `${field}: expected ${NOT_AN_ADDRESS}, got ${shown(error.data)}`
     default:
       return `${field}: ${schemaWords(error, TEXT_WORDS)}`
   }
@@ -79,6 +81,9 @@ const TEXT_WORDS: TextWords = {
   socket: 'an absolute path without //, /./ and /../',
   bufferedBytes: 'a size such as 64MiB',
 }
+
+/** Only server names have a `not` in the schema. */
+const NOT_AN_ADDRESS = 'a host name, no IP address: clients send none as TLS server name (SNI)'
 
 /** `/frontends/names/2` as `frontends.names[2]`. */
 function fieldOf(pointer: string): string {

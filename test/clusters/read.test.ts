@@ -95,7 +95,7 @@ agents:
   subject: [a]
   names: [agent.example]
 frontends:
-  serverNames: ["*.Hub"]
+  serverNames: ["*.Hub", 10.0.0.7.nip.example, "10.0.0.7", "::1"]
   socket: here.sock
 limits:
   agents: 0
@@ -106,6 +106,8 @@ limits:
       'c.yaml:3: agents: expected one of subjects, names, users, got "subject"',
       'c.yaml:4: agents.names[0]: expected a name such as DNS:agent.example or URI:spiffe://other.example/agent, got "agent.example"',
       'c.yaml:6: frontends.serverNames[0]: expected a host name in lower case such as eu-1.hub.example, got "*.Hub"',
+      'c.yaml:6: frontends.serverNames[2]: expected a host name, no IP address: clients send none as TLS server name (SNI), got "10.0.0.7"',
+      'c.yaml:6: frontends.serverNames[3]: expected a host name in lower case such as eu-1.hub.example, got "::1"',
       'c.yaml:7: frontends.socket: expected an absolute path without //, /./ and /../, got "here.sock"',
       'c.yaml:9: limits.agents: expected at least 1, got 0',
       'c.yaml:10: limits.bufferedBytes: expected a size such as 64MiB, got "much"',
