@@ -33,12 +33,14 @@ export function connectHub(options: HubOptions): Hub {
   const file = (path: string | undefined): string | undefined =>
     path === undefined ? undefined : readSmallFile(path, MAX_FILE_BYTES)
   const tls = { ca: file(options.caCert), cert: file(options.cert), key: file(options.key) }
-  const authorization = tokenFile === undefined ? {} : { Authorization: `Bearer ${readTokenFile(tokenFile)}` }
+  const authorization = (): Record<string, string> =>
+    tokenFile === undefined ? {} : { Authorization: `Bearer ${readTokenFile(tokenFile)}` }
+  authorization() // to say now what is wrong with the file, which is read again for each request: tokens are renewed
 
   function open(path: string, headers: Record<string, string>): Promise<IncomingMessage> {
     const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>()
     const send = (url.startsWith('https:') ? requestHttps : requestHttp) as typeof requestHttps
-    const request = send(new URL(path, url), { ...tls, headers: { ...authorization, ...headers }, agent: false })
+    const request = send(new URL(path, url), { ...tls, headers: { ...authorization(), ...headers }, agent: false })
     request.setTimeout(ANSWER_MS, () => request.destroy(new Error(`no answer within ${ANSWER_MS / 1_000} s`)))
     request.once('error', (cause) => {
       reject(new TunnelError('no-answer', `could not ask ${url}: ${reasonOf(cause)}`, { cause }))

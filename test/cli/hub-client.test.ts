@@ -1,7 +1,9 @@
 /** What a user is told whom the hub does not answer as it should. */
+import { rmSync, writeFileSync } from 'node:fs'
 import { createServer, type RequestListener } from 'node:http'
 import { createServer as createTls } from 'node:https'
 import type { AddressInfo, Server } from 'node:net'
+import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { connectHub, type Hub } from '../../src/cli/hub-client.ts'
 import { makePki } from '../integration/certificates.ts'
@@ -72,4 +74,22 @@ t.test('says that the hub went away in the middle of its answer', async (t) => {
   const broken = { code: 'no-answer', message: /^the connection to http:\/\/127\.0\.0\.1:\d+ broke$/ }
   await t.rejects(hub.follow('/', undefined, t.fail), broken)
   await t.rejects(hub.ask('/'), broken)
+})
+
+t.test('shows the token that its file has when it asks, which somebody renews meanwhile', async (t) => {
+  const tokenFile = join(t.testdir({ token: 'the-first-token\n' }), 'token')
+  const shown: unknown[] = []
+  const server = createServer(({ headers }, response) => {
+    shown.push(headers.authorization)
+    response.end()
+  })
+  const hub = hubAt(`http://127.0.0.1:${await portOf(t, server)}`, { tokenFile })
+  await hub.follow('/', undefined, t.fail)
+  writeFileSync(tokenFile, 'the-second-token\n')
+  await hub.follow('/', undefined, t.fail)
+  await hub.ask('/')
+  t.strictSame(shown, ['Bearer the-first-token', 'Bearer the-second-token', 'Bearer the-second-token'])
+  rmSync(tokenFile)
+  await t.rejects(hub.follow('/', undefined, t.fail), { code: 'bad-option', message: /there is no such file$/ })
+  t.throws(() => hubAt('http://127.0.0.1:1', { tokenFile }), { code: 'bad-option' }, 'before anybody is asked')
 })
