@@ -50,6 +50,10 @@ export type ServerKeeper = {
 const NEWS_SPREAD_MS = 1_000
 /** Replicas that are warned of at a time, besides the hosts. */
 const MAX_WARNED_PLACES = 500
+/** How long a balancer may lead to servers that are held, while others are sought, before that is worth a warning: milliseconds. */
+const IN_VAIN_MS = 60_000
+const IN_VAIN =
+  'only a server that is held answers, and more are said to be there: has each proxy-server a --server-id of its own, and do the hosts lead to all of them?'
 
 const FOREIGN = 'replica is at another address than the hosts: see --follow-replica-addresses'
 const OVER_MANY = `replica is one too many for an agent, which holds ${MAX_LISTED_STREAMS} streams at most`
@@ -76,6 +80,7 @@ export function createServerKeeper(deps: KeeperDeps): ServerKeeper {
   const places = hosts.map(() => new Map<string, Sought>())
   let state: 'running' | 'draining' | 'stopped' = 'running'
   let drained = (): void => {}
+  let inVainSinceMs: number | undefined // only servers that are held have answered since, though others are wanted
 
   /** Seeks what the servers of a host list, and no more what they do not. */
   function follow(origin: HostIndex, isFirst: boolean): void {
@@ -141,6 +146,20 @@ export function createServerKeeper(deps: KeeperDeps): ServerKeeper {
     }
   }
 
+  /** Two servers of one name look like one that answers again and again. */
+  function answered(server: string, link: Link, outcome: 'kept' | 'duplicate'): void {
+    const held = servers.all().filter(servers.holds).length
+    const expected = servers.knownCount()
+    if (outcome === 'kept' || held >= expected) {
+      inVainSinceMs = undefined
+      return
+    }
+    inVainSinceMs ??= clock.now()
+    if (clock.now() - inVainSinceMs < IN_VAIN_MS) return
+    const { serverId } = link
+    warnings.warn(`held ${serverId}`, { server, server_id: serverId, held, expected }, IN_VAIN)
+  }
+
   function createSeeker(name: string, host: HostIndex, connect: (events: LinkEvents) => Link): Seeker {
     const unanswered = new Set<Link>()
     let timer: Disposable | undefined
@@ -173,6 +192,7 @@ export function createServerKeeper(deps: KeeperDeps): ServerKeeper {
         if (state !== 'running') return link.end(state) // it answered while it was being ended
         warnings.forget(name)
         const outcome = servers.connected(host, link, count, clock.now())
+        answered(name, link, outcome)
         if (outcome === 'duplicate') link.end(`duplicate server: ${link.serverId}`)
         else log.info({ server: name, server_id: link.serverId, extensions }, 'connected') // before whom it replaces is left
         if (!servers.wants(host)) giveUpUnanswered('another server answered')

@@ -222,6 +222,49 @@ t.test('lets a duplicate go and keeps the old one; the end of the duplicate is n
   t.equal(links.length, 3, 'it goes on looking for the second server')
 })
 
+/** Time passes, in which whoever is asked answers by this name, of two, and ends where it is let go. */
+function pass({ clock, links }: ReturnType<typeof setup>, ms: number, serverId: string): void {
+  for (let passed = 0; passed < ms; passed += 500) {
+    const before = links.length
+    clock.advance(500)
+    for (const link of links.slice(before)) {
+      link.answer(serverId, 2)
+      if (link.asked.length > 0) link.gone()
+    }
+  }
+}
+
+t.test(
+  'warns, once a minute, when for a minute nobody but whom it holds has answered, and more are said to be there',
+  async (t) => {
+    const world = setup()
+    const { log, links, keeper, clock } = world
+    const warned = (): string[] => log.messages('warn')
+    keeper.start()
+    links[0]!.answer('a', 2)
+    pass(world, 60_000, 'a')
+    t.strictSame(warned(), [], 'not yet: a balancer leads to whom it likes')
+    pass(world, 13_000, 'a')
+    t.equal(warned().length, 1)
+    t.match(log.lines.at(-1), {
+      level: 'warn',
+      message: /only a server that is held answers.* --server-id of its own/,
+      fields: { server: 'hub:8091', server_id: 'a', held: 1, expected: 2 },
+    })
+    pass(world, 45_000, 'a')
+    t.equal(warned().length, 1)
+    pass(world, 30_000, 'a')
+    t.equal(warned().length, 2)
+    pass(world, 15_000, 'b')
+    t.equal(world.servers.all().length, 2)
+    links.at(-1)!.gone()
+    clock.advance(500)
+    const before = warned().length
+    pass(world, 50_000, 'a')
+    t.equal(warned().length, before, 'a minute begins anew with each server that is found')
+  },
+)
+
 t.test('goes on looking also while a duplicate takes its time to end', async (t) => {
   const { clock, links, keeper } = setup()
   keeper.start()
