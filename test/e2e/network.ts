@@ -61,6 +61,17 @@ export function silence({ cell }: Network, silent: boolean): void {
   }
 }
 
+/**
+ * From here on what one end of a connection on the loopback interface of this machine sends is dropped without a word, until the returned
+ * function is called. The rule belongs to this process, as a namespace does.
+ */
+export function dropBetween(fromPort: number, toPort: number): () => void {
+  const name = `${nameOf(process.pid)}-from-${fromPort}-to-${toPort}`
+  const ports = ['--sport', `${fromPort}`, '--dport', `${toPort}`]
+  iptables('-I', 'INPUT', '-i', 'lo', '-p', 'tcp', ...ports, '-m', 'comment', '--comment', name, '-j', 'DROP')
+  return () => removeRules((rule) => rule.name === name)
+}
+
 /** In the place of /etc/hosts: names of the hub. */
 export function hostsOf(names: readonly string[]): string {
   return `127.0.0.1 localhost\n${names.map((name) => `${HUB_ADDRESS} ${name}\n`).join('')}`
@@ -92,11 +103,12 @@ export function folderOf(pid: number): string {
   return join(tmpdir(), `${nameOf(pid)}-`)
 }
 
-/** Ends what runs in the namespaces of that process, and removes them and its folders. Synchronous, for signal handlers. */
+/** Ends what runs in the namespaces of that process, and removes them, its rules and its folders. Synchronous, for signal handlers. */
 export function removeAllOf(owner: number): void {
   for (const namespace of namespaces().filter(({ pid }) => pid === owner)) {
     removeNamespace(namespace.name)
   }
+  removeRules(({ pid }) => pid === owner)
   for (const folder of folders().filter(({ pid }) => pid === owner)) {
     rmSync(join(tmpdir(), folder.name), { recursive: true, force: true, maxRetries: 5 })
   }
@@ -104,7 +116,7 @@ export function removeAllOf(owner: number): void {
 
 /** Removes what runs that were killed have left; returns the names of what it found. */
 export function removeOrphans(): readonly string[] {
-  const orphans = [...namespaces(), ...folders()].filter(({ pid }) => !isAlive(pid))
+  const orphans = [...namespaces(), ...rules(), ...folders()].filter(({ pid }) => !isAlive(pid))
   for (const pid of new Set(orphans.map(({ pid }) => pid))) removeAllOf(pid)
   return orphans.map(({ name }) => name)
 }
@@ -118,11 +130,32 @@ function removeNamespace(name: string): void {
   }
 }
 
+function removeRules(isMeant: (rule: Rule) => boolean): void {
+  for (const { name, text } of rules().filter(isMeant)) {
+    try {
+      iptables('-D', ...text)
+    } catch (error) {
+      if (rules().some((left) => left.name === name)) throw error // else another run has just removed it
+    }
+  }
+}
+
 type Owned = { readonly name: string; readonly pid: number }
 
 function namespaces(): Owned[] {
   const names = ip('netns', 'list').split('\n')
   return names.flatMap((line) => owned(line.split(' ')[0] ?? ''))
+}
+
+/** `text`: the chain and all that follows. */
+type Rule = Owned & { readonly text: readonly string[] }
+
+function rules(): Rule[] {
+  const lines = iptables('-S', 'INPUT').replaceAll('"', '').split('\n')
+  return lines.flatMap((line) => {
+    const [, ...text] = line.split(' ') // the first is -A
+    return owned(text[text.indexOf('--comment') + 1] ?? '').map((rule) => ({ ...rule, text }))
+  })
 }
 
 function folders(): Owned[] {
@@ -155,6 +188,9 @@ function kill(pid: number): void {
   }
 }
 
-function ip(...args: string[]): string {
-  return execFileSync('ip', args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] })
+const ip = (...args: string[]): string => run('ip', args)
+const iptables = (...args: string[]): string => run('iptables', ['-w', ...args])
+
+function run(command: string, args: readonly string[]): string {
+  return execFileSync(command, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] })
 }

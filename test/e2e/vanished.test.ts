@@ -3,7 +3,7 @@
  * other end notices within 15 s, where it waits as where it does not read, and breaks what hangs on it. A gap of six seconds breaks
  * nothing. Without a cluster, on the loopback interface.
  */
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import type { Socket } from 'node:net'
 import t, { type Test } from 'tap'
@@ -15,6 +15,8 @@ import { connectRaw, nextBackend, startFrontDoor } from '../integration/front-do
 import { echo, idle, listenTarget } from '../integration/target.ts'
 import { startTunnel } from '../integration/tunnel.ts'
 import { nodeHello } from '../sni-router/hellos.ts'
+import { cleanUpInTheEnd } from './clean-up.ts'
+import { dropBetween, removeOrphans } from './network.ts'
 
 const NOTICED_MS = 15_000
 const GAP_MS = 6_000
@@ -23,6 +25,7 @@ const FLOOD_BYTES = 32 * 1024 * 1024
 const waiting = { buffered: true }
 
 t.jobs = 5
+cleanUpInTheEnd()
 const pki = await makePki(t)
 
 /** Bytes that the other end of a connection has sent and this one has not acknowledged: of the kernel's table, in hexadecimal. */
@@ -45,17 +48,22 @@ async function vanish(t: Test, socket: Socket): Promise<() => void> {
     () => onTheWayTo(socket),
     (bytes) => bytes === 0,
   )
-  const rule = ['INPUT', '-i', 'lo', '-p', 'tcp', '--sport', `${localPort}`, '--dport', `${remotePort}`, '-j', 'DROP']
-  let dropping = true
-  const iptables = (what: '-I' | '-D'): void => void execFileSync('iptables', ['-w', what, ...rule])
-  const restore = (): void => {
-    if (dropping) iptables('-D')
-    dropping = false
-  }
-  iptables('-I')
+  const restore = dropBetween(localPort!, remotePort!)
   t.teardown(restore)
   return restore
 }
+
+t.test('a rule of a run that was killed is removed by the next', waiting, async (t) => {
+  const network = JSON.stringify(import.meta.resolve('./network.ts'))
+  const text = `import { dropBetween } from ${network}; dropBetween(1, 2); process.kill(process.pid, 'SIGKILL')`
+  const { pid, signal } = spawnSync(process.execPath, ['--input-type=module', '--eval', text])
+  t.equal(signal, 'SIGKILL')
+  const name = `culvert-e2e-${pid}-from-1-to-2`
+  const isThere = (): boolean => execFileSync('iptables', ['-w', '-S', 'INPUT'], { encoding: 'utf8' }).includes(name)
+  t.ok(isThere())
+  removeOrphans()
+  t.notOk(isThere())
+})
 
 t.test('a client on whose tunnel nothing moves', waiting, async (t) => {
   const { server } = await startTunnel(t, { pki })
