@@ -1,14 +1,13 @@
 import { X509Certificate } from 'node:crypto'
-import { appendFileSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { type Authority, createAuthority } from '../../src/pki/authority.ts'
 import { readCrls } from '../../src/pki/crl.ts'
 import { familyOf } from '../../src/pki/family.ts'
 import { issueLeaf } from '../../src/pki/leaf.ts'
-import { plainSerial, readList, updateList } from '../../src/pki/revocation-list.ts'
+import { updateList } from '../../src/pki/revocation-list.ts'
 import { createRevocations } from '../../src/pki/revocations.ts'
-import { writePair } from '../../src/pki/store.ts'
 
 const NOW = Date.UTC(2030, 0, 1)
 const HOUR = 3_600_000
@@ -87,73 +86,4 @@ t.test('a list in the name of a CA that has not signed it takes the set with it'
   })
   t.match(createRevocations(good, []), { ok: true, revocations: { strangers: 1 } })
   t.match(createRevocations([], []), { ok: true, revocations: { endUnixMs: undefined, count: 0 } })
-})
-
-t.test('the list of a folder grows, each time with the next number, and keeps when each was revoked', async (t) => {
-  const folder = t.testdir()
-  t.equal(readList(folder, authority!), undefined)
-  t.match(await update(folder, authority!), { number: 1, revoked: [] })
-  await update(
-    folder,
-    authority!,
-    ['00ff', '01', '01'].map((serial) => plainSerial(serial) ?? ''),
-  )
-  const later = { serials: ['01', '8001'], lifetimeMs: HOUR, nowUnixMs: NOW + HOUR }
-  await updateList(folder, authority!, later)
-  t.match(readList(folder, authority!), {
-    number: 3,
-    nextUpdate: new Date(NOW + 2 * HOUR),
-    revoked: [
-      { serialNumber: 'ff', revokedAt: new Date(NOW) },
-      { serialNumber: '01', revokedAt: new Date(NOW) },
-      { serialNumber: '8001', revokedAt: new Date(NOW + HOUR) },
-    ],
-  })
-  for (let number = 4; number <= 130; number++) await update(folder, authority!) // over the sign of a byte
-  t.equal(readList(folder, authority!)?.number, 130)
-})
-
-t.test('two changes at once do not lose one another', async (t) => {
-  const folder = t.testdir()
-  const outcomes = await Promise.allSettled(['01', '02', '03'].map((serial) => update(folder, authority!, [serial])))
-  const done = outcomes.filter(({ status }) => status === 'fulfilled').length
-  t.ok(done > 0)
-  t.equal(readList(folder, authority!)?.revoked.length, done)
-  t.match(
-    outcomes.find(({ status }) => status === 'rejected'),
-    { reason: { code: 'bad-option', message: /\.lock: somebody else changes the list/ } },
-  )
-})
-
-t.test('never builds on a list that is not of its CA', async (t) => {
-  const folder = t.testdir()
-  writePair(folder, 'ca', authority!, 'keep')
-  await update(folder, twin!)
-  await t.rejects(update(folder, authority!, ['01']), { code: 'bad-option', message: /is not the one list of this CA/ })
-  t.equal(readList(folder, twin!)?.revoked.length, 0)
-  const [ours, theirs] = [t.testdir({ ours: {}, theirs: {} })].flatMap((base) => [
-    join(base, 'ours'),
-    join(base, 'theirs'),
-  ])
-  await update(ours!, authority!)
-  await update(theirs!, twin!)
-  const file = join(ours!, 'crl.pem')
-  appendFileSync(file, readFileSync(join(theirs!, 'crl.pem'))) // which would be lost
-  await t.rejects(update(ours!, authority!, ['01']), { code: 'bad-option', message: /is not the one list of this CA/ })
-})
-
-t.test('serial numbers as people write them', async (t) => {
-  for (const [text, plain] of [
-    ['01', '01'],
-    ['1', '01'],
-    ['3F:9a', '3f9a'],
-    ['0x00ff', 'ff'],
-    ['00', '00'],
-    ['', undefined],
-    ['agent.crt', undefined],
-    ['0x', undefined],
-    ['f'.repeat(42), undefined],
-  ] as const) {
-    t.equal(plainSerial(text), plain, text)
-  }
 })
