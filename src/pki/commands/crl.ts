@@ -60,13 +60,18 @@ function jsonOf(file: string, list: RevocationList, nowUnixMs: number): object {
 }
 
 function textOf(file: string, list: RevocationList, nowUnixMs: number): string[] {
-  const { number, nextUpdate, revoked } = list
-  const left = nextUpdate && Math.floor((nextUpdate.getTime() - nowUnixMs) / DAY_MS)
-  const end = isExpired(list, nowUnixMs) ? 'EXPIRED: sign it anew with --refresh' : `${left ?? 'no end:'} days left`
   return [
-    `${file}: list number ${number}, ${revoked.length} revoked, valid until ${nextUpdate?.toISOString() ?? 'for ever'} (${end})`,
-    ...revoked.map(({ serialNumber, revokedAt }) => `  ${serialNumber}  ${revokedAt.toISOString()}`),
+    `${file}: list number ${list.number}, ${list.revoked.length} revoked, valid ${validity(list, nowUnixMs)}`,
+    ...list.revoked.map(({ serialNumber, revokedAt }) => `  ${serialNumber}  ${revokedAt.toISOString()}`),
   ]
+}
+
+function validity(list: RevocationList, nowUnixMs: number): string {
+  const { nextUpdate } = list
+  if (nextUpdate === undefined) return 'for ever'
+  const left = `${Math.floor((nextUpdate.getTime() - nowUnixMs) / DAY_MS)} days left`
+  const about = isExpired(list, nowUnixMs) ? 'EXPIRED: sign it anew with --refresh' : left
+  return `until ${nextUpdate.toISOString()} (${about})`
 }
 
 const isExpired = ({ nextUpdate }: RevocationList, nowUnixMs: number): boolean =>

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { statSync, writeFileSync } from 'node:fs'
+import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { createAuthority } from '../../../src/pki/authority.ts'
@@ -9,7 +9,6 @@ import { issueLeaf } from '../../../src/pki/leaf.ts'
 import { writePair } from '../../../src/pki/store.ts'
 import { problemsOf, run } from '../../platform/run-command.ts'
 
-const DAY_MS = 86_400_000
 const NOW = Math.floor(Date.now() / 1000) * 1000
 const authority = await createAuthority({ trustDomain: 'hub.example' })
 const leaf = await issueLeaf(authority, { identity: { role: 'agent', cluster: 'eu-1', name: 'a1' } })
@@ -53,25 +52,4 @@ t.test('revokes files and serial numbers, once, and OpenSSL agrees', async (t) =
   t.match(await run(revoke, ['ABCD', '--dir', folder], NOW), {
     lines: ['Was revoked before: serial number abcd.', /2 revoked/],
   })
-})
-
-t.test('shows the list for people and for scripts, and when it is out of date', async (t) => {
-  const { folder } = folderOf(t)
-  await run(revoke, ['01', '--dir', folder, '--lifetime', '2d'], NOW)
-  t.match(await run(crl, ['--dir', folder], NOW), {
-    lines: [/list number 1, 1 revoked, .* \(2 days left\)$/, /^ {2}01 {2}20/],
-  })
-  t.match(await run(crl, ['--dir', folder], NOW + 3 * DAY_MS), {
-    lines: [/EXPIRED: sign it anew with --refresh/, /01/],
-  })
-  const outcome = await run(crl, ['--dir', folder, '-o', 'json'], NOW + 3 * DAY_MS)
-  t.match(outcome.kind === 'done' && JSON.parse(outcome.lines.join('\n')), {
-    number: 1,
-    nextUpdate: new Date(NOW + 2 * DAY_MS).toISOString(),
-    expired: true,
-    revoked: [{ serialNumber: '01', revokedAt: new Date(NOW).toISOString() }],
-  })
-  t.strictSame(await problemsOf(crl, 'x'), ['"x": unexpected; crl takes flags only'])
-  writeFileSync(join(folder, 'crl.pem'), 'broken')
-  await t.rejects(run(crl, ['--refresh', '--dir', folder]), { message: /holds no revocation list/ })
 })
