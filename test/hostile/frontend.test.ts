@@ -19,7 +19,7 @@ import {
   type FrontendAnswer,
   openTunnel,
 } from '../integration/client.ts'
-import { event, eventually, within } from '../integration/deadline.ts'
+import { eventually, within } from '../integration/deadline.ts'
 import { figure, figureBecomes, readFigures, SERVER } from '../integration/figures.ts'
 import { askHub } from '../integration/hub.ts'
 import {
