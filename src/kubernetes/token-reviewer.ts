@@ -1,61 +1,58 @@
 /**
- * Has the API server say whose the token of an agent is. What is asked and how the answer is judged: core/token-review.ts.
+ * Has the API server say whose the token of an agent is. What is asked: `token-question.ts`; how the answer is judged: core/token-review.ts.
  * A token that was known is known for ten seconds more: an agent that comes again and again, looking for further servers
  * behind one address, does not use up the requests of all others.
  */
-import { createHash } from 'node:crypto'
 import type { Clock } from '../platform/clock.ts'
 import type { Log } from '../platform/log.ts'
 import type { ApiClient } from './api-client.ts'
-import { createKnownTokens } from './core/known-tokens.ts'
-import { bearerToken, type ExpectedAgent, type Judgement, judge, tokenReview } from './core/token-review.ts'
+import type { KnownTokens } from './core/known-tokens.ts'
+import { bearerToken, type ExpectedAgent, type Judgement } from './core/token-review.ts'
+import { askWhose, digestOf } from './token-question.ts'
+import type { FollowToken, TokenWatch } from './token-watch.ts'
 
-const PATH = '/apis/authentication.k8s.io/v1/tokenreviews'
-const KNOWN_MS = 10_000
-const MAX_KNOWN = 10_000
-/** Less than an agent waits for its answer, so that it learns why it has to come again: milliseconds. */
-const REVIEW_TIMEOUT_MS = 5_000
 /** Most reviews under way: beyond, the API server is too slow for those who ask, and more would only wait for it. */
 const MAX_REVIEWS = 1_000
 
 export type ReviewOutcome = 'known' | 'refused' | 'failed' | 'too_many'
+/** What was found of the one who shows a token; where tokens are reviewed again, how to hear what is found later. */
+export type ShownToken = Judgement & { readonly follow?: FollowToken }
 export type TokenReviewer = {
   /**
    * @param values of `authorization`, all that came
    * @param signal aborted when nobody waits for the answer any more
    */
-  readonly review: (values: readonly string[], signal: AbortSignal) => Promise<Judgement>
+  readonly review: (values: readonly string[], signal: AbortSignal) => Promise<ShownToken>
 }
 
 export type TokenReviewerDeps = {
   readonly api: ApiClient
   readonly expected: ExpectedAgent
+  readonly known: KnownTokens
+  /** Where tokens are reviewed again while their agents are connected. */
+  readonly watch?: TokenWatch | undefined
   readonly clock: Clock
   readonly log: Log
   readonly reviewed: (outcome: ReviewOutcome) => void
 }
 
-export function createTokenReviewer({ api, expected, clock, log, reviewed }: TokenReviewerDeps): TokenReviewer {
-  const known = createKnownTokens(KNOWN_MS, MAX_KNOWN)
+export function createTokenReviewer(deps: TokenReviewerDeps): TokenReviewer {
+  const { api, expected, known, watch, clock, log, reviewed } = deps
   let underWay = 0
   let failing = false
 
   async function ask(token: string, signal: AbortSignal): Promise<Judgement> {
     underWay++
     try {
-      const body = tokenReview(token, expected)
-      const timeoutMs = REVIEW_TIMEOUT_MS
-      const answer = await api.request({ what: 'review a token', method: 'POST', path: PATH, body, timeoutMs, signal })
+      const judgement = await askWhose(token, api, expected, signal)
       if (failing) log.info({}, 'tokens of agents can be reviewed again')
       failing = false
-      const judgement = judge(answer, expected)
       reviewed(judgement.kind)
       return judgement
     } catch (error) {
       if (signal.aborted) return refused('the agent has gone')
       reviewed('failed')
-      if (!failing)
-        log.error({ reason: hidden((error as Error).message, token) }, 'tokens of agents cannot be reviewed')
+      if (!failing) log.error({ reason: (error as Error).message }, 'tokens of agents cannot be reviewed')
       failing = true
       // The reason is for our log: whoever asks has not shown yet who it is.
       return refused('Failed to authenticate request. err:the API server cannot be asked')
@@ -65,15 +62,16 @@ export function createTokenReviewer({ api, expected, clock, log, reviewed }: Tok
   }
 
   async function reviewToken(token: string, signal: AbortSignal): Promise<Judgement> {
-    const digest = createHash('sha256').update(token).digest('base64')
+    const digest = digestOf(token)
     const username = known.recall(digest, clock.now())
     if (username !== undefined) return { kind: 'known', username }
     if (underWay >= MAX_REVIEWS) {
       reviewed('too_many')
       return refused('too many tokens are under review')
     }
+    const askedMs = clock.now()
     const judgement = await ask(token, signal)
-    if (judgement.kind === 'known') known.remember(digest, judgement.username, clock.now())
+    if (judgement.kind === 'known') known.remember(digest, judgement.username, askedMs)
     return judgement
   }
 
@@ -84,29 +82,16 @@ export function createTokenReviewer({ api, expected, clock, log, reviewed }: Tok
         reviewed('refused')
         return refused(found.text)
       }
-      const judgement = await reviewToken(found.token, signal)
-      if (judgement.kind === 'known') return judgement
-      return refused(`Failed to validate authentication token, err:${hidden(judgement.text, found.token)}`)
+      const { token } = found
+      const judgement = await reviewToken(token, signal)
+      if (judgement.kind === 'refused') {
+        return refused(`Failed to validate authentication token, err:${judgement.text}`)
+      }
+      if (!watch) return judgement
+      const { username } = judgement
+      return { ...judgement, follow: (lost) => watch.follow({ token, username, lost }) }
     },
   }
-}
-
-const HIDDEN = '(the token)'
-/** So much of a token's beginning is looked for: of what is shorter nothing can be told apart. */
-const BEGINNING_CHARS = 8
-
-/** An API server might quote what it was asked about, and its text may have been cut in the middle of that. */
-function hidden(text: string, token: string): string {
-  const [before = '', ...quoted] = text.replaceAll(token, HIDDEN).split(token.slice(0, BEGINNING_CHARS))
-  const rest = token.slice(BEGINNING_CHARS)
-  return [before, ...quoted.map((behind) => behind.slice(sharedChars(behind, rest)))].join(HIDDEN)
-}
-
-/** At the beginning of both. */
-function sharedChars(one: string, other: string): number {
-  let chars = 0
-  while (chars < one.length && one[chars] === other[chars]) chars++
-  return chars
 }
 
 const refused = (text: string): Judgement => ({ kind: 'refused', text })

@@ -80,6 +80,8 @@ export type Link = HeldServer & {
   readonly drain: () => void
   /** The certificate was renewed: the server is shown the new one, or would hang up when the one before ends. */
   readonly showCertificate: () => void
+  /** The same of the token. */
+  readonly showToken: () => void
   /** Ends the stream after all that waits has been written. */
   readonly finish: () => void
   /** Ends the stream; its connections break. */

@@ -8,12 +8,20 @@ import { TunnelError } from '../platform/errors.ts'
 import { readTokenFile } from '../platform/secret-file.ts'
 import { type StreamEndCode, streamEndCode } from '../platform/stream-figures.ts'
 import { tlsErrorText } from '../platform/tls-alert.ts'
-import { EXTENSIONS_KEY, offered, readExtensions, without, writeExtensions } from '../tunnel/extensions.ts'
+import {
+  EXTENSIONS_KEY,
+  type Extensions,
+  offered,
+  readExtensions,
+  without,
+  writeExtensions,
+} from '../tunnel/extensions.ts'
 import { openSessionWindow, STREAM_WINDOW_BYTES } from '../tunnel/http2-windows.ts'
 import { serverPrincipal } from './audit-identity.ts'
 import { hostPort } from './core/go-errors.ts'
 import { readServerAnswer, statusText } from './core/server-answer.ts'
 import { createKnownCertificate } from './known-certificate.ts'
+import { createKnownToken } from './known-token.ts'
 import type { Link, LinkDeps, LinkEvents, LinkOptions } from './link-owner.ts'
 import { type LinkSession, serveLink } from './link-session.ts'
 import { shuffledLookup } from './lookups.ts'
@@ -33,9 +41,9 @@ const END_GRACE_MS = 500
 
 export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvents): Link {
   const { clock } = deps
-  let authorization: { readonly authorization?: string }
+  let ownToken: string | undefined
   try {
-    authorization = options.tokenFile === '' ? {} : { authorization: `Bearer ${readTokenFile(options.tokenFile)}` }
+    ownToken = options.tokenFile === '' ? undefined : readTokenFile(options.tokenFile)
   } catch (error) {
     return neverOpened((error as Error).message, deps, events)
   }
@@ -50,7 +58,7 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
   let openedMs: number | undefined
   let lists = false
   let audit: Audit | undefined
-  const ours = options.lanes === 0 ? without(offered, 'lanes') : offered
+  const ours = offeredBy(options)
   const over = new AbortController()
   const isIdle = (): boolean => served?.session.connectionCount() === 0 && served.session.dialCount() === 0
   const quiet = createQuiet(options.drainQuietMs, clock, isIdle)
@@ -63,6 +71,7 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
     maxSessionMemory: SESSION_MEMORY_MIB,
   })
   const certificate = createKnownCertificate({ ...options, ...deps, http, socket }, material.cert)
+  const token = createKnownToken({ ...options, ...deps, http }, ownToken)
   const deadline = clock.after(CONNECT_TIMEOUT_MS, unanswered)
 
   const link: Link = {
@@ -74,6 +83,7 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
     endCode: () => endCode,
     drain: () => served?.session.drain(),
     showCertificate: certificate.renewed,
+    showToken: token.renewed,
     finish: () => served?.lanes.finish(served.carrier.end),
     end,
   }
@@ -124,7 +134,7 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
     agentid: options.agentId,
     agentidentifiers: options.identifiers,
     [EXTENSIONS_KEY]: writeExtensions(ours),
-    ...authorization, // leaves when TLS has verified the server: until then HTTP/2 has no connection to write to
+    ...(ownToken !== undefined && { authorization: `Bearer ${ownToken}` }), // leaves when TLS has verified the server: until then HTTP/2 has no connection to write to
   })
   stream.on('error', failed)
   stream.on('trailers', (headers) => {
@@ -136,6 +146,7 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
   stream.once('close', () => {
     over.abort()
     certificate[Symbol.dispose]()
+    token[Symbol.dispose]()
     served?.lanes[Symbol.dispose]()
     quiet[Symbol.dispose]()
     deadline[Symbol.dispose]()
@@ -188,6 +199,7 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
     ticker = setInterval(tick, Math.max(MIN_TICK_MS, Math.min(TICK_MS, options.probeIntervalMs)))
     tick()
     if (extensions.has('new-certificate')) certificate.begin(log) // it may have been renewed meanwhile
+    if (extensions.has('new-token')) token.begin(log)
     events.connected(link, answer.serverCount, [...extensions])
     if (ended) return
     openedMs = clock.now()
@@ -196,6 +208,9 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
 
   return link
 }
+
+const offeredBy = ({ lanes, tokenFile }: LinkOptions): Extensions =>
+  without(offered, ...(lanes === 0 ? ['lanes' as const] : []), ...(tokenFile === '' ? ['new-token' as const] : []))
 
 /** The server's name is in each line. */
 const auditedBy =
@@ -213,6 +228,7 @@ function neverOpened(reason: string, { clock }: LinkDeps, events: LinkEvents): L
     endCode: () => 'Unavailable',
     drain: nothing,
     showCertificate: nothing,
+    showToken: nothing,
     finish: nothing,
     end: nothing,
   }

@@ -4,11 +4,7 @@ import type { ClientHttp2Session } from 'node:http2'
 import type { TLSSocket } from 'node:tls'
 import { NEW_CERTIFICATE_PATH, writeNewCertificate } from '../pki/new-certificate.ts'
 import { provePossession } from '../pki/possession.ts'
-
-/** Longest wait for the server's word: milliseconds. */
-const TIMEOUT_MS = 10_000
-/** Of what a server says against it: characters. */
-const MAX_SHOWN_CHARS = 200
+import { showOver } from './new-credential.ts'
 
 /** @param done with what the server has against it, if anything */
 export function showNewCertificate(
@@ -21,19 +17,8 @@ export function showNewCertificate(
   if (socket.destroyed) return // there is nothing left to prove it by; HTTP/2 will notice
   const proof = proofOf(socket, cert, key)
   if (!proof) return
-  const request = http.request({ ':method': 'POST', ':path': NEW_CERTIFICATE_PATH, 'content-type': 'application/json' })
-  let status = 0
-  let said = ''
-  request.setTimeout(TIMEOUT_MS, () => request.close())
-  request.on('error', () => undefined) // the connection's end says more
-  request.once('response', (headers) => {
-    status = headers[':status'] ?? 0
-  })
-  request.on('data', (chunk: Buffer) => {
-    if (said.length < MAX_SHOWN_CHARS) said += chunk.toString('latin1').replace(/[^ -~]/g, '?')
-  })
-  request.once('close', () => done(status === 200 ? undefined : said.slice(0, MAX_SHOWN_CHARS) || 'no answer'))
-  request.end(writeNewCertificate(cert, proof))
+  const headers = { ':path': NEW_CERTIFICATE_PATH, 'content-type': 'application/json' }
+  showOver(http, headers, writeNewCertificate(cert, proof), done)
 }
 
 /** A connection that is just going may have no TLS left to prove anything by, and not know it yet. */

@@ -39,6 +39,7 @@ import type { AgentOptions } from './options.ts'
 import { startRenewal } from './renewal.ts'
 import { createRenewalMetrics } from './renewal-metrics.ts'
 import { createServerKeeper } from './server-keeper.ts'
+import { watchTokenFile } from './token-file.ts'
 
 /** Between two looks at the TLS files and the policy: milliseconds. */
 const LOOK_MS = 5_000
@@ -80,6 +81,13 @@ export async function runAgent(options: AgentOptions, deps: AgentDeps): Promise<
   }
   using tls = watchAgentTls(options, clock, log, () => {
     for (const link of servers.all()) link.showCertificate()
+  })
+  using _token = watchTokenFile(options.serviceAccountTokenPath, {
+    clock,
+    log,
+    changed() {
+      for (const link of servers.all()) link.showToken()
+    },
   })
   using policy = watchPolicy(options, clock, log)
   const startMs = clock.now()

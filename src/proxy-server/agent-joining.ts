@@ -5,7 +5,8 @@
  */
 import type { ServerHttp2Session, ServerHttp2Stream } from 'node:http2'
 import type { TLSSocket } from 'node:tls'
-import type { Judgement } from '../kubernetes/core/token-review.ts'
+import type { TokenReviewer } from '../kubernetes/token-reviewer.ts'
+import type { FollowToken } from '../kubernetes/token-watch.ts'
 import { EXTENSIONS_KEY } from '../tunnel/extensions.ts'
 import { openSessionWindow, STREAM_WINDOW_BYTES } from '../tunnel/http2-windows.ts'
 import type { AgentAdmission } from './agent-admission.ts'
@@ -13,6 +14,7 @@ import type { AgentRefusal, AgentRefusals } from './agent-refusals.ts'
 import { serveAgentStream } from './agent-stream.ts'
 import type { AgentStream, AgentStreamDeps, AgentStreamEvents, NewAgent } from './agent-stream-owner.ts'
 import type { AgentTenants, Obstacle } from './agent-tenants.ts'
+import type { AgentTokens } from './agent-tokens.ts'
 import type { Admission, PeerCertificate } from './core/admission.ts'
 import { noAgentCall, type RequestHead } from './core/agent-call.ts'
 import { countIdentifiers } from './core/identifiers.ts'
@@ -29,7 +31,7 @@ export type AgentJoiningOptions = HoldingLimits & {
    * Where agents show a token instead of a certificate: says whose it is. The values are those of `authorization`, all that
    * came; the signal is aborted when the agent goes away.
    */
-  readonly authenticate?: (values: readonly string[], gone: AbortSignal) => Promise<Judgement>
+  readonly authenticate?: TokenReviewer['review']
 }
 
 export type AgentJoiningDeps = {
@@ -39,6 +41,8 @@ export type AgentJoiningDeps = {
   readonly tenants: AgentTenants | undefined
   /** Of the certificates that connections were made with. */
   readonly standing: Standing | undefined
+  /** Where agents show tokens. */
+  readonly tokens: AgentTokens | undefined
   readonly streams: AgentStreamDeps
 }
 
@@ -69,7 +73,7 @@ export type AgentJoining = {
 
 export function createAgentJoining(
   options: AgentJoiningOptions,
-  { admission, refusals, tenants, standing, streams: deps }: AgentJoiningDeps,
+  { admission, refusals, tenants, standing, tokens, streams: deps }: AgentJoiningDeps,
   events: AgentJoiningEvents,
 ): AgentJoining {
   const holdings = createHoldings(options)
@@ -120,7 +124,8 @@ export function createAgentJoining(
           return user.kind === 'refused' ? user : admission.ofPeer(shown)
         }
         const certified = { principal, cluster, by }
-        return admitAs(username, call, { ...agent, cluster: its.cluster }, certified, () => ofUser(peer))
+        const { follow } = judgement
+        return admitAs(username, call, { ...agent, cluster: its.cluster }, certified, () => ofUser(peer), follow)
       }
       admission.forbidden(its)
       turnAway(call, { why: 'unmapped', status: 'UNAUTHENTICATED', text: its.cause }, agent)
@@ -130,9 +135,10 @@ export function createAgentJoining(
   function admitAs(
     principal: string,
     call: AgentCall,
-    agent: Omit<NewAgent, 'principal'>,
+    agent: Omit<NewAgent, 'principal' | 'takesTokens'>,
     certified: Certified,
     now: () => Admission,
+    follow?: FollowToken,
   ): void {
     const { socket, http, stream } = call
     if (!open) {
@@ -148,20 +154,24 @@ export function createAgentJoining(
     const itsDeps = tenants?.depsOf(agent.cluster, deps) ?? deps
     let state: 'new' | 'known' | 'gone' = 'new'
     let leave: (() => void) | undefined
-    const served = serveAgentStream(http, stream, { ...agent, principal }, itsDeps, {
+    let token: Disposable | undefined
+    const newAgent = { ...agent, principal, takesTokens: follow !== undefined }
+    const served = serveAgentStream(http, stream, newAgent, itsDeps, {
       draining: events.draining,
       laneJoined: (lane) => standing?.follow(lane, socket),
-      cutOff: () => standing?.cause(socket),
+      cutOff: () => standing?.cause(socket) ?? tokens?.cause(socket),
       refusing: events.refusing,
       gone(leaving, how) {
         letGo()
         leave?.()
+        token?.[Symbol.dispose]()
         if (state === 'known') events.gone(leaving, how)
         state = 'gone'
       },
     })
     if (hasGone()) return // what it is sent at its beginning may already be too much for the budget
     leave = tenants?.join(served, principal, now)
+    token = follow && tokens?.hold({ socket, http, principal, cluster: agent.cluster, agentId: agent.agentId }, follow)
     state = 'known'
     events.connected(served, http, certified)
     served.tellReplicas()

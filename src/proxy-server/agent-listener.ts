@@ -5,6 +5,7 @@
 import { performServerHandshake, type ServerHttp2Session } from 'node:http2'
 import type { Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
+import { NEW_TOKEN_PATH } from '../kubernetes/core/new-token.ts'
 import { ENROLMENT_ALPN } from '../pki/enrolment-wire.ts'
 import { NEW_CERTIFICATE_PATH } from '../pki/new-certificate.ts'
 import type { TlsProtocol } from '../platform/cipher-suites.ts'
@@ -14,11 +15,13 @@ import { openSessionWindow, STREAM_WINDOW_BYTES } from '../tunnel/http2-windows.
 import { LANE_ALPN } from '../tunnel/lane.ts'
 import { createAgentAdmission } from './agent-admission.ts'
 import { createAgentCertificates } from './agent-certificates.ts'
-import { type AgentJoiningOptions, createAgentJoining } from './agent-joining.ts'
+import { type AgentCall, type AgentJoiningOptions, createAgentJoining } from './agent-joining.ts'
 import { createAgentRefusals } from './agent-refusals.ts'
 import type { AgentStream, AgentStreamDeps, AgentStreamEvents } from './agent-stream-owner.ts'
 import { createAgentTenants } from './agent-tenants.ts'
+import { createAgentTokens } from './agent-tokens.ts'
 import type { PeerCertificate } from './core/admission.ts'
+import { valuesOf } from './core/registration.ts'
 import type { BehindFrontDoors } from './front-doors.ts'
 import { createHandshakeGate } from './handshake-gate.ts'
 import { isNoHttp2 } from './http2-errors.ts'
@@ -90,9 +93,10 @@ export function createAgentListener(
   )
   const refusals = createAgentRefusals({ clock, warnings, metrics, audit, auditOften, refused: events.refused })
   const certificates = createAgentCertificates({ standing, clock, log, warnings })
+  const tokens = authenticate && createAgentTokens({ authenticate, clock, log, warnings, metrics, audit })
   const joining = createAgentJoining(
     options,
-    { admission, refusals, tenants, standing, streams: deps },
+    { admission, refusals, tenants, standing, tokens, streams: deps },
     {
       draining: events.draining,
       refusing: events.refusing,
@@ -156,7 +160,7 @@ export function createAgentListener(
     http.on('stream', (stream, { ':path': path, ':method': method }, _flags, headers) => {
       deadline[Symbol.dispose]()
       stream.on('error', (error) => log.debug({ err: error }, 'agent stream error'))
-      const shown = path === NEW_CERTIFICATE_PATH ? certificates.take(socket, http, stream) : 'no-agent'
+      const shown = takeShown({ socket, http, stream }, path, headers as unknown as string[])
       if (shown === 'taken') return
       streams++
       if (streams > MAX_STREAMS) return hangUp(socket, http)
@@ -168,6 +172,17 @@ export function createAgentListener(
       joining.join({ socket, http, stream }, { path, method, rawHeaders: headers as unknown as string[] })
     })
     http.on('close', () => deadline[Symbol.dispose]())
+  }
+
+  /** What an agent that is connected shows besides: a new certificate, or a new token. */
+  function takeShown(
+    { socket, http, stream }: AgentCall,
+    path: string | undefined,
+    rawHeaders: readonly string[],
+  ): 'taken' | 'no-agent' | 'not-now' {
+    if (path === NEW_CERTIFICATE_PATH) return certificates.take(socket, http, stream)
+    if (path !== NEW_TOKEN_PATH || !tokens) return 'no-agent'
+    return tokens.take(http, stream, valuesOf(rawHeaders, 'authorization'))
   }
 
   function lane(socket: TLSSocket): void {

@@ -68,6 +68,8 @@ export type NewAgent = {
   /** Whose certificate its connection showed; with tokens that is nobody's. */
   readonly certified: string
   readonly remoteAddress: string
+  /** Its token is reviewed again, and may be followed by another one. */
+  readonly takesTokens: boolean
 }
 
 export type AgentStreamEvents = {

@@ -55,6 +55,7 @@ export function serveAgentStream(
   const unable: Extension[] = [
     ...(options.maxLanes > 0 ? [] : ['lanes' as const]),
     ...(deps.replicas ? [] : ['servers' as const]),
+    ...(agent.takesTokens ? [] : ['new-token' as const]),
   ]
   const extensions = readExtensions(agent.extensions, without(offered, ...unable))
   const log = deps.log.child({ agent: agent.agentId, cluster: agent.cluster, remote: agent.remoteAddress })

@@ -8,6 +8,8 @@ export type KubernetesMetrics = CollectorMetrics & {
   readonly watched: Answered
   readonly renewed: (outcome: 'renewed' | 'failed') => void
   readonly reviewed: (outcome: ReviewOutcome) => void
+  /** Of an agent that is connected. */
+  readonly reviewedAgain: (outcome: 'known' | 'refused' | 'failed') => void
   /** From now on it is told whether the lease is held. */
   readonly leaseKept: (isHeld: () => boolean) => void
 }
@@ -56,6 +58,12 @@ export function createKubernetesMetrics(registry: Registry): KubernetesMetrics {
     labelNames: ['outcome'],
     registers,
   })
+  const again = new Counter({
+    name: 'culvert_server_token_re_reviews_total',
+    help: 'Reviews of the tokens of connected agents, by outcome.',
+    labelNames: ['outcome'],
+    registers,
+  })
   return {
     listed: answers('list', 'lists of leases'),
     deleted: answers('delete', 'deletions of expired leases'),
@@ -63,6 +71,7 @@ export function createKubernetesMetrics(registry: Registry): KubernetesMetrics {
     culled: () => culled.inc(),
     renewed: (outcome) => renewals.inc({ outcome }),
     reviewed: (outcome) => reviews.inc({ outcome }),
+    reviewedAgain: (outcome) => again.inc({ outcome }),
     leaseKept(isHeld) {
       new Gauge({
         name: 'culvert_server_lease_held',

@@ -1,6 +1,7 @@
 /** What proxy-server asks of a Kubernetes API, where a flag wants it: a lease of its own, and whose the tokens of agents are. */
 
-import { createApiClient } from '../kubernetes/api-client.ts'
+import { type ApiClient, createApiClient } from '../kubernetes/api-client.ts'
+import { createKnownTokens } from '../kubernetes/core/known-tokens.ts'
 import { labelsAsSelector, parseLabels } from '../kubernetes/core/labels.ts'
 import type { Lease } from '../kubernetes/lease.ts'
 import { collectLeases } from '../kubernetes/lease-collector.ts'
@@ -9,6 +10,8 @@ import { countLeases } from '../kubernetes/lease-counter.ts'
 import { leasesIn } from '../kubernetes/leases.ts'
 import { openAccess } from '../kubernetes/open-access.ts'
 import { createTokenReviewer, type TokenReviewer } from '../kubernetes/token-reviewer.ts'
+import { createTokenWatch, REVIEWS_PER_SECOND } from '../kubernetes/token-watch.ts'
+import type { Rate } from '../kubernetes/turns.ts'
 import type { Clock } from '../platform/clock.ts'
 import type { Log } from '../platform/log.ts'
 import { readVersion } from '../platform/version.ts'
@@ -42,25 +45,39 @@ export async function openKubernetes(options: ServerOptions, deps: Deps): Promis
     options.agentNamespace !== '' || (options.tenancy === 'multi' && options.authenticationAudience !== '')
   if (!wantsTokens && !options.enableLeaseController && options.replicaServerName === '') return undefined
   const { clock, log, metrics } = deps
-  const api = createApiClient({
-    access: await openAccess(options.kubeconfig),
-    rate: { qps: options.kubeconfigQps, burst: options.kubeconfigBurst },
-    userAgent: `culvert-proxy-server/${readVersion()}`,
-    clock,
-  })
+  using opened = new DisposableStack()
+  const access = await openAccess(options.kubeconfig)
+  const clientOf = (rate: Rate): ApiClient =>
+    opened.use(createApiClient({ access, rate, userAgent: `culvert-proxy-server/${readVersion()}`, clock }))
+  const api = clientOf({ qps: options.kubeconfigQps, burst: options.kubeconfigBurst })
   const expected = {
     namespace: options.agentNamespace,
     serviceAccount: options.agentServiceAccount,
     audience: options.authenticationAudience,
   }
+  const known = createKnownTokens()
+  const watch =
+    wantsTokens && options.tenancy === 'multi'
+      ? opened.use(
+          createTokenWatch({
+            api: clientOf({ qps: REVIEWS_PER_SECOND, burst: REVIEWS_PER_SECOND }),
+            expected,
+            known,
+            clock,
+            log,
+            reviewedAgain: metrics.reviewedAgain,
+          }),
+        )
+      : undefined
   const reviewer = wantsTokens
-    ? createTokenReviewer({ api, expected, clock, log, reviewed: metrics.reviewed })
+    ? createTokenReviewer({ api, expected, known, watch, clock, log, reviewed: metrics.reviewed })
     : undefined
   const parsed = parseLabels(options.leaseLabel)
   const labels = 'labels' in parsed ? parsed.labels : {} // checked with the other options
   const { random } = Math
   let kept: readonly LeaseController[] = []
   let collector: Disposable | undefined
+  const disposables = opened.move()
 
   return {
     authenticate: reviewer?.review,
@@ -94,7 +111,7 @@ export async function openKubernetes(options: ServerOptions, deps: Deps): Promis
     },
     [Symbol.dispose]() {
       collector?.[Symbol.dispose]()
-      api[Symbol.dispose]()
+      disposables.dispose()
     },
   }
 }

@@ -19,6 +19,7 @@ const versions = {
   'going-away': 1,
   lanes: 1,
   'new-certificate': 1,
+  'new-token': 1,
   policy: 1,
   servers: 1,
 } as const
@@ -36,6 +37,7 @@ export const offered: Extensions = new Set<Extension>([
   'going-away',
   'lanes',
   'new-certificate',
+  'new-token',
   'policy',
   'servers',
 ])

@@ -25,7 +25,8 @@ agents: {names: ["DNS:agent.eu-2.example"]}
 `
 
 const pki = await makePki(t)
-const api = await apiStandIn(t)
+const status = { authenticated: true, user: { username: USER }, audiences: ['hub'] }
+const api = await apiStandIn(t, ({ answer }) => answer(201, { status })) // again and again
 const hub = await startHub(
   t,
   () => clusters,
@@ -33,7 +34,6 @@ const hub = await startHub(
   pki,
 )
 const target = await listenTarget(t, echo)
-const status = { authenticated: true, user: { username: USER }, audiences: ['hub'] }
 const nameless = { dnsNames: ['agent.eu-1.example'] } // of no cluster, and of one subject each time
 
 t.test('an agent goes over to its next certificate, and all that is open stays', async (t) => {
@@ -42,7 +42,6 @@ t.test('an agent goes over to its next certificate, and all that is open stays',
   writeFileSync(tokenFile, 'one.token.of-eu-1')
   const flags = [`--service-account-token-path=${tokenFile}`]
   const agent = await launchAgent(t, { ...hub, pki: { ...pki, agent: leaf } }, { flags })
-  ;(await api.next()).answer(201, { status })
   await agent.logged('connected')
   const tunnel = await openTunnel(hub, target.address)
   await pki.issue('nameless', nameless) // in the place of the one it has
@@ -60,7 +59,6 @@ t.test('a certificate of another cluster or holder is no next one', async (t) =>
   const leaf = await pki.issue('by-hand', nameless)
   const headers = { agentid: 'by-hand', authorization: 'Bearer another.token.of-eu-1' }
   const agent = await openWireAgent(t, hub, { leaf, headers })
-  ;(await api.next()).answer(201, { status })
   await agent.answer()
   for (const [what, next, text] of [
     ['of another cluster by its identity', await agentLeaf(hub, 'eu-2'), /its certificate is of another cluster than/],

@@ -43,7 +43,8 @@ export type ApiStandIn = {
   readonly close: () => void
 }
 
-export async function apiStandIn(t: Test): Promise<ApiStandIn> {
+/** @param answer what is done with each request, where the test does not wait for them one by one */
+export async function apiStandIn(t: Test, answer?: (asked: Asked) => void): Promise<ApiStandIn> {
   const unseen: Asked[] = []
   const waiting: ((asked: Asked) => void)[] = []
   let count = 0
@@ -64,6 +65,7 @@ export async function apiStandIn(t: Test): Promise<ApiStandIn> {
       response,
     }
     count++
+    if (answer) return answer(asked)
     const take = waiting.shift()
     if (take) take(asked)
     else unseen.push(asked)

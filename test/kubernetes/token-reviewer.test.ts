@@ -1,4 +1,5 @@
 import t, { type Test } from 'tap'
+import { createKnownTokens } from '../../src/kubernetes/core/known-tokens.ts'
 import { createTokenReviewer } from '../../src/kubernetes/token-reviewer.ts'
 import { manualClock } from '../platform/manual-clock.ts'
 import { recordedLog } from '../platform/recorded-log.ts'
@@ -15,6 +16,7 @@ async function setup(t: Test) {
   const outcomes: string[] = []
   const { review } = createTokenReviewer({
     api: clientOf(t, api.access, clock),
+    known: createKnownTokens(),
     expected: { namespace: 'ns', serviceAccount: 'sa', audience: 'hub' },
     clock,
     log,

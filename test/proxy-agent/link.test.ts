@@ -24,7 +24,7 @@ import { createLookups, type Lookup } from '../../src/proxy-agent/lookups.ts'
 import { createOpenSockets } from '../../src/proxy-agent/open-sockets.ts'
 import { LISTS } from '../../src/proxy-agent/server-lists.ts'
 import { createBudget } from '../../src/tunnel/budget.ts'
-import { offered, writeExtensions } from '../../src/tunnel/extensions.ts'
+import { offered, without, writeExtensions } from '../../src/tunnel/extensions.ts'
 import { LONG_PATH_STREAM_WINDOW_BYTES, STREAM_WINDOW_BYTES } from '../../src/tunnel/http2-windows.ts'
 import type { Packet } from '../../src/tunnel/packet.ts'
 import { eventually, within } from '../integration/deadline.ts'
@@ -172,7 +172,7 @@ t.test('asks for the stream as a stock agent does, and offers what it can', asyn
     'user-agent': 'test/1',
     agentid: 'a-1',
     agentidentifiers: 'host=n1',
-    'culvert-extensions': writeExtensions(offered),
+    'culvert-extensions': writeExtensions(without(offered, 'new-token')),
   })
 })
 
@@ -180,8 +180,9 @@ t.test('shows the token in its file, as it is by now', async (t) => {
   const tokenFile = join(t.testdir({ token: 'hunter2\n' }), 'token')
   for (const token of ['hunter2', 'hunter3']) {
     writeFileSync(tokenFile, `${token}\n`)
-    const { asked } = await setup(t, { tokenFile })
-    t.equal((await asked()).headers.authorization, `Bearer ${token}`)
+    const { headers } = await (await setup(t, { tokenFile })).asked()
+    t.equal(headers.authorization, `Bearer ${token}`)
+    t.equal(headers['culvert-extensions'], writeExtensions(offered), 'and would show the next one')
   }
   t.notOk('authorization' in (await (await setup(t)).asked()).headers, 'none, where no file is named')
 })

@@ -35,6 +35,7 @@ function testLink(host: number, events: LinkEvents, name?: string): TestLink {
     endCode: () => 'Unavailable',
     drain: () => void asked.push('drain'),
     showCertificate: () => undefined,
+    showToken: () => undefined,
     finish: () => void asked.push('finish'),
     end: (reason) => void asked.push(`end: ${reason}`),
     answer(serverId, count = 1) {

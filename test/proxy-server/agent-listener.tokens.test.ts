@@ -1,17 +1,19 @@
 import { once } from 'node:events'
 import t, { type Test } from 'tap'
-import type { Judgement } from '../../src/kubernetes/core/token-review.ts'
+import { NEW_TOKEN_PATH } from '../../src/kubernetes/core/new-token.ts'
+import type { ShownToken } from '../../src/kubernetes/token-reviewer.ts'
+import type { FollowToken } from '../../src/kubernetes/token-watch.ts'
 import { eventually, within } from '../integration/deadline.ts'
-import { agentPort, joinAgent, leaves } from './agent-port.ts'
+import { agentPort, type HandMadeAgent, joinAgent, leaves, ours } from './agent-port.ts'
 
 const USERNAME = 'system:serviceaccount:ns:sa'
-const known: Judgement = { kind: 'known', username: USERNAME }
+const known: ShownToken = { kind: 'known', username: USERNAME }
 const headers = { agentid: 'a', agentidentifiers: '', authorization: 'Bearer hunter2' }
 
 type Question = {
   readonly values: readonly string[]
   readonly gone: AbortSignal
-  readonly answer: (judgement: Judgement) => void
+  readonly answer: (judgement: ShownToken) => void
 }
 
 /** A port whose agents show tokens, about which the test decides. */
@@ -126,4 +128,135 @@ t.test('lets an agent send little until it is known, and as much as any then', a
   answer({ kind: 'known', username: USERNAME })
   await within(settings, 'settings')
   t.equal(agent.http.remoteSettings.initialWindowSize, 4 * 2 ** 20)
+})
+
+/** A token that is reviewed again, by the test: who follows it now, and how it is lost. */
+function reviewedToken(username = USERNAME) {
+  const followers = new Set<Parameters<FollowToken>[0]>()
+  const judgement: ShownToken = {
+    kind: 'known',
+    username,
+    follow(lost) {
+      followers.add(lost)
+      return { [Symbol.dispose]: () => void followers.delete(lost) }
+    },
+  }
+  return { judgement, followers, lose: (...why: Parameters<Parameters<FollowToken>[0]>) => [...followers][0]?.(...why) }
+}
+
+async function showToken({ http }: HandMadeAgent, authorization: string) {
+  const request = http.request({ ':method': 'POST', ':path': NEW_TOKEN_PATH, authorization })
+  request.on('error', () => undefined)
+  let text = ''
+  request.on('data', (chunk) => {
+    text += String(chunk)
+  })
+  request.end()
+  const answered = once(request, 'response')
+  answered.catch(() => undefined)
+  return {
+    request,
+    async answer() {
+      const [fields] = await within(answered, 'an answer')
+      if (!request.closed) await within(once(request, 'close'), 'its end')
+      return { status: fields[':status'], text }
+    },
+  }
+}
+
+t.test('who loses its token loses the connection, and is told of as one that was cut off', async (t) => {
+  const { port, asked, gone, metrics, log } = await setup(t)
+  const agent = await joinAgent(t, port, headers, 'none')
+  const token = reviewedToken()
+  ;(await asked(1)).answer(token.judgement)
+  await agent.answer
+  token.lose('revoked', 'lookup failed: no')
+  await eventually('it has gone', () => gone.length, Boolean)
+  t.match(
+    metrics.counted.filter(([verb]) => verb === 'cutOff'),
+    [['cutOff', 'agent', 'revoked']],
+  )
+  t.match(
+    log.lines.filter(({ level }) => level !== 'debug'),
+    [
+      { message: 'agent connected' },
+      {
+        level: 'warn',
+        message: 'connection cut off: its token is no longer good',
+        fields: { why: 'revoked', principal: USERNAME, agent: 'a', reason: 'lookup failed: no' },
+      },
+      { message: 'agent disconnected', fields: { how: 'revoked' } },
+    ],
+  )
+  t.notMatch(JSON.stringify(log.lines), /hunter2/)
+})
+
+t.test('nobody looks at the token of an agent that has gone', async (t) => {
+  const { port, asked, gone } = await setup(t)
+  const agent = await joinAgent(t, port, headers, 'none')
+  const token = reviewedToken()
+  ;(await asked(1)).answer(token.judgement)
+  await agent.answer
+  t.equal(token.followers.size, 1)
+  agent.socket.destroy()
+  await eventually('it has gone', () => gone.length, Boolean)
+  t.equal(token.followers.size, 0)
+})
+
+t.test('an agent that shows another token of the same user lives by that one', async (t) => {
+  const { port, asked, gone, log } = await setup(t)
+  const agent = await joinAgent(t, port, { ...headers, ...ours }, 'none')
+  const [first, second] = [reviewedToken(), reviewedToken()]
+  ;(await asked(1)).answer(first.judgement)
+  t.match(await agent.answer, { 'culvert-extensions': /new-token\/1/ })
+  const shown = await showToken(agent, 'Bearer hunter3')
+  const { values, answer } = await asked(2)
+  t.strictSame(values, ['Bearer hunter3'])
+  answer(second.judgement)
+  t.strictSame(await shown.answer(), { status: 200, text: '' })
+  t.equal(first.followers.size, 0)
+  t.equal(gone.length, 0)
+  second.lose('expired', 'it is over')
+  await eventually('it has gone', () => gone.length, Boolean)
+  t.notMatch(JSON.stringify(log.lines), /hunter/)
+})
+
+t.test('a token that is refused, or of another user, changes nothing', async (t) => {
+  const { port, asked } = await setup(t)
+  const agent = await joinAgent(t, port, headers, 'none')
+  const [first, foreign] = [reviewedToken(), reviewedToken('system:serviceaccount:ns:other')]
+  ;(await asked(1)).answer(first.judgement)
+  await agent.answer
+  const refused = await showToken(agent, 'Bearer hunter3')
+  ;(await asked(2)).answer({ kind: 'refused', text: 'lookup failed: no' })
+  t.strictSame(await refused.answer(), { status: 403, text: 'lookup failed: no' })
+  const other = await showToken(agent, 'Bearer hunter4')
+  ;(await asked(3)).answer(foreign.judgement)
+  t.strictSame(await other.answer(), { status: 403, text: 'is of another user than the connection' })
+  t.equal(first.followers.size, 1)
+  t.equal(foreign.followers.size, 0)
+})
+
+t.test('takes a new token one at a time and not too often, and nothing from who goes meanwhile', async (t) => {
+  const { port, asked, questions, gone } = await setup(t)
+  const agent = await joinAgent(t, port, headers, 'none')
+  const [first, second] = [reviewedToken(), reviewedToken()]
+  ;(await asked(1)).answer(first.judgement)
+  await agent.answer
+  const shown = await showToken(agent, 'Bearer hunter3')
+  const { answer } = await asked(2)
+  t.match(await (await showToken(agent, 'Bearer hunter4')).answer(), { status: 429 })
+  t.equal(questions.length, 2)
+  agent.socket.destroy()
+  await eventually('it has gone', () => gone.length, Boolean)
+  answer(second.judgement)
+  await shown.answer().catch(() => undefined)
+  t.equal(second.followers.size, 0)
+})
+
+t.test('where tokens are not reviewed again no other one is taken', async (t) => {
+  const { port, asked } = await setup(t)
+  const agent = await joinAgent(t, port, { ...headers, ...ours }, 'none')
+  ;(await asked(1)).answer(known)
+  t.notMatch((await agent.answer)['culvert-extensions'], /new-token/)
 })

@@ -43,9 +43,9 @@ export const leaves = { server, agent, otherAgent, user }
 export const ca = authority.certificatePem
 
 /** The entry by which our own agent offers all it can. */
-/** Of an agent, and what a server takes of it that knows of no replicas. */
+/** Of an agent, and what a server takes of it that knows of no replicas and reviews no tokens again. */
 export const ours = { 'culvert-extensions': writeExtensions(offered) }
-export const taken = { 'culvert-extensions': writeExtensions(without(offered, 'servers')) }
+export const taken = { 'culvert-extensions': writeExtensions(without(offered, 'servers', 'new-token')) }
 
 export type AgentPort = {
   readonly listener: AgentListener

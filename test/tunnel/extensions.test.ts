@@ -4,7 +4,7 @@ import { noExtensions, offered, readExtensions, writeExtensions } from '../../sr
 t.test('offers what it can do, in the form of the protocol', async (t) => {
   t.equal(
     writeExtensions(offered),
-    'flow-control/1,half-close/1,heartbeat/1,close-reason/1,ping/1,going-away/1,lanes/1,new-certificate/1,policy/1,servers/1',
+    'flow-control/1,half-close/1,heartbeat/1,close-reason/1,ping/1,going-away/1,lanes/1,new-certificate/1,new-token/1,policy/1,servers/1',
   )
 })
 

@@ -2,6 +2,7 @@
  * What the token of an agent must be: found in its metadata, and judged by what the API server says of it. Pure. The texts
  * are konnectivity's; that the audience is compared is ours. Source: authentication.k8s.io/v1, TokenReview.
  */
+import { Buffer } from 'node:buffer'
 
 export type ExpectedAgent = {
   /** Empty: any; whoever asks looks at the name. */
@@ -14,6 +15,9 @@ export type ExpectedAgent = {
 export type Judgement =
   | { readonly kind: 'known'; readonly username: string }
   | { readonly kind: 'refused'; readonly text: string }
+
+/** Why a token that was good is so no longer. */
+export type TokenLoss = 'revoked' | 'expired' | 'untrusted'
 
 const PREFIX = 'Bearer '
 
@@ -32,6 +36,22 @@ export function tokenReview(token: string, { audience }: ExpectedAgent): object 
     apiVersion: 'authentication.k8s.io/v1',
     kind: 'TokenReview',
     spec: { token, ...(audience !== '' && { audiences: [audience] }) },
+  }
+}
+
+/** Whether the answer is a TokenReview that was answered: of what is none nothing can be said. */
+export const isReview = (answer: unknown): boolean => {
+  const { status } = (answer ?? {}) as { status?: unknown }
+  return typeof status === 'object' && status !== null
+}
+
+/** When a token is over by itself, as a JWT says; undefined: it does not say so. Nothing is verified here. */
+export function tokenEndUnixMs(token: string): number | undefined {
+  try {
+    const { exp } = JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString('utf8'))
+    return typeof exp === 'number' ? exp * 1000 : undefined
+  } catch {
+    return undefined
   }
 }
 

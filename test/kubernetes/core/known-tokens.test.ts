@@ -29,3 +29,12 @@ t.test('keeps no more than it may, the latest', async (t) => {
     ['a', undefined, 'c', 'd'],
   )
 })
+
+t.test('knows nothing of what it was told to forget, and when it was told of the rest', async (t) => {
+  const known = createKnownTokens(10, 3)
+  known.remember('a', 'alice', 100)
+  t.equal(known.rememberedMs('a'), 100)
+  known.forget('a')
+  t.equal(known.rememberedMs('a'), undefined)
+  t.equal(known.recall('a', 101), undefined)
+})

@@ -1,5 +1,12 @@
 import t from 'tap'
-import { bearerToken, type ExpectedAgent, judge, tokenReview } from '../../../src/kubernetes/core/token-review.ts'
+import {
+  bearerToken,
+  type ExpectedAgent,
+  isReview,
+  judge,
+  tokenEndUnixMs,
+  tokenReview,
+} from '../../../src/kubernetes/core/token-review.ts'
 
 const expected: ExpectedAgent = { namespace: 'kube-system', serviceAccount: 'konnectivity-agent', audience: 'hub' }
 const USERNAME = 'system:serviceaccount:kube-system:konnectivity-agent'
@@ -78,4 +85,17 @@ t.test('refuses everything else, in the words of konnectivity where it has some'
 t.test('hands on a text of the API server only so far', async (t) => {
   const { text } = judge(known({ error: 'e'.repeat(10_000) }), expected) as { text: string }
   t.equal(text, `lookup failed: ${'e'.repeat(300)}`)
+})
+
+t.test('an answer that is no TokenReview says nothing of a token', async (t) => {
+  for (const answer of [undefined, null, {}, 'yes', { status: null }, { status: 'Failure' }]) t.notOk(isReview(answer))
+  t.ok(isReview({ status: { user: {} } }), 'an API server leaves out what is false')
+})
+
+t.test('reads the end of a token that has one', async (t) => {
+  const token = (claims: string): string => `header.${Buffer.from(claims).toString('base64url')}.signature`
+  t.equal(tokenEndUnixMs(token('{"exp":1700000000}')), 1_700_000_000_000)
+  for (const none of ['opaque', token('{}'), token('{"exp":"soon"}'), token('null'), token('{'), 'a..b']) {
+    t.equal(tokenEndUnixMs(none), undefined, none)
+  }
 })

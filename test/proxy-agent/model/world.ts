@@ -109,6 +109,7 @@ export function runWorld(seed: number): void {
         if (!isLong) attempt.endAtMs = Math.min(attempt.endAtMs, clock.now() + random.below(30_000))
       },
       showCertificate: () => undefined,
+      showToken: () => undefined,
       finish: () => undefined,
       end: (_reason: string) => {
         attempt.told = true

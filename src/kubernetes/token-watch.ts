@@ -1,0 +1,127 @@
+/**
+ * Reviews the tokens of agents that are connected again and again, so that one which is no good any more ends what it opened. One token is one review,
+ * however many connections it has opened. An API server that cannot be asked ends nothing. When each is due: core/review-rounds.ts.
+ */
+import type { Clock } from '../platform/clock.ts'
+import type { Log } from '../platform/log.ts'
+import type { ApiClient } from './api-client.ts'
+import type { KnownTokens } from './core/known-tokens.ts'
+import { createReviewRounds } from './core/review-rounds.ts'
+import { type ExpectedAgent, type Judgement, type TokenLoss, tokenEndUnixMs } from './core/token-review.ts'
+import { askWhose, digestOf } from './token-question.ts'
+
+/** From one review of a token to the next: milliseconds. Two and what they take are within the five seconds of `docs/certificates.md`. */
+export const REVIEW_EVERY_MS = 3_000
+/** Reviews of tokens that are shown already, besides those of agents that come: more tokens than this in REVIEW_EVERY_MS take their turns. */
+export const REVIEWS_PER_SECOND = 200
+/** Most of them under way: no more connections to the API server are there for them. */
+const MAX_UNDER_WAY = 32
+/** Between two looks at what is due: milliseconds. */
+const LOOK_MS = 250
+/** No failure for so long, milliseconds: the API server can be asked again. */
+const QUIET_MS = 10_000
+
+/** @param lost called once at most, when the token is no longer good. Disposing what it gives ends that. */
+export type FollowToken = (lost: (why: TokenLoss, reason: string) => void) => Disposable
+export type TokenHolder = {
+  readonly token: string
+  /** Whose it was found to be. */
+  readonly username: string
+  readonly lost: Parameters<FollowToken>[0]
+}
+export type TokenWatch = Disposable & {
+  readonly follow: (holder: TokenHolder) => Disposable
+}
+
+export type TokenWatchDeps = {
+  /** With a rate of its own: agents that come do not wait for this. */
+  readonly api: ApiClient
+  readonly expected: ExpectedAgent
+  readonly known: KnownTokens
+  readonly clock: Clock
+  readonly log: Log
+  readonly reviewedAgain: (outcome: Judgement['kind'] | 'failed') => void
+}
+
+/** A token, kept for as long as somebody is connected by it. */
+type Watched = { readonly token: string; readonly holders: Set<TokenHolder>; readonly left: AbortController }
+
+export function createTokenWatch(deps: TokenWatchDeps): TokenWatch {
+  const { api, expected, known, clock, log, reviewedAgain } = deps
+  const rounds = createReviewRounds(REVIEW_EVERY_MS, MAX_UNDER_WAY)
+  const watched = new Map<string, Watched>() // by digest
+  let failedMs: number | undefined
+  let timer = clock.after(LOOK_MS, tick)
+
+  function tick(): void {
+    timer = clock.after(LOOK_MS, tick)
+    for (const digest of rounds.due(clock.now())) {
+      const one = watched.get(digest)
+      if (one) void review(digest, one)
+    }
+  }
+
+  async function review(digest: string, one: Watched): Promise<void> {
+    const askedMs = clock.now()
+    try {
+      const judgement = await askWhose(one.token, api, expected, one.left.signal)
+      worked()
+      reviewedAgain(judgement.kind)
+      if (judgement.kind === 'known') known.remember(digest, judgement.username, askedMs)
+      else known.forget(digest)
+      for (const holder of [...one.holders]) {
+        const loss = lossOf(holder, judgement)
+        if (!loss) continue
+        leave(digest, one, holder)
+        holder.lost(...loss)
+      }
+    } catch (error) {
+      if (!one.left.signal.aborted) failed((error as Error).message)
+    } finally {
+      rounds.answered(digest)
+    }
+  }
+
+  function lossOf({ token, username }: TokenHolder, judgement: Judgement): [TokenLoss, string] | undefined {
+    if (judgement.kind === 'known') {
+      return judgement.username === username ? undefined : ['untrusted', 'it is of another user now']
+    }
+    const endUnixMs = tokenEndUnixMs(token) ?? Number.POSITIVE_INFINITY
+    return [endUnixMs <= clock.unixMs() ? 'expired' : 'revoked', judgement.text]
+  }
+
+  function leave(digest: string, one: Watched, holder: TokenHolder): void {
+    if (!one.holders.delete(holder) || one.holders.size > 0) return
+    watched.delete(digest)
+    rounds.end(digest)
+    one.left.abort()
+  }
+
+  function failed(reason: string): void {
+    reviewedAgain('failed')
+    if (failedMs === undefined) {
+      log.error({ reason }, 'tokens of connected agents cannot be reviewed again, they stay connected')
+    }
+    failedMs = clock.now()
+  }
+
+  function worked(): void {
+    if (failedMs === undefined || clock.now() - failedMs < QUIET_MS) return
+    failedMs = undefined
+    log.info({}, 'tokens of connected agents can be reviewed again')
+  }
+
+  return {
+    follow(holder) {
+      const digest = digestOf(holder.token)
+      const one = watched.get(digest) ?? { token: holder.token, holders: new Set(), left: new AbortController() }
+      if (one.holders.size === 0) {
+        watched.set(digest, one)
+        rounds.begin(digest, known.rememberedMs(digest) ?? Number.NEGATIVE_INFINITY)
+      }
+      one.holders.add(holder)
+      return { [Symbol.dispose]: () => leave(digest, one, holder) }
+    },
+    [Symbol.dispose]: () => timer[Symbol.dispose](),
+  }
+}

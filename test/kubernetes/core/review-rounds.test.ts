@@ -1,0 +1,39 @@
+import t from 'tap'
+import { createReviewRounds } from '../../../src/kubernetes/core/review-rounds.ts'
+
+t.test('each is due so long after it was reviewed last, and again so long after that', async (t) => {
+  const rounds = createReviewRounds(10, 5)
+  rounds.begin('a', 100)
+  rounds.begin('new', Number.NEGATIVE_INFINITY)
+  t.strictSame(rounds.due(101), ['new'])
+  t.strictSame(rounds.due(109), [])
+  t.strictSame(rounds.due(110), ['a'])
+  rounds.answered('a')
+  t.strictSame(rounds.due(119), [], 'one that is under way is not asked about twice')
+  t.strictSame(rounds.due(120), ['a'])
+  rounds.answered('new')
+  t.strictSame(rounds.due(120), ['new'])
+})
+
+t.test('who is over the bound waits until others are answered, and nobody is passed over', async (t) => {
+  const rounds = createReviewRounds(10, 2)
+  for (const digest of ['a', 'b', 'c', 'd', 'e']) rounds.begin(digest, 0)
+  const seen: string[] = []
+  for (let ms = 10; ms < 13; ms++) {
+    const due = rounds.due(ms)
+    t.ok(due.length <= 2)
+    for (const digest of due) rounds.answered(digest)
+    seen.push(...due)
+  }
+  t.strictSame(seen, ['a', 'b', 'c', 'd', 'e'])
+  t.strictSame(rounds.due(20), ['a', 'b'])
+  t.strictSame(rounds.due(20), [])
+})
+
+t.test('who has left is never due', async (t) => {
+  const rounds = createReviewRounds(10, 2)
+  rounds.begin('a', 0)
+  rounds.begin('b', 0)
+  rounds.end('a')
+  t.strictSame(rounds.due(10), ['b'])
+})
