@@ -37,3 +37,11 @@ t.test('who has left is never due', async (t) => {
   rounds.end('a')
   t.strictSame(rounds.due(10), ['b'])
 })
+
+t.test('where more are due than it may have under way, none is left for ever', async (t) => {
+  const rounds = createReviewRounds(1, 2)
+  for (const digest of ['a', 'b', 'c']) rounds.begin(digest, 0)
+  t.strictSame(rounds.due(1), ['a', 'b'])
+  for (const digest of ['a', 'b']) rounds.answered(digest)
+  t.strictSame(rounds.due(2), ['c', 'a'])
+})
