@@ -14,6 +14,7 @@ import type { HeldServer } from './core/server-set.ts'
 import type { Network } from './dialer.ts'
 import type { AgentMetrics } from './metrics.ts'
 import type { OpenSockets } from './open-sockets.ts'
+import type { ServerStanding } from './server-standing.ts'
 
 export type LinkOptions = {
   readonly host: string
@@ -51,6 +52,8 @@ export type LinkDeps = {
   readonly metrics: AgentMetrics
   readonly processBudget: Budget
   readonly sockets: OpenSockets
+  /** Of servers, by their certificates. */
+  readonly standing: Pick<ServerStanding, 'hold'>
   readonly network: Network
   readonly audit?: Audit | undefined
   /** The cluster's own policy, as it is now; none: everything. */

@@ -141,15 +141,18 @@ export function serveLink(answered: Answered, options: LinkOptions, deps: LinkDe
     session,
     count: () => laneCount(options.lanes, session.path),
     misused: (why) => violated(why === 'broken' ? 'violation' : 'server', `lane: ${why}`),
-    connect: () =>
-      connectToServer({
+    connect() {
+      const lane = connectToServer({
         ...options,
         material: options.material(),
         alpn: [...options.alpn, LANE_ALPN], // whoever routes by the others routes lanes alike
         lookup,
         address: socket.remoteAddress ?? options.host,
         halfOpen: true,
-      }),
+      })
+      lane.once('secureConnect', () => deps.standing.hold(lane, end))
+      return lane
+    },
   })
   const carrier = carryOverGrpc({
     stream,

@@ -123,6 +123,7 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
     end(reason)
   }
 
+  socket.once('secureConnect', () => deps.standing.hold(socket, end))
   http.once('connect', () => openSessionWindow(http))
   http.on('error', failed)
   const stream = http.request({

@@ -39,6 +39,7 @@ import type { AgentOptions } from './options.ts'
 import { startRenewal } from './renewal.ts'
 import { createRenewalMetrics } from './renewal-metrics.ts'
 import { createServerKeeper } from './server-keeper.ts'
+import { createServerStanding } from './server-standing.ts'
 import { watchTokenFile } from './token-file.ts'
 
 /** Between two looks at the TLS files and the policy: milliseconds. */
@@ -82,6 +83,7 @@ export async function runAgent(options: AgentOptions, deps: AgentDeps): Promise<
   using tls = watchAgentTls(options, clock, log, () => {
     for (const link of servers.all()) link.showCertificate()
   })
+  using standing = createServerStanding({ authorities: () => tls.current().ca, clock })
   using _token = watchTokenFile(options.serviceAccountTokenPath, {
     clock,
     log,
@@ -143,6 +145,7 @@ export async function runAgent(options: AgentOptions, deps: AgentDeps): Promise<
     metrics,
     processBudget,
     sockets,
+    standing,
     network: systemNetwork(lookups),
     policy: () => policy?.current(),
     random: Math.random,

@@ -10,6 +10,7 @@ import http2, {
 import { syncBuiltinESMExports } from 'node:module'
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
 import { join } from 'node:path'
+import type { TLSSocket } from 'node:tls'
 import t, { type Test } from 'tap'
 import type { AuditRecord } from '../../src/audit/record.ts'
 import { createAuthority } from '../../src/pki/authority.ts'
@@ -76,6 +77,8 @@ function open(t: Test, port: number, options: Partial<LinkOptions> = {}, lookup 
   const metrics = recordedMetrics()
   const log = recordedLog()
   const audited: AuditRecord[] = []
+  /** Connections whose servers are looked at, and who is told. */
+  const held: { readonly socket: TLSSocket; readonly lost: (why: string) => void }[] = []
   /** What the link told its owner, in order. */
   const told: unknown[][] = []
   const link: Link = openLink(
@@ -107,6 +110,7 @@ function open(t: Test, port: number, options: Partial<LinkOptions> = {}, lookup 
       metrics,
       processBudget: createBudget(256 * 2 ** 20),
       sockets: createOpenSockets(),
+      standing: { hold: (socket, lost) => void held.push({ socket, lost }) },
       network: systemNetwork(lookup),
       policy: () => undefined,
       audit: (record) => void audited.push(record),
@@ -141,7 +145,7 @@ function open(t: Test, port: number, options: Partial<LinkOptions> = {}, lookup 
       },
       (events) => events.some(([event]) => event === 'gone'),
     )
-  return { link, clock, metrics, log, audited, told, tells: told_, gone }
+  return { link, clock, metrics, log, audited, held, told, tells: told_, gone }
 }
 
 /** A link whose server has taken it. */
@@ -648,4 +652,16 @@ t.test('a dial whose name resolves late gets nothing that a policy has opened me
   found.resolve([{ address: '127.0.0.1', family: 4 }])
   const error = /^dial tcp 127\.0\.0\.1:80: not allowed by the policy of the server: no rule allows it$/
   t.match(await wire.next('DIAL_RSP'), { random: 1, error })
+})
+
+t.test('ends when its server is no longer good, and says why', async (t) => {
+  const { held, audited, told, gone, link, clock } = await connected(t)
+  t.equal(held.length, 1)
+  t.ok(held[0]?.socket.authorized, 'TLS has verified it')
+  held[0]?.lost('the certificate of the server is over')
+  clock.advance(500)
+  await gone()
+  t.strictSame(told.at(-1), ['gone', 'the certificate of the server is over', true, true])
+  t.match(audited.at(-1), { event: 'server-end', reason: 'the certificate of the server is over' })
+  t.equal(link.session()?.connectionCount(), 0)
 })
