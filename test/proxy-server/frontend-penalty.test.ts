@@ -101,6 +101,7 @@ t.test('who waits and goes is not given a turn, and the next turn comes all the 
   const closed = new Promise((resolve) => gone?.once('close', resolve))
   gone?.destroy()
   await closed
+  t.equal(clock.waiting(), 1, 'nobody hangs up on it later')
   const [next] = come(1)
   clock.advance(TURN_MS)
   t.strictSame(taken, [next])
@@ -134,12 +135,13 @@ t.test('goes by the address that a front door tells of, and by networks of IPv6'
 })
 
 t.test('who breaks off handshakes owes as well; who came by a Unix socket has no address', async (t) => {
-  const { penalty, come, taken } = setup()
+  const { penalty, come, taken, log } = setup()
   penalty.came(undefined, evil)
   penalty.failed(undefined)
   for (let count = 0; count < MAX_VAIN; count++) penalty.failed('192.0.2.1')
   come(1)
   t.equal(taken.length, 0)
+  t.equal(log.messages('warn').length, 1)
 })
 
 t.test('says in the log who owes, and what follows from it, once in a while', async (t) => {

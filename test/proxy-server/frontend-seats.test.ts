@@ -69,22 +69,28 @@ t.test('of those that are hung up on without a word, who does not wait for it wa
   tenant.told = MAX_TOLD
   const tenants = { get: () => tenant, refused: () => undefined, onChange: () => undefined }
   const seats = createSeats(tenants, { unread: roomyUnread(), clock, penalty }, () => admission)
+  const isVain = (): number => penalty.told.filter(([verb]) => verb === 'vain').length
+  for (const socket of [new Socket(), Object.assign(new Socket(), { encrypted: true })]) {
+    tenant.told = 0
+    seats.take(socket, admission, 'clients', () => undefined)?.leave(false)
+  }
+  tenant.told = MAX_TOLD
+  t.equal(isVain(), 1, 'over a Unix socket there is no handshake')
   const come = (): Socket => {
     const socket = Object.assign(new Socket(), { encrypted: true })
     seats.take(socket, admission, 'clients', () => undefined)
     return socket
   }
-  const isVain = (): number => penalty.told.filter(([verb]) => verb === 'vain').length
   const [impatient, patient] = [come(), come()]
   const gone = [impatient, patient].map((socket) => new Promise((resolve) => socket.once('close', resolve)))
   impatient.emit('end')
   await gone[0]
-  t.equal(isVain(), 1)
+  t.equal(isVain(), 2)
   clock.advance(60_000)
   await gone[1]
-  t.equal(isVain(), 1)
+  t.equal(isVain(), 2)
   for (let count = 0; count < MAX_SILENT; count++) come()
-  t.equal(isVain(), 1)
+  t.equal(isVain(), 2)
   t.ok(come().destroyed)
-  t.equal(isVain(), 2, 'nothing makes it wait')
+  t.equal(isVain(), 3, 'nothing makes it wait')
 })

@@ -84,6 +84,19 @@ for (const [limit, what] of [
   })
 }
 
+t.test('a client of which one call has waited to be told of the limit was not there in vain', async (t) => {
+  const port = await setup(t, '{clients: 1}')
+  const first = openCall(await port.join())
+  await eventually('it has its place', port.listener.count, (calls) => calls === 1)
+  const second = openCall(first.http)
+  await eventually('it waits', () => port.clock.asked.includes(SHORTEST_REFUSAL_MS), Boolean)
+  port.clock.advance(SHORTEST_REFUSAL_MS)
+  await second.ended()
+  first.http.destroy()
+  await gone(port)
+  t.strictSame(port.penalty.told, [CAME])
+})
+
 t.test('a handshake that fails is told of', async (t) => {
   const port = await setup(t)
   const { port: number } = port.listener.server.address() as AddressInfo
