@@ -53,7 +53,7 @@ export type LinkDeps = {
   readonly processBudget: Budget
   readonly sockets: OpenSockets
   /** Of servers, by their certificates. */
-  readonly standing: Pick<ServerStanding, 'hold'>
+  readonly standing: Pick<ServerStanding, 'hold' | 'refusal'>
   readonly network: Network
   readonly audit?: Audit | undefined
   /** The cluster's own policy, as it is now; none: everything. */

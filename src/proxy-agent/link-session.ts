@@ -149,6 +149,7 @@ export function serveLink(answered: Answered, options: LinkOptions, deps: LinkDe
         lookup,
         address: socket.remoteAddress ?? options.host,
         halfOpen: true,
+        refusal: deps.standing.refusal,
       })
       lane.once('secureConnect', () => deps.standing.hold(lane, end))
       return lane

@@ -64,7 +64,13 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
   const quiet = createQuiet(options.drainQuietMs, clock, isIdle)
   const lookup = shuffledLookup(deps.network.lookup, deps.random, over.signal)
   const material = options.material()
-  const socket = connectToServer({ ...options, material, alpn: [...options.alpn, 'h2'], lookup })
+  const socket = connectToServer({
+    ...options,
+    material,
+    alpn: [...options.alpn, 'h2'],
+    lookup,
+    refusal: deps.standing.refusal,
+  })
   const http = connectHttp2(`https://${authority}`, {
     createConnection: () => socket,
     settings: { initialWindowSize: STREAM_WINDOW_BYTES, maxHeaderListSize: MAX_HEADER_LIST_BYTES, enablePush: false },

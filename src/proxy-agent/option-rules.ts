@@ -76,6 +76,11 @@ const ours: Rule<AgentOptions>[] = [
       : undefined,
   ({ cipherSuites }) => cipherSuiteProblem(cipherSuites),
   fileRule(agentOptions, 'policyFile'),
+  fileRule(
+    agentOptions,
+    'crlFile',
+    (path) => `--crl-file: there is no such file as ${path}; "culvert pki crl --refresh" makes an empty list`,
+  ),
   ({ hubRanges }) => rangesProblem(hubRanges),
   ({ heartbeatIntervalMs, heartbeatTimeoutMs }) =>
     heartbeatTimeoutMs < 2 * heartbeatIntervalMs

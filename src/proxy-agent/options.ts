@@ -36,6 +36,11 @@ const ours = {
     default: 'false',
     help: 'Connect to replicas also at the addresses that servers list. Without it replicas are reached through --proxy-server-host, by their names. Either way their certificates must have those names.',
   }),
+  crlFile: file({
+    group: 'TLS',
+    default: '',
+    help: 'Revocation lists (CRLs) of the CAs of --ca-cert, PEM or DER: servers on them are refused and, within 5 s, left (docs/certificates.md). Looked at again every second.',
+  }),
   cipherSuites: list({
     group: 'TLS',
     default: '',

@@ -1,5 +1,6 @@
 /** Wires proxy-agent together: the servers it holds, health, metrics, reloads, drain. Decisions live in `core/`. */
 import { createAuditMetrics, openAudit } from '../audit/open-audit.ts'
+import { createRevocationMetrics } from '../pki/revocation-metrics.ts'
 import { certificateSeconds } from '../platform/certificate-expiry.ts'
 import { tlsProtocol } from '../platform/cipher-suites.ts'
 import { type Clock, elapsed } from '../platform/clock.ts'
@@ -12,12 +13,11 @@ import { writePortsFile } from '../platform/ports-file.ts'
 import { openProfiling } from '../platform/profiling-open.ts'
 import { readServerAddress, type ServerAddress } from '../platform/server-address.ts'
 import { aborted, type Shutdown } from '../platform/shutdown.ts'
-import { type TlsWatch, watchTlsFiles } from '../platform/tls-files.ts'
-import { type Watch, watchTexts } from '../platform/watched.ts'
+import type { TlsWatch } from '../platform/tls-files.ts'
 import { type AddressRange, readRange } from '../policy/core/address.ts'
-import { loadPolicy, MAX_POLICY_BYTES, type Policy } from '../policy/policy.ts'
 import { createBudget } from '../tunnel/budget.ts'
 import { PAUSE_SHARE } from '../tunnel/stock-backlog.ts'
+import { watchAgentCrl, watchAgentTls, watchPolicy } from './agent-files.ts'
 import { ownCluster } from './audit-identity.ts'
 import { hostPort } from './core/go-errors.ts'
 import { createReplicaLists, type Place } from './core/replica-lists.ts'
@@ -42,8 +42,6 @@ import { createServerKeeper } from './server-keeper.ts'
 import { createServerStanding } from './server-standing.ts'
 import { watchTokenFile } from './token-file.ts'
 
-/** Between two looks at the TLS files and the policy: milliseconds. */
-const LOOK_MS = 5_000
 /** The server's own limits come first; these keep a server that has none from exhausting us. */
 const LIMITS = { pendingDials: 10_000, connections: 100_000, unknownFramesPerMinute: 1_000 }
 /** Lets the last frames leave before the process ends: milliseconds. */
@@ -82,8 +80,20 @@ export async function runAgent(options: AgentOptions, deps: AgentDeps): Promise<
   }
   using tls = watchAgentTls(options, clock, log, () => {
     for (const link of servers.all()) link.showCertificate()
+    crl?.check()
+    standing.look()
   })
-  using standing = createServerStanding({ authorities: () => tls.current().ca, clock })
+  using crl = watchAgentCrl(options, {
+    clock,
+    log,
+    authorities: () => tls.current().ca,
+    changed: () => standing.look(),
+  })
+  using standing = createServerStanding({
+    authorities: () => tls.current().ca,
+    revocations: () => crl?.current(),
+    clock,
+  })
   using _token = watchTokenFile(options.serviceAccountTokenPath, {
     clock,
     log,
@@ -119,6 +129,7 @@ export async function runAgent(options: AgentOptions, deps: AgentDeps): Promise<
     policyAlarm: () => policy?.alarm() !== undefined,
   })
   createAuditMetrics(registry, 'culvert_agent_', audit)
+  if (crl) createRevocationMetrics(registry, 'culvert_agent_', [crl])
   using _renewal =
     hubs.length === 0
       ? undefined
@@ -213,39 +224,6 @@ function hubsOf(options: AgentOptions, lookups: ReturnType<typeof createLookups>
   const lookup = shuffledLookup(lookups, Math.random, signal)
   const protocol = tlsProtocol(options.tlsMinVersion, options.cipherSuites)
   return serverAddresses(options).map((address) => ({ ...address, protocol, alpn: options.alpnProto, lookup }))
-}
-
-function watchAgentTls(options: AgentOptions, clock: Clock, log: Log, changed: () => void): TlsWatch {
-  const files = {
-    ca: { flag: '--ca-cert', path: options.caCert },
-    ...(options.agentCert !== '' && {
-      cert: { flag: '--agent-cert', path: options.agentCert },
-      key: { flag: '--agent-key', path: options.agentKey },
-    }),
-  }
-  return watchTlsFiles(files, {
-    clock,
-    intervalMs: LOOK_MS,
-    changed() {
-      log.info({}, 'TLS files changed, the next connection uses them')
-      changed()
-    },
-    broken: (error) => log.error({ reason: error.message }, 'TLS files are broken, the ones before stay in use'),
-    mended: () => log.info({}, 'TLS files are good again'),
-  })
-}
-
-/** @throws TunnelError `bad-option` with every problem of the file, one per line: without its policy an agent does not start */
-function watchPolicy({ policyFile }: AgentOptions, clock: Clock, log: Log): Watch<Policy> | undefined {
-  if (policyFile === '') return undefined
-  const source = { flag: '--policy-file', path: policyFile, maxBytes: MAX_POLICY_BYTES }
-  return watchTexts(source, loadPolicy, {
-    clock,
-    intervalMs: LOOK_MS,
-    changed: ({ version }) => log.info({ version }, 'policy changed'),
-    broken: (error) => log.error({ reason: error.message }, 'policy is broken, the one before stays in force'),
-    mended: () => log.info({}, 'policy is good again'),
-  })
 }
 
 /** Each once. */

@@ -1,6 +1,8 @@
 /** A TLS connection to a proxy-server: for the stream of a link, or for one of its lanes. */
+
+import type { X509Certificate } from 'node:crypto'
 import { isIP, type LookupFunction } from 'node:net'
-import { connect, type TLSSocket } from 'node:tls'
+import { checkServerIdentity, connect, type TLSSocket } from 'node:tls'
 import type { TlsProtocol } from '../platform/cipher-suites.ts'
 import type { TlsMaterial } from '../platform/tls-material.ts'
 
@@ -11,6 +13,8 @@ export type ServerSocketOptions = {
   readonly protocol: TlsProtocol
   readonly alpn: readonly string[]
   readonly lookup: LookupFunction
+  /** Why a server is not spoken to whose certificate TLS has verified. */
+  readonly refusal: (leaf: X509Certificate) => string | undefined
   /** What is asked for and what the certificate must have, instead of the host. */
   readonly serverName?: string | undefined
   /** Of this very server, where its name may have several. */
@@ -20,9 +24,13 @@ export type ServerSocketOptions = {
 }
 
 export function connectToServer(options: ServerSocketOptions): TLSSocket {
-  const { host, port, material, protocol, alpn, lookup, address = host, halfOpen = false } = options
+  const { host, port, material, protocol, alpn, lookup, address = host, halfOpen = false, refusal } = options
   const servername = options.serverName ?? (isIP(host) === 0 ? host : undefined)
-  const socket = connect({
+  const refused = (leaf: X509Certificate | undefined): Error | undefined => {
+    const why = leaf && refusal(leaf)
+    return why === undefined ? undefined : new Error(why)
+  }
+  const socket: TLSSocket = connect({
     host: address,
     port,
     lookup,
@@ -30,6 +38,9 @@ export function connectToServer(options: ServerSocketOptions): TLSSocket {
     ...protocol,
     ALPNProtocols: [...alpn],
     ...(servername !== undefined && { servername }),
+    // Asked before anything is sent: neither token nor id is for a server that is refused.
+    checkServerIdentity: (name, certificate) =>
+      checkServerIdentity(name, certificate) ?? refused(socket.getPeerX509Certificate()),
   })
   socket.allowHalfOpen = halfOpen
   socket.setNoDelay(true)

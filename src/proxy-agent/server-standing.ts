@@ -1,15 +1,20 @@
 /**
  * Whether the servers at the other end of open connections are still good by the certificates that TLS has verified: looked at again and again, since who was
- * good at the handshake may have expired. What a server does with the certificates of agents: `src/proxy-server/standing.ts`.
+ * good at the handshake may have expired, or been revoked. What a server does with the certificates of agents: `src/proxy-server/standing.ts`.
  */
 import { X509Certificate } from 'node:crypto'
 import type { TLSSocket } from 'node:tls'
 import { chainTo } from '../pki/chain.ts'
 import { splitCertificates } from '../pki/pem.ts'
+import type { Revocations } from '../pki/revocations.ts'
 import type { Clock } from '../platform/clock.ts'
 
 /** Between two looks: milliseconds. Who is no longer good is to be left within five seconds. */
 const LOOK_MS = 1_000
+
+const EXPIRED = "the server's certificate, or that of a CA above it, expired at"
+const REVOKED = "the server's certificate, or that of a CA above it, is revoked"
+const UNTRUSTED = "the server's certificate cannot be looked for in the revocation lists"
 
 /** Disposing it looks no more. */
 export type ServerStanding = Disposable & {
@@ -20,40 +25,70 @@ export type ServerStanding = Disposable & {
    * @param lost told why, once at most
    */
   readonly hold: (socket: TLSSocket, lost: (why: string) => void) => void
+  /** Why a server is not to be spoken to, besides what TLS finds. */
+  readonly refusal: (leaf: X509Certificate) => string | undefined
+  /** The CAs or the revocation lists are others. */
+  readonly look: () => void
 }
 
 export type ServerStandingDeps = {
   /** PEM: what TLS verifies servers by. */
   readonly authorities: () => string | undefined
+  /** None: nobody is revoked. */
+  readonly revocations?: () => Revocations | undefined
   readonly clock: Clock
 }
 
-type Held = {
-  readonly chain: readonly X509Certificate[]
-  readonly endUnixMs: number
-  readonly lost: (why: string) => void
-}
+type Chain = readonly X509Certificate[]
+type Held = { readonly leaf: X509Certificate; readonly lost: (why: string) => void; chain: Chain | undefined }
 
-export function createServerStanding({ authorities, clock }: ServerStandingDeps): ServerStanding {
+export function createServerStanding({ authorities, revocations, clock }: ServerStandingDeps): ServerStanding {
   const held = new Map<TLSSocket, Held>()
   let timer = clock.after(LOOK_MS, tick)
 
+  const chainOf = (leaf: X509Certificate): Chain | undefined => chainTo(leaf, parse(authorities()))
+
+  function revoked(chain: Chain | undefined): string | undefined {
+    const lists = revocations?.()
+    if (!lists) return undefined
+    if (!chain) return UNTRUSTED // whose list would say whether it is revoked?
+    try {
+      return lists.find(chain) && REVOKED
+    } catch {
+      return UNTRUSTED // OpenSSL takes more than DER
+    }
+  }
+
+  function expired({ leaf, chain = [leaf] }: Pick<Held, 'leaf' | 'chain'>): string | undefined {
+    const endUnixMs = Math.min(...chain.map(({ validToDate }) => validToDate.getTime()))
+    return endUnixMs < clock.unixMs() ? `${EXPIRED} ${new Date(endUnixMs).toISOString()}` : undefined
+  }
+
+  function loseThose(problemOf: (one: Held) => string | undefined): void {
+    for (const [socket, one] of held) {
+      const problem = problemOf(one)
+      if (problem === undefined) continue
+      held.delete(socket)
+      one.lost(problem)
+    }
+  }
+
   function tick(): void {
     timer = clock.after(LOOK_MS, tick)
-    for (const [socket, { endUnixMs, lost }] of held) {
-      if (endUnixMs >= clock.unixMs()) continue
-      held.delete(socket)
-      lost(`the server's certificate, or that of a CA above it, expired at ${new Date(endUnixMs).toISOString()}`)
-    }
+    loseThose(expired)
   }
 
   return {
     hold(socket, lost) {
       const leaf = socket.getPeerX509Certificate()
       if (!leaf || socket.destroyed) return
-      const chain = chainTo(leaf, parse(authorities())) ?? [leaf] // TLS may know a way that we do not find
-      held.set(socket, { chain, endUnixMs: endOf(chain), lost })
+      held.set(socket, { leaf, lost, chain: chainOf(leaf) }) // none: TLS knows a way that we do not find
       socket.once('close', () => held.delete(socket))
+    },
+    refusal: (leaf) => revoked(chainOf(leaf)),
+    look() {
+      for (const one of held.values()) one.chain = chainOf(one.leaf) ?? one.chain // a CA that was taken out ends nothing
+      loseThose(({ chain }) => revoked(chain))
     },
     [Symbol.dispose]: () => timer[Symbol.dispose](),
   }
@@ -61,6 +96,3 @@ export function createServerStanding({ authorities, clock }: ServerStandingDeps)
 
 const parse = (bundle: string | undefined): X509Certificate[] =>
   splitCertificates(bundle ?? '').map((pem) => new X509Certificate(pem))
-
-const endOf = (chain: readonly X509Certificate[]): number =>
-  Math.min(...chain.map(({ validToDate }) => validToDate.getTime()))

@@ -6,6 +6,7 @@ import type { Registry } from 'prom-client'
 import { auditInFull } from '../audit/in-full.ts'
 import type { Audit } from '../audit/record.ts'
 import { createRepeatedAudit } from '../audit/repeated.ts'
+import { createRevocationMetrics } from '../pki/revocation-metrics.ts'
 import { certificateSeconds } from '../platform/certificate-expiry.ts'
 import { tlsProtocol } from '../platform/cipher-suites.ts'
 import type { Clock } from '../platform/clock.ts'
@@ -40,7 +41,6 @@ import type { Port, ServerMetrics } from './metrics.ts'
 import { type OptionalParts, openOptionalParts } from './optional-parts.ts'
 import type { ServerOptions } from './options.ts'
 import { createServerMetrics } from './prometheus.ts'
-import { createRevocationMetrics } from './revocation-metrics.ts'
 import { createStanding, type Standing } from './standing.ts'
 import { noRoom } from './strangers.ts'
 import { watchTlsPorts } from './tls-ports.ts'
@@ -113,7 +113,7 @@ export async function openServing(options: ServerOptions, deps: ServingDeps): Pr
     policyAlarm: () => parts?.policyAlarm() ?? false,
   })
   createClusterMetrics(registry, clusters, (cluster) => parts?.policyOf(cluster) !== undefined)
-  createRevocationMetrics(registry, crlFiles)
+  createRevocationMetrics(registry, 'culvert_server_', crlFiles.all)
   const standingOf = (port: Port): Standing =>
     opened.use(
       createStanding({

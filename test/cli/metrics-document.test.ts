@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import type { Registry } from 'prom-client'
 import t from 'tap'
 import { createAuditMetrics } from '../../src/audit/open-audit.ts'
+import { createRevocationMetrics } from '../../src/pki/revocation-metrics.ts'
 import { createLeaseMetrics } from '../../src/proxy-agent/kubernetes-metrics.ts'
 import { createAgentMetrics } from '../../src/proxy-agent/metrics.ts'
 import { createRenewalMetrics } from '../../src/proxy-agent/renewal-metrics.ts'
@@ -13,7 +14,6 @@ import { createEnrolmentMetrics } from '../../src/proxy-server/enrolment-metrics
 import { createKubernetesMetrics } from '../../src/proxy-server/kubernetes-metrics.ts'
 import { createServerMetrics } from '../../src/proxy-server/prometheus.ts'
 import { createReplicaMetrics } from '../../src/proxy-server/replicas.ts'
-import { createRevocationMetrics } from '../../src/proxy-server/revocation-metrics.ts'
 import { countWorkers } from '../../src/proxy-server/team-metrics.ts'
 
 import { createTenantMetrics } from '../../src/proxy-server/tenant-metrics.ts'
@@ -47,12 +47,7 @@ function serverRegistry(): Registry {
   createTenantMetrics(registry, { tenants: () => [], connections: none, broken: () => false })
   createEnrolmentMetrics(registry)
   createReplicaMetrics(registry, { known: none, isBroken: () => false, isMismatch: () => false })
-  createRevocationMetrics(registry, {
-    broken: () => ({}),
-    endSeconds: () => ({}),
-    counts: () => ({}),
-    strangers: () => ({}),
-  })
+  createRevocationMetrics(registry, 'culvert_server_', [])
   return registry
 }
 
@@ -67,6 +62,7 @@ function agentRegistry(): Registry {
   createLeaseMetrics(registry).counting(() => true)
   createAuditMetrics(registry, 'culvert_agent_', quietAudit)
   createRenewalMetrics(registry)
+  createRevocationMetrics(registry, 'culvert_agent_', [])
   return registry
 }
 

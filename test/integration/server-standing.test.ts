@@ -3,12 +3,15 @@
 import { X509Certificate } from 'node:crypto'
 import { join } from 'node:path'
 import t from 'tap'
+import { updateList } from '../../src/pki/revocation-list.ts'
 import { auditHas } from './audit-log.ts'
-import { makePki } from './certificates.ts'
+import { type Leaf, makePki, type Pki } from './certificates.ts'
 import { echoOver, endOf, openTunnel } from './client.ts'
 import { within } from './deadline.ts'
+import { figureBecomes } from './figures.ts'
+import { launch } from './program.ts'
 import { echo, listenTarget } from './target.ts'
-import { startAgent, startServer } from './tunnel.ts'
+import { launchAgent, startAgent, startServer } from './tunnel.ts'
 
 /** What is promised of whoever is no longer good. */
 const OUT_MS = 5_000
@@ -36,4 +39,53 @@ t.test('an agent leaves a server whose certificate expires, and comes back when 
   t.match(await agent.logged('could not connect'), { reason: /certificate has expired/ })
   await pki.issue('brief', hub())
   await agent.logged('connected', 2)
+})
+
+async function revoke({ folder, authority }: Pki, ...leaves: Leaf[]): Promise<string> {
+  const serials = leaves.map(({ cert }) => new X509Certificate(cert).serialNumber.toLowerCase())
+  await updateList(folder, authority, { serials, lifetimeMs: 3_600_000, nowUnixMs: Date.now() })
+  return join(folder, 'crl.pem')
+}
+const REVOKED = "the server's certificate, or that of a CA above it, is revoked"
+
+t.test('an agent leaves a server that is revoked, and shows it nothing when it comes again', async (t) => {
+  const pki = await makePki(t)
+  const file = await revoke(pki)
+  const auditLog = join(pki.folder, 'agent.log')
+  const server = await startServer(t, { pki })
+  const agent = await startAgent(t, server, { flags: [`--crl-file=${file}`, `--audit-log-file=${auditLog}`] })
+  const open = await openTunnel(server, target.address)
+  await echoOver(open, 'while it is good')
+  const end = endOf(open)
+  await revoke(pki, pki.server)
+  await within(end, 'what it has open ends', OUT_MS)
+  t.match(await agent.logged('disconnected'), { reason: REVOKED })
+  await auditHas(auditLog, { event: 'server-end', reason: REVOKED })
+  t.match(await agent.logged('could not connect'), { reason: REVOKED })
+  await figureBecomes(agent, 'culvert_agent_revoked_certificates{flag="crl-file"}', 1)
+  t.equal(server.log.filter(({ msg }) => msg === 'agent connected').length, 1)
+  await pki.issue('server', hub()) // in the place of the one that is revoked
+  await agent.logged('connected', 2)
+})
+
+t.test('an agent does not connect to a server that is revoked, nor start with lists that are none', async (t) => {
+  const pki = await makePki(t)
+  const server = await startServer(t, { pki })
+  const flags = [`--crl-file=${await revoke(pki, pki.server)}`]
+  const agent = await launchAgent(t, server, { flags })
+  t.match(await agent.logged('could not connect'), { reason: REVOKED })
+  t.notOk(
+    server.log.some(({ msg }) => msg === 'agent connected' || msg === 'agent refused'),
+    'it was told nothing',
+  )
+  const start = (file: string) =>
+    launch(t, { name: 'proxy-agent', flags: [`--ca-cert=${pki.caFile}`, `--crl-file=${file}`] })
+  for (const [file, problem] of [
+    [pki.caFile, /--crl-file: .*holds no revocation list/],
+    [join(pki.folder, 'none'), /--crl-file: there is no such file .*makes an empty list/],
+  ] as const) {
+    const program = start(file)
+    t.match(await program.ended, { code: 1 })
+    t.match([...program.lines, ...program.log.map((line) => JSON.stringify(line))].join('\n'), problem)
+  }
 })

@@ -110,7 +110,7 @@ function open(t: Test, port: number, options: Partial<LinkOptions> = {}, lookup 
       metrics,
       processBudget: createBudget(256 * 2 ** 20),
       sockets: createOpenSockets(),
-      standing: { hold: (socket, lost) => void held.push({ socket, lost }) },
+      standing: { hold: (socket, lost) => void held.push({ socket, lost }), refusal: () => undefined },
       network: systemNetwork(lookup),
       policy: () => undefined,
       audit: (record) => void audited.push(record),

@@ -52,6 +52,7 @@ t.test('has the names and defaults of konnectivity, and ours', async (t) => {
     lanes: 'auto',
     followReplicaAddresses: false,
     auditLogFile: '',
+    crlFile: '',
     policyFile: '',
     hubRanges: [],
     kubeApiContentType: 'application/vnd.kubernetes.protobuf',

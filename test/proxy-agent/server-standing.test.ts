@@ -2,14 +2,22 @@
 import { X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
 import { connect, createServer, type TLSSocket } from 'node:tls'
 import t, { type Test } from 'tap'
+import { readCrls } from '../../src/pki/crl.ts'
+import { updateList } from '../../src/pki/revocation-list.ts'
+import { createRevocations, type Revocations } from '../../src/pki/revocations.ts'
 import { createServerStanding } from '../../src/proxy-agent/server-standing.ts'
-import { type Leaf, makePki } from '../integration/certificates.ts'
+import { type Leaf, makePki, type Pki } from '../integration/certificates.ts'
 import { event } from '../integration/deadline.ts'
 import { openSslCa } from '../integration/openssl.ts'
 import { manualClock } from '../platform/manual-clock.ts'
 
+async function listOf({ folder, authority }: Pki): Promise<string> {
+  await updateList(folder, authority, { serials: [], lifetimeMs: DAY_MS, nowUnixMs: Date.now() })
+  return readFileSync(join(folder, 'crl.pem'), 'utf8')
+}
 const LOOK_MS = 1_000
 const DAY_MS = 86_400_000
 const pki = await makePki(t)
@@ -30,14 +38,19 @@ async function connectTo(t: Test, { cert, key }: Pick<Leaf, 'cert' | 'key'>, aut
 }
 
 /** At a time that is so long before that of now. */
-function setup(t: Test, authority = ca) {
+function setup(t: Test, authority = ca, revocations?: () => Revocations | undefined) {
   const clock = manualClock()
   clock.advance(Date.now())
-  const standing = createServerStanding({ authorities: () => authority, clock })
+  const standing = createServerStanding({ authorities: () => authority, ...(revocations && { revocations }), clock })
   t.teardown(() => standing[Symbol.dispose]())
   const lost: string[] = []
   const until = (unixMs: number): void => clock.advance(unixMs - clock.unixMs())
   return { clock, standing, lost, until, told: (why: string): void => void lost.push(why) }
+}
+function listsOf(text: string, authority: string): Revocations {
+  const loaded = createRevocations(readCrls(Buffer.from(text)), [new X509Certificate(authority)])
+  if (!loaded.ok) throw new Error(loaded.problem)
+  return loaded.revocations
 }
 const endOf = (pem: string): number => new X509Certificate(pem).validToDate.getTime()
 
@@ -78,3 +91,48 @@ t.test('who has hung up is looked at no more', async (t) => {
   until(endOf(pki.server.cert) + LOOK_MS)
   t.strictSame(lost, [])
 })
+
+t.test('a server is lost when the lists that change have its certificate, or a CA above it', async (t) => {
+  const root = openSslCa(t, 'root')
+  const below = root.intermediate('below')
+  const [bad, good] = [below.issue('bad', 'IP:127.0.0.1'), below.issue('good', 'IP:127.0.0.1')]
+  const authority = readFileSync(root.certFile, 'utf8')
+  const lists = (): Revocations => listsOf(root.list() + below.list(), authority)
+  let now: Revocations | undefined
+  const { standing, lost, told } = setup(t, authority, () => now)
+  const [one, two] = [await connectTo(t, bad, authority), await connectTo(t, good, authority)]
+  standing.hold(one, (why) => told(`bad: ${why}`))
+  standing.hold(two, (why) => told(`good: ${why}`))
+  now = lists()
+  standing.look()
+  t.strictSame(lost, [])
+  below.revoke(bad)
+  now = lists()
+  standing.look()
+  t.strictSame(lost, ["bad: the server's certificate, or that of a CA above it, is revoked"])
+  t.match(standing.refusal(one.getPeerX509Certificate()!), /is revoked$/)
+  t.equal(standing.refusal(two.getPeerX509Certificate()!), undefined)
+  root.revoke(below)
+  now = lists()
+  standing.look()
+  t.match(lost[1], /^good: .* is revoked$/)
+})
+
+t.test(
+  'with lists, a server whose way to a CA is not found is refused; a CA that is taken out ends nothing',
+  async (t) => {
+    const other = readFileSync(openSslCa(t, 'other').certFile, 'utf8')
+    let [authority, lists] = [ca, undefined as Revocations | undefined]
+    const clock = manualClock()
+    const standing = createServerStanding({ authorities: () => authority, revocations: () => lists, clock })
+    t.teardown(() => standing[Symbol.dispose]())
+    const socket = await connectTo(t, pki.server)
+    const lost: string[] = []
+    standing.hold(socket, (why) => lost.push(why))
+    lists = listsOf(await listOf(pki), ca)
+    authority = other
+    standing.look()
+    t.strictSame(lost, [])
+    t.match(standing.refusal(socket.getPeerX509Certificate()!), /cannot be looked for in the revocation lists$/)
+  },
+)

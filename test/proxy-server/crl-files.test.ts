@@ -2,8 +2,9 @@ import { readFileSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { createAuthority } from '../../src/pki/authority.ts'
+import { MAX_CRL_FILE_BYTES } from '../../src/pki/crl-file.ts'
 import { updateList } from '../../src/pki/revocation-list.ts'
-import { MAX_CRL_FILE_BYTES, watchCrlFiles } from '../../src/proxy-server/crl-files.ts'
+import { watchCrlFiles } from '../../src/proxy-server/crl-files.ts'
 import { temporaryFolder } from '../integration/certificates.ts'
 import { openSslCa } from '../integration/openssl.ts'
 import { manualClock } from '../platform/manual-clock.ts'
@@ -48,8 +49,8 @@ t.test('lists are used when they change, on the port that they are for', async (
   writeFileSync(file, two)
   look()
   t.strictSame(changes, ['agent'])
-  t.strictSame(files.counts(), { 'cluster-crl-file': 2 })
-  t.strictSame(files.strangers(), { 'cluster-crl-file': 0 })
+  t.equal(files.current('agent')?.count, 2)
+  t.equal(files.current('agent')?.strangers, 0)
 })
 
 t.test('a list that is older than the one before is warned of, and counts', async (t) => {
@@ -80,27 +81,27 @@ t.test('what is broken, forged or too big is not used, and an alarm is up until 
   ].entries()) {
     spoil()
     look()
-    t.strictSame(files.broken(), { 'cluster-crl-file': 1 })
+    t.ok(files.all[0]?.isBroken())
     t.match(log.lines.at(-1), { level: 'error', fields: { reason: reasons[index] } })
     t.equal(files.current('agent')?.count, 1, 'the ones before are in use')
     writeFileSync(file, good)
     look()
-    t.strictSame(files.broken(), { 'cluster-crl-file': 0 })
+    t.notOk(files.all[0]?.isBroken())
   }
 })
 
 t.test('a list that expires is used on and warned of once; one of no known CA is counted', async (t) => {
   const { file, files, log, look, clock } = await setup(t, await listOf(t, ['01'], authority, 10_000))
-  t.strictSame(files.endSeconds(), { 'cluster-crl-file': 10 })
+  t.equal(files.all[0]?.endSeconds(), 10)
   for (let seconds = 1; seconds <= 13; seconds++) clock.advance(LOOK_MS)
-  t.ok((files.endSeconds()['cluster-crl-file'] ?? 0) < 0)
+  t.ok((files.all[0]?.endSeconds() ?? 0) < 0)
   const expired = (): number =>
     log.lines.filter(({ message }) => message === 'a revocation list has expired and is used on').length
   t.equal(expired(), 1)
   t.equal(files.current('agent')?.count, 1)
   writeFileSync(file, openSslCa(t, 'stranger').list()) // of another name
   look()
-  t.strictSame(files.strangers(), { 'cluster-crl-file': 1 })
+  t.equal(files.current('agent')?.strangers, 1)
   t.match(log.messages('warn').at(-1), 'revocation lists are of CAs that are not in the bundle')
 })
 
