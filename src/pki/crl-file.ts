@@ -34,7 +34,7 @@ export type CrlFileDeps = {
   readonly clock: Clock
   readonly log: Log
   /** Other lists are in use. */
-  readonly changed: () => void
+  readonly changed?: () => void
 }
 
 /**
@@ -57,7 +57,7 @@ export function watchCrlFile(source: CrlSource, authorities: () => string, deps:
         log.warn({ flag }, 'a revocation list is older than the one before: who was only on that is let in again')
       }
       before = revocations
-      changed()
+      changed?.()
     },
     broken: (error) =>
       log.error({ flag, reason: error.message }, 'revocation lists are broken, the ones before stay in use'),

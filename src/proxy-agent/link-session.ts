@@ -141,19 +141,17 @@ export function serveLink(answered: Answered, options: LinkOptions, deps: LinkDe
     session,
     count: () => laneCount(options.lanes, session.path),
     misused: (why) => violated(why === 'broken' ? 'violation' : 'server', `lane: ${why}`),
-    connect() {
-      const lane = connectToServer({
+    connect: () =>
+      connectToServer({
         ...options,
         material: options.material(),
         alpn: [...options.alpn, LANE_ALPN], // whoever routes by the others routes lanes alike
         lookup,
         address: socket.remoteAddress ?? options.host,
         halfOpen: true,
-        refusal: deps.standing.refusal,
-      })
-      lane.once('secureConnect', () => deps.standing.hold(lane, end))
-      return lane
-    },
+        standing: deps.standing,
+        lost: end,
+      }),
   })
   const carrier = carryOverGrpc({
     stream,

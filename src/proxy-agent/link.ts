@@ -69,7 +69,8 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
     material,
     alpn: [...options.alpn, 'h2'],
     lookup,
-    refusal: deps.standing.refusal,
+    standing: deps.standing,
+    lost: end,
   })
   const http = connectHttp2(`https://${authority}`, {
     createConnection: () => socket,
@@ -129,7 +130,6 @@ export function openLink(options: LinkOptions, deps: LinkDeps, events: LinkEvent
     end(reason)
   }
 
-  socket.once('secureConnect', () => deps.standing.hold(socket, end))
   http.once('connect', () => openSessionWindow(http))
   http.on('error', failed)
   const stream = http.request({

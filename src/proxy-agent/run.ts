@@ -80,14 +80,11 @@ export async function runAgent(options: AgentOptions, deps: AgentDeps): Promise<
   }
   using tls = watchAgentTls(options, clock, log, () => {
     for (const link of servers.all()) link.showCertificate()
-    crl?.check()
-    standing.look()
   })
   using crl = watchAgentCrl(options, {
     clock,
     log,
     authorities: () => tls.current().ca,
-    changed: () => standing.look(),
   })
   using standing = createServerStanding({
     authorities: () => tls.current().ca,

@@ -5,6 +5,7 @@ import { isIP, type LookupFunction } from 'node:net'
 import { checkServerIdentity, connect, type TLSSocket } from 'node:tls'
 import type { TlsProtocol } from '../platform/cipher-suites.ts'
 import type { TlsMaterial } from '../platform/tls-material.ts'
+import type { ServerStanding } from './server-standing.ts'
 
 export type ServerSocketOptions = {
   readonly host: string
@@ -13,8 +14,10 @@ export type ServerSocketOptions = {
   readonly protocol: TlsProtocol
   readonly alpn: readonly string[]
   readonly lookup: LookupFunction
-  /** Why a server is not spoken to whose certificate TLS has verified. */
-  readonly refusal: (leaf: X509Certificate) => string | undefined
+  /** Of the server, by the certificate that TLS verifies. */
+  readonly standing: Pick<ServerStanding, 'hold' | 'refusal'>
+  /** It is no longer good. */
+  readonly lost: (why: string) => void
   /** What is asked for and what the certificate must have, instead of the host. */
   readonly serverName?: string | undefined
   /** Of this very server, where its name may have several. */
@@ -24,10 +27,10 @@ export type ServerSocketOptions = {
 }
 
 export function connectToServer(options: ServerSocketOptions): TLSSocket {
-  const { host, port, material, protocol, alpn, lookup, address = host, halfOpen = false, refusal } = options
+  const { host, port, material, protocol, alpn, lookup, address = host, halfOpen = false, standing, lost } = options
   const servername = options.serverName ?? (isIP(host) === 0 ? host : undefined)
   const refused = (leaf: X509Certificate | undefined): Error | undefined => {
-    const why = leaf && refusal(leaf)
+    const why = leaf && standing.refusal(leaf)
     return why === undefined ? undefined : new Error(why)
   }
   const socket: TLSSocket = connect({
@@ -42,6 +45,7 @@ export function connectToServer(options: ServerSocketOptions): TLSSocket {
     checkServerIdentity: (name, certificate) =>
       checkServerIdentity(name, certificate) ?? refused(socket.getPeerX509Certificate()),
   })
+  socket.once('secureConnect', () => standing.hold(socket, lost))
   socket.allowHalfOpen = halfOpen
   socket.setNoDelay(true)
   return socket

@@ -27,8 +27,6 @@ export type ServerStanding = Disposable & {
   readonly hold: (socket: TLSSocket, lost: (why: string) => void) => void
   /** Why a server is not to be spoken to, besides what TLS finds. */
   readonly refusal: (leaf: X509Certificate) => string | undefined
-  /** The CAs or the revocation lists are others. */
-  readonly look: () => void
 }
 
 export type ServerStandingDeps = {
@@ -44,16 +42,18 @@ type Held = { readonly leaf: X509Certificate; readonly lost: (why: string) => vo
 
 export function createServerStanding({ authorities, revocations, clock }: ServerStandingDeps): ServerStanding {
   const held = new Map<TLSSocket, Held>()
+  let bundle = authorities()
+  let lists = revocations?.()
   let timer = clock.after(LOOK_MS, tick)
 
   const chainOf = (leaf: X509Certificate): Chain | undefined => chainTo(leaf, parse(authorities()))
 
   function revoked(chain: Chain | undefined): string | undefined {
-    const lists = revocations?.()
-    if (!lists) return undefined
+    const now = revocations?.()
+    if (!now) return undefined
     if (!chain) return UNTRUSTED // whose list would say whether it is revoked?
     try {
-      return lists.find(chain) && REVOKED
+      return now.find(chain) && REVOKED
     } catch {
       return UNTRUSTED // OpenSSL takes more than DER
     }
@@ -75,6 +75,13 @@ export function createServerStanding({ authorities, revocations, clock }: Server
 
   function tick(): void {
     timer = clock.after(LOOK_MS, tick)
+    const before = { bundle, lists }
+    bundle = authorities()
+    lists = revocations?.()
+    if (bundle !== before.bundle) {
+      for (const one of held.values()) one.chain = chainOf(one.leaf) ?? one.chain // a CA that was taken out ends nothing
+    }
+    if (lists !== before.lists || bundle !== before.bundle) loseThose(({ chain }) => revoked(chain))
     loseThose(expired)
   }
 
@@ -86,10 +93,6 @@ export function createServerStanding({ authorities, revocations, clock }: Server
       socket.once('close', () => held.delete(socket))
     },
     refusal: (leaf) => revoked(chainOf(leaf)),
-    look() {
-      for (const one of held.values()) one.chain = chainOf(one.leaf) ?? one.chain // a CA that was taken out ends nothing
-      loseThose(({ chain }) => revoked(chain))
-    },
     [Symbol.dispose]: () => timer[Symbol.dispose](),
   }
 }

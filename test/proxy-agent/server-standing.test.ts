@@ -1,4 +1,5 @@
 /** How long the servers of open connections are taken for good, over real TLS. */
+import { execFileSync } from 'node:child_process'
 import { X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
@@ -99,22 +100,22 @@ t.test('a server is lost when the lists that change have its certificate, or a C
   const authority = readFileSync(root.certFile, 'utf8')
   const lists = (): Revocations => listsOf(root.list() + below.list(), authority)
   let now: Revocations | undefined
-  const { standing, lost, told } = setup(t, authority, () => now)
+  const { standing, lost, told, clock } = setup(t, authority, () => now)
   const [one, two] = [await connectTo(t, bad, authority), await connectTo(t, good, authority)]
   standing.hold(one, (why) => told(`bad: ${why}`))
   standing.hold(two, (why) => told(`good: ${why}`))
   now = lists()
-  standing.look()
+  clock.advance(LOOK_MS)
   t.strictSame(lost, [])
   below.revoke(bad)
   now = lists()
-  standing.look()
+  clock.advance(LOOK_MS)
   t.strictSame(lost, ["bad: the server's certificate, or that of a CA above it, is revoked"])
   t.match(standing.refusal(one.getPeerX509Certificate()!), /is revoked$/)
   t.equal(standing.refusal(two.getPeerX509Certificate()!), undefined)
   root.revoke(below)
   now = lists()
-  standing.look()
+  clock.advance(LOOK_MS)
   t.match(lost[1], /^good: .* is revoked$/)
 })
 
@@ -131,8 +132,29 @@ t.test(
     standing.hold(socket, (why) => lost.push(why))
     lists = listsOf(await listOf(pki), ca)
     authority = other
-    standing.look()
+    clock.advance(LOOK_MS)
     t.strictSame(lost, [])
     t.match(standing.refusal(socket.getPeerX509Certificate()!), /cannot be looked for in the revocation lists$/)
   },
 )
+
+t.test('a CA that was renewed with its key is counted on as soon as it is trusted', async (t) => {
+  const root = openSslCa(t, 'root')
+  const leaf = root.issue('hub', 'IP:127.0.0.1', 50)
+  const short = readFileSync(root.certFile, 'utf8')
+  const renewed = ['-key', root.keyFile, '-subj', '/O=Elsewhere/CN=root', '-days', '60']
+  const long = execFileSync('openssl', ['req', '-x509', ...renewed, '-addext', 'basicConstraints=critical,CA:TRUE'])
+  let authority = short
+  const clock = manualClock()
+  clock.advance(Date.now())
+  const standing = createServerStanding({ authorities: () => authority, clock })
+  t.teardown(() => standing[Symbol.dispose]())
+  const lost: string[] = []
+  standing.hold(await connectTo(t, leaf, short), (why) => lost.push(why))
+  authority = short + long.toString('utf8')
+  clock.advance(31 * DAY_MS)
+  clock.advance(LOOK_MS)
+  t.strictSame(lost, [])
+  clock.advance(20 * DAY_MS)
+  t.equal(lost.length, 1)
+})
