@@ -2,7 +2,7 @@
  * Who has handshakes made that come to nothing. A handshake costs the server a millisecond in which nobody else is served, and who it
  * is for is known at its end. So whoever has too many made in vain owes; and the next ones from where that client alone comes from
  * wait. Who comes from an address where others come from as well, as all do behind a front door that does not tell of them, is never
- * made to wait for them. Pure: time is an argument. Source: docs/tenancy.md, docs/adr/0038.
+ * made to wait for them. Pure: time is an argument. Source: docs/tenancy.md, docs/adr/0039.
  */
 
 /** That a client, or the clients of a cluster, may have made in vain at once. */
