@@ -13,6 +13,8 @@ const CHECKOUT = join(import.meta.dirname, '../..')
 const FLAG = '--tenancy'
 const IDLE = Array.from({ length: 99 }, (_, number) => `idle-${number}`)
 const FLOOD = 'flood'
+/** Where its clients come from. */
+export const FLOOD_ADDRESS = '127.0.0.2'
 /** Of the cluster that floods. */
 const LIMITS = 'limits: {clients: 200, connections: 200, pendingDials: 50, dialsPerSecond: 50}'
 
@@ -25,7 +27,14 @@ export const withClusters: Peer = {
     if (!stdout.includes(`${FLAG} `)) throw new Skipped(`this proxy-server has no ${FLAG}`)
     const { certificates, tenants } = await makeHub(how.folder, [FLOOD, ...IDLE])
     const file = join(how.folder, 'clusters.yaml')
-    writeFileSync(file, [`id: ${FLOOD}\n${LIMITS}`, ...[CLUSTER, ...IDLE].map((id) => `id: ${id}`), ''].join('\n---\n'))
+    writeFileSync(
+      file,
+      [
+        `id: ${FLOOD}\nfrontends: {addresses: [${FLOOD_ADDRESS}]}\n${LIMITS}`,
+        ...[CLUSTER, ...IDLE].map((id) => `id: ${id}`),
+        '',
+      ].join('\n---\n'),
+    )
     const { server, agent } = culvertOf(CHECKOUT, undefined, [`${FLAG}=multi`, `--clusters=${file}`])
     const running = await pair(this.name, this.what, server, agent).start({ ...how, certificates })
     const [flood, ...idle] = tenants

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import type { AgentsCommands } from '../load/agents.ts'
 import { startRemote } from '../load/control.ts'
 import { ANSWER_DEADLINE_MS } from '../load/tunnel-set.ts'
+import { FLOOD_ADDRESS } from '../peers/tenants.ts'
 import type { Scenario } from './scenario.ts'
 
 const READY_DEADLINE_MS = 60_000
@@ -14,13 +15,11 @@ const FLOODS = [
     does: 'dials',
     label: 'beside 99 idle clusters and one that floods',
     series: 'beside a cluster that floods',
-    localAddress: '127.0.0.1',
   },
   {
     does: 'handshakes',
     label: 'beside 99 idle clusters and one that shakes hands and hangs up',
     series: 'beside a cluster that shakes hands and hangs up',
-    localAddress: '127.0.0.2', // of its own, as the clients of a cluster have behind a front door that tells of them
   },
 ] as const
 /** Longer than other windows: p99 needs many round trips. */
@@ -32,7 +31,7 @@ export const floodingCluster: Scenario = {
   lineup: 'tenants',
   askedByName: true,
   cases: ({ warmUpMs, windowMs, rounds }) =>
-    FLOODS.map(({ does, label, series, localAddress }) => ({
+    FLOODS.map(({ does, label, series }) => ({
       label,
       series,
       size: 1,
@@ -58,7 +57,7 @@ export const floodingCluster: Scenario = {
           const alone = await light.generator.call('roundTrips', job)
           await heavy.generator.call('flood', {
             does,
-            frontend: { ...frontend, ...neighbours.flood.client, localAddress },
+            frontend: { ...frontend, ...neighbours.flood.client, localAddress: FLOOD_ADDRESS },
             target: heavy.services.echo,
             atOnce: FLOOD_AT_ONCE,
             deadlineMs: PATIENCE_MS,

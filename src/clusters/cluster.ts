@@ -15,6 +15,8 @@ export type Peers = {
 export type Frontends = Peers & {
   /** In lower case. */
   readonly serverNames: readonly string[]
+  /** Addresses and ranges from which its clients come, and nobody else. */
+  readonly addresses: readonly string[]
   readonly socket: string | undefined
 }
 

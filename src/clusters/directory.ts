@@ -1,4 +1,5 @@
 /** Which cluster a credential, a server name or a socket leads to. Pure; asked on each handshake, so each answer is one look-up. */
+import { createAddressIndex } from './address-index.ts'
 import type { Cluster } from './cluster.ts'
 
 export type Side = 'agents' | 'frontends'
@@ -16,6 +17,8 @@ export type Directory = {
   readonly byFrontendUser: (user: string) => readonly string[]
   /** @param name in whatever case */
   readonly byServerName: (name: string) => string | undefined
+  /** Whose clients alone come from an address, as far as the clusters say so. */
+  readonly byAddress: (ip: string) => string | undefined
 }
 
 export function createDirectory(clusters: readonly Cluster[]): Directory {
@@ -41,5 +44,8 @@ export function createDirectory(clusters: readonly Cluster[]): Directory {
     byAgentUser: (user) => agentUsers.get(user),
     byFrontendUser: (user) => frontendUsers.get(user) ?? [],
     byServerName: (name) => serverNames.get(name.toLowerCase()),
+    byAddress: createAddressIndex(
+      clusters.flatMap(({ id, frontends }) => frontends.addresses.map((range) => [id, range] as const)),
+    ),
   }
 }

@@ -5,7 +5,7 @@ import { ruleText } from '../policy/core/rules.ts'
 import type { Cluster, ClusterLimits, Peers } from './cluster.ts'
 
 export function explain({ id, agents, frontends, limits, policy }: Cluster): string[] {
-  const { serverNames, socket } = frontends
+  const { serverNames, addresses, socket } = frontends
   return [
     `cluster ${id}`,
     '  agents are known by',
@@ -16,6 +16,7 @@ export function explain({ id, agents, frontends, limits, policy }: Cluster): str
     ...peerLines(frontends, 'a user certificate of'),
     ...serverNames.map((name) => `    the server name ${name}, with any certificate that names no other cluster`),
     ...(socket === undefined ? [] : [`    the Unix socket ${socket}`]),
+    ...(addresses.length === 0 ? [] : ['  clients alone come from', ...addresses.map((range) => `    ${range}`)]),
     '  clients may have dialled',
     ...(policy === undefined ? ['what its agents allow'] : policy.rules.map(ruleText)).map((line) => `    ${line}`),
     ...(policy === undefined ? [] : ['    and nothing else']),

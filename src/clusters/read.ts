@@ -3,6 +3,7 @@
  * because what leads to two clusters leads to none. Every mistake is counted, and the first are told with file and line. Pure but for the
  * schema.
  */
+import { rangeText, readRange } from '../platform/address-range.ts'
 import { formatBytes, parseBytes } from '../platform/bytes.ts'
 import type { FileText, Loaded } from '../platform/watched.ts'
 import { readYaml, type YamlDocument } from '../platform/yaml.ts'
@@ -98,6 +99,12 @@ function place(document: YamlDocument, placed: Placed[], problems: Problems): vo
   const tooLong = rules && pushProblem(rules.rules)
   if (tooLong !== undefined) return problems.add(() => placedProblem(document, '/policy/rules', tooLong))
   const cluster = { ...clusterOf(value as ClusterDocument), policy: rules && policyOf(rules.rules) }
+  const noRange = cluster.frontends.addresses.findIndex((text) => readRange(text) === undefined)
+  if (noRange >= 0) {
+    return problems.add(() =>
+      placedProblem(document, `/frontends/addresses/${noRange}`, 'an address or a range such as 192.0.2.0/24'),
+    )
+  }
   const { bufferedBytes } = cluster.limits
   if (!Number.isSafeInteger(bufferedBytes) || bufferedBytes < MIN_BUFFERED_BYTES) {
     const expected = `limits.bufferedBytes: expected at least ${formatBytes(MIN_BUFFERED_BYTES)}`
@@ -114,11 +121,11 @@ function clusterOf({ id, agents = {}, frontends = {}, limits = {} }: ClusterDocu
     const given = limits[name] ?? limitDefaults[name] ?? Number.NaN
     return typeof given === 'number' ? given : (parseBytes(given) ?? Number.NaN)
   }
-  const { serverNames = [], socket } = frontends
+  const { serverNames = [], addresses = [], socket } = frontends
   return {
     id,
     agents: peersOf(agents),
-    frontends: { ...peersOf(frontends), serverNames, socket },
+    frontends: { ...peersOf(frontends), serverNames, addresses, socket },
     limits: {
       agents: limit('agents'),
       clients: limit('clients'),
@@ -136,6 +143,9 @@ const peersOf = ({ subjects = [], names = [], users = [] }: Partial<Peers>): Pee
   users,
 })
 
+/** One spelling of each range. */
+const plainRange = (text: string): string => rangeText(readRange(text)!)
+
 /** What must lead to one cluster only. Users of frontends may be in several: the server name they ask for chooses. */
 function claims({ id, agents, frontends }: Cluster): (readonly [pointer: string, what: string])[] {
   const each = (pointer: string, kind: string, values: readonly string[]) =>
@@ -148,6 +158,7 @@ function claims({ id, agents, frontends }: Cluster): (readonly [pointer: string,
     ...each('/frontends/subjects', 'subject of frontends', frontends.subjects),
     ...each('/frontends/names', 'name of frontends', frontends.names),
     ...each('/frontends/serverNames', 'server name', frontends.serverNames),
+    ...each('/frontends/addresses', 'address of clients', frontends.addresses.map(plainRange)),
     ...(frontends.socket === undefined
       ? []
       : [['/frontends/socket', `socket ${JSON.stringify(frontends.socket)}`] as const]),

@@ -10,7 +10,11 @@ import { schemaWords, shown, type TextWords } from '../platform/schema-words.ts'
 export type ClusterDocument = {
   readonly id: string
   readonly agents?: PeersDocument
-  readonly frontends?: PeersDocument & { readonly serverNames?: readonly string[]; readonly socket?: string }
+  readonly frontends?: PeersDocument & {
+    readonly serverNames?: readonly string[]
+    readonly addresses?: readonly string[]
+    readonly socket?: string
+  }
   /** For `readRules`. */
   readonly policy?: unknown
   readonly limits?: Readonly<Record<string, number | string>>
@@ -77,6 +81,7 @@ function expectedOf(error: DefinedError): string {
 const TEXT_WORDS: TextWords = {
   id: 'a DNS label such as eu-1',
   names: 'a name such as DNS:agent.example or URI:spiffe://other.example/agent',
+  addresses: 'an address or a range such as 192.0.2.0/24',
   serverNames: 'a host name in lower case such as eu-1.hub.example',
   socket: 'an absolute path without //, /./ and /../',
   bufferedBytes: 'a size such as 64MiB',

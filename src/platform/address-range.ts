@@ -20,6 +20,10 @@ export function readRange(text: string): Range | undefined {
   return isClean ? { bytes, bits } : undefined
 }
 
+/** In one spelling, the same for all of a range; a whole address without its length. */
+export const rangeText = ({ bytes, bits }: Range): string =>
+  ipText(Uint8Array.from(bytes)) + (bits < bytes.length * 8 ? `/${bits}` : '')
+
 export function isWithin(ip: string, ranges: readonly Range[]): boolean {
   const bytes = ipBytes(ip)
   if (bytes === undefined) return false

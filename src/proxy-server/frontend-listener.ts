@@ -82,12 +82,12 @@ export function createFrontendListener(
       handshakeTimeoutMs: options.handshakeTimeoutMs,
       frontDoors: options.frontDoors,
       gate: deps.penalty?.gate,
+      brokeOff: deps.penalty?.brokeOff,
       halfOpen: true,
       connected: (socket, raw) => serve(socket, raw, admission.overTls(socket)),
       failed(why, error, source) {
         metrics.handshakeFailed('frontend', why)
         deps.auditOften?.(noHandshake('frontend', why, source))
-        deps.penalty?.failed(source)
         log.debug({ err: error }, 'TLS handshake on the frontend failed')
       },
     })

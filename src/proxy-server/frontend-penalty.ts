@@ -1,62 +1,70 @@
 /**
- * Has clients of the frontend wait whose handshakes come to nothing, on a server of many clusters: their next connections begin their
- * handshakes one after the other, or are hung up on. What is told and counted of them is here, who they are in core/penalty-box.ts.
+ * Has clients of the frontend wait of whose cluster too many handshakes came to nothing: connections from where its clients alone come
+ * (`frontends.addresses`) begin their handshakes one after the other, or are hung up on. Source: docs/tenancy.md, docs/adr/0039.
  */
 import type { Socket } from 'node:net'
 import type { Audit } from '../audit/record.ts'
 import type { Clock } from '../platform/clock.ts'
-import { sourceOf } from '../platform/ip-address.ts'
 import type { Log } from '../platform/log.ts'
 import { createWarnings } from '../platform/repeats.ts'
-import type { Admission } from './core/admission.ts'
 import { createPenaltyBox, MAX_VAIN, VAIN_PER_SECOND } from './core/penalty-box.ts'
 import type { Take } from './front-doors.ts'
 import type { ServerMetrics } from './metrics.ts'
 import { addressOf, plainAddress } from './source.ts'
 import { noHandshake } from './strangers.ts'
+import type { Tenants } from './tenants.ts'
 
-/** Longest wait for a turn: milliseconds. Who has had none by then is hung up on. */
-export const LONGEST_TURN_MS = 5_000
-/** That wait for a turn of one owner; others are hung up on at once: each is a descriptor that all clusters share. */
+/**
+ * Longest wait for a turn: milliseconds. Who has had none by then is hung up on: a connection that is not read does not show whether its
+ * client has given up, and who has waited for long has.
+ */
+export const LONGEST_TURN_MS = 2_500
+/** That wait for turns of one cluster; others are hung up on at once: each is a descriptor that all clusters share. */
 export const MAX_HELD = 200
-/** Between two turns of an owner: milliseconds. */
+/** Between two turns of a cluster: milliseconds. */
 const TURN_MS = 1_000 / VAIN_PER_SECOND
-/** Owners that are remembered, so as to warn of each once in a while. */
+/** Clusters that are remembered, so as to warn of each once in a while. */
 const MAX_WARNED = 1_000
-
-type Admitted = Extract<Admission, { readonly kind: 'admitted' }>
 
 export type Penalty = {
   /** Takes accepted connections of which nothing has been read. */
   readonly gate: (take: Take) => Take
-  /** A client has shown who it is. @param address none: it came by a Unix socket, without a handshake */
-  readonly came: (address: string | undefined, who: Admitted) => void
-  /** It is gone, no dial was made for it, and it did not wait to be told why not. */
-  readonly vain: (who: Admitted) => void
-  /** A handshake came to no end. */
-  readonly failed: (address: string | undefined) => void
+  /** A client of the cluster had something dialled. */
+  readonly ofUse: (cluster: string) => void
+  /** A client is gone, nothing was dialled for it, and it did not wait to be told why not. @param address where it came from */
+  readonly vain: (cluster: string, address: string | undefined) => void
+  /** A connection is gone that had begun its handshake and not finished it. */
+  readonly brokeOff: (raw: Socket) => void
 }
 
 export type PenaltyDeps = {
   readonly clock: Clock
   readonly log: Log
   readonly metrics: Pick<ServerMetrics, 'handshakeFailed'>
+  readonly tenants: Pick<Tenants, 'directory' | 'onChange'>
   /** For those of whom there may be any number. */
   readonly auditOften?: Audit | undefined
 }
 
-/** The clients of a cluster owe together; the holder of a user certificate alone, who may be of several. */
-const ownerOf = ({ cluster, principal }: Admitted): string =>
-  principal.startsWith('user/') ? principal : `cluster/${cluster}`
-
-export function createPenalty({ clock, log, metrics, auditOften }: PenaltyDeps): Penalty {
+export function createPenalty({ clock, log, metrics, tenants, auditOften }: PenaltyDeps): Penalty {
   const box = createPenaltyBox()
   const warnings = createWarnings(log, clock, MAX_WARNED)
-  const queues = new Map<string, Set<Socket>>() // who waits, in the order of arrival, by owner; each has a turn to come
+  const queues = new Map<string, Set<Socket>>() // who waits, in the order of arrival, by cluster; each has a turn to come
+  const haveWaited = new WeakSet<Socket>()
+  let known = tenants.directory().clusters
 
-  function owes(owner: string): void {
-    const text = `more than ${MAX_VAIN} of its handshakes came to nothing: those from its address wait, ${VAIN_PER_SECOND} begin in a second`
-    warnings.warn(owner, { owner }, text)
+  tenants.onChange(() => {
+    for (const { id } of known) if (!tenants.directory().get(id)) box.forget(id)
+    known = tenants.directory().clusters
+  })
+
+  const clusterAt = (address: string | undefined): string | undefined =>
+    address === undefined ? undefined : tenants.directory().byAddress(address)
+
+  function inVain(cluster: string): void {
+    if (!box.vain(cluster, clock.now())) return
+    const text = `${MAX_VAIN} handshakes of its clients came to nothing: the next ones from its addresses wait, ${VAIN_PER_SECOND} begin in a second`
+    warnings.warn(cluster, { cluster }, text)
   }
 
   function turnAway(socket: Socket): void {
@@ -65,10 +73,11 @@ export function createPenalty({ clock, log, metrics, auditOften }: PenaltyDeps):
     socket.destroy()
   }
 
-  function wait(socket: Socket, owner: string, take: Take): void {
-    const queue = queues.get(owner) ?? begin(owner, take)
+  function wait(socket: Socket, cluster: string, take: Take): void {
+    const queue = queues.get(cluster) ?? begin(cluster, take)
     if (queue.size >= MAX_HELD) return turnAway(socket)
     queue.add(socket)
+    haveWaited.add(socket)
     const late = clock.after(LONGEST_TURN_MS, () => {
       if (queue.delete(socket)) turnAway(socket)
     })
@@ -79,40 +88,36 @@ export function createPenalty({ clock, log, metrics, auditOften }: PenaltyDeps):
     })
   }
 
-  function begin(owner: string, take: Take): Set<Socket> {
+  function begin(cluster: string, take: Take): Set<Socket> {
     const queue = new Set<Socket>()
-    queues.set(owner, queue)
-    clock.after(TURN_MS, () => nextTurn(owner, queue, take))
+    queues.set(cluster, queue)
+    clock.after(TURN_MS, () => nextTurn(cluster, queue, take))
     return queue
   }
 
-  function nextTurn(owner: string, queue: Set<Socket>, take: Take): void {
+  function nextTurn(cluster: string, queue: Set<Socket>, take: Take): void {
     const [next] = queue
     if (next) {
       queue.delete(next)
       take(next)
     }
-    if (queue.size === 0) queues.delete(owner)
-    else clock.after(TURN_MS, () => nextTurn(owner, queue, take))
+    if (queue.size === 0) queues.delete(cluster)
+    else clock.after(TURN_MS, () => nextTurn(cluster, queue, take))
   }
 
   return {
     gate: (take) => (socket) => {
-      const address = addressOf(socket)
-      const owner = address === undefined ? undefined : box.debtor(sourceOf(address), clock.now())
-      if (owner === undefined) take(socket)
-      else wait(socket, owner, take)
+      const cluster = box.isEmpty() ? undefined : clusterAt(addressOf(socket))
+      if (cluster !== undefined && box.owes(cluster, clock.now())) wait(socket, cluster, take)
+      else take(socket)
     },
-    came(address, who) {
-      if (address !== undefined) box.came(sourceOf(address), ownerOf(who))
+    ofUse: (cluster) => box.ofUse(cluster, clock.now()),
+    vain(cluster, address) {
+      if (clusterAt(address) === cluster) inVain(cluster)
     },
-    vain(who) {
-      const owner = ownerOf(who)
-      if (box.vain(owner, clock.now())) owes(owner)
-    },
-    failed(address) {
-      const owner = address === undefined ? undefined : box.brokeOff(sourceOf(address), clock.now())
-      if (owner !== undefined) owes(owner)
+    brokeOff(raw) {
+      const cluster = haveWaited.has(raw) ? undefined : clusterAt(addressOf(raw)) // who has waited may have given up
+      if (cluster !== undefined) inVain(cluster)
     },
   }
 }

@@ -57,8 +57,7 @@ export type SeatDeps = {
   readonly unread: UnreadBytes
   readonly clock: Clock
   readonly auditOften?: Audit | undefined
-  /** Of who came over TLS. */
-  readonly penalty?: Pick<Penalty, 'came' | 'vain'> | undefined
+  readonly penalty?: Pick<Penalty, 'vain'> | undefined
 }
 
 /** Clients of one cluster that wait to be hung up on without a word. Others are at once: each is a descriptor that all clusters share. */
@@ -120,11 +119,8 @@ export function createSeats<Deps extends SeatDeps>(
       if (admission.kind !== 'admitted') return { admission, deps, leave: () => undefined }
       if (!tenant)
         return { admission: { kind: 'refused', cause: REMOVED, unmapped: true }, deps, leave: () => undefined }
-      deps.penalty?.came(socket.remoteAddress, admission)
-      const isOverTls = 'encrypted' in socket // else there was no handshake
-      const vain = (): void => {
-        if (isOverTls) deps.penalty?.vain(admission)
-      }
+      const address = socket.remoteAddress // none of who came by a Unix socket, without a handshake
+      const vain = (): void => deps.penalty?.vain(admission.cluster, address)
       const over = what === 'clients' ? clientOver(tenant) : sessionOver(tenant)
       if (over) {
         tenants.refused(tenant.id, over.limit)

@@ -135,6 +135,7 @@ function readHead(frontend: Frontend): void {
   frontend.cancelDial = deps.dialing.dial(admission.cluster, admission.principal, head.address, {
     counted() {
       frontend.wasOfUse = true
+      deps.penalty?.ofUse(admission.cluster)
     },
     connected: (connection) => connected(frontend, connection),
     failed: (failure) => refuse(frontend, failure),

@@ -203,6 +203,7 @@ export function createGrpcFrontendListener(
     if (admission.kind === 'full') return turnAway(stream, joined, 'RESOURCE_EXHAUSTED', admission.text, clock)
     if (state === 'dismissed') return refuse('UNAVAILABLE', 'the server is shutting down', 'shutdown')
     if (calls.size >= options.maxCalls) {
+      joined.wasOfUse = true // others have what there is
       metrics.frontendDropped()
       const { cluster, principal } = admission
       deps.auditOften?.({ ...noRoom(stream.session?.socket ?? {}), cluster, principal })
@@ -215,7 +216,11 @@ export function createGrpcFrontendListener(
       turns,
       begun,
       connectionLost: lost,
-      ofUse() {
+      counted() {
+        joined.wasOfUse = true
+        deps.penalty?.ofUse(admission.cluster)
+      },
+      told() {
         joined.wasOfUse = true
       },
       done() {
@@ -236,12 +241,12 @@ export function createGrpcFrontendListener(
       handshakeTimeoutMs: options.handshakeTimeoutMs,
       frontDoors: options.frontDoors,
       gate: deps.penalty?.gate,
+      brokeOff: deps.penalty?.brokeOff,
       halfOpen: false,
       connected: (socket) => connected(socket, admission.overTls(socket)),
       failed(why, error, source) {
         metrics.handshakeFailed('frontend', why)
         deps.auditOften?.(noHandshake('frontend', why, source))
-        deps.penalty?.failed(source)
         log.debug({ err: error }, 'TLS handshake on the frontend failed')
       },
     })

@@ -58,8 +58,10 @@ export type GrpcFrontendEvents = {
   readonly begun: BegunMessages
   /** Whether the HTTP/2 connection is gone. */
   readonly connectionLost: () => boolean
-  /** A dial is made for it, or it has waited to be told why not. */
-  readonly ofUse: () => void
+  /** A dial of its is one of those that its cluster may have. */
+  readonly counted: () => void
+  /** It has waited to be told why a dial is not. */
+  readonly told: () => void
   /** The stream is closed, and what its client sent is on its way. Once. */
   readonly done: () => void
 }
@@ -92,10 +94,10 @@ export function serveGrpcFrontend(
         principal,
         address,
         {
-          counted: events.ofUse,
+          counted: events.counted,
           connected,
           failed(failure) {
-            if (failure.kind === 'cluster-limit') events.ofUse()
+            if (failure.kind === 'cluster-limit') events.told()
             failed(dialErrorText(failure), failure.kind === 'no-agent')
           },
           source: stream.session?.socket,

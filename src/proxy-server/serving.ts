@@ -227,7 +227,7 @@ export async function openServing(options: ServerOptions, deps: ServingDeps): Pr
       metrics,
       audit: audit && auditOften && auditInFull(audit, auditOften, clock),
       auditOften,
-      penalty: tenants && createPenalty({ clock, log, metrics, auditOften }),
+      penalty: tenants && createPenalty({ clock, log, metrics, tenants, auditOften }),
       unread: createUnreadBytes(createBudget(options.processBufferBytes, processBudget), clock.after),
     },
   )

@@ -37,6 +37,8 @@ export type TlsListenerOptions = {
    * `raw` is the connection under it.
    */
   readonly connected: (socket: TLSSocket, raw: Socket) => void
+  /** A connection is gone of which something was read, and whose handshake was not done. */
+  readonly brokeOff?: ((raw: Socket) => void) | undefined
   /** @param source address of who came, as far as it is still known */
   readonly failed: (why: 'failed' | 'slow', error: Error, source: string | undefined) => void
 }
@@ -74,11 +76,13 @@ export function createTlsListener(options: TlsListenerOptions): TlsListener {
     const path = pathOf(raw)
     const closed = (): void => {
       if (accepted.get(path)?.raw === raw) accepted.delete(path)
+      if (raw.bytesRead > 0) options.brokeOff?.(raw)
     }
     accepted.set(path, { raw, closed })
     raw.on('close', closed)
   })
   tls.on('secureConnection', (socket) => {
+    if (socket.remoteAddress === undefined) return void socket.destroy() // reset meanwhile: nobody is there
     const path = pathOf(socket)
     const { raw, closed } = accepted.get(path) ?? { raw: socket, closed: nothing } // closed meanwhile
     raw.off('close', closed)

@@ -13,7 +13,7 @@ export function cluster(id: string, { agents, frontends, limits }: Parts = {}): 
   return {
     id,
     agents: { ...NOBODY, ...agents },
-    frontends: { ...NOBODY, serverNames: [], socket: undefined, ...frontends },
+    frontends: { ...NOBODY, serverNames: [], addresses: [], socket: undefined, ...frontends },
     limits: {
       agents: 100,
       clients: 1_000,

@@ -7,7 +7,7 @@ const eu1: Cluster = cluster('eu-1', {
   agents: { subjects: ['CN=a'], names: ['DNS:a'], users: ['u'] },
   frontends: { subjects: ['CN=f'], names: ['DNS:f'], users: ['alice'], serverNames: ['eu-1.hub.example'] },
 })
-const eu2: Cluster = cluster('eu-2', { frontends: { users: ['alice', 'bob'] } })
+const eu2: Cluster = cluster('eu-2', { frontends: { users: ['alice', 'bob'], addresses: ['192.0.2.0/24'] } })
 const directory = createDirectory([eu1, eu2])
 
 t.test('finds a cluster by each credential, on its own side only', async (t) => {
@@ -26,6 +26,11 @@ t.test('finds a cluster by each credential, on its own side only', async (t) => 
 t.test('finds a server name in whatever case, and no part of one', async (t) => {
   t.equal(directory.byServerName('EU-1.hub.Example'), 'eu-1')
   t.equal(directory.byServerName('hub.example'), undefined)
+})
+
+t.test('finds who alone comes from an address', async (t) => {
+  t.equal(directory.byAddress('192.0.2.7'), 'eu-2')
+  t.equal(directory.byAddress('192.0.3.7'), undefined)
 })
 
 t.test('is not led astray by what every object has', async (t) => {

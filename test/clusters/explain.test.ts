@@ -17,6 +17,12 @@ t.test('says what clients of a cluster may have dialled', async (t) => {
   t.match(explain(cluster('b')).join('\n'), /clients may have dialled\n {4}what its agents allow\n/)
 })
 
+t.test('says where its clients alone come from, if anything is known of that', async (t) => {
+  const said = explain(cluster('a', { frontends: { addresses: ['192.0.2.0/24'] } })).join('\n')
+  t.match(said, '  clients alone come from\n    192.0.2.0/24\n  clients may have dialled')
+  t.notMatch(explain(cluster('b')).join('\n'), 'come from')
+})
+
 t.test('is shown as a document that reads back as itself', async (t) => {
   const shown = asDocument(read(POLICY))
   t.match(shown, {

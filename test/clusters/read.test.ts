@@ -21,6 +21,7 @@ frontends:
   names: [DNS:api.example]
   users: [alice]
   serverNames: [eu-1.hub.example]
+  addresses: [192.0.2.0/24, "2001:db8::1"]
   socket: /run/culvert/eu-1.sock
 limits:
   agents: 3
@@ -47,6 +48,7 @@ t.test('reads every field, and gives the limits that nobody set', async (t) => {
       names: ['DNS:api.example'],
       users: ['alice'],
       serverNames: ['eu-1.hub.example'],
+      addresses: ['192.0.2.0/24', '2001:db8::1'],
       socket: '/run/culvert/eu-1.sock',
     },
     limits: {
@@ -154,6 +156,23 @@ id: a
       'c1.yaml:5: cluster "a" is that of cluster a already, at c.yaml:1',
     ],
   )
+})
+
+t.test('takes a range of addresses for one cluster only, in whatever spelling, and none that is none', async (t) => {
+  const from = (id: string, ...ranges: string[]): string =>
+    `id: ${id}\nfrontends: {addresses: ${JSON.stringify(ranges)}}\n`
+  t.strictSame(problemsOf(from('a', '2001:db8::/32', '10.0.0.1'), from('b', '2001:DB8:0::/32', '::ffff:10.0.0.1')), [
+    'c1.yaml:2: address of clients "2001:db8::/32" is that of cluster a already, at c.yaml:2',
+    'c1.yaml:2: address of clients "10.0.0.1" is that of cluster a already, at c.yaml:2',
+  ])
+  t.ok(read(from('a', '10.0.0.0/8'), from('b', '10.1.0.0/16')).ok, 'one within another')
+  const expected = 'expected an address or a range such as 192.0.2.0/24'
+  for (const wrong of ['10.0.0.1/8', '10.0.0.0/33', '1.2.3', '1:2']) {
+    t.strictSame(problemsOf(from('a', '10.0.0.0/8', wrong)), [`c.yaml:2: frontends.addresses.1: ${expected}`], wrong)
+  }
+  t.match(problemsOf(from('a', 'host.example')), [
+    /^c.yaml:2: frontends.addresses\[0\]: expected an address or a range/,
+  ])
 })
 
 t.test('lets a user reach several clusters, and a certificate be of agents here and of clients there', async (t) => {

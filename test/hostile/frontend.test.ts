@@ -278,11 +278,12 @@ async function floodOfHandshakes(
   leaf: Leaf | 'none',
   localAddress: string,
   isOver: (begun: number) => boolean,
+  leave: 'in order' | 'broken off' = 'in order',
 ): Promise<boolean> {
   let begun = 0
   let underWay = AT_ONCE
   async function comeAndGo(): Promise<void> {
-    while (!isOver(begun++)) await handshakeAndLeave(hub, leaf, localAddress)
+    while (!isOver(begun++)) await handshakeAndLeave(hub, leaf, localAddress, leave)
     underWay--
   }
   const flood = Promise.all(Array.from({ length: AT_ONCE }, comeAndGo))
@@ -295,7 +296,12 @@ async function floodOfHandshakes(
   await flood
   return answered > 0
 }
-async function handshakeAndLeave(hub: Arena, leaf: Leaf | 'none', localAddress: string): Promise<void> {
+async function handshakeAndLeave(
+  hub: Arena,
+  leaf: Leaf | 'none',
+  localAddress: string,
+  leave: 'in order' | 'broken off',
+): Promise<void> {
   const socket = connectTls({
     host: '127.0.0.1',
     port: hub.frontendPort,
@@ -305,18 +311,26 @@ async function handshakeAndLeave(hub: Arena, leaf: Leaf | 'none', localAddress: 
     ...(leaf !== 'none' && { cert: leaf.cert, key: leaf.key }),
   } as ConnectionOptions)
   socket.on('error', () => undefined)
-  socket.once('secureConnect', () => socket.end().resume()) // in order: who breaks off may not have finished for the hub
+  socket.once('secureConnect', () => {
+    if (leave === 'in order') socket.end().resume()
+    else socket.destroy() // for the hub it may not have finished
+  })
   await within(new Promise((resolve) => socket.once('close', resolve)), 'it has gone')
 }
-/** The last numbers of the address that each comes from: see NET. */
+/** Each from an address of its own: the audit log tells of the same again once in a while only. */
+const FLOODS = [
+  ['a flood of handshakes of clients that say nothing and hang up', 'in order', 0],
+  ['a flood of handshakes of clients that break off as soon as they can', 'broken off', 2],
+] as const
+/** The last numbers of the address that each comes from: see NET. Those of evil's client are in `addresses` of the hub's file. */
 const handshakes = (hub: Arena, last: number): Attack[] => [
-  {
-    what: `${hub === http ? 'http-connect' : 'gRPC'}: a flood of handshakes of clients that say nothing and hang up`,
+  ...FLOODS.map(([what, leave, further]) => ({
+    what: `${hub === http ? 'http-connect' : 'gRPC'}: ${what}`,
     async act() {
       const turnedAway = failedHandshake('frontend', 'too_many')
       const before = await figure(hub, turnedAway)
       let isOver = false
-      const flood = floodOfHandshakes(hub, hub.leaves.evil, `127.0.${NET}.${last}`, () => isOver)
+      const flood = floodOfHandshakes(hub, hub.leaves.evil, `127.0.${NET}.${last + further}`, () => isOver, leave)
       await eventually(
         'some are turned away',
         () => figure(hub, turnedAway),
@@ -327,8 +341,8 @@ const handshakes = (hub: Arena, last: number): Attack[] => [
     },
     saw: true,
     metric: failedHandshake('frontend', 'too_many'),
-    audit: { ...refused, source: `127.0.${NET}.${last}`, reason: 'TLS handshake: too many' },
-  },
+    audit: { ...refused, source: `127.0.${NET}.${last + further}`, reason: 'TLS handshake: too many' },
+  })),
   {
     what: `${hub === http ? 'http-connect' : 'gRPC'}: a flood of handshakes without a certificate`,
     act: () => floodOfHandshakes(hub, 'none', `127.0.${NET}.${last}`, (begun) => begun >= HANDSHAKES),

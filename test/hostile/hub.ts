@@ -23,7 +23,7 @@ id: calm
 frontends: {users: [carol], serverNames: [calm.hub.example]}
 ---
 id: evil
-frontends: {users: [mallory], serverNames: [evil.hub.example]}
+frontends: {users: [mallory], serverNames: [evil.hub.example], addresses: [127.0.2.200/30]}
 limits: {${EVIL_LIMITS}}
 policy: {rules: [{deny: {cidr: 192.0.2.0/24}}, {deny: {name: secret.example}}, {allow: {cidr: 0.0.0.0/0}}, {allow: {cidr: '::/0'}}]}
 ---

@@ -1,5 +1,5 @@
 /** Which connections of http-connect mode were of use, and which cost a handshake for nothing. */
-import { type AddressInfo, connect as connectTcp } from 'node:net'
+import { type AddressInfo, connect as connectTcp, type Socket } from 'node:net'
 import { connect, type TLSSocket } from 'node:tls'
 import t, { type Test } from 'tap'
 import { tlsProtocol } from '../../src/platform/cipher-suites.ts'
@@ -9,6 +9,7 @@ import { createFrontendListener } from '../../src/proxy-server/frontend-listener
 import { event, eventually } from '../integration/deadline.ts'
 import { manualClock } from '../platform/manual-clock.ts'
 import { recordedLog } from '../platform/recorded-log.ts'
+import { nodeHello } from '../sni-router/hellos.ts'
 import { ca, leaves } from './agent-port.ts'
 import { tenantsOf } from './grpc-port.ts'
 import { recordedMetrics } from './recorded-metrics.ts'
@@ -16,8 +17,11 @@ import { recordedPenalty } from './recorded-penalty.ts'
 import { roomyUnread } from './roomy-unread.ts'
 
 const CONNECT = 'CONNECT 10.0.0.1:443 HTTP/1.1\r\n\r\n'
-const CAME = ['came', 'user/alice'] as const
-const VAIN = ['vain', 'user/alice'] as const
+const OF_USE = ['of use', 'eu-1'] as const
+const VAIN = ['vain', 'eu-1', '127.0.0.1'] as const
+
+/** A ClientHello, whose answer the server has to sign. */
+const HELLO = await nodeHello({ servername: 'hub.example' })
 
 /** @param dialled what becomes of each dial */
 async function setup(t: Test, dialled: (waiter: Waiter) => void = () => undefined, limits = '{}') {
@@ -67,13 +71,21 @@ async function setup(t: Test, dialled: (waiter: Waiter) => void = () => undefine
     socket.write(head)
     await closed
   }
+  /** Without TLS. */
+  async function connectPlain(): Promise<Socket> {
+    const socket = connectTcp(port, '127.0.0.1').on('error', () => undefined)
+    t.teardown(() => socket.destroy())
+    await event(socket, 'connect')
+    return socket
+  }
+  const gone = (): Promise<unknown> => eventually('it has gone', listener.count, (clients) => clients === 0)
   const told = (count: number): Promise<unknown> =>
     eventually(
       `${count} are told of`,
       () => penalty.told.length,
       (length) => length === count,
     )
-  return { clock, listener, penalty, port, join, ask, told }
+  return { clock, listener, penalty, join, ask, connect: connectPlain, gone, told }
 }
 
 const fail =
@@ -87,72 +99,94 @@ t.test('a client that asks for nothing was there in vain', async (t) => {
   const { penalty, join, told } = await setup(t)
   const socket = await join()
   socket.end()
-  await told(2)
-  t.strictSame(penalty.told, [CAME, VAIN])
+  await told(1)
+  t.strictSame(penalty.told, [VAIN])
   t.equal(penalty.gated(), 1)
 })
 
 t.test('and so was one that asks for what makes no sense, though it is answered', async (t) => {
   const { penalty, ask, told } = await setup(t)
   await ask('GET / HTTP/1.1\r\n\r\n')
-  await told(2)
-  t.strictSame(penalty.told, [CAME, VAIN])
+  await told(1)
+  t.strictSame(penalty.told, [VAIN])
 })
 
 t.test('a client whose dial counts among those of its cluster was not, whatever came of it', async (t) => {
-  const { penalty, ask, told, listener } = await setup(t, fail({ kind: 'no-agent' }, true))
+  const { penalty, ask, gone } = await setup(t, fail({ kind: 'no-agent' }, true))
   await ask(CONNECT)
-  await told(1)
-  await eventually('it has gone', listener.count, (clients) => clients === 0)
-  t.strictSame(penalty.told, [CAME])
+  await gone()
+  t.strictSame(penalty.told, [OF_USE])
 })
 
 t.test('a client that has waited to be told of a limit was not, one that has not waited was', async (t) => {
   const limit = { kind: 'cluster-limit', status: 503, text: 'at its limit' } as const
-  const { penalty, ask, told, listener } = await setup(t, fail(limit, false))
-  await ask(CONNECT)
-  await eventually('it has gone', listener.count, (clients) => clients === 0)
-  t.strictSame(penalty.told, [CAME])
+  const patient = await setup(t, fail(limit, false))
+  await patient.ask(CONNECT)
+  await patient.gone()
+  t.strictSame(patient.penalty.told, [])
   const impatient = await setup(t)
   const socket = await impatient.join()
   socket.write(CONNECT)
   await eventually('it has asked', impatient.listener.busy, Boolean)
   socket.destroy()
-  await impatient.told(2)
-  t.strictSame(impatient.penalty.told, [CAME, VAIN])
-  await told(1)
+  await impatient.told(1)
+  t.strictSame(impatient.penalty.told, [VAIN])
 })
 
 t.test('a dial that is refused at once, before it counts, is one in vain', async (t) => {
   const { penalty, ask, told } = await setup(t, fail({ kind: 'too-many-dials' }, false))
   await ask(CONNECT)
-  await told(2)
-  t.strictSame(penalty.told, [CAME, VAIN])
+  await told(1)
+  t.strictSame(penalty.told, [VAIN])
 })
 
 t.test('of those for whom there is no place, who goes before it is told so was there in vain', async (t) => {
-  const { penalty, clock, join, told } = await setup(t, undefined, '{clients: 1}')
-  await join()
+  const { penalty, clock, join, told, listener } = await setup(t, undefined, '{clients: 1}')
+  const first = await join()
+  first.write(CONNECT)
+  await eventually('it has asked', listener.busy, Boolean)
   const impatient = await join()
-  await told(2)
   const left = event(impatient, 'finish')
   impatient.end()
   await left
   const patient = await join() // whose handshake takes longer than that end
-  await told(3)
+  await eventually('it waits', listener.count, (clients) => clients === 3)
   const closed = event(patient.resume(), 'close')
   clock.advance(10_000)
   await closed
-  await told(4)
-  t.strictSame(penalty.told, [CAME, CAME, CAME, VAIN])
+  await told(1)
+  await eventually('both have gone', listener.count, (clients) => clients === 1)
+  t.strictSame(penalty.told, [VAIN])
 })
 
-t.test('a handshake that fails is told of', async (t) => {
-  const { penalty, port, told } = await setup(t)
-  const socket = connectTcp(port, '127.0.0.1').on('error', () => undefined)
-  t.teardown(() => socket.destroy())
-  await event(socket, 'connect')
-  socket.end('no TLS\r\n')
+for (const [what, leave] of [
+  ['says what is no TLS', (socket: Socket) => socket.end('no TLS\r\n')],
+  ['ends behind its hello', (socket: Socket) => socket.end(HELLO)],
+  ['is gone behind its hello', (socket: Socket) => socket.write(HELLO, () => socket.resetAndDestroy())],
+] as const) {
+  t.test(`a client that ${what} broke off`, async (t) => {
+    const { penalty, told, connect } = await setup(t)
+    leave(await connect())
+    await told(1)
+    t.strictSame(penalty.told, [['broke off', '127.0.0.1']])
+  })
+}
+
+t.test('a client that goes as soon as its handshake is done broke off, or was there in vain', async (t) => {
+  const { penalty, told, join } = await setup(t)
+  const raw = await join()
+  raw.destroy()
   await told(1)
-  t.strictSame(penalty.told, [['failed']])
+  t.match(penalty.told, [[/^(broke off|vain)$/]])
+  t.equal(penalty.told[0]?.at(-1), '127.0.0.1')
+})
+
+t.test('a client that connects and says nothing cost nothing', async (t) => {
+  const { penalty, connect, ask, gone } = await setup(t, fail({ kind: 'no-agent' }, true))
+  const silent = await connect()
+  silent.end()
+  await event(silent.resume(), 'close')
+  await ask(CONNECT)
+  await gone()
+  t.strictSame(penalty.told, [OF_USE])
 })

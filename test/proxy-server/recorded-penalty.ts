@@ -1,15 +1,19 @@
 /** A penalty that makes nobody wait and writes down what it is told, for tests of what is of use. */
 import type { Penalty } from '../../src/proxy-server/frontend-penalty.ts'
 
+type Told =
+  | readonly ['of use', cluster: string]
+  | readonly ['vain', cluster: string, address: string | undefined]
+  | readonly ['broke off', address: string | undefined]
+
 export type RecordedPenalty = Penalty & {
-  /** Who has come, gone in vain, or failed, in that order. */
-  readonly told: (readonly ['came' | 'vain', who: string] | readonly ['failed'])[]
+  readonly told: Told[]
   /** Connections that went through the gate. */
   readonly gated: () => number
 }
 
 export function recordedPenalty(): RecordedPenalty {
-  const told: (readonly ['came' | 'vain', string] | readonly ['failed'])[] = []
+  const told: Told[] = []
   let gated = 0
   return {
     told,
@@ -18,8 +22,8 @@ export function recordedPenalty(): RecordedPenalty {
       gated++
       take(socket)
     },
-    came: (_address, { principal }) => void told.push(['came', principal]),
-    vain: ({ principal }) => void told.push(['vain', principal]),
-    failed: () => void told.push(['failed']),
+    ofUse: (cluster) => void told.push(['of use', cluster]),
+    vain: (cluster, address) => void told.push(['vain', cluster, address]),
+    brokeOff: ({ remoteAddress }) => void told.push(['broke off', remoteAddress]),
   }
 }

@@ -24,6 +24,10 @@ export const add: Command = {
     'frontend-name': texts('name', 'Clients with a certificate of this alternative name.'),
     user: texts('name', 'Holder of a user certificate who may reach the cluster.'),
     'server-name': texts('name', 'TLS server name that leads to the cluster.'),
+    address: texts(
+      'address',
+      'Address or range such as 192.0.2.0/24 from which clients of this cluster come, and nobody else.',
+    ),
     socket: { takes: 'path', help: 'Unix socket that leads to the cluster.' },
     limit: {
       takes: 'name=value',
@@ -66,6 +70,7 @@ function documentOf(id: string, given: Given): ClusterDocument {
     ...some('names', given.all('frontend-name')),
     ...some('users', given.all('user')),
     ...some('serverNames', given.all('server-name')),
+    ...some('addresses', given.all('address')),
     ...(socket !== undefined && { socket }),
   }
   const limits = Object.fromEntries(given.all('limit').flatMap((text) => [limitOf(text) ?? []]))

@@ -34,6 +34,7 @@ const pieces = [
     'users: [alice]\n',
     'subjects: ["CN=a"]',
     'serverNames: [x.y]',
+    'addresses: [10.0.0.0/8, "::1"]',
     '- allow: {}\n',
     'bufferedBytes: ',
   ),
@@ -90,6 +91,10 @@ function leadWhereTheySay(clusters: readonly Cluster[]): void {
       ...frontends.names.map((name) => directory.byName('frontends', name)),
       ...frontends.serverNames.map(directory.byServerName),
     ]
+    for (const range of frontends.addresses) {
+      const to = directory.byAddress(range.replace(/\/.*/, '')) // another cluster may have a part of it
+      hold(to !== undefined, () => `${range} of ${id} leads nowhere`)
+    }
     hold(
       led.every((to) => to === id),
       () => `${id} is not where it leads`,
