@@ -51,12 +51,7 @@ export function createPenalty({ clock, log, metrics, tenants, auditOften }: Pena
   const warnings = createWarnings(log, clock, MAX_WARNED)
   const queues = new Map<string, Set<Socket>>() // who waits, in the order of arrival, by cluster; each has a turn to come
   const haveWaited = new WeakSet<Socket>()
-  let known = tenants.directory().clusters
-
-  tenants.onChange(() => {
-    for (const { id } of known) if (!tenants.directory().get(id)) box.forget(id)
-    known = tenants.directory().clusters
-  })
+  tenants.onChange(() => box.keep((cluster) => tenants.directory().get(cluster) !== undefined))
 
   const clusterAt = (address: string | undefined): string | undefined =>
     address === undefined ? undefined : tenants.directory().byAddress(address)

@@ -6,13 +6,17 @@ import t, { type Test } from 'tap'
 import { REFUSAL_EVERY_MS, SHORTEST_REFUSAL_MS } from '../../src/proxy-server/core/refusal-pace.ts'
 import { event, eventually } from '../integration/deadline.ts'
 import { dialRequest, openCall, type WireCall } from '../integration/wire-call.ts'
-import { type GrpcPort, grpcPort } from './grpc-port.ts'
+import { type GrpcPort, type GrpcPortOptions, grpcPort } from './grpc-port.ts'
 import { type RecordedPenalty, recordedPenalty } from './recorded-penalty.ts'
 
-async function setup(t: Test, limits = '{}'): Promise<GrpcPort & { readonly penalty: RecordedPenalty }> {
+async function setup(
+  t: Test,
+  limits = '{}',
+  listener: GrpcPortOptions['listener'] = {},
+): Promise<GrpcPort & { readonly penalty: RecordedPenalty }> {
   const penalty = recordedPenalty()
   const clusters = `id: eu-1\nfrontends: {users: [alice]}\nlimits: ${limits}\n`
-  return { ...(await grpcPort(t, { clusters, penalty, alone: true })), penalty }
+  return { ...(await grpcPort(t, { clusters, penalty, listener, alone: true })), penalty }
 }
 
 /** That it has gone, as the listener knows it. */
@@ -94,6 +98,18 @@ t.test('a client of which one call has waited to be told of the limit was not th
   await second.ended()
   first.http.destroy()
   await gone(port)
+  t.strictSame(port.penalty.told, [])
+})
+
+t.test('a client for whom others leave no room was not there in vain', async (t) => {
+  const port = await setup(t, '{}', { maxCalls: 2 })
+  const first = openCall(await port.join())
+  openCall(first.http)
+  await eventually('there is no more room', port.listener.count, (calls) => calls === 2)
+  const second = openCall(await port.join())
+  await second.ended()
+  second.http.destroy()
+  await eventually('it has gone', port.listener.leaving, (connections) => connections === 1)
   t.strictSame(port.penalty.told, [])
 })
 

@@ -19,8 +19,8 @@ export type PenaltyBox = {
   readonly owes: (cluster: string, nowMs: number) => boolean
   /** Whether anybody may owe something: else nobody needs to be looked for. */
   readonly isEmpty: () => boolean
-  /** It is one of this server no longer. */
-  readonly forget: (cluster: string) => void
+  /** Forgets the others, which are of this server no longer. */
+  readonly keep: (isKnown: (cluster: string) => boolean) => void
 }
 
 /** @property untilMs when nothing is owed any more */
@@ -53,6 +53,8 @@ export function createPenaltyBox(): PenaltyBox {
     },
     owes: (cluster, nowMs) => debtOf(cluster, nowMs)?.owes ?? false,
     isEmpty: () => debts.size === 0,
-    forget: (cluster) => void debts.delete(cluster),
+    keep(isKnown) {
+      for (const cluster of debts.keys()) if (!isKnown(cluster)) debts.delete(cluster)
+    },
   }
 }
