@@ -156,6 +156,7 @@ export function serveClient(socket: Socket, expectsHeader: boolean, deps: Client
       {
         targets: route.backends,
         limits,
+        read: (bytes) => joined?.received(bytes),
         connected(backend, member) {
           metrics.dialed(clock.now() - sinceMs)
           join(backend, member, route, tally)

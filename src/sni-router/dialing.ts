@@ -8,6 +8,7 @@ import type { Backends, Member } from './backends.ts'
 import type { Connect } from './connecting.ts'
 import { inOrder } from './core/choice.ts'
 import type { Limits, Target } from './core/config.ts'
+import type { Read } from './forwarding.ts'
 
 /** Most backends that are tried for one client. */
 const MAX_TRIES = 8
@@ -20,6 +21,8 @@ export type DialDeps = { readonly clock: Clock; readonly backends: Backends; rea
 export type DialRequest = {
   readonly targets: readonly Target[]
   readonly limits: Pick<Limits, 'dialTimeoutMs' | 'dialDeadlineMs'>
+  /** Gets what the connected socket reads, once that is asked to. */
+  readonly read?: Read
   /** The socket has no listeners and nothing was read from it. Who takes it gives `active` of the member back when it closes. */
   readonly connected: (socket: Socket, member: Member) => void
   readonly failed: (why: DialFailure) => void
@@ -66,7 +69,7 @@ export function startDial(request: DialRequest, { clock, backends, connect }: Di
   function tryMember(member: Member): Disposable {
     member.active++
     member.chosen = ++choices
-    const socket = connect(member)
+    const socket = connect(member, request.read)
     const timer = clock.after(limits.dialTimeoutMs, () => missed('timeout'))
     const refused = (error: Error): void => missed('refused', error)
     const connected = (): void => {

@@ -7,12 +7,15 @@ import { Buffer } from 'node:buffer'
 import type { Socket } from 'node:net'
 import { reset } from '../tunnel/endpoint.ts'
 import type { Limits } from './core/config.ts'
+import { forwardTo, type Read } from './forwarding.ts'
 
 /** In order; broken by a side; silent for too long, with both sides open or with one ended; by our own end. */
 export type SpliceEnd = 'finished' | 'reset' | 'idle' | 'half-closed' | 'shutdown'
 export type Bytes = { fromClients: number; toClients: number }
 
 export type Splice = {
+  /** What a backend sent that has no 'data'. */
+  readonly received: Read
   /** Looks whether both are still there, and whether something moves. To be called every few seconds. */
   readonly look: (nowMs: number, limits: Pick<Limits, 'idleTimeoutMs' | 'halfClosedTimeoutMs'>) => void
   readonly breakOff: (how: SpliceEnd) => void
@@ -38,13 +41,15 @@ export function splice(
     reset(backend)
   }
 
-  function join(from: Socket, to: Socket, direction: keyof Bytes): void {
-    from.on('data', (chunk: Buffer) => {
+  /** @returns what passes bytes on */
+  function join(from: Socket, to: Socket, direction: keyof Bytes, write: Read): Read {
+    const pass = (chunk: Buffer): void => {
       bytes[direction] += chunk.length
       moved += chunk.length
-      to.write(chunk)
+      write(chunk)
       if (to.writableLength >= to.writableHighWaterMark) from.pause()
-    })
+    }
+    from.on('data', pass)
     to.on('drain', () => from.resume())
     from.on('end', () => to.end())
     from.on('error', () => breakOff('reset'))
@@ -54,11 +59,15 @@ export function splice(
     })
     if (to.writableLength < to.writableHighWaterMark) from.resume()
     else from.pause()
+    return pass
   }
 
-  join(client, backend, 'fromClients')
-  join(backend, client, 'toClients')
+  const { write, drained } = forwardTo(client)
+  client.on('drain', drained)
+  join(client, backend, 'fromClients', (chunk) => void backend.write(chunk))
+  const received = join(backend, client, 'toClients', write)
   return {
+    received,
     breakOff,
     look(now, { idleTimeoutMs, halfClosedTimeoutMs }) {
       if (moved !== seen) {
