@@ -138,23 +138,25 @@ t.test(
   },
 )
 
-t.test('a CA that was renewed with its key is counted on as soon as it is trusted', async (t) => {
-  const root = openSslCa(t, 'root')
-  const leaf = root.issue('hub', 'IP:127.0.0.1', 50)
-  const short = readFileSync(root.certFile, 'utf8')
-  const renewed = ['-key', root.keyFile, '-subj', '/O=Elsewhere/CN=root', '-days', '60']
-  const long = execFileSync('openssl', ['req', '-x509', ...renewed, '-addext', 'basicConstraints=critical,CA:TRUE'])
-  let authority = short
-  const clock = manualClock()
-  clock.advance(Date.now())
-  const standing = createServerStanding({ authorities: () => authority, clock })
-  t.teardown(() => standing[Symbol.dispose]())
-  const lost: string[] = []
-  standing.hold(await connectTo(t, leaf, short), (why) => lost.push(why))
-  authority = short + long.toString('utf8')
-  clock.advance(31 * DAY_MS)
-  clock.advance(LOOK_MS)
-  t.strictSame(lost, [])
-  clock.advance(20 * DAY_MS)
-  t.equal(lost.length, 1)
-})
+for (const how of ['added to', 'put in the place of'] as const) {
+  t.test(`a CA that was renewed with its key is counted on when it is ${how} the one before`, async (t) => {
+    const root = openSslCa(t, 'root')
+    const leaf = root.issue('hub', 'IP:127.0.0.1', 50)
+    const short = readFileSync(root.certFile, 'utf8')
+    const renewed = ['-key', root.keyFile, '-subj', '/O=Elsewhere/CN=root', '-days', '60']
+    const long = execFileSync('openssl', ['req', '-x509', ...renewed, '-addext', 'basicConstraints=critical,CA:TRUE'])
+    let authority = short
+    const clock = manualClock()
+    clock.advance(Date.now())
+    const standing = createServerStanding({ authorities: () => authority, clock })
+    t.teardown(() => standing[Symbol.dispose]())
+    const lost: string[] = []
+    standing.hold(await connectTo(t, leaf, short), (why) => lost.push(why))
+    authority = (how === 'added to' ? short : '') + long.toString('utf8')
+    clock.advance(31 * DAY_MS)
+    clock.advance(LOOK_MS)
+    t.strictSame(lost, [])
+    clock.advance(20 * DAY_MS)
+    t.equal(lost.length, 1)
+  })
+}
