@@ -52,8 +52,8 @@ export type LinkDeps = {
   readonly metrics: AgentMetrics
   readonly processBudget: Budget
   readonly sockets: OpenSockets
-  /** Of servers, by their certificates. */
-  readonly standing: Pick<ServerStanding, 'hold' | 'refusal'>
+  /** Of servers, by their certificates; none: TLS alone looks at those. */
+  readonly standing?: Pick<ServerStanding, 'hold' | 'refusal'> | undefined
   readonly network: Network
   readonly audit?: Audit | undefined
   /** The cluster's own policy, as it is now; none: everything. */

@@ -39,7 +39,7 @@ const ours = {
   crlFile: file({
     group: 'TLS',
     default: '',
-    help: 'Revocation lists (CRLs) of the CAs of --ca-cert, PEM or DER: servers on them are refused and, within 5 s, left (docs/certificates.md). Looked at again every second.',
+    help: 'Revocation lists (CRLs) of the CAs of --ca-cert, PEM or DER: servers on them are refused and, within 5 s, left, as are then those whose certificate expires while the agent is connected; without it an agent stays with these (docs/certificates.md). Looked at again every second.',
   }),
   cipherSuites: list({
     group: 'TLS',

@@ -86,11 +86,7 @@ export async function runAgent(options: AgentOptions, deps: AgentDeps): Promise<
     log,
     authorities: () => tls.current().ca,
   })
-  using standing = createServerStanding({
-    authorities: () => tls.current().ca,
-    revocations: () => crl?.current(),
-    clock,
-  })
+  using standing = crl && createServerStanding({ authorities: () => tls.current().ca, revocations: crl.current, clock })
   using _token = watchTokenFile(options.serviceAccountTokenPath, {
     clock,
     log,

@@ -14,8 +14,8 @@ export type ServerSocketOptions = {
   readonly protocol: TlsProtocol
   readonly alpn: readonly string[]
   readonly lookup: LookupFunction
-  /** Of the server, by the certificate that TLS verifies. */
-  readonly standing: Pick<ServerStanding, 'hold' | 'refusal'>
+  /** Of the server, by the certificate that TLS verifies; none: TLS alone looks at that. */
+  readonly standing: Pick<ServerStanding, 'hold' | 'refusal'> | undefined
   /** It is no longer good. */
   readonly lost: (why: string) => void
   /** What is asked for and what the certificate must have, instead of the host. */
@@ -30,7 +30,7 @@ export function connectToServer(options: ServerSocketOptions): TLSSocket {
   const { host, port, material, protocol, alpn, lookup, address = host, halfOpen = false, standing, lost } = options
   const servername = options.serverName ?? (isIP(host) === 0 ? host : undefined)
   const refused = (leaf: X509Certificate | undefined): Error | undefined => {
-    const why = leaf && standing.refusal(leaf)
+    const why = leaf && standing?.refusal(leaf)
     return why === undefined ? undefined : new Error(why)
   }
   const socket: TLSSocket = connect({
@@ -45,7 +45,7 @@ export function connectToServer(options: ServerSocketOptions): TLSSocket {
     checkServerIdentity: (name, certificate) =>
       checkServerIdentity(name, certificate) ?? refused(socket.getPeerX509Certificate()),
   })
-  socket.once('secureConnect', () => standing.hold(socket, lost))
+  socket.once('secureConnect', () => standing?.hold(socket, lost))
   socket.allowHalfOpen = halfOpen
   socket.setNoDelay(true)
   return socket

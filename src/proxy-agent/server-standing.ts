@@ -1,6 +1,7 @@
 /**
  * Whether the servers at the other end of open connections are still good by the certificates that TLS has verified: looked at again and again, since who was
- * good at the handshake may have expired, or been revoked. What a server does with the certificates of agents: `src/proxy-server/standing.ts`.
+ * good at the handshake may have expired, or been revoked. Only with `--crl-file`: docs/adr/0041. What a server does with the certificates of agents:
+ * `src/proxy-server/standing.ts`.
  */
 import { X509Certificate } from 'node:crypto'
 import type { TLSSocket } from 'node:tls'
@@ -32,8 +33,7 @@ export type ServerStanding = Disposable & {
 export type ServerStandingDeps = {
   /** PEM: what TLS verifies servers by. */
   readonly authorities: () => string | undefined
-  /** None: nobody is revoked. */
-  readonly revocations?: () => Revocations | undefined
+  readonly revocations: () => Revocations
   readonly clock: Clock
 }
 
@@ -43,17 +43,15 @@ type Held = { readonly leaf: X509Certificate; readonly lost: (why: string) => vo
 export function createServerStanding({ authorities, revocations, clock }: ServerStandingDeps): ServerStanding {
   const held = new Map<TLSSocket, Held>()
   let bundle = authorities()
-  let lists = revocations?.()
+  let lists = revocations()
   let timer = clock.after(LOOK_MS, tick)
 
   const chainOf = (leaf: X509Certificate): Chain | undefined => chainTo(leaf, parse(authorities()))
 
   function revoked(chain: Chain | undefined): string | undefined {
-    const now = revocations?.()
-    if (!now) return undefined
     if (!chain) return UNTRUSTED // whose list would say whether it is revoked?
     try {
-      return now.find(chain) && REVOKED
+      return revocations().find(chain) && REVOKED
     } catch {
       return UNTRUSTED // OpenSSL takes more than DER
     }
@@ -77,7 +75,7 @@ export function createServerStanding({ authorities, revocations, clock }: Server
     timer = clock.after(LOOK_MS, tick)
     const before = { bundle, lists }
     bundle = authorities()
-    lists = revocations?.()
+    lists = revocations()
     if (bundle !== before.bundle) {
       for (const one of held.values()) one.chain = chainOf(one.leaf) ?? one.chain // a CA that was taken out ends nothing
     }

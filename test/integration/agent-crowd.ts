@@ -115,7 +115,6 @@ async function join({ serverPort, ca, clusters, agents, flags }: CrowdJob): Prom
     metrics,
     processBudget,
     sockets: createOpenSockets(),
-    standing: { hold: () => undefined, refusal: () => undefined }, // its servers stay good
     network: systemNetwork(createLookups()),
     policy: () => undefined,
     random: Math.random,

@@ -22,30 +22,48 @@ const hub = (lifetimeMs?: number) => ({
   ...(lifetimeMs !== undefined && { lifetimeMs }),
 })
 
-t.test('an agent leaves a server whose certificate expires, and comes back when it has another one', async (t) => {
-  const pki = await makePki(t)
-  const brief = await pki.issue('brief', hub(9_000))
-  const auditLog = join(pki.folder, 'agent.log')
-  const server = await startServer(t, { pki: { ...pki, server: brief } })
-  const agent = await startAgent(t, server, { flags: [`--audit-log-file=${auditLog}`] })
-  const client = { ...server, pki }
-  const open = await openTunnel(client, target.address)
-  await echoOver(open, 'while it is good')
-  const leftMs = new X509Certificate(brief.cert).validToDate.getTime() - Date.now()
-  await within(endOf(open), 'what it has open ends', leftMs + OUT_MS)
-  const reason = /^the server's certificate, or that of a CA above it, expired at /
-  t.match(await agent.logged('disconnected'), { reason })
-  await auditHas(auditLog, { event: 'server-end', reason })
-  t.match(await agent.logged('could not connect'), { reason: /certificate has expired/ })
-  await pki.issue('brief', hub())
-  await agent.logged('connected', 2)
-})
-
 async function revoke({ folder, authority }: Pki, ...leaves: Leaf[]): Promise<string> {
   const serials = leaves.map(({ cert }) => new X509Certificate(cert).serialNumber.toLowerCase())
   await updateList(folder, authority, { serials, lifetimeMs: 3_600_000, nowUnixMs: Date.now() })
   return join(folder, 'crl.pem')
 }
+
+t.test(
+  'an agent with lists leaves a server whose certificate expires, and comes back when it has another one',
+  async (t) => {
+    const pki = await makePki(t)
+    const file = await revoke(pki)
+    const brief = await pki.issue('brief', hub(9_000))
+    const auditLog = join(pki.folder, 'agent.log')
+    const server = await startServer(t, { pki: { ...pki, server: brief } })
+    const agent = await startAgent(t, server, { flags: [`--crl-file=${file}`, `--audit-log-file=${auditLog}`] })
+    const client = { ...server, pki }
+    const open = await openTunnel(client, target.address)
+    await echoOver(open, 'while it is good')
+    const leftMs = new X509Certificate(brief.cert).validToDate.getTime() - Date.now()
+    await within(endOf(open), 'what it has open ends', leftMs + OUT_MS)
+    const reason = /^the server's certificate, or that of a CA above it, expired at /
+    t.match(await agent.logged('disconnected'), { reason })
+    await auditHas(auditLog, { event: 'server-end', reason })
+    t.match(await agent.logged('could not connect'), { reason: /certificate has expired/ })
+    await pki.issue('brief', hub())
+    await agent.logged('connected', 2)
+  },
+)
+
+t.test("an agent without lists stays with a server whose certificate expires, as konnectivity's does", async (t) => {
+  const pki = await makePki(t)
+  const file = await revoke(pki)
+  const server = await startServer(t, { pki: { ...pki, server: await pki.issue('brief', hub(9_000)) } })
+  const agent = await startAgent(t, server)
+  const open = await openTunnel({ ...server, pki }, target.address)
+  const other = await startAgent(t, server, { flags: [`--crl-file=${file}`] })
+  await other.logged('disconnected')
+  await other.logged('could not connect', 8) // by its back-off some seconds later: longer than between two looks
+  await echoOver(open, 'as before')
+  t.notOk(agent.log.some(({ msg }) => msg === 'disconnected'))
+})
+
 const REVOKED = "the server's certificate, or that of a CA above it, is revoked"
 
 t.test('an agent leaves a server that is revoked, and shows it nothing when it comes again', async (t) => {
