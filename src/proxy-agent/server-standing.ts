@@ -38,7 +38,13 @@ export type ServerStandingDeps = {
 }
 
 type Chain = readonly X509Certificate[]
-type Held = { readonly leaf: X509Certificate; readonly lost: (why: string) => void; chain: Chain | undefined }
+type Held = {
+  readonly leaf: X509Certificate
+  readonly lost: (why: string) => void
+  chain: Chain | undefined
+  /** At the last look. */
+  wasPast: boolean
+}
 
 export function createServerStanding({ authorities, revocations, clock }: ServerStandingDeps): ServerStanding {
   const held = new Map<TLSSocket, Held>()
@@ -57,9 +63,12 @@ export function createServerStanding({ authorities, revocations, clock }: Server
     }
   }
 
-  function expired({ leaf, chain = [leaf] }: Pick<Held, 'leaf' | 'chain'>): string | undefined {
+  /** By two looks in a row: a machine that wakes up may have a wrong clock for a moment. */
+  function expired(one: Held): string | undefined {
+    const { leaf, chain = [leaf], wasPast } = one
     const endUnixMs = Math.min(...chain.map(({ validToDate }) => validToDate.getTime()))
-    return endUnixMs < clock.unixMs() ? `${EXPIRED} ${new Date(endUnixMs).toISOString()}` : undefined
+    one.wasPast = endUnixMs < clock.unixMs()
+    return one.wasPast && wasPast ? `${EXPIRED} ${new Date(endUnixMs).toISOString()}` : undefined
   }
 
   function loseThose(problemOf: (one: Held) => string | undefined): void {
@@ -87,7 +96,8 @@ export function createServerStanding({ authorities, revocations, clock }: Server
     hold(socket, lost) {
       const leaf = socket.getPeerX509Certificate()
       if (!leaf || socket.destroyed) return
-      held.set(socket, { leaf, lost, chain: chainOf(leaf) }) // none: TLS knows a way that we do not find
+      const chain = chainOf(leaf) // none: TLS knows a way that we do not find
+      held.set(socket, { leaf, lost, chain, wasPast: false })
       socket.once('close', () => held.delete(socket))
     },
     refusal: (leaf) => revoked(chainOf(leaf)),

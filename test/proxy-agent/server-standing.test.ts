@@ -48,11 +48,13 @@ async function connectTo(t: Test, { cert, key }: Pick<Leaf, 'cert' | 'key'>, aut
 function setup(t: Test, authority = ca, revocations: () => Revocations = () => nobody) {
   const clock = manualClock()
   clock.advance(Date.now())
-  const standing = createServerStanding({ authorities: () => authority, revocations, clock })
+  const wall = { aheadMs: 0 }
+  const walled = { ...clock, unixMs: () => clock.unixMs() + wall.aheadMs }
+  const standing = createServerStanding({ authorities: () => authority, revocations, clock: walled })
   t.teardown(() => standing[Symbol.dispose]())
   const lost: string[] = []
   const until = (unixMs: number): void => clock.advance(unixMs - clock.unixMs())
-  return { clock, standing, lost, until, told: (why: string): void => void lost.push(why) }
+  return { clock, wall, standing, lost, until, told: (why: string): void => void lost.push(why) }
 }
 const endOf = (pem: string): number => new X509Certificate(pem).validToDate.getTime()
 
@@ -64,7 +66,22 @@ t.test('a server is lost when its certificate has expired, once, and not before'
   clock.advance(0)
   t.strictSame(lost, [])
   clock.advance(LOOK_MS)
+  t.strictSame(lost, [], 'the clock may be wrong for a moment')
+  clock.advance(LOOK_MS)
   t.match(lost, [/^the server's certificate, or that of a CA above it, expired at \d/])
+  clock.advance(LOOK_MS)
+  t.equal(lost.length, 1)
+})
+
+t.test('a clock that is wrong for a moment ends nothing, as often as it is', async (t) => {
+  const { standing, lost, told, clock, wall } = setup(t)
+  standing.hold(await connectTo(t, pki.server), told)
+  const aheadMs = endOf(pki.server.cert) + LOOK_MS - clock.unixMs()
+  for (const now of [aheadMs, 0, aheadMs, 0, aheadMs]) {
+    wall.aheadMs = now
+    clock.advance(LOOK_MS)
+    t.strictSame(lost, [])
+  }
   clock.advance(LOOK_MS)
   t.equal(lost.length, 1)
 })
