@@ -26,10 +26,17 @@ export type ServerReadiness = Readiness & {
   readonly take: (fact: FleetFact) => void
 }
 
+const isGivenClients: Readonly<Record<Member['state'], boolean>> = {
+  starting: false,
+  up: true,
+  leaving: true, // with the agents that it has
+  dismissed: false,
+}
+
 export function createReadiness({ tenancy }: Pick<ServerOptions, 'tenancy'>, deps: ReadinessDeps): ServerReadiness {
   const { clock, shutdown, hasAgent, workers } = deps
   const settled = createAgentsSettled(clock)
-  const workerIsUp = (): boolean => !workers || workers().some(({ state }) => state !== 'starting')
+  const workerIsUp = (): boolean => !workers || workers().some(({ state }) => isGivenClients[state])
   const agentConnected: Check = {
     name: 'agent-connected',
     problem: () => (hasAgent() ? undefined : 'no connection to any proxy agent'),

@@ -85,3 +85,12 @@ t.test('a worker that ends takes nothing from the others; when none is up, agent
   states[0] = 'starting'
   t.strictSame(failing(), ['worker-up'])
 })
+
+t.test('a worker that is dismissed, who is given nobody any more, is none that is up', async (t) => {
+  const states: States = ['up', 'dismissed']
+  const { failing, joins, workerEnds } = setup('multi', states)
+  joins()
+  t.strictSame(failing(), [])
+  workerEnds(0)
+  t.strictSame(failing(), ['agents-settled', 'worker-up'])
+})
