@@ -22,6 +22,8 @@ export type ReadinessDeps = {
 export type ServerReadiness = Readiness & {
   /** Agents can come from now on. */
   readonly begin: () => void
+  /** One more worker is up. */
+  readonly workerUp: () => void
   /** Is told all that happens to agents. */
   readonly take: (fact: FleetFact) => void
 }
@@ -36,7 +38,8 @@ const isGivenClients: Readonly<Record<Member['state'], boolean>> = {
 export function createReadiness({ tenancy }: Pick<ServerOptions, 'tenancy'>, deps: ReadinessDeps): ServerReadiness {
   const { clock, shutdown, hasAgent, workers } = deps
   const settled = createAgentsSettled(clock)
-  const workerIsUp = (): boolean => !workers || workers().some(({ state }) => isGivenClients[state])
+  const upCount = (): number => workers?.().filter(({ state }) => isGivenClients[state]).length ?? 0
+  const workerIsUp = (): boolean => !workers || upCount() > 0
   const agentConnected: Check = {
     name: 'agent-connected',
     problem: () => (hasAgent() ? undefined : 'no connection to any proxy agent'),
@@ -51,6 +54,9 @@ export function createReadiness({ tenancy }: Pick<ServerOptions, 'tenancy'>, dep
       { name: 'not-shutting-down', problem: () => (shutdown.drain.aborted ? 'shutting down' : undefined) },
     ],
     begin: settled.begin,
+    workerUp() {
+      if (upCount() === 1) settled.begin() // there was none before to whom agents could come
+    },
     take(fact) {
       if (fact.is === 'joined') settled.arrived()
       if (fact.is === 'server-gone' && !workerIsUp()) settled.begin() // its agents come back as to one that has just started

@@ -74,6 +74,7 @@ export async function runWorkers(options: ServerOptions, deps: WorkersDeps): Pro
       readiness.take(fact)
     },
     crashed: workerCrashed,
+    up: readiness.workerUp,
     inUse: () => clusterSockets?.inUse() ?? policy?.inUse(), // a server of many clusters has its policies with them
   })
   using kubernetes = await openKubernetes(

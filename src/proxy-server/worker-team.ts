@@ -38,6 +38,7 @@ export type TeamDeps = {
   /** Texts of the clusters in use, or of the policy. */
   readonly inUse?: () => readonly FileText[] | undefined
   readonly crashed: () => void
+  readonly up: () => void
   /** Where their records go. */
   readonly audit?: Audit | undefined
   /** Records that a worker could not send. */
@@ -171,6 +172,7 @@ export function createWorkerTeam(options: ServerOptions, deps: TeamDeps): Worker
           case 'up':
             why = ''
             perform(set.up(number, clock.now()))
+            deps.up()
             if (state === 'starting' && set.all().every((worker) => worker.state === 'up')) started.resolve()
             break
           case 'refused':

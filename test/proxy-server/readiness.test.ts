@@ -27,7 +27,11 @@ function setup(tenancy: 'single' | 'multi', states?: States) {
     states?.splice(at, 1)
     readiness.take({ is: 'server-gone', server: 'w' })
   }
-  return { clock, shutdown, server, readiness, failing, joins, workerEnds }
+  const comesUp = (at: number): void => {
+    states?.splice(at, 1, 'up')
+    readiness.workerUp()
+  }
+  return { clock, shutdown, server, readiness, failing, joins, workerEnds, comesUp }
 }
 
 t.test('a server of one cluster is ready while it has an agent, however long it has waited for one', async (t) => {
@@ -71,17 +75,22 @@ t.test('the time for agents to come is counted from when they can', async (t) =>
 
 t.test('a worker that ends takes nothing from the others; when none is up, agents have their time anew', async (t) => {
   const states: States = ['up', 'leaving']
-  const { clock, failing, joins, workerEnds } = setup('multi', states)
+  const { clock, failing, joins, workerEnds, comesUp } = setup('multi', states)
   joins()
   workerEnds(0)
   t.strictSame(failing(), [], 'the one that leaves serves still')
   states.push('starting')
   workerEnds(0)
   t.strictSame(failing(), ['agents-settled', 'worker-up'])
-  states[0] = 'up'
-  t.strictSame(failing(), ['agents-settled'])
+  clock.advance(AGENTS_SETTLE_MS)
+  comesUp(0)
+  t.strictSame(failing(), ['agents-settled'], 'they could not come before')
   clock.advance(AGENTS_SETTLE_MS)
   t.strictSame(failing(), [])
+  states.push('starting')
+  comesUp(1)
+  t.strictSame(failing(), [], 'the other one was there')
+  states.pop()
   states[0] = 'starting'
   t.strictSame(failing(), ['worker-up'])
 })

@@ -25,6 +25,8 @@ type PlayedTeam = {
   readonly clock: ManualClock
   readonly log: RecordedLog
   readonly audited: readonly AuditRecord[]
+  /** The states of all members, each time that it told of one that is up. */
+  readonly ups: readonly (readonly string[])[]
   /** In the order in which they were started. */
   readonly workers: readonly Played[]
   /** Starts all of them. */
@@ -53,14 +55,17 @@ function playedTeam(t: Test): PlayedTeam {
   const audited: AuditRecord[] = []
   const options = { serverId: 'hub', workers: WORKERS } as ServerOptions
   const audit: Audit = (record) => void audited.push(record)
-  const team = createWorkerTeam(options, { clock, log, lines: { write() {} }, launch, crashed() {}, tell() {}, audit })
+  const ups: string[][] = []
+  const up = (): void => void ups.push(team.members().map(({ state }) => state))
+  const deps = { clock, log, lines: { write() {} }, launch, up, crashed() {}, tell() {}, audit }
+  const team: WorkerTeam = createWorkerTeam(options, deps)
   t.teardown(() => team.kill())
   const begin = (): Promise<void> => {
     const started = team.start()
     for (const worker of workers) worker.says({ is: 'up' })
     return started
   }
-  return { team, clock, log, workers, audited, begin }
+  return { team, clock, log, workers, audited, ups, begin }
 }
 
 /** Has the first of a restart say why it cannot start. */
@@ -128,6 +133,19 @@ t.test('nobody hears of workers that end with a server that could not start', as
   for (const worker of workers) worker.dies()
   t.equal(workers.length, WORKERS, 'and none is started anew')
   t.strictSame([audited, log.messages('error')], [[], []])
+})
+
+t.test('tells of each worker that is up when it is among its members as such', async (t) => {
+  const { workers, clock, ups, begin } = playedTeam(t)
+  await begin()
+  t.equal(ups.length, WORKERS)
+  const first = ['up', ...Array(WORKERS - 1).fill('starting')]
+  t.strictSame(ups[0], first)
+  clock.advance(STAYS_MS)
+  for (const worker of workers.slice(0, WORKERS)) worker.dies()
+  t.equal(ups.length, WORKERS)
+  workers[WORKERS]?.says({ is: 'up' })
+  t.strictSame(ups.slice(WORKERS), [first])
 })
 
 t.test('the audit log is told of a worker that crashes, under whose id everything it opened stands', async (t) => {
