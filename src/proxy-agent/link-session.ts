@@ -141,8 +141,8 @@ export function serveLink(answered: Answered, options: LinkOptions, deps: LinkDe
     session,
     count: () => laneCount(options.lanes, session.path),
     misused: (why) => violated(why === 'broken' ? 'violation' : 'server', `lane: ${why}`),
-    connect: () =>
-      connectToServer({
+    connect() {
+      const lane: TLSSocket = connectToServer({
         ...options,
         material: options.material(),
         alpn: [...options.alpn, LANE_ALPN], // whoever routes by the others routes lanes alike
@@ -150,8 +150,10 @@ export function serveLink(answered: Answered, options: LinkOptions, deps: LinkDe
         address: socket.remoteAddress ?? options.host,
         halfOpen: true,
         standing: deps.standing,
-        lost: end,
-      }),
+        lost: (why) => lane.destroy(new Error(why)), // the stream is looked at by itself
+      })
+      return lane
+    },
   })
   const carrier = carryOverGrpc({
     stream,

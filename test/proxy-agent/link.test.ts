@@ -518,17 +518,23 @@ t.test('with a stock server it has drained when a ping that was sent after DRAIN
   t.strictSame(told.slice(1), [['drained', true]])
 })
 
+/** @returns the address of one who sends much to whoever comes */
+async function bulkTarget(t: Test): Promise<string> {
+  const target = createServer((socket) => {
+    socket.on('error', () => undefined).end(Buffer.alloc(4 * 2 ** 20))
+  }).listen(0, '127.0.0.1')
+  t.teardown(() => target.close())
+  await once(target, 'listening')
+  return `127.0.0.1:${(target.address() as AddressInfo).port}`
+}
+
 t.test('a ping to a stock server leaves after what was sent before it, however much that is', async (t) => {
   const { link, stream, wire, clock, told, tells } = await connected(t, { ...taken, 'culvert-extensions': undefined })
   await read(stream) // the ping of the first tick has been answered
   const order: string[] = []
   stream.session?.on('ping', () => order.push('PING'))
   wire.onPacket(({ type }) => order.push(type))
-  const target = createServer((socket) => socket.end(Buffer.alloc(4 * 2 ** 20))).listen(0, '127.0.0.1')
-  t.teardown(() => target.close())
-  await once(target, 'listening')
-  const address = `127.0.0.1:${(target.address() as AddressInfo).port}`
-  wire.send({ type: 'DIAL_REQ', protocol: 'tcp', address, random: 1 })
+  wire.send({ type: 'DIAL_REQ', protocol: 'tcp', address: await bulkTarget(t), random: 1 })
   await wire.next('DATA') // bulk is under way
   link.drain()
   await wire.next('DRAIN')
@@ -664,4 +670,27 @@ t.test('ends when its server is no longer good, and says why', async (t) => {
   t.strictSame(told.at(-1), ['gone', 'the certificate of the server is over', true, true])
   t.match(audited.at(-1), { event: 'server-end', reason: 'the certificate of the server is over' })
   t.equal(link.session()?.connectionCount(), 0)
+})
+
+t.test('goes on without a lane whose certificate is no longer good', async (t) => {
+  const { wire, listener, held, told, link, metrics } = await connected(t, taken, { alpn: ['h2'] }) // all that the server knows
+  listener.removeAllListeners('secureConnection') // to whom a lane would be HTTP/2
+  const lane = once(listener, 'secureConnection')
+  wire.send({ type: 'DIAL_REQ', protocol: 'tcp', address: await bulkTarget(t), random: 1 })
+  const { connectId } = await wire.next('DIAL_RSP')
+  wire.send({ type: 'WINDOW_UPDATE', connectId, credit: 2 ** 20 })
+  await wire.next('LANES_WANTED')
+  wire.send({ type: 'LANE_OFFER', lane: 1, token: Buffer.alloc(16) })
+  const [end] = (await within(lane, 'a lane')) as [TLSSocket]
+  t.teardown(() => end.on('error', () => undefined).destroy())
+  await eventually(
+    'it is watched',
+    () => held.length,
+    (count) => count === 2,
+  )
+  held[1]?.lost('the certificate of the server is over')
+  t.ok(held[1]?.socket.destroyed)
+  t.strictSame(told.slice(1), [], 'the stream has a certificate of its own')
+  t.equal(link.session()?.connectionCount(), 1)
+  await eventually('it is counted', () => metrics.counted.some(([verb]) => verb === 'laneFailed'), Boolean)
 })
