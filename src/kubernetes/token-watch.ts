@@ -52,9 +52,15 @@ export function createTokenWatch(deps: TokenWatchDeps): TokenWatch {
   const watched = new Map<string, Watched>() // by digest
   let failedMs: number | undefined
   let timer = clock.after(LOOK_MS, tick)
+  let over = false
 
   function tick(): void {
     timer = clock.after(LOOK_MS, tick)
+    askDue()
+  }
+
+  /** Also whenever one is answered: the looks alone would hand out less than the rate lets through. */
+  function askDue(): void {
     for (const digest of rounds.due(clock.now())) {
       const one = watched.get(digest)
       if (one) void review(digest, one)
@@ -63,22 +69,30 @@ export function createTokenWatch(deps: TokenWatchDeps): TokenWatch {
 
   async function review(digest: string, one: Watched): Promise<void> {
     const askedMs = clock.now()
+    const judgement = await ask(one)
+    rounds.answered(digest)
+    if (!judgement) return // at the next look: an API server that has trouble is asked no faster
+    if (judgement.kind === 'known') known.remember(digest, judgement.username, askedMs)
+    else known.forget(digest)
+    for (const holder of [...one.holders]) {
+      const loss = lossOf(holder, judgement)
+      if (!loss) continue
+      leave(digest, one, holder)
+      holder.lost(...loss)
+    }
+    if (!over) askDue()
+  }
+
+  /** @returns undefined when the API server has not said it */
+  async function ask({ token, left }: Watched): Promise<Judgement | undefined> {
     try {
-      const judgement = await askWhose(one.token, api, expected, one.left.signal)
+      const judgement = await askWhose(token, api, expected, left.signal)
       worked()
       reviewedAgain(judgement.kind)
-      if (judgement.kind === 'known') known.remember(digest, judgement.username, askedMs)
-      else known.forget(digest)
-      for (const holder of [...one.holders]) {
-        const loss = lossOf(holder, judgement)
-        if (!loss) continue
-        leave(digest, one, holder)
-        holder.lost(...loss)
-      }
+      return judgement
     } catch (error) {
-      if (!one.left.signal.aborted) failed((error as Error).message)
-    } finally {
-      rounds.answered(digest)
+      if (!left.signal.aborted) failed((error as Error).message)
+      return undefined
     }
   }
 
@@ -122,6 +136,9 @@ export function createTokenWatch(deps: TokenWatchDeps): TokenWatch {
       one.holders.add(holder)
       return { [Symbol.dispose]: () => leave(digest, one, holder) }
     },
-    [Symbol.dispose]: () => timer[Symbol.dispose](),
+    [Symbol.dispose]() {
+      over = true
+      timer[Symbol.dispose]()
+    },
   }
 }

@@ -1,7 +1,10 @@
+import { setImmediate } from 'node:timers/promises'
 import t, { type Test } from 'tap'
+import type { ApiClient, ApiRequest } from '../../src/kubernetes/api-client.ts'
 import { createKnownTokens } from '../../src/kubernetes/core/known-tokens.ts'
 import { createTokenReviewer } from '../../src/kubernetes/token-reviewer.ts'
-import { createTokenWatch, REVIEW_EVERY_MS } from '../../src/kubernetes/token-watch.ts'
+import { createTokenWatch, REVIEW_EVERY_MS, REVIEWS_PER_SECOND } from '../../src/kubernetes/token-watch.ts'
+import { createTurns } from '../../src/kubernetes/turns.ts'
 import { eventually } from '../integration/deadline.ts'
 import { manualClock } from '../platform/manual-clock.ts'
 import { recordedLog } from '../platform/recorded-log.ts'
@@ -172,4 +175,44 @@ t.test('has at most so many under way, each with a connection of its own', async
     (found) => found === 33,
   )
   await more
+})
+
+/** A watch whose API server answers at once, at the rate that it is asked at: `asked` is when, by token. */
+function atRate(t: Test) {
+  const clock = manualClock()
+  const turns = createTurns({ qps: REVIEWS_PER_SECOND, burst: REVIEWS_PER_SECOND }, clock)
+  const asked = new Map<string, number[]>()
+  const api = {
+    async request({ body }: ApiRequest) {
+      await turns.next(false, new AbortController().signal)
+      const { token } = (body as { spec: { token: string } }).spec
+      asked.set(token, [...(asked.get(token) ?? []), clock.now()])
+      return yes
+    },
+  } as unknown as ApiClient
+  const deps = { expected, known: createKnownTokens(), clock, log: recordedLog(), reviewedAgain: () => undefined }
+  const watch = createTokenWatch({ api, ...deps })
+  t.teardown(() => watch[Symbol.dispose]())
+  return {
+    follow: (token: string, username = USERNAME) => watch.follow({ token, username, lost: () => undefined }),
+    async run(forMs: number) {
+      for (let ms = 0; ms < forMs; ms += 5) {
+        clock.advance(5)
+        await setImmediate() // what is answered asks for the next
+      }
+    },
+    /** Longest time from one review of it to the next. */
+    gapMs(token: string): number {
+      const times = [0, ...(asked.get(token) ?? []), clock.now()]
+      return Math.max(...times.slice(1).map((ms, index) => ms - times[index]!))
+    },
+  }
+}
+
+t.test('of a thousand tokens each is reviewed every five seconds', async (t) => {
+  const { follow, run, gapMs } = atRate(t)
+  const tokens = Array.from({ length: 1_000 }, (_, index) => `token-${index}`)
+  for (const token of tokens) follow(token)
+  await run(16_000)
+  t.ok(Math.max(...tokens.map(gapMs)) <= 5_250, `${Math.max(...tokens.map(gapMs))} ms`)
 })
