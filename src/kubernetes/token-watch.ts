@@ -12,12 +12,16 @@ import { askWhose, digestOf } from './token-question.ts'
 
 /** From one review of a token to the next: milliseconds. Two and what they take are within the five seconds of `docs/certificates.md`. */
 export const REVIEW_EVERY_MS = 3_000
+/** After a first refusal: milliseconds. */
+const CONFIRM_MS = 1_000
+/** In a row. An API server says that a token is no good, too, when it cannot look it up itself, and then of all tokens at once. */
+const REFUSALS = 2
 /** Reviews of tokens that are shown already, besides those of agents that come: more tokens than this in REVIEW_EVERY_MS take their turns. */
 export const REVIEWS_PER_SECOND = 200
 /** Most of them under way: no more connections to the API server are there for them. */
 const MAX_UNDER_WAY = 32
 /** Between two looks at what is due: milliseconds. */
-const LOOK_MS = 250
+const LOOK_MS = 100
 /** No failure for so long, milliseconds: the API server can be asked again. */
 const QUIET_MS = 10_000
 
@@ -44,7 +48,13 @@ export type TokenWatchDeps = {
 }
 
 /** A token, kept for as long as somebody is connected by it. */
-type Watched = { readonly token: string; readonly holders: Set<TokenHolder>; readonly left: AbortController }
+type Watched = {
+  readonly token: string
+  readonly holders: Set<TokenHolder>
+  readonly left: AbortController
+  /** In a row. */
+  refusals: number
+}
 
 export function createTokenWatch(deps: TokenWatchDeps): TokenWatch {
   const { api, expected, known, clock, log, reviewedAgain } = deps
@@ -72,15 +82,25 @@ export function createTokenWatch(deps: TokenWatchDeps): TokenWatch {
     const judgement = await ask(one)
     rounds.answered(digest)
     if (!judgement) return // at the next look: an API server that has trouble is asked no faster
-    if (judgement.kind === 'known') known.remember(digest, judgement.username, askedMs)
-    else known.forget(digest)
+    if (judgement.kind === 'known') {
+      one.refusals = 0
+      known.remember(digest, judgement.username, askedMs)
+    } else {
+      one.refusals++
+      known.forget(digest)
+      rounds.hasten(digest, clock.now() + CONFIRM_MS)
+    }
+    tell(digest, one, judgement)
+    if (!over) askDue()
+  }
+
+  function tell(digest: string, one: Watched, judgement: Judgement): void {
     for (const holder of [...one.holders]) {
-      const loss = lossOf(holder, judgement)
+      const loss = lossOf(one, holder, judgement)
       if (!loss) continue
       leave(digest, one, holder)
       holder.lost(...loss)
     }
-    if (!over) askDue()
   }
 
   /** @returns undefined when the API server has not said it */
@@ -96,12 +116,16 @@ export function createTokenWatch(deps: TokenWatchDeps): TokenWatch {
     }
   }
 
-  function lossOf({ token, username }: TokenHolder, judgement: Judgement): [TokenLoss, string] | undefined {
+  function lossOf(
+    { token, refusals }: Watched,
+    { username }: TokenHolder,
+    judgement: Judgement,
+  ): [TokenLoss, string] | undefined {
     if (judgement.kind === 'known') {
       return judgement.username === username ? undefined : ['untrusted', 'it is of another user now']
     }
-    const endUnixMs = tokenEndUnixMs(token) ?? Number.POSITIVE_INFINITY
-    return [endUnixMs <= clock.unixMs() ? 'expired' : 'revoked', judgement.text]
+    if ((tokenEndUnixMs(token) ?? Number.POSITIVE_INFINITY) <= clock.unixMs()) return ['expired', judgement.text]
+    return refusals < REFUSALS ? undefined : ['revoked', judgement.text]
   }
 
   function leave(digest: string, one: Watched, holder: TokenHolder): void {
@@ -128,7 +152,7 @@ export function createTokenWatch(deps: TokenWatchDeps): TokenWatch {
   return {
     follow(holder) {
       const digest = digestOf(holder.token)
-      const one = watched.get(digest) ?? { token: holder.token, holders: new Set(), left: new AbortController() }
+      const one = watched.get(digest) ?? newWatched(holder.token)
       if (one.holders.size === 0) {
         watched.set(digest, one)
         rounds.begin(digest, known.rememberedMs(digest) ?? Number.NEGATIVE_INFINITY)
@@ -142,3 +166,10 @@ export function createTokenWatch(deps: TokenWatchDeps): TokenWatch {
     },
   }
 }
+
+const newWatched = (token: string): Watched => ({
+  token,
+  holders: new Set(),
+  left: new AbortController(),
+  refusals: 0,
+})

@@ -11,7 +11,8 @@ import { recordedLog } from '../platform/recorded-log.ts'
 import { type Asked, apiStandIn, clientOf, status } from './api-stand-in.ts'
 
 const USERNAME = 'system:serviceaccount:ns:sa'
-const LOOK_MS = 250
+const LOOK_MS = 100
+const CONFIRM_MS = 1_000
 const yes = { status: { authenticated: true, user: { username: USERNAME }, audiences: ['hub'] } }
 const no = { status: { user: {}, error: 'the token hunter2 is over' } } // as an API server leaves out what is false
 const expected = { namespace: '', serviceAccount: '', audience: 'hub' }
@@ -48,11 +49,16 @@ async function setup(t: Test) {
       clock.advance(REVIEW_EVERY_MS)
       return server.next()
     },
+    /** What is asked so soon after a refusal. */
+    confirming(): Promise<Asked> {
+      clock.advance(CONFIRM_MS)
+      return server.next()
+    },
   }
 }
 
 t.test('a token is reviewed again and again, and lost when it is good no more', async (t) => {
-  const { again, follow, lost, answered, log } = await setup(t)
+  const { again, confirming, follow, lost, answered, log } = await setup(t)
   follow()
   const first = await again()
   t.match(first.body, { kind: 'TokenReview', spec: { token: 'hunter2', audiences: ['hub'] } })
@@ -61,8 +67,30 @@ t.test('a token is reviewed again and again, and lost when it is good no more', 
   t.strictSame(lost, [])
   ;(await again()).answer(201, no)
   await answered('known', 'refused')
+  t.strictSame(lost, [])
+  ;(await confirming()).answer(201, no)
+  await answered('known', 'refused', 'refused')
   t.strictSame(lost, [['revoked', 'lookup failed: the token (the token) is over']])
   t.notMatch(JSON.stringify(log.lines), /hunter2/)
+})
+
+t.test('one refusal loses nobody, nor do two with a good answer between them', async (t) => {
+  const { again, confirming, follow, lost, answered, clock, count } = await setup(t)
+  follow()
+  ;(await again()).answer(201, no)
+  await answered('refused')
+  clock.advance(CONFIRM_MS - 1)
+  t.equal(count(), 1)
+  ;(await confirming()).answer(201, yes)
+  await answered('refused', 'known')
+  ;(await again()).answer(201, no)
+  await answered('refused', 'known', 'refused')
+  ;(await confirming()).answer(500, status(500, 'InternalError'))
+  await answered('refused', 'known', 'refused', 'failed')
+  t.strictSame(lost, [])
+  ;(await again()).answer(201, no)
+  await answered('refused', 'known', 'refused', 'failed', 'refused')
+  t.match(lost, [['revoked']])
 })
 
 t.test('a token whose own end has come is lost as expired, and one of another user as of nobody known', async (t) => {
@@ -98,14 +126,16 @@ t.test('an API server that cannot be asked loses nobody, is counted, and told of
 })
 
 t.test('connections with one token are one review, and all of them lose it', async (t) => {
-  const { again, follow, lost, answered, count } = await setup(t)
+  const { again, confirming, follow, lost, answered, count } = await setup(t)
   follow()
   follow()
   const left = follow()
   left[Symbol.dispose]()
   ;(await again()).answer(201, no)
   await answered('refused')
-  t.equal(count(), 1)
+  ;(await confirming()).answer(201, no)
+  await answered('refused', 'refused')
+  t.equal(count(), 2)
   t.equal(lost.length, 2)
 })
 

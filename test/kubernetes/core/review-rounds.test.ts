@@ -45,3 +45,18 @@ t.test('where more are due than it may have under way, none is left for ever', a
   for (const digest of ['a', 'b']) rounds.answered(digest)
   t.strictSame(rounds.due(2), ['c', 'a'])
 })
+
+t.test('one that is hastened is due before the others, once', async (t) => {
+  const rounds = createReviewRounds(10, 1)
+  for (const digest of ['a', 'b', 'c']) rounds.begin(digest, 0)
+  rounds.hasten('c', 9)
+  rounds.hasten('gone', 9)
+  t.strictSame(rounds.due(8), [])
+  t.strictSame(rounds.due(10), ['c'])
+  rounds.answered('c')
+  t.strictSame(rounds.due(10), ['a'])
+  rounds.answered('a')
+  rounds.hasten('b', 10)
+  rounds.end('b')
+  t.strictSame(rounds.due(19), [])
+})
