@@ -5,6 +5,9 @@ import type { TlsMaterial } from '../platform/tls-material.ts'
 import { createKnownCredential, type KnownCredential, type KnownCredentialDeps } from './known-credential.ts'
 import { showNewCertificate } from './new-certificate.ts'
 
+/** A certificate is renewed long before its end. */
+const SHOW_AGAIN = { baseMs: 2_000, capMs: 300_000 }
+
 export type KnownCertificateDeps = Pick<KnownCredentialDeps, 'clock' | 'random'> & {
   readonly http: ClientHttp2Session
   readonly socket: TLSSocket
@@ -22,5 +25,5 @@ export function createKnownCertificate(
     if (cert === undefined || key === undefined) return undefined
     return { text: cert, show: (done) => showNewCertificate(http, socket, { cert, key }, done) }
   }
-  return createKnownCredential({ what: 'certificate', current, clock, random }, shown)
+  return createKnownCredential({ what: 'certificate', current, showAgain: SHOW_AGAIN, clock, random }, shown)
 }

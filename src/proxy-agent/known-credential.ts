@@ -6,9 +6,6 @@ import { type BackoffLimits, backoffMs } from '../platform/backoff.ts'
 import type { Clock } from '../platform/clock.ts'
 import type { Log } from '../platform/log.ts'
 
-/** Waits before a new one that was not taken is shown again. */
-const SHOW_AGAIN: BackoffLimits = { baseMs: 2_000, capMs: 300_000 }
-
 export type KnownCredentialDeps = {
   /** What the log calls it. */
   readonly what: 'certificate' | 'token'
@@ -16,6 +13,8 @@ export type KnownCredentialDeps = {
   readonly current: () =>
     | { readonly text: string; readonly show: (done: (problem: string | undefined) => void) => void }
     | undefined
+  /** Waits before a new one that was not taken is shown again. */
+  readonly showAgain: BackoffLimits
   readonly clock: Clock
   /** From 0 up to, not including, 1. */
   readonly random: () => number
@@ -31,7 +30,7 @@ export type KnownCredential = Disposable & {
 
 /** @param shown what the connection is made with */
 export function createKnownCredential(
-  { what, current, clock, random }: KnownCredentialDeps,
+  { what, current, showAgain, clock, random }: KnownCredentialDeps,
   shown: string | undefined,
 ): KnownCredential {
   let known = shown
@@ -59,7 +58,7 @@ export function createKnownCredential(
     log?.warn({ reason: problem, refusals }, `the server does not take the new ${what} for this connection`)
     if (known !== text) return // there is a newer one
     // It may not have read yet what it judges by, such as a CA that is new.
-    again = clock.after(backoffMs(refusals, SHOW_AGAIN, random()), () => {
+    again = clock.after(backoffMs(refusals, showAgain, random()), () => {
       known = undefined
       show()
     })

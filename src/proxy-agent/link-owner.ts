@@ -27,6 +27,8 @@ export type LinkOptions = {
   readonly alpn: readonly string[]
   /** Read anew for each connection; empty: no token is shown. */
   readonly tokenFile: string
+  /** What it holds now: a new one is shown on the connection that there is. */
+  readonly currentToken: () => string
   readonly agentId: string
   readonly identifiers: string
   readonly userAgent: string

@@ -14,6 +14,7 @@ import { openProfiling } from '../platform/profiling-open.ts'
 import { readServerAddress, type ServerAddress } from '../platform/server-address.ts'
 import { aborted, type Shutdown } from '../platform/shutdown.ts'
 import type { TlsWatch } from '../platform/tls-files.ts'
+import type { Watch } from '../platform/watched.ts'
 import { type AddressRange, readRange } from '../policy/core/address.ts'
 import { createBudget } from '../tunnel/budget.ts'
 import { PAUSE_SHARE } from '../tunnel/stock-backlog.ts'
@@ -87,7 +88,7 @@ export async function runAgent(options: AgentOptions, deps: AgentDeps): Promise<
     authorities: () => tls.current().ca,
   })
   using standing = crl && createServerStanding({ authorities: () => tls.current().ca, revocations: crl.current, clock })
-  using _token = watchTokenFile(options.serviceAccountTokenPath, {
+  using token = watchTokenFile(options.serviceAccountTokenPath, {
     clock,
     log,
     changed() {
@@ -165,7 +166,11 @@ export async function runAgent(options: AgentOptions, deps: AgentDeps): Promise<
     random: Math.random,
     metrics,
     open: (host, events, place) =>
-      openLink(linkOptions(options, place ?? { address: addresses[host]! }, deps.version, tls), linkDeps, events),
+      openLink(
+        linkOptions(options, place ?? { address: addresses[host]! }, deps.version, { tls, token }),
+        linkDeps,
+        events,
+      ),
   })
 
   const readiness = {
@@ -231,7 +236,7 @@ function linkOptions(
   options: AgentOptions,
   { address, serverName }: Pick<Place, 'address'> & Partial<Pick<Place, 'serverName'>>,
   version: string,
-  tls: TlsWatch,
+  { tls, token }: { readonly tls: TlsWatch; readonly token: Watch<string> | undefined },
 ): LinkOptions {
   return {
     ...address,
@@ -240,6 +245,7 @@ function linkOptions(
     protocol: tlsProtocol(options.tlsMinVersion, options.cipherSuites),
     alpn: options.alpnProto,
     tokenFile: options.serviceAccountTokenPath,
+    currentToken: token?.current ?? (() => ''),
     agentId: options.agentId,
     identifiers: options.agentIdentifiers,
     userAgent: `culvert-proxy-agent/${version}`,

@@ -2,16 +2,19 @@
 import type { Clock } from '../platform/clock.ts'
 import type { Log } from '../platform/log.ts'
 import { readTokenFile } from '../platform/secret-file.ts'
-import { type Loaded, watchLoaded } from '../platform/watched.ts'
+import { type Loaded, type Watch, watchLoaded } from '../platform/watched.ts'
 
 /** Between two looks: milliseconds. */
 const LOOK_MS = 5_000
 
-/** @param path empty: there is no token */
+/**
+ * @param path empty: there is no token
+ * @returns what is shown: empty as long as the file could never be read
+ */
 export function watchTokenFile(
   path: string,
   { clock, log, changed }: { readonly clock: Clock; readonly log: Log; readonly changed: () => void },
-): Disposable | undefined {
+): Watch<string> | undefined {
   if (path === '') return undefined
   return watchLoaded(() => read(path), Object.is, {
     instead: '', // each attempt to connect says so by itself

@@ -151,6 +151,7 @@ async function join({ serverPort, ca, clusters, agents, flags }: CrowdJob): Prom
             protocol: tlsProtocol(options.tlsMinVersion, options.cipherSuites),
             alpn: options.alpnProto,
             tokenFile: '',
+            currentToken: () => '',
             agentId: `crowd-${number}`,
             identifiers: '',
             userAgent: 'culvert-proxy-agent/crowd',

@@ -89,6 +89,7 @@ function open(t: Test, port: number, options: Partial<LinkOptions> = {}, lookup 
       protocol: tlsProtocol('', []),
       alpn: [],
       tokenFile: '',
+      currentToken: () => '',
       agentId: 'a-1',
       identifiers: 'host=n1',
       userAgent: 'test/1',
