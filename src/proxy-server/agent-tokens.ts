@@ -17,6 +17,8 @@ import { sourceOf } from './source.ts'
 /** New tokens that are shown on one connection: so many at once and in this time. Each is a review. */
 const MAX_SHOWN = 16
 const SHOWN_PER_MS = 160_000
+/** Longest wait of a cut-off for the review of another token that is under way: milliseconds. */
+const LAST_CHANCE_MS = 2_000
 
 /** An agent that is connected by a token. */
 export type TokenAgent = {
@@ -54,7 +56,16 @@ export type AgentTokensDeps = {
   readonly audit?: Audit | undefined
 }
 
-type Held = { readonly agent: TokenAgent; readonly mayShow: TakeToken; isShowing: boolean; followed: Disposable }
+type Held = {
+  readonly agent: TokenAgent
+  readonly mayShow: TakeToken
+  isShowing: boolean
+  /** Of what it shows: over before the stream is, which the agent may leave open. */
+  isUnderReview: boolean
+  followed: Disposable | undefined
+  /** Its token is lost while another one is under review. Disposing it saves the connection. */
+  losing: (Disposable & { readonly now: () => void }) | undefined
+}
 
 export function createAgentTokens(deps: AgentTokensDeps): AgentTokens {
   const { authenticate, clock, log, warnings, metrics, audit } = deps
@@ -72,8 +83,13 @@ export function createAgentTokens(deps: AgentTokensDeps): AgentTokens {
     socket.destroy()
   }
 
-  const followFor = (agent: TokenAgent, follow: FollowToken): Disposable =>
-    follow((why, reason) => cutOff(agent, why, reason))
+  const followFor = (held: Held, follow: FollowToken): Disposable =>
+    follow((why, reason) => {
+      const now = (): void => cutOff(held.agent, why, reason)
+      if (!held.isUnderReview) return now()
+      const timer = clock.after(LAST_CHANCE_MS, now)
+      held.losing = { now, [Symbol.dispose]: () => timer[Symbol.dispose]() }
+    })
 
   /** @returns why the agent does not live by this one, if it does not */
   async function exchange(held: Held, values: readonly string[], gone: AbortSignal): Promise<string | undefined> {
@@ -83,8 +99,10 @@ export function createAgentTokens(deps: AgentTokensDeps): AgentTokens {
     const isOver = gone.aborted || agents.get(held.agent.http) !== held
     if (isOver || !judgement.follow) return 'is not taken'
     const before = held.followed
-    held.followed = followFor(held.agent, judgement.follow)
-    before[Symbol.dispose]()
+    held.followed = followFor(held, judgement.follow)
+    before?.[Symbol.dispose]()
+    held.losing?.[Symbol.dispose]()
+    held.losing = undefined
     return undefined
   }
 
@@ -96,7 +114,10 @@ export function createAgentTokens(deps: AgentTokensDeps): AgentTokens {
       gone.abort()
     })
     stream.resume() // there is no body, and what there is of one is nobody's
+    held.isUnderReview = true
     const problem = await exchange(held, values, gone.signal)
+    held.isUnderReview = false
+    held.losing?.now()
     const who = { agent: held.agent.agentId, remote: held.agent.socket.remoteAddress }
     if (problem === undefined) log.info(who, 'agent shows a new token')
     else if (!gone.signal.aborted) {
@@ -109,17 +130,16 @@ export function createAgentTokens(deps: AgentTokensDeps): AgentTokens {
 
   return {
     hold(agent, follow) {
-      const held: Held = {
-        agent,
-        mayShow: tokenBucket(MAX_SHOWN, SHOWN_PER_MS),
-        isShowing: false,
-        followed: followFor(agent, follow),
-      }
+      const mayShow = tokenBucket(MAX_SHOWN, SHOWN_PER_MS)
+      const idle = { isShowing: false, isUnderReview: false, followed: undefined, losing: undefined }
+      const held: Held = { agent, mayShow, ...idle }
+      held.followed = followFor(held, follow)
       agents.set(agent.http, held)
       return {
         [Symbol.dispose]() {
           agents.delete(agent.http)
-          held.followed[Symbol.dispose]()
+          held.followed?.[Symbol.dispose]()
+          held.losing?.[Symbol.dispose]()
         },
       }
     },

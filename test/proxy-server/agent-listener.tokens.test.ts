@@ -1,4 +1,5 @@
 import { once } from 'node:events'
+import { setImmediate } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { NEW_TOKEN_PATH } from '../../src/kubernetes/core/new-token.ts'
 import type { ShownToken } from '../../src/kubernetes/token-reviewer.ts'
@@ -237,26 +238,92 @@ t.test('a token that is refused, or of another user, changes nothing', async (t)
   t.equal(foreign.followers.size, 0)
 })
 
-t.test('takes a new token one at a time and not too often, and nothing from who goes meanwhile', async (t) => {
-  const { port, asked, questions, gone } = await setup(t)
+t.test('who loses its token while another one is under review lives by that, if it is good', async (t) => {
+  const { port, asked, clock, gone } = await setup(t)
   const agent = await joinAgent(t, port, headers, 'none')
   const [first, second] = [reviewedToken(), reviewedToken()]
   ;(await asked(1)).answer(first.judgement)
   await agent.answer
   const shown = await showToken(agent, 'Bearer hunter3')
   const { answer } = await asked(2)
+  first.lose('expired', 'it is over')
+  answer(second.judgement)
+  t.match(await shown.answer(), { status: 200 })
+  clock.advance(2_000)
+  t.equal(agent.socket.destroyed, false)
+  t.equal(gone.length, 0)
+  second.lose('revoked', 'no')
+  await eventually('it has gone', () => gone.length, Boolean)
+})
+
+t.test('who loses its token while another one is under review is cut off when that is no good', async (t) => {
+  const { port, asked, gone, log } = await setup(t)
+  const agent = await joinAgent(t, port, headers, 'none')
+  const first = reviewedToken()
+  ;(await asked(1)).answer(first.judgement)
+  await agent.answer
+  await showToken(agent, 'Bearer hunter3')
+  const { answer } = await asked(2)
+  first.lose('revoked', 'no')
+  t.strictSame(
+    log.messages('warn').filter((message) => message.startsWith('connection cut off')),
+    [],
+  )
+  answer({ kind: 'refused', text: 'lookup failed: no' })
+  await eventually('it has gone', () => gone.length, Boolean)
+})
+
+t.test('who loses its token while another one is under review is cut off after two seconds', async (t) => {
+  const { port, asked, gone, clock } = await setup(t)
+  const agent = await joinAgent(t, port, headers, 'none')
+  const first = reviewedToken()
+  ;(await asked(1)).answer(first.judgement)
+  await agent.answer
+  await showToken(agent, 'Bearer hunter3')
+  await asked(2)
+  first.lose('revoked', 'no')
+  clock.advance(2_000)
+  await eventually('it has gone', () => gone.length, Boolean)
+})
+
+t.test('takes a new token one at a time, and nothing from who goes meanwhile', async (t) => {
+  const { port, asked, questions, gone } = await setup(t)
+  const agent = await joinAgent(t, port, headers, 'none')
+  const [first, second] = [reviewedToken(), reviewedToken()]
+  ;(await asked(1)).answer(first.judgement)
+  await agent.answer
+  await showToken(agent, 'Bearer hunter3')
+  const { answer } = await asked(2)
   t.match(await (await showToken(agent, 'Bearer hunter4')).answer(), { status: 429 })
   t.equal(questions.length, 2)
   agent.socket.destroy()
   await eventually('it has gone', () => gone.length, Boolean)
   answer(second.judgement)
-  await shown.answer().catch(() => undefined)
+  await setImmediate() // what an answer leads to has happened
   t.equal(second.followers.size, 0)
 })
 
+t.test('takes new tokens not too often', async (t) => {
+  const { port, asked, clock } = await setup(t)
+  const agent = await joinAgent(t, port, headers, 'none')
+  ;(await asked(1)).answer(reviewedToken().judgement)
+  await agent.answer
+  const isTaken = async (count: number): Promise<void> => {
+    const shown = await showToken(agent, 'Bearer hunter3')
+    ;(await asked(count)).answer({ kind: 'refused', text: 'lookup failed: no' })
+    t.match(await shown.answer(), { status: 403 })
+  }
+  for (let count = 2; count < 18; count++) await isTaken(count)
+  t.match(await (await showToken(agent, 'Bearer hunter3')).answer(), { status: 429 })
+  clock.advance(10_000)
+  await isTaken(18)
+})
+
 t.test('where tokens are not reviewed again no other one is taken', async (t) => {
-  const { port, asked } = await setup(t)
+  const { port, asked, questions } = await setup(t)
   const agent = await joinAgent(t, port, { ...headers, ...ours }, 'none')
   ;(await asked(1)).answer(known)
   t.notMatch((await agent.answer)['culvert-extensions'], /new-token/)
+  await (await showToken(agent, 'Bearer hunter3')).answer()
+  t.equal(questions.length, 1)
 })
