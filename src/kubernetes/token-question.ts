@@ -1,7 +1,7 @@
 /** One TokenReview: whose a token is. Nothing of the token is in what comes of it, whatever the API server says. */
 import { createHash } from 'node:crypto'
 import type { ApiClient } from './api-client.ts'
-import { type ExpectedAgent, isReview, type Judgement, judge, tokenReview } from './core/token-review.ts'
+import { type ExpectedAgent, type Judgement, judge, tokenReview } from './core/token-review.ts'
 
 const PATH = '/apis/authentication.k8s.io/v1/tokenreviews'
 /** Less than an agent waits for its answer, so that it learns why it has to come again: milliseconds. */
@@ -10,12 +10,16 @@ const REVIEW_TIMEOUT_MS = 5_000
 /** What a token is remembered by where it need not be kept. */
 export const digestOf = (token: string): string => createHash('sha256').update(token).digest('base64')
 
-/** @throws Error when the API server has not said it: fit for our log, not for a stranger */
+/**
+ * @param isAnswer what is none says nothing of the token; of one who comes it is a refusal, as konnectivity has it
+ * @throws Error when the API server has not said it: fit for our log, not for a stranger
+ */
 export async function askWhose(
   token: string,
   api: ApiClient,
   expected: ExpectedAgent,
   signal: AbortSignal,
+  isAnswer: (answer: unknown) => boolean = () => true,
 ): Promise<Judgement> {
   const body = tokenReview(token, expected)
   const timeoutMs = REVIEW_TIMEOUT_MS
@@ -25,7 +29,7 @@ export async function askWhose(
   } catch (error) {
     throw new Error(hidden((error as Error).message, token)) // without its cause, which would quote alike
   }
-  if (!isReview(answer)) throw new Error('review a token: the answer is no TokenReview')
+  if (!isAnswer(answer)) throw new Error('review a token: the answer is no TokenReview')
   const judgement = judge(answer, expected)
   return judgement.kind === 'known' ? judgement : { kind: 'refused', text: hidden(judgement.text, token) }
 }

@@ -71,7 +71,8 @@ export function createTokenReviewer(deps: TokenReviewerDeps): TokenReviewer {
     }
     const askedMs = clock.now()
     const judgement = await ask(token, signal)
-    if (judgement.kind === 'known') known.remember(digest, judgement.username, askedMs)
+    // Where it is reviewed again, that is so long after it was asked about.
+    if (judgement.kind === 'known') known.remember(digest, judgement.username, watch ? askedMs : clock.now())
     return judgement
   }
 

@@ -7,7 +7,7 @@ import type { Log } from '../platform/log.ts'
 import type { ApiClient } from './api-client.ts'
 import type { KnownTokens } from './core/known-tokens.ts'
 import { createReviewRounds } from './core/review-rounds.ts'
-import { type ExpectedAgent, type Judgement, type TokenLoss, tokenEndUnixMs } from './core/token-review.ts'
+import { type ExpectedAgent, isReview, type Judgement, type TokenLoss, tokenEndUnixMs } from './core/token-review.ts'
 import { askWhose, digestOf } from './token-question.ts'
 
 /** From one review of a token to the next: milliseconds. Two and what they take are within the five seconds of `docs/certificates.md`. */
@@ -106,7 +106,7 @@ export function createTokenWatch(deps: TokenWatchDeps): TokenWatch {
   /** @returns undefined when the API server has not said it */
   async function ask({ token, left }: Watched): Promise<Judgement | undefined> {
     try {
-      const judgement = await askWhose(token, api, expected, left.signal)
+      const judgement = await askWhose(token, api, expected, left.signal, isReview)
       worked()
       reviewedAgain(judgement.kind)
       return judgement

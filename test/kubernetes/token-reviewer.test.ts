@@ -70,6 +70,26 @@ t.test('asks again about a known token after ten seconds, and each time about on
   })
 })
 
+t.test('a token is known from the answer on', async (t) => {
+  const { next, review, clock, count } = await setup(t)
+  const known = review(['Bearer hunter2'], never)
+  const asked = await next()
+  clock.advance(4_000)
+  asked.answer(201, yes)
+  await known
+  clock.advance(9_999)
+  t.match(await review(['Bearer hunter2'], never), { kind: 'known' })
+  t.equal(count(), 1)
+})
+
+t.test('takes an answer without a status for a refusal, as konnectivity does', async (t) => {
+  const { next, review, outcomes } = await setup(t)
+  const judgement = review(['Bearer hunter2'], never)
+  ;(await next()).answer(201, {})
+  t.match(await judgement, { kind: 'refused', text: /err:lookup failed: service account jwt not valid$/ })
+  t.strictSame(outcomes, ['refused'])
+})
+
 t.test('says nothing of a token that the API server quotes', async (t) => {
   const { next, review, log } = await setup(t)
   const quoted = review(['Bearer hunter2'], never)
