@@ -51,7 +51,6 @@ export type TokenWatchDeps = {
 type Watched = {
   readonly token: string
   readonly holders: Set<TokenHolder>
-  readonly left: AbortController
   /** In a row. */
   refusals: number
 }
@@ -62,7 +61,7 @@ export function createTokenWatch(deps: TokenWatchDeps): TokenWatch {
   const watched = new Map<string, Watched>() // by digest
   let failedMs: number | undefined
   let timer = clock.after(LOOK_MS, tick)
-  let over = false
+  const over = new AbortController()
 
   function tick(): void {
     timer = clock.after(LOOK_MS, tick)
@@ -73,28 +72,29 @@ export function createTokenWatch(deps: TokenWatchDeps): TokenWatch {
   function askDue(): void {
     for (const digest of rounds.due(clock.now())) {
       const one = watched.get(digest)
-      if (one) void review(digest, one)
+      if (one) void review(digest, one.token)
     }
   }
 
-  async function review(digest: string, one: Watched): Promise<void> {
+  /** Of a token whose agent leaves meanwhile, too: what is found counts for who comes back by it. */
+  async function review(digest: string, token: string): Promise<void> {
     const askedMs = clock.now()
-    const judgement = await ask(one)
+    const judgement = await ask(token)
     rounds.answered(digest)
     if (!judgement) return // at the next look: an API server that has trouble is asked no faster
-    if (judgement.kind === 'known') {
-      one.refusals = 0
-      known.remember(digest, judgement.username, askedMs)
-    } else {
-      one.refusals++
-      known.forget(digest)
-      rounds.hasten(digest, clock.now() + CONFIRM_MS)
-    }
-    tell(digest, one, judgement)
-    if (!over) askDue()
+    if (judgement.kind === 'known') known.remember(digest, judgement.username, askedMs)
+    else known.forget(digest)
+    const one = watched.get(digest)
+    if (one) heard(digest, one, judgement)
+    if (!over.signal.aborted) askDue()
   }
 
-  function tell(digest: string, one: Watched, judgement: Judgement): void {
+  function heard(digest: string, one: Watched, judgement: Judgement): void {
+    if (judgement.kind === 'known') one.refusals = 0
+    else {
+      one.refusals++
+      rounds.hasten(digest, clock.now() + CONFIRM_MS)
+    }
     for (const holder of [...one.holders]) {
       const loss = lossOf(one, holder, judgement)
       if (!loss) continue
@@ -104,14 +104,14 @@ export function createTokenWatch(deps: TokenWatchDeps): TokenWatch {
   }
 
   /** @returns undefined when the API server has not said it */
-  async function ask({ token, left }: Watched): Promise<Judgement | undefined> {
+  async function ask(token: string): Promise<Judgement | undefined> {
     try {
-      const judgement = await askWhose(token, api, expected, left.signal, isReview)
+      const judgement = await askWhose(token, api, expected, over.signal, isReview)
       worked()
       reviewedAgain(judgement.kind)
       return judgement
     } catch (error) {
-      if (!left.signal.aborted) failed((error as Error).message)
+      if (!over.signal.aborted) failed((error as Error).message)
       return undefined
     }
   }
@@ -132,7 +132,6 @@ export function createTokenWatch(deps: TokenWatchDeps): TokenWatch {
     if (!one.holders.delete(holder) || one.holders.size > 0) return
     watched.delete(digest)
     rounds.end(digest)
-    one.left.abort()
   }
 
   function failed(reason: string): void {
@@ -161,7 +160,7 @@ export function createTokenWatch(deps: TokenWatchDeps): TokenWatch {
       return { [Symbol.dispose]: () => leave(digest, one, holder) }
     },
     [Symbol.dispose]() {
-      over = true
+      over.abort()
       timer[Symbol.dispose]()
     },
   }
@@ -170,6 +169,5 @@ export function createTokenWatch(deps: TokenWatchDeps): TokenWatch {
 const newWatched = (token: string): Watched => ({
   token,
   holders: new Set(),
-  left: new AbortController(),
   refusals: 0,
 })

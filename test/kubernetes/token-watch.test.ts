@@ -39,6 +39,7 @@ async function setup(t: Test) {
     ...server,
     clock,
     log,
+    watch,
     lost,
     review,
     answered,
@@ -140,17 +141,39 @@ t.test('connections with one token are one review, and all of them lose it', asy
 })
 
 t.test('nobody asks about a token that nobody is connected by any more', async (t) => {
-  const { again, follow, clock, count, answered } = await setup(t)
+  const { again, follow, clock, count } = await setup(t)
   const one = follow()
-  const { response } = await again()
-  const closed = new Promise((resolve) => response.once('close', resolve))
   one[Symbol.dispose]()
-  await closed
   clock.advance(REVIEW_EVERY_MS)
   follow('another')
-  ;(await again()).answer(201, yes)
-  await answered('known')
-  t.equal(count(), 2)
+  t.match((await again()).body, { spec: { token: 'another' } })
+  t.equal(count(), 1)
+})
+
+t.test('a review counts also when its agent leaves meanwhile: coming back is no way around it', async (t) => {
+  const { next, again, review, follow, answered } = await setup(t)
+  const never = new AbortController().signal
+  const first = review(['Bearer hunter2'], never)
+  ;(await next()).answer(201, yes)
+  await first
+  const connected = follow()
+  const asked = await again()
+  connected[Symbol.dispose]()
+  asked.answer(201, no)
+  await answered('refused')
+  const second = review(['Bearer hunter2'], never)
+  ;(await next()).answer(201, no)
+  t.match(await second, { kind: 'refused' })
+})
+
+t.test('a watch that is over asks no further, and holds that against nobody', async (t) => {
+  const { again, follow, watch, log } = await setup(t)
+  follow()
+  const { response } = await again()
+  const closed = new Promise((resolve) => response.once('close', resolve))
+  watch[Symbol.dispose]()
+  await closed
+  t.strictSame(log.lines, [])
 })
 
 t.test('a review again counts for who comes: one that is lost is not let in as known', async (t) => {
