@@ -17,16 +17,20 @@ const MAX_REVIEWS = 1_000
 export type ReviewOutcome = 'known' | 'refused' | 'failed' | 'too_many'
 /** What was found of the one who shows a token; where tokens are reviewed again, how to hear what is found later. */
 export type ShownToken = Judgement & { readonly follow?: FollowToken }
+export type Shower = 'comes' | 'connected'
 export type TokenReviewer = {
   /**
    * @param values of `authorization`, all that came
    * @param signal aborted when nobody waits for the answer any more
+   * @param who shows it: one that comes, unless said, or one that is connected and does not wait behind those
    */
-  readonly review: (values: readonly string[], signal: AbortSignal) => Promise<ShownToken>
+  readonly review: (values: readonly string[], signal: AbortSignal, who?: Shower) => Promise<ShownToken>
 }
 
 export type TokenReviewerDeps = {
   readonly api: ApiClient
+  /** With a rate of its own, for those who are connected; none: the same. */
+  readonly connectedApi?: ApiClient | undefined
   readonly expected: ExpectedAgent
   readonly known: KnownTokens
   /** Where tokens are reviewed again while their agents are connected. */
@@ -37,14 +41,14 @@ export type TokenReviewerDeps = {
 }
 
 export function createTokenReviewer(deps: TokenReviewerDeps): TokenReviewer {
-  const { api, expected, known, watch, clock, log, reviewed } = deps
+  const { api, connectedApi = api, expected, known, watch, clock, log, reviewed } = deps
   let underWay = 0
   let failing = false
 
-  async function ask(token: string, signal: AbortSignal): Promise<Judgement> {
+  async function ask(token: string, signal: AbortSignal, who: Shower): Promise<Judgement> {
     underWay++
     try {
-      const judgement = await askWhose(token, api, expected, signal)
+      const judgement = await askWhose(token, who === 'comes' ? api : connectedApi, expected, signal)
       if (failing) log.info({}, 'tokens of agents can be reviewed again')
       failing = false
       reviewed(judgement.kind)
@@ -61,7 +65,7 @@ export function createTokenReviewer(deps: TokenReviewerDeps): TokenReviewer {
     }
   }
 
-  async function reviewToken(token: string, signal: AbortSignal): Promise<Judgement> {
+  async function reviewToken(token: string, signal: AbortSignal, who: Shower): Promise<Judgement> {
     const digest = digestOf(token)
     const username = known.recall(digest, clock.now())
     if (username !== undefined) return { kind: 'known', username }
@@ -70,21 +74,21 @@ export function createTokenReviewer(deps: TokenReviewerDeps): TokenReviewer {
       return refused('too many tokens are under review')
     }
     const askedMs = clock.now()
-    const judgement = await ask(token, signal)
+    const judgement = await ask(token, signal, who)
     // Where it is reviewed again, that is so long after it was asked about.
     if (judgement.kind === 'known') known.remember(digest, judgement.username, watch ? askedMs : clock.now())
     return judgement
   }
 
   return {
-    async review(values, signal) {
+    async review(values, signal, who = 'comes') {
       const found = bearerToken(values)
       if ('text' in found) {
         reviewed('refused')
         return refused(found.text)
       }
       const { token } = found
-      const judgement = await reviewToken(token, signal)
+      const judgement = await reviewToken(token, signal, who)
       if (judgement.kind === 'refused') {
         return refused(`Failed to validate authentication token, err:${judgement.text}`)
       }

@@ -93,7 +93,7 @@ export function createAgentTokens(deps: AgentTokensDeps): AgentTokens {
 
   /** @returns why the agent does not live by this one, if it does not */
   async function exchange(held: Held, values: readonly string[], gone: AbortSignal): Promise<string | undefined> {
-    const judgement = await authenticate(values, gone)
+    const judgement = await authenticate(values, gone, 'connected')
     if (judgement.kind === 'refused') return judgement.text
     if (judgement.username !== held.agent.principal) return 'is of another user than the connection'
     const isOver = gone.aborted || agents.get(held.agent.http) !== held

@@ -56,21 +56,15 @@ export async function openKubernetes(options: ServerOptions, deps: Deps): Promis
     audience: options.authenticationAudience,
   }
   const known = createKnownTokens()
-  const watch =
+  const connectedApi =
     wantsTokens && options.tenancy === 'multi'
-      ? opened.use(
-          createTokenWatch({
-            api: clientOf({ qps: REVIEWS_PER_SECOND, burst: REVIEWS_PER_SECOND }),
-            expected,
-            known,
-            clock,
-            log,
-            reviewedAgain: metrics.reviewedAgain,
-          }),
-        )
+      ? clientOf({ qps: REVIEWS_PER_SECOND, burst: REVIEWS_PER_SECOND })
       : undefined
+  const { reviewed, reviewedAgain } = metrics
+  const watch =
+    connectedApi && opened.use(createTokenWatch({ api: connectedApi, expected, known, clock, log, reviewedAgain }))
   const reviewer = wantsTokens
-    ? createTokenReviewer({ api, expected, known, watch, clock, log, reviewed: metrics.reviewed })
+    ? createTokenReviewer({ api, connectedApi, expected, known, watch, clock, log, reviewed })
     : undefined
   const parsed = parseLabels(options.leaseLabel)
   const labels = 'labels' in parsed ? parsed.labels : {} // checked with the other options

@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import type { Test } from 'tap'
 import type { ApiAccess } from '../../src/kubernetes/access.ts'
 import { type ApiClient, createApiClient } from '../../src/kubernetes/api-client.ts'
+import type { Rate } from '../../src/kubernetes/turns.ts'
 import { createAuthority } from '../../src/pki/authority.ts'
 import { issueLeaf } from '../../src/pki/leaf.ts'
 import type { Clock } from '../../src/platform/clock.ts'
@@ -110,9 +111,11 @@ export function kubeconfig(t: Test, server: string): string {
   return file
 }
 
-/** A client of it, whose requests go as fast as they can. */
-export function clientOf(t: Test, access: ApiAccess, clock: Clock): ApiClient {
-  const api = createApiClient({ access, clock, rate: { qps: -1, burst: 0 }, userAgent: 'test/1' })
+const AS_FAST_AS_THEY_CAN: Rate = { qps: -1, burst: 0 }
+
+/** A client of it. @param rate of its requests */
+export function clientOf(t: Test, access: ApiAccess, clock: Clock, rate = AS_FAST_AS_THEY_CAN): ApiClient {
+  const api = createApiClient({ access, clock, rate, userAgent: 'test/1' })
   t.teardown(() => api[Symbol.dispose]())
   return api
 }

@@ -1,6 +1,7 @@
 import t, { type Test } from 'tap'
 import { createKnownTokens } from '../../src/kubernetes/core/known-tokens.ts'
 import { createTokenReviewer } from '../../src/kubernetes/token-reviewer.ts'
+import type { Rate } from '../../src/kubernetes/turns.ts'
 import { manualClock } from '../platform/manual-clock.ts'
 import { recordedLog } from '../platform/recorded-log.ts'
 import { apiStandIn, clientOf, status } from './api-stand-in.ts'
@@ -9,13 +10,15 @@ const never = new AbortController().signal
 const USERNAME = 'system:serviceaccount:ns:sa'
 const yes = { status: { authenticated: true, user: { username: USERNAME }, audiences: ['hub'] } }
 
-async function setup(t: Test) {
+/** @param rate at which the API server is asked about those who come */
+async function setup(t: Test, rate?: Rate) {
   const api = await apiStandIn(t)
   const clock = manualClock()
   const log = recordedLog()
   const outcomes: string[] = []
   const { review } = createTokenReviewer({
-    api: clientOf(t, api.access, clock),
+    api: clientOf(t, api.access, clock, rate),
+    connectedApi: clientOf(t, api.access, clock),
     known: createKnownTokens(),
     expected: { namespace: 'ns', serviceAccount: 'sa', audience: 'hub' },
     clock,
@@ -80,6 +83,21 @@ t.test('a token is known from the answer on', async (t) => {
   clock.advance(9_999)
   t.match(await review(['Bearer hunter2'], never), { kind: 'known' })
   t.equal(count(), 1)
+})
+
+t.test('who is connected does not wait behind those who come', async (t) => {
+  const { next, review, count } = await setup(t, { qps: 0.001, burst: 1 })
+  const gone = new AbortController()
+  t.teardown(() => gone.abort())
+  void review(['Bearer hunter1'], gone.signal)
+  void review(['Bearer hunter2'], gone.signal)
+  await next()
+  const shown = review(['Bearer hunter3'], never, 'connected')
+  const asked = await next()
+  t.match(asked.body, { spec: { token: 'hunter3' } })
+  asked.answer(201, yes)
+  t.match(await shown, { kind: 'known' })
+  t.equal(count(), 2)
 })
 
 t.test('takes an answer without a status for a refusal, as konnectivity does', async (t) => {

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { setImmediate } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { NEW_TOKEN_PATH } from '../../src/kubernetes/core/new-token.ts'
-import type { ShownToken } from '../../src/kubernetes/token-reviewer.ts'
+import type { Shower, ShownToken } from '../../src/kubernetes/token-reviewer.ts'
 import type { FollowToken } from '../../src/kubernetes/token-watch.ts'
 import { eventually, within } from '../integration/deadline.ts'
 import { agentPort, type HandMadeAgent, joinAgent, leaves, ours } from './agent-port.ts'
@@ -14,6 +14,7 @@ const headers = { agentid: 'a', agentidentifiers: '', authorization: 'Bearer hun
 type Question = {
   readonly values: readonly string[]
   readonly gone: AbortSignal
+  readonly who: Shower
   readonly answer: (judgement: ShownToken) => void
 }
 
@@ -24,9 +25,9 @@ async function setup(t: Test, limits: { readonly maxStreamsPerIdentity?: number 
   const world = await agentPort(t, {
     listener: {
       material: { cert, key },
-      authenticate: (values, gone) =>
+      authenticate: (values, gone, who = 'comes') =>
         new Promise((answer) => {
-          questions.push({ values, gone, answer })
+          questions.push({ values, gone, who, answer })
         }),
       ...limits,
     },
@@ -49,8 +50,8 @@ t.test('asks whose the token is before it says who it is, and takes the agent as
   void agent.answer.then(() => {
     answered = true
   })
-  const { values, answer } = await asked(1)
-  t.strictSame(values, ['Bearer hunter2'])
+  const { values, who, answer } = await asked(1)
+  t.strictSame([values, who], [['Bearer hunter2'], 'comes'])
   t.notOk(answered)
   t.equal(connected.length, 0)
   answer(known)
@@ -211,8 +212,8 @@ t.test('an agent that shows another token of the same user lives by that one', a
   ;(await asked(1)).answer(first.judgement)
   t.match(await agent.answer, { 'culvert-extensions': /new-token\/1/ })
   const shown = await showToken(agent, 'Bearer hunter3')
-  const { values, answer } = await asked(2)
-  t.strictSame(values, ['Bearer hunter3'])
+  const { values, who, answer } = await asked(2)
+  t.strictSame([values, who], [['Bearer hunter3'], 'connected'])
   answer(second.judgement)
   t.strictSame(await shown.answer(), { status: 200, text: '' })
   t.equal(first.followers.size, 0)
