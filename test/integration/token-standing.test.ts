@@ -153,11 +153,14 @@ t.test(
 )
 
 t.test('with --tenancy=single a token is looked at when its agent comes, and never again', together, async (t) => {
-  const api = await tokenApi(t, { 'hunter2.one': userOf('eu-1') })
+  const { hub, ...api } = await setup(t, { 'hunter2.one': userOf('eu-1'), 'hunter2.two': userOf('eu-2') })
   const flags = ['--cluster-ca-cert=', '--agent-namespace=eu-1', '--agent-service-account=agent', ...api.flags]
   const server = await startServer(t, { pki, flags })
   await startTokenAgent(t, server, 'hunter2.one')
   const { extensions } = (await server.logged('agent connected')) as unknown as { extensions: string[] }
   t.ok(extensions.includes('new-certificate'))
   t.notOk(extensions.includes('new-token'), 'there would be no use for it')
+  await startTokenAgent(t, hub, 'hunter2.two')
+  await figureBecomes(hub, again('known'), 2) // by then it would have been looked at as often
+  t.equal(api.state.asked.filter((token) => token === 'hunter2.one').length, 1)
 })
