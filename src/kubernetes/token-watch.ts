@@ -154,7 +154,7 @@ export function createTokenWatch(deps: TokenWatchDeps): TokenWatch {
       const one = watched.get(digest) ?? newWatched(holder.token)
       if (one.holders.size === 0) {
         watched.set(digest, one)
-        rounds.begin(digest, known.rememberedMs(digest) ?? Number.NEGATIVE_INFINITY)
+        rounds.begin(digest, holder.username, known.rememberedMs(digest) ?? Number.NEGATIVE_INFINITY)
       }
       one.holders.add(holder)
       return { [Symbol.dispose]: () => leave(digest, one, holder) }

@@ -235,19 +235,23 @@ function atRate(t: Test) {
   const clock = manualClock()
   const turns = createTurns({ qps: REVIEWS_PER_SECOND, burst: REVIEWS_PER_SECOND }, clock)
   const asked = new Map<string, number[]>()
+  const users = new Map<string, string>()
   const api = {
     async request({ body }: ApiRequest) {
       await turns.next(false, new AbortController().signal)
       const { token } = (body as { spec: { token: string } }).spec
       asked.set(token, [...(asked.get(token) ?? []), clock.now()])
-      return yes
+      return { status: { ...yes.status, user: { username: users.get(token) } } }
     },
   } as unknown as ApiClient
   const deps = { expected, known: createKnownTokens(), clock, log: recordedLog(), reviewedAgain: () => undefined }
   const watch = createTokenWatch({ api, ...deps })
   t.teardown(() => watch[Symbol.dispose]())
   return {
-    follow: (token: string, username = USERNAME) => watch.follow({ token, username, lost: () => undefined }),
+    follow(token: string, username = USERNAME) {
+      users.set(token, username)
+      watch.follow({ token, username, lost: () => undefined })
+    },
     async run(forMs: number) {
       for (let ms = 0; ms < forMs; ms += 5) {
         clock.advance(5)
@@ -268,4 +272,12 @@ t.test('of a thousand tokens each is reviewed every five seconds', async (t) => 
   for (const token of tokens) follow(token)
   await run(16_000)
   t.ok(Math.max(...tokens.map(gapMs)) <= 5_250, `${Math.max(...tokens.map(gapMs))} ms`)
+})
+
+t.test('a user with very many tokens delays no other', async (t) => {
+  const { follow, run, gapMs } = atRate(t)
+  for (let index = 0; index < 4_000; index++) follow(`many-${index}`)
+  follow('few', 'system:serviceaccount:ns:other')
+  await run(12_000)
+  t.ok(gapMs('few') <= 3_500, `${gapMs('few')} ms`)
 })
