@@ -21,6 +21,7 @@ import type { AgentStream, AgentStreamDeps, AgentStreamEvents } from './agent-st
 import { createAgentTenants } from './agent-tenants.ts'
 import { createAgentTokens } from './agent-tokens.ts'
 import type { PeerCertificate } from './core/admission.ts'
+import type { RequestHead } from './core/agent-call.ts'
 import { valuesOf } from './core/registration.ts'
 import type { BehindFrontDoors } from './front-doors.ts'
 import { createHandshakeGate } from './handshake-gate.ts'
@@ -160,7 +161,7 @@ export function createAgentListener(
     http.on('stream', (stream, { ':path': path, ':method': method }, _flags, headers) => {
       deadline[Symbol.dispose]()
       stream.on('error', (error) => log.debug({ err: error }, 'agent stream error'))
-      const shown = takeShown({ socket, http, stream }, path, headers as unknown as string[])
+      const shown = takeShown({ socket, http, stream }, { path, method, rawHeaders: headers as unknown as string[] })
       if (shown === 'taken') return
       streams++
       if (streams > MAX_STREAMS) return hangUp(socket, http)
@@ -177,11 +178,10 @@ export function createAgentListener(
   /** What an agent that is connected shows besides: a new certificate, or a new token. */
   function takeShown(
     { socket, http, stream }: AgentCall,
-    path: string | undefined,
-    rawHeaders: readonly string[],
+    { path, method, rawHeaders }: RequestHead,
   ): 'taken' | 'no-agent' | 'not-now' {
     if (path === NEW_CERTIFICATE_PATH) return certificates.take(socket, http, stream)
-    if (path !== NEW_TOKEN_PATH || !tokens) return 'no-agent'
+    if (path !== NEW_TOKEN_PATH || method !== 'POST' || !tokens) return 'no-agent'
     return tokens.take(http, stream, valuesOf(rawHeaders, 'authorization'))
   }
 

@@ -146,8 +146,8 @@ function reviewedToken(username = USERNAME) {
   return { judgement, followers, lose: (...why: Parameters<Parameters<FollowToken>[0]>) => [...followers][0]?.(...why) }
 }
 
-async function showToken({ http }: HandMadeAgent, authorization: string) {
-  const request = http.request({ ':method': 'POST', ':path': NEW_TOKEN_PATH, authorization })
+async function showToken({ http }: HandMadeAgent, authorization: string, more: Record<string, string> = {}) {
+  const request = http.request({ ':method': 'POST', ':path': NEW_TOKEN_PATH, authorization, ...more })
   request.on('error', () => undefined)
   let text = ''
   request.on('data', (chunk) => {
@@ -161,7 +161,7 @@ async function showToken({ http }: HandMadeAgent, authorization: string) {
     async answer() {
       const [fields] = await within(answered, 'an answer')
       if (!request.closed) await within(once(request, 'close'), 'its end')
-      return { status: fields[':status'], text }
+      return { status: fields[':status'], text, ...(fields['grpc-status'] && { grpcStatus: fields['grpc-status'] }) }
     },
   }
 }
@@ -302,6 +302,16 @@ t.test('takes a new token one at a time, and nothing from who goes meanwhile', a
   answer(second.judgement)
   await setImmediate() // what an answer leads to has happened
   t.equal(second.followers.size, 0)
+})
+
+t.test('a token is shown by POST: what else comes there is refused as any second call', async (t) => {
+  const { port, asked, questions } = await setup(t)
+  const agent = await joinAgent(t, port, headers, 'none')
+  ;(await asked(1)).answer(reviewedToken().judgement)
+  await agent.answer
+  const got = await showToken(agent, 'Bearer hunter3', { ':method': 'GET' })
+  t.match(await got.answer(), { grpcStatus: '8' })
+  t.equal(questions.length, 1)
 })
 
 t.test('takes new tokens not too often', async (t) => {
