@@ -81,10 +81,13 @@ export function createTokenWatch(deps: TokenWatchDeps): TokenWatch {
     const askedMs = clock.now()
     const judgement = await ask(token)
     rounds.answered(digest)
-    if (!judgement) return // at the next look: an API server that has trouble is asked no faster
+    const one = watched.get(digest)
+    if (!judgement) {
+      if (one) one.refusals = 0 // an API server that has trouble may have refused for that
+      return // at the next look: it is asked no faster
+    }
     if (judgement.kind === 'known') known.remember(digest, judgement.username, askedMs)
     else known.forget(digest)
-    const one = watched.get(digest)
     if (one) heard(digest, one, judgement)
     if (!over.signal.aborted) askDue()
   }

@@ -140,6 +140,7 @@ export function createAgentTokens(deps: AgentTokensDeps): AgentTokens {
           agents.delete(agent.http)
           held.followed?.[Symbol.dispose]()
           held.losing?.[Symbol.dispose]()
+          held.losing = undefined // a review that is under way finds nobody to cut off
         },
       }
     },

@@ -11,7 +11,7 @@ import { readProxyHeader } from '../platform/proxy-header.ts'
 import { createWarnings } from '../platform/repeats.ts'
 import type { Port, ServerMetrics } from './metrics.ts'
 import type { ServerOptions } from './options.ts'
-import { comesFrom, plainAddress } from './source.ts'
+import { beganWithHeader, comesFrom, plainAddress } from './source.ts'
 import { noProxyHeader } from './strangers.ts'
 
 /** Connections of front doors whose headers have not come; of more, the one that has waited longest is hung up on: a door sends it at once. */
@@ -88,6 +88,7 @@ function createFrontDoors(
       if (header.kind === 'more') return
       if (header.kind === 'refused') return giveUp(header.why)
       if (header.ends) comesFrom(socket, header.ends.source)
+      beganWithHeader(socket, header.bytes)
       over(() => {
         if (held.length > header.bytes) socket.unshift(held.subarray(header.bytes))
         take(socket)

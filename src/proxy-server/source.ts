@@ -20,6 +20,14 @@ const toldOf = new WeakMap<Socket, Address>()
 /** A front door says who has come by this connection. */
 export const comesFrom = (raw: Socket, who: Address): void => void toldOf.set(raw, who)
 
+const headerBytesOf = new WeakMap<Socket, number>()
+
+/** So many bytes of it were a front door's. */
+export const beganWithHeader = (raw: Socket, bytes: number): void => void headerBytesOf.set(raw, bytes)
+
+/** Whether who has come has sent anything. */
+export const hasSpoken = (raw: Socket): boolean => raw.bytesRead > (headerBytesOf.get(raw) ?? 0)
+
 /** Of who has come by an accepted connection. */
 export const addressOf = (raw: Socket): string | undefined => toldOf.get(raw)?.ip ?? raw.remoteAddress
 

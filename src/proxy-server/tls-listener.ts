@@ -10,7 +10,7 @@ import { keepAlive } from '../platform/keep-alive.ts'
 import type { TlsMaterial } from '../platform/tls-material.ts'
 import type { PeerCertificate } from './core/admission.ts'
 import type { BehindFrontDoors, Take } from './front-doors.ts'
-import { addressOf, passOnSource, plainAddress } from './source.ts'
+import { addressOf, hasSpoken, passOnSource, plainAddress } from './source.ts'
 import type { Standing } from './standing.ts'
 
 /**
@@ -37,7 +37,7 @@ export type TlsListenerOptions = {
    * `raw` is the connection under it.
    */
   readonly connected: (socket: TLSSocket, raw: Socket) => void
-  /** A connection is gone of which something was read, and whose handshake was not done. */
+  /** A connection is gone of whose peer something was read, and whose handshake was not done. */
   readonly brokeOff?: ((raw: Socket) => void) | undefined
   /** @param source address of who came, as far as it is still known */
   readonly failed: (why: 'failed' | 'slow', error: Error, source: string | undefined) => void
@@ -76,7 +76,7 @@ export function createTlsListener(options: TlsListenerOptions): TlsListener {
     const path = pathOf(raw)
     const closed = (): void => {
       if (accepted.get(path)?.raw === raw) accepted.delete(path)
-      if (raw.bytesRead > 0) options.brokeOff?.(raw)
+      if (hasSpoken(raw)) options.brokeOff?.(raw)
     }
     accepted.set(path, { raw, closed })
     raw.on('close', closed)

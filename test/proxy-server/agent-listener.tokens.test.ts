@@ -287,6 +287,28 @@ t.test('who loses its token while another one is under review is cut off after t
   await eventually('it has gone', () => gone.length, Boolean)
 })
 
+t.test(
+  'who leaves by itself while another token is under review was not cut off, though it had lost its own',
+  async (t) => {
+    const { port, asked, gone, log } = await setup(t)
+    const agent = await joinAgent(t, port, headers, 'none')
+    const first = reviewedToken()
+    ;(await asked(1)).answer(first.judgement)
+    await agent.answer
+    await showToken(agent, 'Bearer hunter3')
+    const { answer } = await asked(2)
+    first.lose('revoked', 'no')
+    agent.socket.destroy()
+    await eventually('it has gone', () => gone.length, Boolean)
+    answer({ kind: 'refused', text: 'lookup failed: no' })
+    await setImmediate()
+    t.strictSame(
+      log.messages('warn').filter((message) => message.startsWith('connection cut off')),
+      [],
+    )
+  },
+)
+
 t.test('takes a new token one at a time, and nothing from who goes meanwhile', async (t) => {
   const { port, asked, questions, gone } = await setup(t)
   const agent = await joinAgent(t, port, headers, 'none')

@@ -5,6 +5,7 @@ import t, { type Test } from 'tap'
 import { tlsProtocol } from '../../src/platform/cipher-suites.ts'
 import type { Failure } from '../../src/proxy-server/core/answers.ts'
 import type { Waiter } from '../../src/proxy-server/dialing.ts'
+import { openFrontDoors } from '../../src/proxy-server/front-doors.ts'
 import { createFrontendListener } from '../../src/proxy-server/frontend-listener.ts'
 import { event, eventually } from '../integration/deadline.ts'
 import { manualClock } from '../platform/manual-clock.ts'
@@ -24,14 +25,21 @@ const VAIN = ['vain', 'eu-1', '127.0.0.1'] as const
 const HELLO = await nodeHello({ servername: 'hub.example' })
 
 /** @param dialled what becomes of each dial */
-async function setup(t: Test, dialled: (waiter: Waiter) => void = () => undefined, limits = '{}') {
+async function setup(
+  t: Test,
+  dialled: (waiter: Waiter) => void = () => undefined,
+  limits = '{}',
+  proxyProtocolFrom: string[] = [],
+) {
   const clock = manualClock()
   const log = recordedLog()
   const penalty = recordedPenalty()
   const tenants = tenantsOf(t, `id: eu-1\nfrontends: {users: [alice]}\nlimits: ${limits}\n`, clock, log)
+  const doors = { proxyProtocolFrom, tlsHandshakeTimeoutMs: 10_000 }
+  const frontDoors = openFrontDoors(doors, { clock, log, metrics: recordedMetrics() })('frontend')
   const listener = createFrontendListener(
     { cert: leaves.server.certificatePem, key: leaves.server.keyPem, ca },
-    { protocol: tlsProtocol('', []), handshakeTimeoutMs: 10_000, trustDomain: 'hub.example', tenants },
+    { protocol: tlsProtocol('', []), handshakeTimeoutMs: 10_000, trustDomain: 'hub.example', tenants, frontDoors },
     {
       options: { headBytes: 16_384, headTimeoutMs: 10_000, earlyDataBytes: 65_536 },
       dialing: {
@@ -195,4 +203,17 @@ t.test('a client that connects and says nothing cost nothing', async (t) => {
   await ask(CONNECT)
   await gone()
   t.strictSame(penalty.told, [OF_USE])
+})
+
+t.test('nor did one of whom a front door says who he is, and who says nothing', async (t) => {
+  const { penalty, connect, told } = await setup(t, undefined, '{}', ['127.0.0.1'])
+  const header = 'PROXY TCP4 192.0.2.1 192.0.2.2 1 443\r\n'
+  const silent = await connect()
+  silent.end(header)
+  await event(silent.resume(), 'close')
+  const speaking = await connect()
+  speaking.end(Buffer.concat([Buffer.from(header), HELLO]))
+  await event(speaking.resume(), 'close')
+  await told(1)
+  t.strictSame(penalty.told, [['broke off', '127.0.0.1']])
 })

@@ -77,3 +77,17 @@ t.test('users take turns: who has many tokens delays its own only', async (t) =>
   rounds.begin('b2', 'b', 0)
   t.strictSame(rounds.due(20), ['a1', 'b2'])
 })
+
+t.test('users take turns also with what is hastened', async (t) => {
+  const rounds = createReviewRounds(10, 1)
+  for (const digest of ['a1', 'a2', 'a3']) rounds.begin(digest, 'a', 0)
+  rounds.begin('b1', 'b', 0)
+  for (const digest of ['a1', 'a2', 'a3']) rounds.hasten(digest, 5)
+  const seen: string[] = []
+  for (let ms = 10; ms < 14; ms++) {
+    const [digest = 'none'] = rounds.due(ms)
+    rounds.answered(digest)
+    seen.push(digest)
+  }
+  t.strictSame(seen, ['a1', 'b1', 'a2', 'a3'])
+})
