@@ -117,10 +117,8 @@ function atLeastStock(peer: string): Bar[] {
 }
 
 /** @param share of what ours does without a front door */
-/** Asked where the door has a processor of its own, and wished for where it shares those of all else: docs/adr/0042. */
 function throughDoor(scenario: string, subject: string, share: number): Bar {
-  const asked = scenario === 'front-door-apart' ? { must: least(share) } : { goal: least(share) }
-  return bar(scenario, subject, 'rate', { peer: 'ours+router', ...asked })
+  return bar(scenario, subject, 'rate', { peer: 'ours+router', must: least(share) })
 }
 
 function bar(
