@@ -239,6 +239,17 @@ t.test('a token that is refused, or of another user, changes nothing', async (t)
   t.equal(foreign.followers.size, 0)
 })
 
+/** An agent that has shown another token, which is asked about second. */
+async function showing(t: Test) {
+  const given = await setup(t)
+  const agent = await joinAgent(t, given.port, headers, 'none')
+  const first = reviewedToken()
+  ;(await given.asked(1)).answer(first.judgement)
+  await agent.answer
+  await showToken(agent, 'Bearer hunter3')
+  return { ...given, agent, first }
+}
+
 t.test('who loses its token while another one is under review lives by that, if it is good', async (t) => {
   const { port, asked, clock, gone } = await setup(t)
   const agent = await joinAgent(t, port, headers, 'none')
@@ -258,12 +269,7 @@ t.test('who loses its token while another one is under review lives by that, if 
 })
 
 t.test('who loses its token while another one is under review is cut off when that is no good', async (t) => {
-  const { port, asked, gone, log } = await setup(t)
-  const agent = await joinAgent(t, port, headers, 'none')
-  const first = reviewedToken()
-  ;(await asked(1)).answer(first.judgement)
-  await agent.answer
-  await showToken(agent, 'Bearer hunter3')
+  const { first, asked, gone, log } = await showing(t)
   const { answer } = await asked(2)
   first.lose('revoked', 'no')
   t.strictSame(
@@ -275,12 +281,7 @@ t.test('who loses its token while another one is under review is cut off when th
 })
 
 t.test('who loses its token while another one is under review is cut off after two seconds', async (t) => {
-  const { port, asked, gone, clock } = await setup(t)
-  const agent = await joinAgent(t, port, headers, 'none')
-  const first = reviewedToken()
-  ;(await asked(1)).answer(first.judgement)
-  await agent.answer
-  await showToken(agent, 'Bearer hunter3')
+  const { first, asked, gone, clock } = await showing(t)
   await asked(2)
   first.lose('revoked', 'no')
   clock.advance(2_000)
